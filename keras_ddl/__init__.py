@@ -1,0 +1,31 @@
+"""Dynamic Difference Learning: deepfake video detection from training to the edge.
+
+Importing this package never imports TensorFlow; the public names below load on first use (PEP 562).
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_LAZY = {
+    "DFDC": "keras_ddl.layers",
+    "MSA": "keras_ddl.layers",
+    "build_model": "keras_ddl.model",
+    "extend": "keras_ddl.stages",
+    "ClipSpec": "keras_ddl.clipspec",
+}
+
+__all__ = ["DFDC", "MSA", "ClipSpec", "__version__", "build_model", "extend"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module 'keras_ddl' has no attribute {name!r}; it has {', '.join(__all__)}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

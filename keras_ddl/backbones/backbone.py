@@ -1,0 +1,28 @@
+"""What every backbone gives to the model builder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A frame network and what the builder must know about it.
+
+    Attributes:
+        cnn: Functional model ``(N, size, size, 3)`` scaled frames → ``(N, h, w, C)`` features.
+        stages: Stage name → layer whose output the modules follow, from input to output.
+        scale, offset: ``frame = uint8 · scale + offset`` is what `cnn` expects.
+    """
+
+    cnn: Any
+    stages: Mapping[str, str]
+    scale: float = 1 / 255
+    offset: float = 0.0
+
+
+def scaled(channels: int, width: float) -> int:
+    """Channels times width, rounded to a multiple of 8, at least 8."""
+    return max(8, round(channels * width / 8) * 8)

@@ -1,0 +1,28 @@
+"""The method's two layers and the small ones that carry clips through a frame network."""
+
+from __future__ import annotations
+
+from keras_ddl.layers.clip_io import ClipToFrames, FramesToChannels
+from keras_ddl.layers.dfdc import DFDC
+from keras_ddl.layers.inconsistency import InconsistencyMap
+from keras_ddl.layers.msa import MSA
+from keras_ddl.layers.pool import PaddedMaxPool2D
+from keras_ddl.layers.quant_point import QuantPoint
+
+CUSTOM_OBJECTS = {
+    layer.__name__: layer
+    for layer in (
+        ClipToFrames, DFDC, FramesToChannels, InconsistencyMap, MSA, PaddedMaxPool2D, QuantPoint
+    )
+}  # fmt: skip
+
+__all__ = [
+    "CUSTOM_OBJECTS",
+    "DFDC",
+    "MSA",
+    "ClipToFrames",
+    "FramesToChannels",
+    "InconsistencyMap",
+    "PaddedMaxPool2D",
+    "QuantPoint",
+]

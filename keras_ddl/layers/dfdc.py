@@ -1,0 +1,173 @@
+"""DFDC: dynamic fine-grained difference capture."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keras_ddl.framework import keras, tf
+from keras_ddl.layers.checks import check_data_format, check_frames, check_input
+from keras_ddl.layers.fold import extent, fold_clips
+from keras_ddl.layers.quant_point import QuantPoint
+
+NORM_EPSILON = 1e-12
+RANGE_EPSILON = 1e-8
+FLUCTUATION_FLOOR = 1e-10
+
+
+class DFDC(keras.layers.Layer):
+    """Adds, at the positions whose frame-to-frame similarity fluctuates most, what is found there.
+
+    Motion changes the similarity of a position to the other frames little from frame to frame, forgery
+    a lot. With ``q``, ``k`` the L2-normalised projections of the input and ``i``, ``j`` frames of a clip::
+
+        M_i = Σ_j −q_i·k_j  =  −q_i · Σ_j k_j                          in [−T, T]
+        fluctuation = variance of M over the frames                     one value per position
+        M̂ = min-max over positions, per frame, of M where the fluctuation is among the
+             `keep` largest and of −T elsewhere                         in [0, 1]
+        y = x + γ · v(x) · M̂                                            γ starts at 0
+
+    No T×T product is formed, and because M̂ is 0 at every suppressed position ``v`` is computed at the
+    kept ones only: gather, project, scatter. The scores stay float32 under every dtype policy: the
+    epsilons do not exist in float16.
+
+    Args:
+        frames: Frames per clip T, a multiple of 4; consecutive in the batch axis.
+        keep: Positions that survive. None means H, the height of the input (the paper: suppressed are
+            those below the H-th largest); the authors' released code keeps H − 1.
+        reduction: ``q`` and ``k`` have ``channels // reduction`` channels.
+        data_format: ``channels_last`` or ``channels_first`` (the layout that exported graphs run in).
+
+    Input shape: ``(batch·frames, height, width, channels)``, floating point, any range.
+    Output shape: the same.
+
+    Raises:
+        ValueError: frames not a positive multiple of 4, keep < 1, rank ≠ 4, channels below reduction,
+            batch not a multiple of frames.
+
+    Reference: DDL (IEEE TIFS 2023), section "dynamic fine-grained difference capture". Two deviations,
+        both without effect on ordinary input: ties at the last kept place are broken by position
+        index, and a fluctuation under 1e-10, which is rounding error, is never kept, so that a frozen
+        clip passes unchanged.
+    """
+
+    def __init__(
+        self,
+        frames: int = 8,
+        keep: int | None = None,
+        reduction: int = 8,
+        data_format: str = "channels_last",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        check_frames("DFDC", frames)
+        check_data_format("DFDC", data_format)
+        if keep is not None and keep < 1:
+            raise ValueError(f"DFDC: keep must be at least 1, or None for the height; got {keep}")
+        if reduction < 1:
+            raise ValueError(f"DFDC: reduction must be at least 1; got {reduction}")
+        self.frames, self.keep, self.reduction = frames, keep, reduction
+        self.data_format = data_format
+
+    def build(self, input_shape: Any) -> None:
+        channels = check_input("DFDC", input_shape, self.frames, self.reduction, self.data_format)
+        first = self.data_format == "channels_first"
+        # The kept positions of a clip lie as (frames, kept) where height and width were.
+        gathered = (None, channels, None, None) if first else (None, None, None, channels)
+        self.input_quant = QuantPoint(name="input_quant", dtype=self.dtype_policy)
+        self.value_quant = QuantPoint(name="value_quant", dtype=self.dtype_policy)
+        self.query = self._projection("query", channels // self.reduction, input_shape)
+        self.key = self._projection("key", channels // self.reduction, input_shape)
+        self.value = self._projection("value", channels, gathered)
+        self.gamma = self.add_weight(name="gamma", shape=(1,), initializer="zeros")
+        super().build(input_shape)
+
+    def _projection(self, name: str, filters: int, shape: Any) -> Any:
+        layer = keras.layers.Conv2D(
+            filters,
+            1,
+            use_bias=False,
+            data_format=self.data_format,
+            name=name,
+            dtype=self.dtype_policy,
+        )
+        with tf.name_scope(name):
+            layer.build(tuple(shape))
+        return layer
+
+    def call(self, inputs: Any) -> Any:
+        height, width = extent(inputs, self.data_format)
+        index, strength = self._select(self._similarity(self.input_quant(inputs)), height, width)
+        frame = self._frame_index(index)
+        if self.data_format == "channels_first":
+            channels = inputs.shape[1]
+            rows = (frame[..., None] * channels + tf.range(channels)[:, None]) * (height * width)
+            rows = rows + index[:, None, None]  # (B, T, C, K) into (B·T·C·P,)
+            flat, to_image = tf.reshape(inputs, (-1,)), (0, 2, 1, 3)
+            strength = strength[:, None]  # (B, 1, T, K)
+        else:
+            rows = frame * (height * width) + index[:, None]  # (B, T, K) into (B·T·P, C)
+            flat, to_image = tf.reshape(inputs, (-1, inputs.shape[3])), (0, 1, 2, 3)
+            strength = strength[..., None]  # (B, T, K, 1)
+        found = tf.transpose(tf.gather(flat, rows), to_image)  # an image: frames × kept
+        value = self.value(self.value_quant(found))
+        scale = tf.cast(tf.cast(self.gamma, tf.float32) * strength, found.dtype)
+        found = tf.transpose(found + scale * tf.cast(value, found.dtype), to_image)
+        updates = tf.reshape(found, (-1, *flat.shape[1:]))
+        outputs = tf.tensor_scatter_nd_update(flat, tf.reshape(rows, (-1, 1)), updates)
+        return tf.ensure_shape(tf.reshape(outputs, tf.shape(inputs)), inputs.shape)
+
+    def inconsistency(self, inputs: Any) -> Any:
+        """M̂ of the same input: ``(batch, frames, height, width)``, float32 in [0, 1], mostly zeros."""
+        height, width = extent(inputs, self.data_format)
+        similarity = self._similarity(self.input_quant(inputs))
+        index, strength = self._select(similarity, height, width)
+        rows = self._frame_index(index) * (height * width) + index[:, None]  # (B, T, K)
+        flat = tf.scatter_nd(
+            tf.reshape(rows, (-1, 1)), tf.reshape(strength, (-1,)), tf.reshape(tf.size(similarity), (1,))
+        )
+        return tf.reshape(flat, (-1, self.frames, height, width))
+
+    def _similarity(self, x: Any) -> Any:
+        """M: similarity of each frame to all frames of its clip, ``(B, T, P)``, float32 in [−T, T]."""
+        axis = 2 if self.data_format == "channels_first" else 3
+        query, key = (
+            _unit(fold_clips(tf.cast(project(x), tf.float32), self.frames, self.data_format), axis)
+            for project in (self.query, self.key)
+        )
+        return -tf.reduce_sum(query * tf.reduce_sum(key, axis=1, keepdims=True), axis=axis)
+
+    def _select(self, similarity: Any, height: Any, width: Any) -> tuple[Any, Any]:
+        """Kept positions ``(B, K)`` and M̂ there ``(B, T, K)``, K = min(keep, positions)."""
+        lowest, positions = -float(self.frames), height * width
+        keep = height if self.keep is None else self.keep
+        static = isinstance(keep, int) and isinstance(positions, int)
+        kept = min(keep, positions) if static else tf.minimum(keep, positions)
+        fluctuation = tf.math.reduce_variance(similarity, axis=1)  # (B, P)
+        variance, index = tf.math.top_k(fluctuation, kept)
+        chosen = tf.gather(similarity, index, axis=2, batch_dims=1)
+        chosen = tf.where((variance > FLUCTUATION_FLOOR)[:, None], chosen, lowest)
+        high = tf.reduce_max(chosen, axis=2, keepdims=True)
+        low = tf.fill(tf.shape(high), lowest)  # the suppressed positions, unless there are none
+        if not static or keep >= positions:
+            low = tf.where(kept < positions, low, tf.reduce_min(chosen, axis=2, keepdims=True))
+        return index, (chosen - low) / (high - low + RANGE_EPSILON)
+
+    def _frame_index(self, index: Any) -> Any:
+        """Number of each frame in the batch: ``(B, T, 1)``."""
+        return tf.reshape(tf.range(tf.shape(index)[0] * self.frames), (-1, self.frames, 1))
+
+    def get_config(self) -> dict[str, Any]:
+        config = {
+            "frames": self.frames,
+            "keep": self.keep,
+            "reduction": self.reduction,
+            "data_format": self.data_format,
+        }
+        return {**super().get_config(), **config}
+
+
+def _unit(vectors: Any, axis: int) -> Any:
+    """Vectors of length 1; those shorter than 1e-12 become 0, with gradient 0."""
+    square = tf.reduce_sum(tf.square(vectors), axis=axis, keepdims=True)
+    nonzero = square > NORM_EPSILON**2
+    return vectors * tf.where(nonzero, tf.math.rsqrt(tf.where(nonzero, square, 1.0)), 0.0)

@@ -1,0 +1,34 @@
+"""Frames of a clip from the batch axis to an axis of their own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keras_ddl.framework import tf
+
+
+def extent(x: Any, data_format: str) -> tuple[Any, Any]:
+    """Height and width of a batch of images: numbers where known, scalar tensors where not."""
+    first = 2 if data_format == "channels_first" else 1
+    dynamic = tf.shape(x)
+    height, width = (
+        dynamic[axis] if x.shape[axis] is None else x.shape[axis] for axis in (first, first + 1)
+    )
+    return height, width
+
+
+def fold_clips(x: Any, frames: int, data_format: str) -> Any:
+    """Give the frames of a clip an axis of their own and lay the positions in a row; moves no data.
+
+    Args:
+        x: ``(B·T, H, W, C)``, or ``(B·T, C, H, W)`` for ``channels_first``.
+        frames: T.
+        data_format: Layout of `x`.
+
+    Returns:
+        ``(B, T, H·W, C)``, or ``(B, T, C, H·W)`` for ``channels_first``.
+    """
+    height, width = extent(x, data_format)
+    if data_format == "channels_first":
+        return tf.reshape(x, (-1, frames, x.shape[1], height * width))
+    return tf.reshape(x, (-1, frames, height * width, x.shape[3]))

@@ -1,0 +1,126 @@
+"""extend: plug DFDC and MSA into any functional CNN, at named layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+from keras_ddl.framework import keras
+from keras_ddl.layers import DFDC, MSA
+
+MODULES = ("dfdc", "msa")
+Stage = Callable[[Any, str], Any]
+
+
+def extend(
+    cnn: Any,
+    stages: Sequence[str] | Mapping[str, str],
+    modules: Sequence[str] = MODULES,
+    frames: int = 8,
+    keep: str | int = "paper",
+) -> Any:
+    """Rebuild a frame network with the modules after each named layer.
+
+    Every consumer of a stage's output, skip connections included, receives the modules' output. The
+    layers of `cnn` are shared with the result, not copied; the modules start as the identity (γ = 0),
+    so that pretrained weights keep their meaning.
+
+    Args:
+        cnn: Functional model with one input ``(batch, height, width, channels)`` and one output.
+        stages: Names of layers whose output the modules follow, or a mapping from a short stage name
+            (the prefix of the modules' names) to a layer name.
+        modules: Any of ``"dfdc"`` and ``"msa"``; applied in that order.
+        frames: Frames per clip T, consecutive in the batch axis.
+        keep: Positions DFDC keeps: ``"paper"`` = H, ``"released"`` = H − 1 (at least 1), or a number.
+
+    Returns:
+        A functional model from ``(batch·frames, height, width, channels)`` to the output of `cnn`.
+
+    Raises:
+        ValueError: unknown stage or module, or a network that is not functional with one input.
+    """
+    image = keras.Input(cnn.input_shape[1:], name="frames")
+    named = stages if isinstance(stages, Mapping) else {name: name for name in stages}
+    output = apply_extended(cnn, image, named, stage_modules(modules, frames, keep))
+    return keras.Model(image, output, name=f"{cnn.name}_{'_'.join(modules) or 'plain'}")
+
+
+def stage_modules(modules: Sequence[str], frames: int, keep: str | int) -> Stage:
+    """The function that puts the chosen modules on a stage's output, named after the stage."""
+    unknown = sorted(set(modules) - set(MODULES))
+    if unknown:
+        raise ValueError(f"modules must be among {', '.join(MODULES)}; got {', '.join(unknown)}")
+
+    def place(x: Any, prefix: str) -> Any:
+        if "dfdc" in modules:
+            x = DFDC(frames, kept_positions(keep, x.shape[1]), name=f"{prefix}_dfdc")(x)
+        if "msa" in modules:
+            x = MSA(frames, name=f"{prefix}_msa")(x)
+        return x
+
+    return place
+
+
+def kept_positions(keep: str | int, height: int | None) -> int | None:
+    """DFDC's `keep` argument for a stage of this height, from ``"paper" | "released" | int``."""
+    if keep == "paper":
+        return None
+    if keep == "released":
+        if height is None:
+            raise ValueError('keep="released" means height - 1 and needs a network of fixed size')
+        return max(1, height - 1)
+    if isinstance(keep, int) and keep >= 1:
+        return keep
+    raise ValueError(f'keep must be "paper", "released" or a number of at least 1; got {keep!r}')
+
+
+def apply_extended(cnn: Any, image: Any, stages: Mapping[str, str], place: Stage) -> Any:
+    """Call the layers of `cnn` on `image`, with ``place(output, prefix)`` after each stage."""
+    graph = _wiring(cnn)
+    prefixes = {layer: prefix for prefix, layer in stages.items()}
+    missing = [layer for layer in prefixes if layer not in graph]
+    if missing:
+        near = get_close_matches(missing[0], graph, n=3) or list(graph)[:5]
+        raise ValueError(
+            f"no layer named {', '.join(missing)} in {cnn.name}; did you mean {', '.join(near)}?"
+        )
+    tensors: dict[str, Any] = {}
+    for name, (sources, arguments) in graph.items():
+        layer = cnn.get_layer(name)
+        if isinstance(layer, keras.layers.InputLayer):
+            tensors[name] = image
+            continue
+        inputs = [tensors[source] for source in sources]
+        tensors[name] = layer(inputs[0] if len(inputs) == 1 else inputs, **arguments)
+        if name in prefixes:
+            tensors[name] = place(tensors[name], prefixes[name])
+    return tensors[cnn.output_names[0]]
+
+
+def producer(cnn: Any, layer: str) -> str:
+    """Name of the layer that feeds `layer` (its first input)."""
+    return _wiring(cnn)[layer][0][0]
+
+
+def _wiring(cnn: Any) -> dict[str, tuple[list[str], dict[str, Any]]]:
+    """Layer name → (names of the layers that feed it, call arguments), in an order that can be run."""
+    if len(getattr(cnn, "inputs", None) or ()) != 1 or len(cnn.outputs) != 1:
+        raise ValueError(
+            "extend needs a functional model with one input and one output; "
+            f"got {type(cnn).__name__} {cnn.name!r}"
+        )
+    pending: dict[str, tuple[list[str], dict[str, Any]]] = {}
+    for layer in cnn.get_config()["layers"]:
+        nodes = layer["inbound_nodes"]
+        if len(nodes) > 1:
+            raise ValueError(f"layer {layer['name']} is called more than once; extend cannot rebuild it")
+        calls = nodes[0] if nodes else []
+        if any(not isinstance(call, list) or call[2] != 0 for call in calls):
+            raise ValueError(f"layer {layer['name']} is wired in a way that extend cannot rebuild")
+        pending[layer["name"]] = ([call[0] for call in calls], dict(calls[0][3]) if calls else {})
+    ordered: dict[str, tuple[list[str], dict[str, Any]]] = {}
+    while pending:
+        ready = [n for n, (sources, _) in pending.items() if all(s in ordered for s in sources)]
+        ordered.update({name: pending.pop(name) for name in ready})
+    return ordered
