@@ -129,11 +129,13 @@ class DFDC(keras.layers.Layer):
 
     def _similarity(self, x: Any) -> Any:
         """M: similarity of each frame to all frames of its clip, ``(B, T, P)``, float32 in [−T, T]."""
-        axis = 2 if self.data_format == "channels_first" else 3
-        query, key = (
-            _unit(fold_clips(tf.cast(project(x), tf.float32), self.frames, self.data_format), axis)
-            for project in (self.query, self.key)
-        )
+        if self.data_format == "channels_first":  # one convolution where a graph is exported
+            kernel = tf.cast(tf.concat([self.query.kernel, self.key.kernel], -1), x.dtype)
+            both, axis = tf.nn.conv2d(x, kernel, 1, "VALID", data_format="NCHW"), 2
+        else:
+            both, axis = tf.concat([self.query(x), self.key(x)], -1), 3
+        both = fold_clips(tf.cast(both, tf.float32), self.frames, self.data_format)
+        query, key = (_unit(half, axis) for half in tf.split(both, 2, axis=axis))
         return -tf.reduce_sum(query * tf.reduce_sum(key, axis=1, keepdims=True), axis=axis)
 
     def _select(self, similarity: Any, height: Any, width: Any) -> tuple[Any, Any]:

@@ -13,6 +13,7 @@ DIRECTIONS = ("vertical", "horizontal")
 SCALES = {"full": 1, "half": 2, "quarter": 4}
 BN_EPSILON = 1e-5
 BN_MOMENTUM = 0.9
+FOLD_CHANNELS = 64
 
 
 class MSA(keras.layers.Layer):
@@ -103,29 +104,60 @@ class MSA(keras.layers.Layer):
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         x = fold_clips(self.input_quant(inputs), self.frames, self.data_format)  # (B, T, P, C)
-        if self.data_format == "channels_first":
-            x = tf.transpose(x, (0, 2, 1, 3))  # (B, C, T, P): time is a spatial axis
-        pooled = {scale: _pool_time(x, by, self.data_format) for scale, by in SCALES.items()}
-        attention = 0.0
-        for direction in DIRECTIONS:
-            aggregate = self._aggregate(direction, pooled, inputs, training)
-            logits = _chain(self.merges[direction], aggregate, training)
-            attention = attention + 0.5 * (tf.sigmoid(logits) - 0.5)
-        return inputs + tf.cast(self.gamma, inputs.dtype) * inputs * attention
-
-    def _aggregate(self, direction: str, pooled: dict[str, Any], like: Any, training: Any) -> Any:
-        """Mean of the three scales at full length, as frames ``(B·T, H, W, C/reduction)``."""
         first = self.data_format == "channels_first"
-        total = None
-        for scale in reversed(SCALES):  # from coarse to fine: each sum is upsampled by 2
-            z = _chain(self.branches[direction][scale], pooled[scale], training)
-            total = z if total is None else _upsample_time(total, self.data_format) + z
-        total = total / len(SCALES)
-        if first:
-            total = tf.transpose(total, (0, 2, 1, 3))  # (B, T, C/r, P)
+        aggregates = self._time_major(x) if first else self._separate(x, training)
+        gates = []
+        for direction, z in zip(DIRECTIONS, aggregates, strict=True):
+            z = self._as_frames(z / len(SCALES), inputs)  # (B·T, H, W, C/reduction)
+            gates.append(tf.sigmoid(_chain(self.merges[direction], z, training)))
+        # x + γ·x·(½(σ(D^V) − ½) + ½(σ(D^H) − ½)) with the constants gathered: three passes, not seven.
+        half = tf.cast(self.gamma, inputs.dtype) / 2
+        return inputs * ((gates[0] + gates[1]) * half + (1 - half))
+
+    def _separate(self, x: Any, training: bool | None) -> list[Any]:
+        """Sum of the three scales per direction, each convolution on its own."""
+        pooled = {scale: _pool_time(x, by, self.data_format) for scale, by in SCALES.items()}
+        return [
+            _sum_scales(
+                [_chain(self.branches[d][s], pooled[s], training) for s in SCALES], self.data_format
+            )
+            for d in DIRECTIONS
+        ]
+
+    def _time_major(self, x: Any) -> list[Any]:
+        """The same for an exported graph: time becomes a spatial axis of NCHW."""
+        x = tf.transpose(x, (0, 2, 1, 3))  # (B, C, T, P)
+        if x.shape[1] <= FOLD_CHANNELS:
+            pooled = [_pool_time(x, by, self.data_format) for by in SCALES.values()]
+            stacked = [self._folded(z, scale) for z, scale in zip(pooled, SCALES, strict=True)]
+            sums = tf.split(_sum_scales(stacked, self.data_format), len(DIRECTIONS), axis=1)
+        else:
+            sums = self._separate(x, training=False)
+        return [tf.transpose(z, (0, 2, 1, 3)) for z in sums]  # (B, T, C/r, P)
+
+    def _folded(self, x: Any, scale: str) -> Any:
+        """Taps, pointwise and batch norm of both directions as one convolution: ``(B, 2·C/r, T, P)``.
+
+        More arithmetic and less traffic than the separate steps; pays where there are few channels and
+        many positions. Inference only.
+        """
+        kernels, biases = [], []
+        for direction in DIRECTIONS:
+            taps, _, pointwise, norm = self.branches[direction][scale]
+            factor = norm.gamma * tf.math.rsqrt(norm.moving_variance + norm.epsilon)
+            kernels.append(taps.depthwise_kernel * pointwise.kernel * factor)  # (3, 1, C, C/r)
+            biases.append(norm.beta - norm.moving_mean * factor)
+        kernel = tf.cast(tf.concat(kernels, -1), x.dtype)
+        padding = [[0, 0], [0, 0], [1, 1], [0, 0]]
+        z = tf.nn.conv2d(x, kernel, 1, padding, data_format="NCHW")
+        return z + tf.cast(tf.concat(biases, 0), x.dtype)[:, None, None]
+
+    def _as_frames(self, z: Any, like: Any) -> Any:
+        """``(B, T, P, c)`` → ``(B·T, H, W, c)``, or the same with c first."""
         height, width = extent(like, self.data_format)
-        narrow = total.shape[2] if first else total.shape[3]
-        return tf.reshape(total, (-1, narrow, height, width) if first else (-1, height, width, narrow))
+        if self.data_format == "channels_first":
+            return tf.reshape(z, (-1, z.shape[2], height, width))
+        return tf.reshape(z, (-1, height, width, z.shape[3]))
 
     def get_config(self) -> dict[str, Any]:
         config = {
@@ -152,7 +184,9 @@ def _pool_time(x: Any, by: int, data_format: str) -> Any:
     return tf.nn.avg_pool2d(x, (by, 1), (by, 1), "VALID")
 
 
-def _upsample_time(x: Any, data_format: str) -> Any:
-    """Every frame twice; ``(B, T, P, C)`` or ``(B, C, T, P)``."""
-    axis = 2 if data_format == "channels_first" else 1
-    return tf.repeat(x, 2, axis=axis)
+def _sum_scales(scales: list[Any], data_format: str) -> Any:
+    """Full + nearest-upsampled half + quarter, from coarse to fine; the three lie as `SCALES`."""
+    total = scales[-1]
+    for finer in reversed(scales[:-1]):
+        total = tf.repeat(total, 2, axis=2 if data_format == "channels_first" else 1) + finer
+    return total

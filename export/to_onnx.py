@@ -1,0 +1,157 @@
+"""Export a run to ONNX: `python export/to_onnx.py [RUN]` writes RUN/bundle/.
+
+The graph takes raw uint8 clips and returns `fake_probability` and, for networks with DFDC,
+`inconsistency_map`. It becomes final only after ONNX Runtime has given Keras' answer on the same
+clips. Exit codes are in docs/exit-codes.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if not __package__:  # run as a script: import from the clone, and keep this folder off the path
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+from keras_ddl.errors import MISSING, UserError, run_cli
+
+if TYPE_CHECKING:
+    import numpy as np
+    import onnx
+
+OPSET = 17  # the highest that TensorRT 8.6 (JetPack 6.0) parses
+PARITY_CLIPS = 16
+TOLERANCE = 1e-4
+
+
+def onnx_from_keras(
+    model: Any, inconsistency_map: bool = True, opset: int = OPSET
+) -> onnx.ModelProto:
+    """Convert a clip model to ONNX.
+
+    Args:
+        model: A model of `build_model`: uint8 ``clip`` ``(B, T, S, S, 3)`` → ``logits`` ``(B, 2)``.
+        inconsistency_map: Add the second output where the network has DFDC layers.
+        opset: ONNX operator set.
+
+    Returns:
+        A checked graph with a dynamic batch: input ``clip`` uint8 ``(batch, T, S, S, 3)``; outputs
+        ``fake_probability`` float32 ``(batch,)`` in [0, 1] and, where asked for and possible,
+        ``inconsistency_map`` float32 ``(batch, T, h, w)`` in [0, 1].
+
+    Raises:
+        UserError: tf2onnx or onnx is not installed.
+        ValueError: the converter left an operator that is not ONNX, or an invalid graph.
+    """
+    try:
+        import onnx
+        import tf2onnx
+    except ImportError as error:
+        raise UserError(
+            f"exporting needs tf2onnx and onnx ({error}); pip install 'keras-ddl[train,onnx]'", MISSING
+        ) from error
+    from keras_ddl.framework import tf
+    from keras_ddl.layout import channels_first
+
+    logging.getLogger("tf2onnx").setLevel(logging.WARNING)
+    served, names = _served(channels_first(model) or model, inconsistency_map)
+    signature = [tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8, name="clip")]
+    function = tf.function(served, input_signature=signature)
+    proto, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=opset)
+    _name_interface(proto, names)
+    foreign = Counter(node.op_type for node in proto.graph.node if node.domain not in ("", "ai.onnx"))
+    if foreign:
+        raise ValueError(f"tf2onnx left operators that are not ONNX: {dict(foreign)}")
+    onnx.checker.check_model(proto, full_check=True)
+    return proto
+
+
+def _served(model: Any, inconsistency_map: bool) -> tuple[Any, list[str]]:
+    """The function that the graph computes, and the names of its outputs."""
+    from keras_ddl.framework import tf
+    from keras_ddl.layers import DFDC
+    from keras_ddl.model import with_inconsistency_map
+
+    names = ["fake_probability"]
+    if inconsistency_map and any(isinstance(layer, DFDC) for layer in model.layers):
+        model = with_inconsistency_map(model)
+        names.append("inconsistency_map")
+
+    def served(clip: Any) -> tuple[Any, ...]:
+        logits, *maps = tf.nest.flatten(model(clip, training=False))
+        fake = tf.sigmoid(logits[:, 1] - logits[:, 0])  # softmax of two classes
+        return (fake, *maps)
+
+    return served, names
+
+
+def _name_interface(proto: onnx.ModelProto, names: Sequence[str]) -> None:
+    """Give inputs and outputs their contractual names and the batch a symbolic size."""
+    renamed = {value.name: name for value, name in zip(proto.graph.output, names, strict=True)}
+    renamed[proto.graph.input[0].name] = "clip"
+    for node in proto.graph.node:
+        for edges in (node.input, node.output):
+            edges[:] = [renamed.get(edge, edge) for edge in edges]
+    for value in (*proto.graph.input, *proto.graph.output):
+        value.name = renamed.get(value.name, value.name)
+        value.type.tensor_type.shape.dim[0].dim_param = "batch"
+
+
+def parity_clips(config_data: dict[str, Any], spec: Any) -> tuple[np.ndarray, str]:
+    """Clips to compare on: the run's own validation clips where they are, else seeded noise.
+
+    Returns:
+        uint8 ``(N, T, S, S, 3)`` and a word on where they come from.
+    """
+    import numpy as np
+
+    from keras_ddl.data.store import read_split
+
+    prepared = config_data.get("prepared", "")
+    if prepared and Path(prepared).is_dir():
+        clips = read_split(Path(prepared), "val").clips
+        chosen = np.linspace(0, len(clips) - 1, min(PARITY_CLIPS, len(clips))).astype(int)
+        return np.ascontiguousarray(clips[chosen]), "validation clips"
+    shape = (PARITY_CLIPS, spec.frames, spec.size, spec.size, 3)
+    return np.random.default_rng(0).integers(0, 256, shape, np.uint8), "noise clips (no prepared data)"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python export/to_onnx.py", description="Export a run to ONNX and prove that it kept the answer."
+    )
+    parser.add_argument("run", type=Path, nargs="?", help="run folder; default runs/latest")
+    parser.add_argument("--no-map", action="store_true", help="leave the inconsistency map out")
+    arguments = parser.parse_args(argv)
+    return run_cli(lambda: _export(arguments.run, not arguments.no_map))
+
+
+def _export(run: Path | None, inconsistency_map: bool) -> int:
+    from export.bundle import write_bundle
+    from export.parity import compare, require
+    from keras_ddl.runs import find_run, load_run, read_json
+
+    folder = find_run(run)
+    model, _, spec = load_run(folder)
+    proto = onnx_from_keras(model, inconsistency_map)
+    clips, origin = parity_clips(read_json(folder / "config.json")["data"], spec)
+
+    def gate(candidate: Path) -> None:
+        report = compare(model, candidate / "model.onnx", clips)
+        print(f"parity on {len(clips)} {origin}: {report}")
+        require(report, TOLERANCE)
+
+    bundle = write_bundle(folder / "bundle", proto, spec, gate)
+    operators = Counter(node.op_type for node in proto.graph.node)
+    print(f"{bundle / 'model.onnx'}: opset {proto.opset_import[0].version}, {sum(operators.values())} nodes")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,68 @@
+"""channels_first: the same network in the layout that exported graphs run in."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from typing import Any
+
+from keras_ddl.framework import keras
+from keras_ddl.layers import CUSTOM_OBJECTS
+
+log = logging.getLogger(__name__)
+
+ELEMENTWISE = {
+    "Activation", "Add", "Average", "Dense", "Dropout", "InputLayer", "LeakyReLU", "Maximum",
+    "Multiply", "QuantPoint", "ReLU", "Rescaling", "Softmax", "Subtract",
+}  # fmt: skip
+
+
+def channels_first(model: Any) -> Any | None:
+    """A copy of a functional model whose images lie as ``(batch, channels, height, width)``.
+
+    Runtimes for ONNX compute in that layout; a graph traced from the copy needs no transpose around
+    each convolution. Inputs, outputs and weights are the same. The copy is for tracing: TensorFlow has
+    no CPU kernels for it.
+
+    Args:
+        model: A functional model that starts with `ClipToFrames`.
+
+    Returns:
+        The copy, or None (with the reason logged) where a layer has no known counterpart.
+    """
+    config = copy.deepcopy(model.get_config())
+    for entry in config["layers"]:
+        entry.pop("build_config", None)  # the shapes of the other layout
+        reason = _turn(entry["class_name"], entry["config"])
+        if reason:
+            log.warning("%s stays channels-last: layer %s %s", model.name, entry["name"], reason)
+            return None
+    twin = keras.Model.from_config(config, custom_objects=CUSTOM_OBJECTS)
+    for source, target in zip(model.layers, twin.layers, strict=True):
+        target.set_weights([_turned(value, kept.shape) for value, kept in zip(
+            source.get_weights(), target.weights, strict=True)])  # fmt: skip
+    return twin
+
+
+def _turn(kind: str, config: dict[str, Any]) -> str | None:
+    """Change one layer's configuration; a reason where that is not possible."""
+    if "data_format" in config:
+        config["data_format"] = "channels_first"
+    elif kind in ("BatchNormalization", "Concatenate", "Normalization"):
+        axes = config["axis"] if isinstance(config["axis"], (list, tuple)) else [config["axis"]]
+        if any(axis not in (-1, 3) for axis in axes):
+            return f"works along axis {config['axis']}"
+        config["axis"] = [1] if isinstance(config["axis"], (list, tuple)) else 1
+    elif kind == "Reshape":
+        shape = list(config["target_shape"])
+        if len(shape) != 3 or shape[:2] != [1, 1]:
+            return f"reshapes to {tuple(shape)}"
+        config["target_shape"] = (shape[2], 1, 1)
+    elif kind not in ELEMENTWISE:
+        return f"of kind {kind} has no known channels-first form"
+    return None
+
+
+def _turned(value: Any, shape: Any) -> Any:
+    """Weights keep their shape, but for statistics that lie along the channel axis of an image."""
+    return value if value.shape == tuple(shape) else value.reshape(tuple(shape))
