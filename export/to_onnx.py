@@ -55,15 +55,20 @@ def onnx_from_keras(
         raise UserError(
             f"exporting needs tf2onnx and onnx ({error}); pip install 'keras-ddl[train,onnx]'", MISSING
         ) from error
+    from export.kept_positions import rewrite_kept_positions
     from keras_ddl.framework import tf
+    from keras_ddl.layers import DFDC
     from keras_ddl.layout import channels_first
 
     logging.getLogger("tf2onnx").setLevel(logging.WARNING)
-    served, names = _served(channels_first(model) or model, inconsistency_map)
+    twin = channels_first(model) or model
+    served, names = _served(twin, inconsistency_map)
     signature = [tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8, name="clip")]
     function = tf.function(served, input_signature=signature)
     proto, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=opset)
     _name_interface(proto, names)
+    dfdc = [layer for layer in twin.layers if isinstance(layer, DFDC)]
+    rewrite_kept_positions(proto, {layer.name: (layer.frames, layer.value.filters) for layer in dfdc})
     foreign = Counter(node.op_type for node in proto.graph.node if node.domain not in ("", "ai.onnx"))
     if foreign:
         raise ValueError(f"tf2onnx left operators that are not ONNX: {dict(foreign)}")

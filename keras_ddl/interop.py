@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -162,7 +163,7 @@ def _layer_slots(layer: Any, prefix: str) -> Iterator[Slot]:
         yield Slot(f"{prefix}running_mean", layer.moving_mean, _as_is)
         yield Slot(f"{prefix}running_var", layer.moving_variance, _as_is)
     elif isinstance(layer, layers.DepthwiseConv2D):
-        yield Slot(f"{prefix}weight", layer.depthwise_kernel, _depthwise)
+        yield Slot(f"{prefix}weight", layer.weights[0], _depthwise)
     else:
         dense = isinstance(layer, layers.Dense)
         yield Slot(f"{prefix}weight", layer.kernel, _dense if dense else _conv)
@@ -175,7 +176,8 @@ def _msa_slots(layer: Any, prefix: str) -> Iterator[Slot]:
     for direction, branches in layer.branches.items():
         for scale, (taps, _, pointwise, norm) in branches.items():
             name = f"{prefix}{direction}_conv{SCALE_SUFFIXES[scale]}"
-            yield Slot(f"{name}.0.conv1.weight", taps.depthwise_kernel, _time_taps)
+            # weights[0]: the two Kerases call a depthwise kernel differently
+            yield Slot(f"{name}.0.conv1.weight", taps.weights[0], _time_taps)
             yield from _layer_slots(pointwise, f"{name}.0.pointwise.")
             yield from _layer_slots(norm, f"{name}.1.")
         _, merge, norm = layer.merges[direction]
@@ -192,8 +194,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise UserError(f"no weights file {path}; expected an existing .npz, .pth or .pt")
     if path.suffix == ".npz":
-        with np.load(path, allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
+        return _read_npz(path)
     if path.suffix not in (".pth", ".pt"):
         raise UserError(f"{path} is none of .npz, .pth, .pt; convert it with one of those names")
     try:
@@ -209,7 +210,27 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     except Exception as error:
         raise UserError(f"{path} is no weights-only PyTorch file: {str(error).splitlines()[0]}") from error
     state = state.get("state_dict", state) if isinstance(state, dict) else state
-    return {name: tensor.numpy() for name, tensor in state.items() if isinstance(tensor, torch.Tensor)}
+    if not isinstance(state, dict):
+        raise UserError(
+            f"{path} holds a {type(state).__name__}; expected names and tensors, as state_dict() gives"
+        )
+    return {
+        name: tensor.detach().float().numpy()
+        for name, tensor in state.items()
+        if isinstance(tensor, torch.Tensor)
+    }
+
+
+def _read_npz(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    except (ValueError, OSError, TypeError, AttributeError, BadZipFile) as error:
+        # ValueError: pickled objects; TypeError or AttributeError: a single .npy under this name
+        raise UserError(
+            f"{path} is no .npz of plain arrays: {str(error).splitlines()[0]}; "
+            "write one with numpy.savez"
+        ) from error
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -231,7 +252,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 load_released_weights(model, arrays, arguments.prefix)
             except ValueError as error:
                 raise UserError(str(error)) from error
-        named = {n.removeprefix(arguments.prefix): a for n, a in arrays.items()}
+        prefix = arguments.prefix
+        named = {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}
         partial = arguments.out.with_name(arguments.out.name + ".partial")
         partial.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("wb") as file:

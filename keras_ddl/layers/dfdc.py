@@ -6,12 +6,13 @@ from typing import Any
 
 from keras_ddl.framework import keras, tf
 from keras_ddl.layers.checks import check_data_format, check_frames, check_input
-from keras_ddl.layers.fold import extent, fold_clips
+from keras_ddl.layers.fold import extent, fold_clips, image_shape
 from keras_ddl.layers.quant_point import QuantPoint
 
 NORM_EPSILON = 1e-12
 RANGE_EPSILON = 1e-8
 FLUCTUATION_FLOOR = 1e-10
+GATHER, SCATTER = "gather_kept", "scatter_kept"  # names by which the exporter finds the two
 
 
 class DFDC(keras.layers.Layer):
@@ -95,6 +96,7 @@ class DFDC(keras.layers.Layer):
         return layer
 
     def call(self, inputs: Any) -> Any:
+        check_input("DFDC", inputs.shape, self.frames, self.reduction, self.data_format)
         height, width = extent(inputs, self.data_format)
         index, strength = self._select(self._similarity(self.input_quant(inputs)), height, width)
         frame = self._frame_index(index)
@@ -108,13 +110,13 @@ class DFDC(keras.layers.Layer):
             rows = frame * (height * width) + index[:, None]  # (B, T, K) into (B·T·P, C)
             flat, to_image = tf.reshape(inputs, (-1, inputs.shape[3])), (0, 1, 2, 3)
             strength = strength[..., None]  # (B, T, K, 1)
-        found = tf.transpose(tf.gather(flat, rows), to_image)  # an image: frames × kept
+        found = tf.transpose(tf.gather(flat, rows, name=GATHER), to_image)  # an image: frames × kept
         value = self.value(self.value_quant(found))
         scale = tf.cast(tf.cast(self.gamma, tf.float32) * strength, found.dtype)
         found = tf.transpose(found + scale * tf.cast(value, found.dtype), to_image)
         updates = tf.reshape(found, (-1, *flat.shape[1:]))
-        outputs = tf.tensor_scatter_nd_update(flat, tf.reshape(rows, (-1, 1)), updates)
-        return tf.ensure_shape(tf.reshape(outputs, tf.shape(inputs)), inputs.shape)
+        outputs = tf.tensor_scatter_nd_update(flat, tf.reshape(rows, (-1, 1)), updates, name=SCATTER)
+        return tf.reshape(outputs, image_shape(inputs))
 
     def inconsistency(self, inputs: Any) -> Any:
         """M̂ of the same input: ``(batch, frames, height, width)``, float32 in [0, 1], mostly zeros."""

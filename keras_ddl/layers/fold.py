@@ -17,6 +17,16 @@ def extent(x: Any, data_format: str) -> tuple[Any, Any]:
     return height, width
 
 
+def image_shape(x: Any) -> list[Any]:
+    """Shape to give a batch of images back: −1 for the batch, numbers where known, else tensors.
+
+    Runtimes fuse and plan by what a graph says of its shapes, so what is known must stay visible.
+    """
+    dynamic = tf.shape(x)
+    known = [dynamic[axis] if size is None else size for axis, size in enumerate(x.shape)]
+    return [-1, *known[1:]]
+
+
 def fold_clips(x: Any, frames: int, data_format: str) -> Any:
     """Give the frames of a clip an axis of their own and lay the positions in a row; moves no data.
 

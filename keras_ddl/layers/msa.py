@@ -103,24 +103,29 @@ class MSA(keras.layers.Layer):
         )
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
+        check_input("MSA", inputs.shape, self.frames, self.reduction, self.data_format)
         x = fold_clips(self.input_quant(inputs), self.frames, self.data_format)  # (B, T, P, C)
         first = self.data_format == "channels_first"
         aggregates = self._time_major(x) if first else self._separate(x, training)
         gates = []
         for direction, z in zip(DIRECTIONS, aggregates, strict=True):
-            z = self._as_frames(z / len(SCALES), inputs)  # (B·T, H, W, C/reduction)
+            z = self._as_frames(z, inputs)  # (B·T, H, W, C/reduction)
             gates.append(tf.sigmoid(_chain(self.merges[direction], z, training)))
-        # x + γ·x·(½(σ(D^V) − ½) + ½(σ(D^H) − ½)) with the constants gathered: three passes, not seven.
+        # x + γ·x·(½(σ(D^V) − ½) + ½(σ(D^H) − ½)) with the constants gathered.
         half = tf.cast(self.gamma, inputs.dtype) / 2
-        return inputs * ((gates[0] + gates[1]) * half + (1 - half))
+        if first:
+            return inputs * ((gates[0] + gates[1]) * half + (1 - half))
+        # One pass more, for training: above, the gradient of γ is a difference of two large sums.
+        return inputs * ((gates[0] + gates[1] - 1) * half + 1)
 
     def _separate(self, x: Any, training: bool | None) -> list[Any]:
-        """Sum of the three scales per direction, each convolution on its own."""
+        """Mean of the three scales per direction, each convolution on its own."""
         pooled = {scale: _pool_time(x, by, self.data_format) for scale, by in SCALES.items()}
         return [
             _sum_scales(
                 [_chain(self.branches[d][s], pooled[s], training) for s in SCALES], self.data_format
             )
+            / len(SCALES)
             for d in DIRECTIONS
         ]
 
@@ -136,7 +141,7 @@ class MSA(keras.layers.Layer):
         return [tf.transpose(z, (0, 2, 1, 3)) for z in sums]  # (B, T, C/r, P)
 
     def _folded(self, x: Any, scale: str) -> Any:
-        """Taps, pointwise and batch norm of both directions as one convolution: ``(B, 2·C/r, T, P)``.
+        """A third of both directions' taps, pointwise and norm as one convolution: ``(B, 2·C/r, T, P)``.
 
         More arithmetic and less traffic than the separate steps; pays where there are few channels and
         many positions. Inference only.
@@ -145,10 +150,11 @@ class MSA(keras.layers.Layer):
         for direction in DIRECTIONS:
             taps, _, pointwise, norm = self.branches[direction][scale]
             factor = norm.gamma * tf.math.rsqrt(norm.moving_variance + norm.epsilon)
-            kernels.append(taps.depthwise_kernel * pointwise.kernel * factor)  # (3, 1, C, C/r)
-            biases.append(norm.beta - norm.moving_mean * factor)
+            kernel = taps.depthwise_kernel * pointwise.kernel * factor  # (3, 1, C, C/r)
+            kernels.append(kernel / len(SCALES))
+            biases.append((norm.beta - norm.moving_mean * factor) / len(SCALES))
         kernel = tf.cast(tf.concat(kernels, -1), x.dtype)
-        padding = [[0, 0], [0, 0], [1, 1], [0, 0]]
+        padding = [[0, 0], [0, 0], [1, 1], [0, 0]]  # one frame before, one after
         z = tf.nn.conv2d(x, kernel, 1, padding, data_format="NCHW")
         return z + tf.cast(tf.concat(biases, 0), x.dtype)[:, None, None]
 

@@ -1,0 +1,71 @@
+# Everything happens in this folder: `make setup` builds .venv and changes nothing outside it
+# (in a bare container, as root, it adds the two system libraries OpenCV needs: scripts/apt.sh).
+PYTHON ?= python3
+EDGE_PYTHON ?= $(shell scripts/edge_python.sh $(PYTHON))
+VENV ?= .venv
+EDGE_VENV ?= .venv-edge
+PY := $(VENV)/bin/python
+EDGE_PY := $(EDGE_VENV)/bin/python
+READY := $(VENV)/.ready
+EDGE_READY := $(EDGE_VENV)/.ready
+# A comma inside $(call …) would end the argument.
+, := ,
+PIP_INSTALL := -m pip install --disable-pip-version-check -c constraints.txt
+
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+.PHONY: help setup demo test test-slow lint edge-env edge-test bench clean
+
+help:  ## print this list
+	@echo "make TARGET [PYTHON=python3.12] [EDGE_PYTHON=python3.10]"
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  \1\t/' | expand -t 16
+
+setup: $(READY)  ## build .venv (training, export, tests); nothing to do when it is up to date
+
+demo: setup  ## train a small detector, export it, judge a video; ends by saying where to look
+	$(PY) -m keras_ddl.demo
+
+test: lint edge-test  ## all checks: style, types, the half without TensorFlow on its own, every test
+	$(PY) -m pytest
+
+test-slow: setup  ## the tests that take minutes
+	$(PY) -m pytest -m "slow and not gpu"
+
+lint: setup  ## ruff and mypy
+	$(PY) -m ruff check
+	$(PY) -m ruff format --check
+	$(PY) -m mypy
+
+edge-env: $(EDGE_READY)  ## build .venv-edge: what a device has, without TensorFlow, on Python 3.10 where there is one
+
+# Tests of the training half skip themselves here: they start with importorskip("tensorflow").
+edge-test: edge-env  ## run the tests of the edge half in it
+	$(EDGE_PY) -m pytest -r fE
+
+bench: setup  ## speed of the layers against the plain network, on this machine
+	$(PY) -m export.bench
+
+clean:  ## remove both environments and the tools' caches (runs/ and data/ stay)
+	rm -rf $(VENV) $(EDGE_VENV) build dist .pytest_cache .ruff_cache .mypy_cache
+	find . -name __pycache__ -type d -not -path './.venv*' -prune -exec rm -rf {} +
+
+# $(call environment,PYTHON,FOLDER,EXTRAS): make FOLDER if it is not whole, and install this project into it.
+define environment
+@$(1) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null || { \
+  echo "error: Python 3.10 to 3.13 is needed, $(1) says '$$($(1) --version 2>&1 | head -n 1)'; name another: make PYTHON=python3.12 setup" >&2; exit 3; }
+@$(1) -c 'import ensurepip, venv' 2>/dev/null || { \
+  echo "error: $(1) cannot make environments; on Debian or Ubuntu: sudo apt-get install python3-venv" >&2; exit 3; }
+@$(2)/bin/python -m pip --version >/dev/null 2>&1 || $(1) -m venv --clear $(2)
+@echo "installing into $(2): $(3)"
+$(2)/bin/python $(PIP_INSTALL) -e ".[$(3)]"
+@scripts/apt.sh $(2)/bin/python
+endef
+
+$(READY): pyproject.toml constraints.txt
+	$(call environment,$(PYTHON),$(VENV),train$(,)onnx$(,)dev)
+	@touch $@
+
+$(EDGE_READY): pyproject.toml constraints.txt
+	$(call environment,$(EDGE_PYTHON),$(EDGE_VENV),edge)
+	$(EDGE_PY) $(PIP_INSTALL) pytest
+	@touch $@

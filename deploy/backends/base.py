@@ -1,0 +1,94 @@
+"""What every runtime offers: named tensors in, named tensors out, checked at the door."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """Name, dtype and shape of a model's input or output; None is a dynamic dimension."""
+
+    name: str
+    dtype: np.dtype
+    shape: tuple[int | None, ...]
+
+    def __str__(self) -> str:
+        sizes = ", ".join("?" if size is None else str(size) for size in self.shape)
+        return f"'{self.name}' {self.dtype} ({sizes})"
+
+    def problem(self, array: object) -> str:
+        """Say in one line why an array does not fit; empty when it does."""
+        if not isinstance(array, np.ndarray):
+            return f"expected {self}, received {type(array).__name__}"
+        same_rank = array.ndim == len(self.shape)
+        fits = same_rank and all(
+            size >= 1 if want is None else size == want
+            for want, size in zip(self.shape, array.shape, strict=True)
+        )
+        if array.dtype != self.dtype or not fits:
+            return f"expected {self}, received {array.dtype} {array.shape}"
+        return ""
+
+
+class Backend(ABC):
+    """A loaded model. A context manager; `infer` may be called until it is closed.
+
+    Attributes:
+        name: Runtime and device in words, as shown in the outputs ("onnxruntime 1.32.0 cpu").
+        inputs: What `infer` takes.
+        outputs: What `infer` returns.
+        metadata: The strings stored in the model file.
+    """
+
+    name: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    metadata: Mapping[str, str]
+    _open = True
+
+    def infer(self, feed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Run the model once.
+
+        Args:
+            feed: One array per input, by name, of exactly its dtype and shape.
+
+        Returns:
+            One array per output, by name.
+
+        Raises:
+            ValueError: closed, a name missing or surplus, a wrong dtype or shape.
+        """
+        if not self._open:
+            raise ValueError(f"expected an open backend, '{self.name}' is closed")
+        wanted = {spec.name for spec in self.inputs}
+        if set(feed) != wanted:
+            raise ValueError(f"expected inputs {sorted(wanted)}, received {sorted(feed)}")
+        problems = [text for spec in self.inputs if (text := spec.problem(feed[spec.name]))]
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self._run(feed)
+
+    def close(self) -> None:
+        """Release the model; closing twice is allowed."""
+        self._open = False
+
+    @abstractmethod
+    def _run(self, feed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Execute with inputs already checked."""
+
+    def __enter__(self) -> Backend:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

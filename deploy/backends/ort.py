@@ -1,0 +1,74 @@
+"""ONNX Runtime on the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from deploy.backends.base import Backend, TensorSpec
+from deploy.needs import need
+from keras_ddl.errors import USAGE, UserError
+
+DTYPES = {
+    "tensor(uint8)": np.uint8,
+    "tensor(int8)": np.int8,
+    "tensor(int32)": np.int32,
+    "tensor(int64)": np.int64,
+    "tensor(float16)": np.float16,
+    "tensor(float)": np.float32,
+    "tensor(double)": np.float64,
+    "tensor(bool)": np.bool_,
+}
+SILENT = 4  # ONNX Runtime's "fatal": its other messages come back as exceptions anyway
+
+
+class OrtBackend(Backend):
+    """A `.onnx` file in an `onnxruntime.InferenceSession`.
+
+    Args:
+        path: The model file.
+        threads: Threads within one operator; None leaves the choice to the runtime.
+
+    Raises:
+        UserError: onnxruntime is not installed (3), or it cannot load the file (2).
+    """
+
+    def __init__(self, path: Path, threads: int | None = None) -> None:
+        if threads is not None and threads < 1:
+            raise ValueError(f"expected threads >= 1, received {threads}")
+        ort = need("onnxruntime", "running a model")
+        options = ort.SessionOptions()
+        options.log_severity_level = SILENT
+        options.inter_op_num_threads = 1
+        if threads is not None:
+            options.intra_op_num_threads = threads
+        try:
+            session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # the runtime's own exception classes have no common public base
+            reason = str(error).splitlines()[0]
+            message = f"expected an ONNX model, cannot load '{path}': {reason}; export it again"
+            raise UserError(message, USAGE) from error
+        self._session: Any = session
+        self.name = f"onnxruntime {ort.__version__} cpu"
+        self.inputs = tuple(_spec(node) for node in session.get_inputs())
+        self.outputs = tuple(_spec(node) for node in session.get_outputs())
+        self.metadata = dict(session.get_modelmeta().custom_metadata_map)
+
+    def _run(self, feed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        names = [spec.name for spec in self.outputs]
+        return dict(zip(names, self._session.run(names, dict(feed)), strict=True))
+
+    def close(self) -> None:
+        """Release the session's memory."""
+        self._session = None
+        super().close()
+
+
+def _spec(node: Any) -> TensorSpec:
+    if node.type not in DTYPES:
+        raise UserError(f"expected tensors of {sorted(DTYPES)}, '{node.name}' is {node.type}")
+    shape = tuple(size if isinstance(size, int) else None for size in node.shape)
+    return TensorSpec(node.name, np.dtype(DTYPES[node.type]), shape)

@@ -1,0 +1,288 @@
+"""One picture that shows what a model made of some videos: `python -m deploy.contact_sheet`.
+
+Per video: six face crops evenly spread over time, the same with the inconsistency map over them,
+and the timeline of scores; above them the true label, where the folder's name tells it, and the
+verdict.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+if not __package__:  # run as a script: import from the clone, and keep this folder off the path
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+from deploy import drawing
+from deploy.arguments import DETECTORS, FOOTAGE, Parser, set_up_logging
+from deploy.backends import Backend
+from deploy.bundle import DEFAULT_BUNDLE, Bundle, open_bundle
+from deploy.drawing import COLORS, INK, MUTED, PAPER, Point, Rect
+from deploy.needs import need
+from deploy.pipeline import Parts, Pipeline, point
+from deploy.records import ScoredClip
+from deploy.sinks import Output, Sink
+from deploy.sources import open_source
+from deploy.verdict import Label, Policy
+from keras_ddl.errors import USAGE, UserError, run_cli
+from keras_ddl.faceclips import DETECT_EVERY, FaceClipper
+from keras_ddl.faces import FaceDetector, open_detector
+
+CROPS = 6
+THUMB = 176  # px
+TRUTHS = ("real", "fake")
+KEPT = 256  # thumbnails held per track; when full, every other one goes
+TEXT = 12  # capital height in px
+PAD = 18
+GAP = 6
+TIMELINE = 72
+ONE_COLUMN = 3  # up to so many videos stand in one column
+SHEET: tuple[int, int, int] = (26, 29, 34)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One video on the sheet.
+
+    Attributes:
+        title: Its name.
+        truth: "real", "fake", or "" where nobody said.
+        label: Verdict on the mean of all clips.
+        probability: That mean; None without clips.
+        reason: Why this verdict.
+        crops: Up to six face crops, uint8 (S, S, 3) RGB.
+        heats: Their inconsistency maps, (h, w) in [0, 1]; empty where the model has none.
+        points: One per clip of every track.
+        length_ms: Duration of the video.
+        policy: Thresholds of the verdict.
+    """
+
+    title: str
+    truth: str
+    label: Label
+    probability: float | None
+    reason: str
+    crops: tuple[np.ndarray, ...]
+    heats: tuple[np.ndarray, ...]
+    points: tuple[Point, ...]
+    length_ms: float
+    policy: Policy
+
+
+class Collector(Sink):
+    """Keeps thumbnails, maps and scores of a run."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self.points: list[Point] = []
+        self._thumbs: dict[int, list[tuple[np.ndarray, np.ndarray | None]]] = {}
+        self._clips: dict[int, int] = {}
+
+    def write(self, output: Output) -> None:
+        """Take the judged clips."""
+        for scored in output.scored:
+            if (mark := point(scored, self._policy)) is not None:
+                self.points.append(mark)
+            self._keep(scored)
+
+    def _keep(self, scored: ScoredClip) -> None:
+        cv2 = need("cv2", "drawing a contact sheet")
+        track, frames = scored.clip.track_id, scored.clip.frames
+        self._clips[track] = self._clips.get(track, 0) + 1
+        thumbs = self._thumbs.setdefault(track, [])
+        for index in (len(frames) // 4, 3 * len(frames) // 4):
+            small = cv2.resize(frames[index], (THUMB, THUMB), interpolation=cv2.INTER_AREA)
+            heat = None if scored.heat is None else scored.heat[index].copy()
+            thumbs.append((small, heat))
+        if len(thumbs) > KEPT:
+            del thumbs[::2]
+
+    def main_track(self) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
+        """Evenly spread crops and maps of the track with most clips."""
+        if not self._clips:
+            return (), ()
+        track = max(self._clips, key=lambda number: (self._clips[number], -number))
+        thumbs = self._thumbs[track]
+        chosen = np.unique(np.linspace(0, len(thumbs) - 1, CROPS).round().astype(int))
+        heats = tuple(heat for i in chosen if (heat := thumbs[i][1]) is not None)
+        return tuple(thumbs[i][0] for i in chosen), heats
+
+
+def panel_for(
+    video: Path, bundle: Bundle, backend: Backend, detector: FaceDetector, footage: str
+) -> Panel:
+    """Run a video through the pipeline and collect what the sheet shows of it."""
+    with open_source(str(video)) as source:
+        clipper = FaceClipper(bundle.spec, detector, DETECT_EVERY)
+        sinks: list[Sink] = []
+        parts = Parts(source, clipper, detector.name, bundle, backend, sinks, footage)
+        pipeline = Pipeline(parts)
+        collector = Collector(pipeline.judge.policy)
+        sinks.append(collector)
+        end = pipeline.run()
+    crops, heats = collector.main_track()
+    verdict = end["video"]
+    return Panel(
+        title=video.name,
+        truth=truth_of(video),
+        label=Label(verdict["verdict"]),
+        probability=verdict["fake_probability"],
+        reason=verdict["reason"],
+        crops=crops,
+        heats=heats,
+        points=tuple(collector.points),
+        length_ms=end["time_ms"],
+        policy=pipeline.judge.policy,
+    )
+
+
+def truth_of(video: Path) -> str:
+    """The label the plain-folder layout gives a video: its folder is `real` or `fake`.
+
+    Only where the other of the two lies beside it: a folder may be called "real" for any reason.
+    """
+    folder = video.resolve().parent
+    name = folder.name.lower()
+    if name not in TRUTHS:
+        return ""
+    other = TRUTHS[1 - TRUTHS.index(name)]
+    beside = {path.name.lower() for path in folder.parent.iterdir() if path.is_dir()}
+    return name if other in beside else ""
+
+
+def contact_sheet(panels: Sequence[Panel], heading: str) -> np.ndarray:
+    """Lay the panels out and return the sheet, uint8 (H, W, 3) RGB.
+
+    Raises:
+        ValueError: no panels.
+    """
+    if not panels:
+        raise ValueError("expected at least one panel, received none")
+    columns = 1 if len(panels) <= ONE_COLUMN else 2
+    rows = math.ceil(len(panels) / columns)
+    wide, high = _panel_size()
+    top = PAD + 2 * TEXT + PAD
+    shape = (top + rows * (high + PAD), PAD + columns * (wide + PAD), 3)
+    sheet = np.full(shape, SHEET, np.uint8)
+    line = drawing.fit(heading, TEXT + 2, shape[1] - 2 * PAD)
+    drawing.put_text(sheet, line, (PAD, PAD), TEXT + 2, PAPER)
+    for index, panel in enumerate(panels):
+        corner = (PAD + index % columns * (wide + PAD), top + index // columns * (high + PAD))
+        _draw_panel(sheet, panel, corner)
+    return sheet
+
+
+def _panel_size() -> tuple[int, int]:
+    wide = CROPS * THUMB + (CROPS - 1) * GAP
+    return wide, 2 * TEXT + GAP + 2 * (THUMB + GAP) + TIMELINE + 2 * TEXT
+
+
+def _draw_panel(sheet: np.ndarray, panel: Panel, corner: tuple[int, int]) -> None:
+    x, y = corner
+    wide, _ = _panel_size()
+    _draw_title(sheet, panel, corner, wide)
+    y += 2 * TEXT + GAP
+    for index in range(CROPS):
+        left = x + index * (THUMB + GAP)
+        for row, maps in enumerate(((), panel.heats)):
+            top = y + row * (THUMB + GAP)
+            spot = (left, top, left + THUMB, top + THUMB)
+            _draw_thumb(sheet, panel, index, spot, maps)
+            if row and index < len(panel.crops) and not maps:
+                drawing.put_text(sheet, "no map", (left + GAP, top + GAP), TEXT, MUTED)
+    y += 2 * (THUMB + GAP)
+    graph = (x, y, x + wide, y + TIMELINE)
+    drawing.panel(sheet, graph, INK, 1.0)
+    drawing.timeline(sheet, graph, panel.points, (0.0, panel.length_ms), panel.policy)
+    drawing.put_text(sheet, "FAKE", (x + 2, y), TEXT - 2, MUTED)
+    drawing.put_text(sheet, "REAL", (x + 2, graph[3] - 2 * TEXT + 6), TEXT - 2, MUTED)
+    length = f"{panel.length_ms / 1000.0:.1f} s"
+    drawing.put_text(sheet, "0 s", (x, graph[3] + 1), TEXT - 2, MUTED)
+    right = graph[2] - drawing.text_size(length, TEXT - 2)[0]
+    drawing.put_text(sheet, length, (right, graph[3] + 1), TEXT - 2, MUTED)
+
+
+def _draw_title(sheet: np.ndarray, panel: Panel, corner: tuple[int, int], wide: int) -> None:
+    x, y = corner
+    score = "no clips" if panel.probability is None else f"{panel.probability:.2f}"
+    verdict = f"{panel.label.value} {score}"
+    width = drawing.text_size(verdict, TEXT, bold=True)[0]
+    drawing.panel(sheet, (x + wide - width, y, x + wide, y + 2 * TEXT), COLORS[panel.label], 1.0)
+    place = (x + wide - width, y + 3)
+    drawing.put_text(sheet, verdict, place, TEXT, INK, bold=True)
+    truth = _comparison(panel)
+    left = x + wide - width - drawing.text_size(truth, TEXT)[0]
+    drawing.put_text(sheet, truth, (left, y + 3), TEXT, MUTED)
+    title = drawing.fit(panel.title, TEXT, left - x)
+    drawing.put_text(sheet, title, (x, y + 3), TEXT, PAPER, bold=True)
+    after = x + drawing.text_size(title, TEXT, bold=True)[0]
+    reason = drawing.fit(panel.reason, TEXT, left - after)
+    drawing.put_text(sheet, reason, (after, y + 3), TEXT, MUTED)
+
+
+def _comparison(panel: Panel) -> str:
+    """The true label and what the verdict is, measured by it."""
+    if not panel.truth:
+        return "no label, verdict"
+    names = {Label.REAL: "real", Label.FAKE: "fake"}
+    wrong = panel.label in names and names[panel.label] != panel.truth
+    return f"labelled {panel.truth}, {'WRONG ' if wrong else ''}verdict"
+
+
+def _draw_thumb(
+    sheet: np.ndarray, panel: Panel, index: int, spot: Rect, maps: Sequence[np.ndarray]
+) -> None:
+    drawing.panel(sheet, spot, INK, 1.0)
+    if index >= len(panel.crops):
+        return
+    sheet[spot[1] : spot[3], spot[0] : spot[2]] = panel.crops[index]
+    if index < len(maps):
+        drawing.heat(sheet, spot, maps[index])
+
+
+def write_png(sheet: np.ndarray, path: Path) -> None:
+    """Write an RGB picture as PNG."""
+    cv2 = need("cv2", "writing a PNG")
+    _, data = cv2.imencode(".png", sheet[..., ::-1])
+    try:
+        path.write_bytes(data.tobytes())
+    except OSError as error:
+        message = f"expected a file to write the picture to, received '{path}': {error.strerror}"
+        raise UserError(message, USAGE) from error
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    parser = Parser(prog="contact_sheet", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("videos", nargs="+", type=Path, metavar="VIDEO")
+    parser.add_argument("--bundle", type=Path, default=DEFAULT_BUNDLE, help="(%(default)s)")
+    parser.add_argument("--out", type=Path, default=Path("sheet.png"), help="(%(default)s)")
+    parser.add_argument("--detector", choices=DETECTORS, default="auto", help="(auto)")
+    parser.add_argument("--domain", choices=FOOTAGE, default="real", help="what the videos show")
+    args = parser.parse_args(argv)
+    set_up_logging()
+    return run_cli(lambda: _run(args))
+
+
+def _run(args: argparse.Namespace) -> int:
+    bundle, backend = open_bundle(args.bundle)
+    with backend:
+        detector = open_detector(args.detector)
+        panels = []
+        for number, video in enumerate(args.videos, 1):
+            print(f"{number}/{len(args.videos)} {video.name}", file=sys.stderr, flush=True)
+            panels.append(panel_for(video, bundle, backend, detector, args.domain))
+    heading = f"model {bundle.model_id} | trained on: {bundle.domain} | faces: {detector.name}"
+    write_png(contact_sheet(panels, f"{heading} | footage: {args.domain}"), args.out)
+    print(args.out)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

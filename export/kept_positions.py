@@ -1,0 +1,107 @@
+"""DFDC's gather and scatter as ONNX's element-wise operators."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import onnx
+
+GATHER, SCATTER = "gather_kept", "scatter_kept"  # the names that DFDC gives the two operations
+
+
+def rewrite_kept_positions(proto: onnx.ModelProto, layers: Mapping[str, tuple[int, int]]) -> int:
+    """Let DFDC read and write its kept positions with GatherElements and ScatterElements.
+
+    In the channels-first layout TensorFlow can say "these positions of every channel" only with one flat
+    index per value; ONNX has operators that take the positions alone, write in place and need no index
+    arithmetic. The values are the same to the bit.
+
+    Args:
+        proto: Changed in place; nodes are found by the names that DFDC gives them.
+        layers: Name of each DFDC layer → (frames, channels).
+
+    Returns:
+        How many of the layers were rewritten; a layer whose nodes are not as expected is left alone.
+    """
+    rewritten = 0
+    for layer, (frames, channels) in layers.items():
+        found = {
+            kind: node
+            for node in proto.graph.node
+            for kind in (GATHER, SCATTER, "TopK")
+            if f"/{layer}/" in node.name and (node.name.endswith(kind) or node.op_type == kind)
+        }
+        if len(found) == 3 and found[SCATTER].op_type == "ScatterND":
+            _rewrite(proto.graph, layer, found, frames, channels)
+            rewritten += 1
+    drop_unused(proto.graph)
+    return rewritten
+
+
+def _rewrite(graph: Any, layer: str, found: dict[str, Any], frames: int, channels: int) -> None:
+    from onnx import helper, numpy_helper
+
+    gather, scatter, top = found[GATHER], found[SCATTER], found["TopK"]
+    image = next(node for node in graph.node if scatter.input[0] in node.output).input[0]
+
+    def constant(name: str, values: list[int]) -> str:
+        array = np.array(values, np.int64)
+        graph.initializer.append(numpy_helper.from_array(array, f"{layer}/{name}"))
+        return f"{layer}/{name}"
+
+    def node(kind: str, inputs: list[str], name: str, **attributes: int) -> Any:
+        return helper.make_node(kind, inputs, [name], name=name, **attributes)
+
+    names = ("rows", "kept", "kept_wide", "found")
+    rows, index, wide, found_rows = (f"{layer}/{name}" for name in names)
+    kept = _kept(graph, top)
+    clips = [-1, frames, channels, kept]
+    before = [  # rows (B·T, C, P); kept positions (B, K) → one row of them per row of the image
+        node("Reshape", [image, constant("shape_image", [0, 0, -1])], rows),
+        node("Unsqueeze", [top.output[1], constant("axes", [1, 2])], f"{index}_4d"),
+        node("Expand", [f"{index}_4d", constant("shape_expand", [1, frames, channels, 1])], wide),
+        node("Reshape", [wide, constant("shape_kept", [-1, channels, kept])], index),
+        node("GatherElements", [rows, index], found_rows, axis=2),
+        node("Reshape", [found_rows, constant("shape_found", clips)], gather.output[0]),
+    ]
+    after = [
+        node("Reshape", [scatter.input[2], f"{layer}/shape_kept"], f"{layer}/updates"),
+        node("ScatterElements", [rows, index, f"{layer}/updates"], scatter.output[0], axis=2),
+    ]
+    _replace(graph, gather, before)
+    _replace(graph, scatter, after)
+
+
+def _kept(graph: Any, top: Any) -> int:
+    """K, the constant second input of a TopK node."""
+    from onnx import numpy_helper
+
+    tensor = next(t for t in graph.initializer if t.name == top.input[1])
+    return int(numpy_helper.to_array(tensor).reshape(-1)[0])
+
+
+def _replace(graph: Any, old: Any, new: list[Any]) -> None:
+    """Put nodes where another was; the list stays in an order that can be run."""
+    nodes = list(graph.node)
+    at = next(place for place, node in enumerate(nodes) if node.name == old.name)
+    nodes[at : at + 1] = new
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
+def drop_unused(graph: Any) -> None:
+    """Remove nodes and constants that no output needs."""
+    needed = {value.name for value in graph.output}
+    kept = []
+    for node in reversed(graph.node):
+        if needed & set(node.output):
+            needed.update(node.input)
+            kept.append(node)
+    constants = [tensor for tensor in graph.initializer if tensor.name in needed]
+    del graph.node[:], graph.initializer[:]
+    graph.node.extend(reversed(kept))
+    graph.initializer.extend(constants)

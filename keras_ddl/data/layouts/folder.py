@@ -1,0 +1,102 @@
+"""Plain folders: `root/{train,val,test}/{real,fake}/**`, or without splits `root/{real,fake}`."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from keras_ddl.data.video_index import SPLITS, VIDEO_SUFFIXES, Video
+from keras_ddl.errors import UserError
+
+CLASSES = ("real", "fake")
+HELD_OUT = {"val": 0.15, "test": 0.15}
+"""Share of the identities held out when the folders carry no splits."""
+SPLIT_SEED = 0
+
+_log = logging.getLogger(__name__)
+
+
+def folder(root: Path, seed: int = SPLIT_SEED) -> Iterator[Video]:
+    """Index a plain folder.
+
+    With `train`, `val` and `test` folders the splits are taken as they are. Without them, whole
+    identities are held out: an identity is the file name up to its first underscore
+    (`id007_talk.mp4` → `id007`), identities are shuffled with `seed`, and `HELD_OUT` says how
+    many go to validation and test (at least one each).
+
+    Args:
+        root: The folder.
+        seed: Seed of the held-out split; unused where the folders carry splits.
+
+    Yields:
+        Videos, sorted by split, class and path. The method is the class name, or the first
+        folder below `fake/`; `video_id` is the path below the class folder.
+
+    Raises:
+        UserError: If there is no such folder, no video in it, or too few identities to hold out.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise UserError(f"expected a dataset folder, received {root}, which is not one")
+    given = [split for split in SPLITS if (root / split).is_dir()]
+    if given:
+        videos = [video for split in given for video in _part(root, root / split, split)]
+    else:
+        videos = list(_part(root, root, "train"))
+        split_of = split_by_identity((v.identities[0] for v in videos), seed) if videos else {}
+        videos = [replace(v, split=split_of[v.identities[0]]) for v in videos]
+        videos.sort(key=lambda v: SPLITS.index(v.split))
+    if not videos:
+        raise UserError(
+            f"{root} holds no video; expected {{train,val,test}}/{{real,fake}}/*.mp4 or "
+            "{real,fake}/*.mp4 in it"
+        )
+    yield from videos
+
+
+def split_by_identity(identities: Iterable[str], seed: int) -> dict[str, str]:
+    """Assign whole identities to splits: sorted, shuffled with `seed`, cut by `HELD_OUT`."""
+    names = sorted(set(identities))
+    if len(names) < len(SPLITS):
+        raise UserError(
+            f"expected at least {len(SPLITS)} identities (file names up to the first underscore) "
+            f"to hold some out, received {len(names)}; sort the files into train, val and test"
+        )
+    random.Random(seed).shuffle(names)
+    split_of = dict.fromkeys(names, "train")
+    start = 0
+    for split, share in HELD_OUT.items():
+        count = max(1, round(share * len(names)))
+        split_of.update(dict.fromkeys(names[start : start + count], split))
+        start += count
+    return split_of
+
+
+def _part(root: Path, part: Path, split: str) -> Iterator[Video]:
+    for label, name in enumerate(CLASSES):
+        base = part / name
+        files = sorted(f for f in base.rglob("*") if f.is_file() and not f.name.startswith("."))
+        others = [f for f in files if f.suffix.lower() not in VIDEO_SUFFIXES]
+        if others:
+            _log.warning(
+                "%s: left out %d files that are not videos by name, the first is %s",
+                base,
+                len(others),
+                others[0].name,
+            )
+        for path in sorted(set(files) - set(others)):
+            inner = path.relative_to(base)
+            method = inner.parts[0] if label == 1 and len(inner.parts) > 1 else name
+            yield Video(
+                path=path,
+                label=label,
+                dataset=root.resolve().name,
+                method=method,
+                compression="",
+                video_id=inner.as_posix(),
+                identities=(path.stem.split("_")[0],),
+                split=split,
+            )

@@ -1,0 +1,282 @@
+"""The synthetic set as a folder of mp4 files and a manifest, made once and kept."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from keras_ddl.data.synthetic.encode import PART, write_video
+from keras_ddl.errors import MISSING, UserError
+
+log = logging.getLogger(__name__)
+
+VERSION = 1  # of the drawing: the same arguments under another version give other pixels
+MANIFEST = "manifest.json"
+LABELS = ("real", "fake")
+DEFAULT_IDENTITIES: Mapping[str, int] = {"train": 40, "val": 12, "test": 16}
+DEFAULT_VIDEOS_PER_IDENTITY = 1
+DEFAULT_FRAMES = 50
+DEFAULT_FPS = 25
+DEFAULT_SIZE = (320, 240)
+DEFAULT_DIFFICULTY = 0.3
+DEFAULT_CRF = (18, 23)
+
+
+@dataclass(frozen=True)
+class SyntheticVideo:
+    """One video of the set.
+
+    `file` is relative to the set's folder; `index` counts the videos of a person. A real and a fake
+    video of the same person and index are twins: same performance, same camera.
+    """
+
+    file: str
+    split: str
+    label: str
+    identity: int
+    index: int
+
+
+Job = tuple[Path, SyntheticVideo, Mapping[str, Any]]
+
+
+def plan(identities: Mapping[str, int], videos_per_identity: int) -> list[SyntheticVideo]:
+    """Every video of a set; people are numbered through the splits, so no two splits share one."""
+    videos = []
+    first = 0
+    for split, count in identities.items():
+        for identity in range(first, first + count):
+            for index in range(videos_per_identity):
+                for label in LABELS:
+                    file = f"{split}/{label}/id{identity:03d}_{label}_{index}.mp4"
+                    videos.append(SyntheticVideo(file, split, label, identity, index))
+        first += count
+    return videos
+
+
+def generate(
+    out: Path,
+    *,
+    identities: Mapping[str, int] | None = None,
+    videos_per_identity: int = DEFAULT_VIDEOS_PER_IDENTITY,
+    frames: int = DEFAULT_FRAMES,
+    fps: int = DEFAULT_FPS,
+    size: tuple[int, int] = DEFAULT_SIZE,
+    difficulty: float = DEFAULT_DIFFICULTY,
+    seed: int = 0,
+    crf: tuple[int, int] = DEFAULT_CRF,
+    processes: int = 1,
+) -> Path:
+    """Write `out`/{split}/{real,fake}/idNNN_{label}_{index}.mp4 and `out`/manifest.json.
+
+    The same arguments give the same pixels. A finished set is left alone, an interrupted one is
+    completed, one made with other arguments is replaced.
+
+    Args:
+        out: Folder of the set; must be absent, empty, or made by this function.
+        identities: People per split; 40 train, 12 val, 16 test by default.
+        videos_per_identity: Videos of each person in each class.
+        frames: Frames per video.
+        fps: Frames per second.
+        size: Width and height in pixels, even, at least 160 x 120.
+        difficulty: 0 (most of the fake marks are redrawn per frame) to 1 (hardly any).
+        seed: Names the whole set; other seeds have other people.
+        crf: Lowest and highest x264 quality, drawn per pair of videos.
+        processes: Worker processes; the pixels do not depend on it.
+
+    Returns:
+        `out`.
+
+    Raises:
+        UserError: An argument out of range, a folder of other things, OpenCV or PyAV missing.
+    """
+    out = Path(out)
+    arguments: dict[str, Any] = {
+        "version": VERSION,
+        "identities": dict(DEFAULT_IDENTITIES if identities is None else identities),
+        "videos_per_identity": videos_per_identity,
+        "frames": frames,
+        "fps": fps,
+        "size": list(size),
+        "difficulty": difficulty,
+        "seed": seed,
+        "crf": list(crf),
+    }
+    _check(arguments, processes)
+    _check_installed()
+    videos = plan(arguments["identities"], videos_per_identity)
+    if _prepare_folder(out, arguments, videos):
+        log.info("synthetic set in %s is up to date: %d videos", out, len(videos))
+        return out
+    missing = [video for video in videos if not (out / video.file).exists()]
+    log.info("synthetic set in %s: %d of %d videos to draw", out, len(missing), len(videos))
+    jobs: list[Job] = [(out, video, arguments) for video in missing]
+    for _ in _progress(_run(jobs, processes), len(jobs)):
+        pass
+    _write_manifest(out, arguments, videos, complete=True)
+    return out
+
+
+def _check(arguments: Mapping[str, Any], processes: int) -> None:
+    """Raise a UserError for the first argument that is out of range."""
+    width, height = arguments["size"]
+    low, high = arguments["crf"]
+    counts = arguments["identities"]
+    names = all(name and Path(name).name == name for name in counts)
+    rules = (
+        (
+            bool(counts) and names and all(count >= 0 for count in counts.values()),
+            f"identities: expected split names with counts of 0 or more, got {counts}",
+        ),
+        (
+            min(arguments[key] for key in ("videos_per_identity", "frames", "fps")) >= 1,
+            "videos_per_identity, frames and fps: expected at least 1 each",
+        ),
+        (processes >= 1, f"processes: expected at least 1, got {processes}"),
+        (
+            width >= 160 and height >= 120 and width % 2 == height % 2 == 0,
+            f"size: expected even numbers, at least 160 x 120, got {width} x {height}",
+        ),
+        (
+            0.0 <= arguments["difficulty"] <= 1.0,
+            f"difficulty: expected 0 (easy) to 1 (hard), got {arguments['difficulty']}",
+        ),
+        (arguments["seed"] >= 0, f"seed: expected 0 or more, got {arguments['seed']}"),
+        (0 <= low <= high <= 51, f"crf: expected 0 <= low <= high <= 51, got {low} and {high}"),
+    )
+    for holds, message in rules:
+        if not holds:
+            raise UserError(message)
+
+
+def _check_installed() -> None:
+    lacking = [name for name in ("cv2", "av") if find_spec(name) is None]
+    if lacking:
+        raise UserError(
+            f"drawing videos needs opencv-python and av, {' and '.join(lacking)} cannot be found; "
+            "pip install 'keras-ddl[train]'",
+            MISSING,
+        )
+
+
+def _prepare_folder(
+    out: Path, arguments: Mapping[str, Any], videos: Iterable[SyntheticVideo]
+) -> bool:
+    """Make the folder ready to draw into; True if it already holds the whole set."""
+    made = _read_manifest(out)
+    if made is None and any(out.rglob("*.mp4")):
+        raise UserError(
+            f"{out}: expected an empty folder or a synthetic set, found videos without a "
+            f"{MANIFEST}; choose another folder"
+        )
+    if made is not None and made["arguments"] != arguments:
+        log.info("%s was made with other arguments: replacing it", out)
+        for entry in made["videos"]:
+            (out / entry["file"]).unlink(missing_ok=True)
+        made = None
+    videos = list(videos)
+    if made and made["complete"] and all((out / video.file).exists() for video in videos):
+        return True
+    for video in videos:
+        (out / video.file).parent.mkdir(parents=True, exist_ok=True)
+    for leftover in out.rglob(f"*.mp4.*{PART}"):
+        leftover.unlink()
+    _write_manifest(out, arguments, videos, complete=False)
+    return False
+
+
+def _read_manifest(out: Path) -> dict[str, Any] | None:
+    path = out / MANIFEST
+    if not path.exists():
+        return None
+    try:
+        made = json.loads(path.read_text(encoding="utf-8"))
+        files = [Path(entry["file"]) for entry in made["videos"]]
+        known = {"arguments", "complete"} <= made.keys()
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{path}: expected a synthetic set's manifest ({error}); delete it"
+        ) from error
+    if not known or any(file.is_absolute() or ".." in file.parts for file in files):
+        raise UserError(f"{path}: expected a synthetic set's manifest; choose another folder")
+    return made
+
+
+def _write_manifest(
+    out: Path, arguments: Mapping[str, Any], videos: Iterable[SyntheticVideo], complete: bool
+) -> None:
+    """Write the manifest at once: arguments, and per video its label, identity and parameters."""
+    from keras_ddl.data.synthetic.forgery import share_of
+    from keras_ddl.data.synthetic.render import draw_performance, video_seeds
+
+    share = share_of(arguments["difficulty"])
+    entries = []
+    for video in videos:
+        fake = video.label == "fake"
+        seeds = video_seeds(arguments["seed"], video.identity, video.index, fake)
+        performance = draw_performance(seeds.shared, tuple(arguments["crf"]))
+        parameters = {**asdict(performance), "fresh_share": share if fake else 0.0}
+        entries.append({**asdict(video), "seeds": asdict(seeds), "parameters": parameters})
+    manifest = {"arguments": arguments, "complete": complete, "videos": entries}
+    path = out / MANIFEST
+    unfinished = path.with_name(f"{MANIFEST}.{os.getpid()}{PART}")
+    unfinished.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+    os.replace(unfinished, path)
+
+
+def _draw(job: Job) -> str:
+    """Draw and write one video."""
+    from keras_ddl.data.synthetic.render import open_renderer
+
+    out, video, arguments = job
+    size, fps = tuple(arguments["size"]), arguments["fps"]
+    renderer, performance = open_renderer(
+        arguments["seed"],
+        video.identity,
+        video.index,
+        video.label == "fake",
+        arguments["difficulty"],
+        frames=arguments["frames"],
+        fps=fps,
+        size=size,
+        crf=tuple(arguments["crf"]),
+    )
+    write_video(out / video.file, renderer, size=size, fps=fps, crf=performance.crf)
+    return video.file
+
+
+def _run(jobs: list[Job], processes: int) -> Iterator[str]:
+    if processes == 1 or len(jobs) < 2:
+        yield from map(_draw, jobs)
+        return
+    with ExitStack() as stack:
+        # spawn: a fork of a process that runs TensorFlow or OpenCV threads may hang
+        pool = ProcessPoolExecutor(
+            processes, mp_context=get_context("spawn"), initializer=_one_thread
+        )
+        stack.callback(pool.shutdown, wait=True, cancel_futures=True)
+        yield from pool.map(_draw, jobs, chunksize=len(LABELS))
+
+
+def _one_thread() -> None:
+    import cv2
+
+    cv2.setNumThreads(1)
+
+
+def _progress(steps: Iterator[str], total: int) -> Iterable[str]:
+    """`steps` behind a progress bar where tqdm is installed."""
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        return steps
+    return tqdm(steps, total=total, unit="video", desc="synthetic videos")

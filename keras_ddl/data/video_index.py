@@ -1,0 +1,51 @@
+"""`Video`: one line of a dataset's index, the same for every layout."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+SPLITS = ("train", "val", "test")
+"""The three parts of a dataset, in the order in which they are used."""
+
+VIDEO_SUFFIXES = frozenset((".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"))
+"""File names that a layout takes for videos; whether they are is found out on decoding."""
+
+
+@dataclass(frozen=True)
+class Video:
+    """A labelled video file.
+
+    Args:
+        path: The file.
+        label: 0 = real, 1 = fake, in every dataset.
+        dataset: Name of the dataset.
+        method: How the fake was made; `"real"` for reals.
+        compression: Compression level where the dataset has several, else `""`.
+        video_id: The video's name, unique within (dataset, method, compression).
+        identities: The people in it; splits by identity go by these.
+        split: `"train"`, `"val"` or `"test"`.
+
+    Raises:
+        ValueError: If label or split is not one of the values above.
+    """
+
+    path: Path
+    label: int
+    dataset: str
+    method: str
+    compression: str
+    video_id: str
+    identities: tuple[str, ...]
+    split: str
+
+    def __post_init__(self) -> None:
+        if self.label not in (0, 1):
+            raise ValueError(f"label: expected 0 (real) or 1 (fake), received {self.label!r}")
+        if self.split not in SPLITS:
+            raise ValueError(f"split: expected one of {', '.join(SPLITS)}; received {self.split!r}")
+
+    @property
+    def key(self) -> tuple[str, str, str, str]:
+        """What names a video. The stem alone does not: methods share stems."""
+        return (self.dataset, self.method, self.compression, self.video_id)

@@ -1,0 +1,105 @@
+"""`make demo`: train, evaluate, export and judge a video, with a picture at the end.
+
+Every step is the very command a user types; this file only runs them one after the other.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from keras_ddl.errors import MISSING, UserError, run_cli
+
+OUT = Path("runs/demo")
+RUN = Path("runs/latest")
+VIDEOS_PER_CLASS = 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m keras_ddl.demo",
+        description="Train a small detector on generated videos, export it, judge videos it never "
+        "saw, and draw what it saw. Ends by saying where to look.",
+    )
+    parser.add_argument("--preset", default="cpu", help="training preset (default cpu)")
+    arguments = parser.parse_args(argv)
+    return run_cli(lambda: _demo(arguments.preset))
+
+
+def _demo(preset: str) -> int:
+    started = time.monotonic()
+    _step("1/6  generate faces, prepare clips, train", "-m", "keras_ddl.train", "--preset", preset)
+    _step("2/6  test split: videos of people never seen in training", "-m", "keras_ddl.evaluate")
+    _step("3/6  export to ONNX and prove that it kept the answer", "export/to_onnx.py")
+    _step(
+        "4/6  TensorRT: what this machine lacks or has",
+        "export/to_trt.py",
+        "--fp16",
+        allowed=(0, MISSING),
+    )
+    videos = test_videos(RUN)
+    OUT.mkdir(parents=True, exist_ok=True)
+    annotated = OUT / "annotated.mp4"
+    _step(
+        "5/6  judge a video as a device would, without TensorFlow",
+        *("deploy/stream.py", "--source", str(videos[-1]), "--domain", "synthetic", "--heat"),
+        *("--detector", _detector(RUN), "--save", str(annotated)),
+        *("--jsonl", str(OUT / "verdicts.jsonl")),
+    )
+    sheet = OUT / "contact_sheet.png"
+    _step(
+        "6/6  draw the verdicts",
+        *("-m", "deploy.contact_sheet", *map(str, videos), "--domain", "synthetic"),
+        *("--detector", _detector(RUN), "--out", str(sheet)),
+    )
+    print(f"\nDone in {(time.monotonic() - started) / 60:.1f} minutes. Look at:")
+    for what, path in {
+        "contact sheet (start here)": sheet,
+        "annotated video": annotated,
+        "verdicts, one JSON object per line": OUT / "verdicts.jsonl",
+        "training curves": RUN.resolve() / "curves.png",
+        "numbers on the test split": RUN.resolve() / "test.json",
+        "the model and its contract": RUN.resolve() / "bundle",
+    }.items():
+        print(f"  {what + ':':<38}{path}")
+    return 0
+
+
+def _step(title: str, *command: str, allowed: Sequence[int] = (0,)) -> None:
+    """Run one command of the project; stop the demo where it fails."""
+    print(f"\n── {title}\n   python {' '.join(command)}", flush=True)
+    code = subprocess.run([sys.executable, *command], check=False).returncode
+    if code not in allowed:
+        raise UserError(f"that step failed with exit code {code}; the demo ends here", code)
+
+
+def _detector(run: Path) -> str:
+    """The face detector that cut the training clips."""
+    return str(json.loads((run / "clipspec.json").read_text(encoding="utf-8"))["detector"]) or "auto"
+
+
+def test_videos(run: Path) -> list[Path]:
+    """Real, then fake videos of the run's test split: a few of each, of different people.
+
+    Raises:
+        UserError: the run's data is not there.
+    """
+    recorded = json.loads((run / "config.json").read_text(encoding="utf-8"))["data"]
+    root = Path(recorded["root"])
+    chosen: list[Path] = []
+    for kind in ("real", "fake"):
+        found = sorted((root / "test" / kind).glob("*.mp4"))
+        if len(found) < VIDEOS_PER_CLASS:
+            raise UserError(f"expected {VIDEOS_PER_CLASS} videos in {root / 'test' / kind}, found {len(found)}")
+        chosen += found[:: max(1, len(found) // VIDEOS_PER_CLASS)][:VIDEOS_PER_CLASS]
+    return chosen
+
+
+if __name__ == "__main__":
+    sys.exit(main())

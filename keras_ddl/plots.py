@@ -1,0 +1,65 @@
+"""The curves of a training, as a PNG."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+_TRAIN, _VAL, _THIRD, _BEST = "#4878a8", "#d1662c", "#5a9a5a", "#888888"
+
+
+def plot_curves(history: Mapping[str, Sequence[float]], best_epoch: int, path: Path) -> Path:
+    """Draw loss, AUC and the modules' γ over the epochs; mark the selected one.
+
+    Args:
+        history: Per quantity its value at each epoch; quantities that are absent are left out.
+        best_epoch: The selected epoch, from 1.
+        path: The PNG to write.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(13, 4), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(1, 3)
+    lines = {"loss": ("training", _TRAIN), "val_loss": ("validation", _VAL)}
+    _panel(axes[0], history, best_epoch, "Cross-entropy", lines)
+    lines = {
+        "val_clip_auc": ("AUC of clips", _TRAIN),
+        "val_video_auc": ("AUC of videos", _VAL),
+        "val_video_accuracy": ("accuracy of videos", _THIRD),
+    }
+    _panel(axes[1], history, best_epoch, "Validation", lines)
+    axes[1].set_ylim(min(0.4, axes[1].get_ylim()[0]), 1.02)
+    lines = {"gamma_dfdc": ("DFDC", _TRAIN), "gamma_msa": ("MSA", _VAL)}
+    _panel(axes[2], history, best_epoch, "Mean |γ| of the modules (0 = unused)", lines)
+    partial = path.with_name(f".{path.name}.part")
+    figure.savefig(partial, format="png")
+    partial.replace(path)
+    return path
+
+
+def _panel(
+    axes: Any,
+    history: Mapping[str, Sequence[float]],
+    best_epoch: int,
+    title: str,
+    lines: Mapping[str, tuple[str, str]],
+) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes.set_title(title, fontsize=11)
+    axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    shown = {name: style for name, style in lines.items() if name in history}
+    for name, (label, color) in shown.items():
+        values = history[name]
+        axes.plot(range(1, len(values) + 1), values, "o-", ms=3, color=color, label=label)
+    if not shown:
+        axes.text(0.5, 0.5, "no modules", ha="center", transform=axes.transAxes, color=_BEST)
+        return
+    axes.axvline(best_epoch, color=_BEST, ls="--", lw=1, label=f"selected: epoch {best_epoch}")
+    axes.legend(fontsize=8, frameon=False)

@@ -1,0 +1,157 @@
+"""Run folders: where a training leaves its results, and how to load them again.
+
+`runs/<YYYYmmdd-HHMMSS>/` holds config.json, clipspec.json, weights.h5, history.json, history.csv,
+curves.png and metrics.json; `runs/latest` points to the newest complete one. A folder with a file
+`INCOMPLETE` belongs to a training that runs still or was interrupted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from keras_ddl.clipspec import ClipSpec
+from keras_ddl.config import TrainConfig
+from keras_ddl.errors import UserError
+
+if TYPE_CHECKING:
+    from keras_ddl.framework import keras
+
+RUNS = Path("runs")
+LATEST = "latest"
+INCOMPLETE = "INCOMPLETE"
+WEIGHTS = "weights.h5"
+
+
+def start_run(out: Path | None = None) -> Path:
+    """Make a run folder, marked incomplete.
+
+    Args:
+        out: The folder; by default one named after the time, in `runs/`.
+
+    Raises:
+        UserError: If there is something in it already.
+    """
+    run = Path(out) if out else RUNS / time.strftime("%Y%m%d-%H%M%S")
+    if run.exists() and (not run.is_dir() or any(run.iterdir())):
+        raise UserError(f"expected a new or empty run folder, received {run}; name another --out")
+    run.mkdir(parents=True, exist_ok=True)
+    (run / INCOMPLETE).write_text("training runs or was interrupted\n", encoding="utf-8")
+    return run
+
+
+def finish_run(run: Path) -> None:
+    """Take the mark away and point `latest`, beside the run, to it."""
+    (run / INCOMPLETE).unlink()
+    link = run.parent / LATEST
+    if link.exists() and not link.is_symlink():
+        raise UserError(f"{link} is not a link: move it away, then {run} can become the latest")
+    temporary = run.parent / f".{LATEST}.{os.getpid()}"
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(run.name)
+    temporary.replace(link)
+
+
+def find_run(path: Path | None = None) -> Path:
+    """Return a complete run folder, `runs/latest` by default.
+
+    Raises:
+        UserError: If it is not there, not a run, or incomplete.
+    """
+    run = Path(path) if path else RUNS / LATEST
+    if not run.is_dir():
+        raise UserError(
+            f"expected a run folder, received {run}, which is not there; "
+            "make one with: python -m keras_ddl.train"
+        )
+    run = run.resolve()
+    if (run / INCOMPLETE).exists():
+        raise UserError(f"{run} is incomplete: its training runs still or was interrupted")
+    for name in ("config.json", "clipspec.json", WEIGHTS):
+        if not (run / name).is_file():
+            raise UserError(f"{run} is no complete run: it holds no {name}; train again")
+    return run
+
+
+def load_run(path: Path | None = None) -> tuple[keras.Model, TrainConfig, ClipSpec]:
+    """Rebuild the trained model of a run, `runs/latest` by default.
+
+    Returns:
+        The model with the best epoch's weights, its configuration and its clip spec.
+
+    Raises:
+        UserError: If the run is incomplete, a file is missing, or the weights are not those
+            that the spec names.
+    """
+    run = find_run(path)
+    config = TrainConfig.from_dict(read_json(run / "config.json")["config"])
+    try:
+        spec = ClipSpec.read(run / "clipspec.json")
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    if file_sha256(run / WEIGHTS) != spec.weights_sha256:
+        raise UserError(f"{run / WEIGHTS} is not the file that clipspec.json names; train again")
+    model = build(config, start_weights=False)
+    try:
+        model.load_weights(str(run / WEIGHTS))
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot load {run / WEIGHTS} into {config.backbone}: {error}") from error
+    return model, config, spec
+
+
+def build(config: TrainConfig, start_weights: bool = True) -> keras.Model:
+    """Build the configuration's network.
+
+    Args:
+        config: Says which.
+        start_weights: Load the weights the configuration starts from, where it names any.
+    """
+    from keras_ddl.model import build_model
+
+    try:
+        return build_model(
+            config.backbone,
+            modules=config.modules,
+            frames=config.frames,
+            size=config.size,
+            keep=config.keep,
+            weights=(config.weights or None) if start_weights else None,
+            width=config.width,
+        )
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file; a UserError names one that is not there or not JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise UserError(f"{path} is not valid JSON: {error}") from error
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file whole or not at all."""
+    write_text(path, json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file in lower-case hex."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

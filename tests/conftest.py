@@ -1,0 +1,186 @@
+"""Fixtures the whole test tree shares."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterable
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def _beside(name: str) -> Path:
+    folder = ROOT.parent / "shared" / name
+    if not folder.is_dir():
+        pytest.skip(f"needs ../shared/{name} beside the project")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def shared_real() -> Path:
+    """The folder of real videos beside the project; skips, naming it, where it is absent."""
+    return _beside("real")
+
+
+@pytest.fixture(scope="session")
+def shared_reference() -> Path:
+    """The folder of reference vectors beside the project; skips, naming it, where absent."""
+    return _beside("reference")
+
+
+@pytest.fixture
+def write_mp4() -> Callable[..., Path]:
+    """Writes RGB frames as a small H.264 file with PyAV itself, not with the project's writer.
+
+    Call: `write_mp4(path, frames, fps=25, times_ms=None, rotation=0, crf=10, gop=12)`; `times_ms`
+    makes the rate variable, `rotation` (degrees, counter-clockwise) is side data.
+    """
+    av = pytest.importorskip("av")
+
+    def write(
+        path: Path,
+        frames: Iterable[np.ndarray],
+        fps: float = 25,
+        times_ms: Iterable[float] | None = None,
+        rotation: int = 0,
+        crf: int = 10,
+        gop: int = 12,
+    ) -> Path:
+        options = {"crf": str(crf), "preset": "ultrafast", "g": str(gop)}
+        flags = {"movflags": "faststart"} if path.suffix in (".mp4", ".mov") else {}
+        rate = Fraction(fps).limit_denominator(1001)
+        times = None if times_ms is None else list(times_ms)
+        with av.open(str(path), "w", options=flags) as container:
+            stream = container.add_stream("libx264", rate=rate, options=options)
+            stream.pix_fmt = "yuv420p"
+            stream.codec_context.time_base = Fraction(1, 90_000)
+            if rotation and not hasattr(stream, "set_display_rotation"):
+                pytest.skip(f"PyAV {av.__version__} cannot write rotation side data")
+            if rotation:
+                stream.set_display_rotation(rotation)
+            for index, image in enumerate(frames):
+                if index == 0:
+                    stream.height, stream.width = image.shape[:2]
+                picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+                seconds = index / rate if times is None else Fraction(times[index]) / 1000
+                picture.pts, picture.time_base = round(seconds * 90_000), Fraction(1, 90_000)
+                container.mux(stream.encode(picture))
+            container.mux(stream.encode(None))
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def draw_face() -> Callable[..., np.ndarray]:
+    """Draws a plain face that real detectors find.
+
+    Call: `draw_face(image, x, y, side)` draws into uint8 (H, W, 3) RGB, centre and size of the
+    face in pixels, and returns the image.
+    """
+    cv2 = pytest.importorskip("cv2")
+
+    def draw(image: np.ndarray, x: float, y: float, side: float) -> np.ndarray:
+        skin, dark = (205, 165, 140), (60, 40, 30)
+        # (x, y, half width, half height, colour) in sides from the centre
+        parts = [(0, -0.12, 0.52, 0.66, dark), (0, 0.05, 0.45, 0.6, skin)]  # hair, face
+        for k in (-0.2, 0.2):
+            parts += [
+                (k, -0.17, 0.13, 0.03, dark),  # brow
+                (k, -0.05, 0.12, 0.075, (150, 110, 95)),  # socket
+                (k, -0.05, 0.09, 0.045, (235, 235, 235)),  # eye
+                (k, -0.05, 0.045, 0.045, dark),  # iris
+            ]
+        parts += [
+            (0, 0.1, 0.05, 0.13, (225, 185, 160)),  # nose
+            (0, 0.22, 0.1, 0.03, (150, 105, 90)),
+            (0, 0.4, 0.18, 0.05, (150, 70, 70)),  # mouth
+        ]
+        for dx, dy, a, b, colour in parts:
+            middle = tuple(round(16 * v) for v in (x + dx * side, y + dy * side))
+            axes = tuple(max(1, round(16 * v * side)) for v in (a, b))
+            cv2.ellipse(image, middle, axes, 0, 0, 360, colour, -1, cv2.LINE_AA, 4)
+        return image
+
+    return draw
+
+
+@pytest.fixture(scope="session")
+def near() -> Callable[..., None]:
+    """Asserts equality within `tolerance`, relative to the largest entry where that exceeds 1."""
+
+    def check(got: object, want: object, tolerance: float = 1e-5, name: str = "") -> None:
+        expected = np.asarray(want, np.float64)
+        allowed = tolerance * max(1.0, float(np.abs(expected).max()))
+        np.testing.assert_allclose(
+            np.asarray(got, np.float64), expected, rtol=0, atol=allowed, err_msg=name
+        )
+
+    return check
+
+
+@pytest.fixture(scope="session")
+def randomise() -> Callable[..., None]:
+    """Gives every weight of a layer or model a value drawn from its name, none left at its start.
+
+    Also γ, which starts at 0 and hides a module, and the statistics of batch norm, which start
+    where they hide a mistake.
+    """
+
+    def draw(name: str, shape: tuple[int, ...], seed: int) -> np.ndarray:
+        z = np.random.RandomState(zlib.crc32(f"{seed} {name}".encode())).standard_normal(shape)
+        if "moving_variance" in name:
+            return 0.5 + np.abs(z)
+        if "moving_mean" in name or "beta" in name or "bias" in name:
+            return 0.1 * z
+        if "gamma" in name:
+            return (0.5 if shape == (1,) else 1) + 0.1 * z
+        fan_in = np.prod(shape[:2] if "depthwise" in name else shape[:-1])
+        return z / np.sqrt(fan_in)
+
+    def fill(target: object, seed: int = 0) -> None:
+        for variable in target.weights:
+            variable.assign(draw(variable.name, tuple(variable.shape), seed))
+
+    return fill
+
+
+@pytest.fixture(scope="session")
+def flicker_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of prepared clips (4 frames, 32 px) that a person can check by eye.
+
+    Every clip is one random flat-coloured pattern. In a real one its four frames are the same; in a
+    fake one they are brighter and darker by 50 in turn, so that the mean over time says nothing.
+    Videos have two clips each: 12 real and 12 fake in train, 4 and 4 in val, 5 and 5 in test; one
+    more test video has no face.
+    """
+    from keras_ddl.clips import Clip
+    from keras_ddl.clipspec import ClipSpec
+    from keras_ddl.data.store import Cut, write_prepared
+    from keras_ddl.data.video_index import Video
+
+    rng = np.random.default_rng(5)
+
+    def clip(label: int) -> Clip:
+        image = np.kron(rng.integers(60, 196, (4, 4, 3)), np.ones((8, 8, 1)))
+        flicker = 50 * label * np.array([1, -1, 1, -1])
+        frames = (image + flicker[:, None, None, None]).astype(np.uint8)
+        return Clip(frames, 40.0 * np.arange(4), 1)
+
+    def video(split: str, label: int, name: str) -> Video:
+        method = ("real", "fake")[label]
+        return Video(Path(name), label, "flicker", method, "", name, (name,), split)
+
+    cuts = [
+        (video(split, label, f"{split}{i}"), Cut("ok", clips=(clip(label), clip(label))))
+        for split, count in (("train", 12), ("val", 4), ("test", 5))
+        for label in (0, 1)
+        for i in range(count)
+    ]
+    cuts.append((video("test", 0, "wall"), Cut("no face", "no face was found in any frame")))
+    spec = ClipSpec(frames=4, size=32, detector="haar")
+    return write_prepared(tmp_path_factory.mktemp("sets") / "flicker", spec, cuts, "f" * 64)

@@ -1,0 +1,95 @@
+"""The plain-folder layout."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from keras_ddl.data.layouts import LAYOUTS
+from keras_ddl.data.layouts.folder import folder, split_by_identity
+from keras_ddl.data.video_index import Video
+from keras_ddl.errors import UserError
+
+
+def _touch(root: Path, *names: str) -> None:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+
+
+def test_given_splits_are_taken_as_they_are(tmp_path: Path) -> None:
+    root = tmp_path / "faces"
+    _touch(
+        root, "train/real/a_1.mp4", "train/fake/a_2.MP4", "val/fake/swap/x/b.avi", "test/real/c.mov"
+    )
+    videos = {video.video_id: video for video in folder(root)}
+    assert {name: (v.split, v.label, v.method) for name, v in videos.items()} == {
+        "a_1.mp4": ("train", 0, "real"),
+        "a_2.MP4": ("train", 1, "fake"),
+        "swap/x/b.avi": ("val", 1, "swap"),
+        "c.mov": ("test", 0, "real"),
+    }
+    assert videos["a_1.mp4"].identities == ("a",)
+    assert videos["a_1.mp4"].key == ("faces", "real", "", "a_1.mp4")
+    assert videos["a_1.mp4"].path == root / "train/real/a_1.mp4"
+
+
+def test_equal_stems_under_two_methods_have_two_keys(tmp_path: Path) -> None:
+    _touch(tmp_path, "test/fake/f2f/000.mp4", "test/fake/swap/000.mp4", "test/real/000.mp4")
+    assert len({video.key for video in folder(tmp_path)}) == 3
+
+
+def test_without_splits_whole_identities_are_held_out(tmp_path: Path) -> None:
+    for person in range(20):
+        _touch(tmp_path, f"real/id{person:02d}_a.mp4", f"fake/id{person:02d}_b.mp4")
+    videos = list(folder(tmp_path))
+    people = {
+        s: {v.identities[0] for v in videos if v.split == s} for s in ("train", "val", "test")
+    }
+    assert [len(people[s]) for s in ("train", "val", "test")] == [14, 3, 3]
+    assert sum(map(len, people.values())) == len(set.union(*people.values()))
+    assert all({v.label for v in videos if v.split == s} == {0, 1} for s in people)
+    assert list(folder(tmp_path)) == videos
+    assert list(folder(tmp_path, seed=1)) != videos
+
+
+def test_held_out_split_does_not_depend_on_the_order_of_names() -> None:
+    names = [f"p{i}" for i in range(9)]
+    assert split_by_identity(names, 3) == split_by_identity([*reversed(names), "p4"], 3)
+    assert sorted(split_by_identity("abc", 0).values()) == ["test", "train", "val"]
+
+
+def test_other_files_are_left_out_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    _touch(tmp_path, "train/real/a.mp4", "train/real/notes.txt", "train/real/._a.mp4")
+    with caplog.at_level(logging.WARNING):
+        assert [video.path.name for video in folder(tmp_path)] == ["a.mp4"]
+    assert "left out 1 files" in caplog.text and "notes.txt" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ((), "holds no video"),
+        (("train/real/readme.txt",), "holds no video"),
+        (("real/a_1.mp4", "fake/b_1.mp4"), "at least 3 identities"),
+    ],
+)
+def test_what_cannot_be_a_dataset(names: tuple[str, ...], message: str, tmp_path: Path) -> None:
+    _touch(tmp_path, *names)
+    with pytest.raises(UserError, match=message):
+        list(folder(tmp_path))
+
+
+def test_root_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="expected a dataset folder"):
+        list(LAYOUTS["folder"](tmp_path / "nowhere"))
+
+
+@pytest.mark.parametrize(("label", "split"), [(2, "train"), (0, "dev")])
+def test_video_refuses_other_labels_and_splits(label: int, split: str) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        Video(Path("a.mp4"), label, "d", "m", "", "a", ("a",), split)

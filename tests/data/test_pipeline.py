@@ -1,0 +1,155 @@
+"""The tf.data pipeline and clip augmentation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+tf = pytest.importorskip("tensorflow")
+
+from keras_ddl.data.augment import Augment, augment_clip  # noqa: E402
+from keras_ddl.data.pipeline import clip_dataset, epoch_order, twin_groups  # noqa: E402
+from keras_ddl.data.store import read_split  # noqa: E402
+from keras_ddl.errors import UserError  # noqa: E402
+
+NOTHING = Augment(flip=False, brightness=0, contrast=0, shift=0)
+
+
+def _all(dataset: tf.data.Dataset) -> tuple[np.ndarray, np.ndarray]:
+    batches = [(clips.numpy(), labels.numpy()) for clips, labels in dataset]
+    return np.concatenate([b[0] for b in batches]), np.concatenate([b[1] for b in batches])
+
+
+def test_without_a_seed_the_order_is_the_indexs(flicker_set: Path) -> None:
+    data = read_split(flicker_set, "val")
+    dataset = clip_dataset(flicker_set, "val", 3)
+    assert dataset.element_spec[0].shape.as_list() == [None, 4, 32, 32, 3]
+    assert (dataset.element_spec[0].dtype, dataset.element_spec[1].dtype) == (tf.uint8, tf.int32)
+    assert int(dataset.cardinality()) == 6  # 16 clips, the last batch has one
+    for _ in range(2):
+        clips, labels = _all(dataset)
+        np.testing.assert_array_equal(clips, data.clips)
+        np.testing.assert_array_equal(labels, data.labels)
+
+
+def test_a_pass_holds_every_clip_once_with_its_label(flicker_set: Path) -> None:
+    data = read_split(flicker_set, "train")
+    clips, labels = _all(clip_dataset(flicker_set, "train", 5, shuffle_seed=1))
+    stored = {clip.tobytes(): label for clip, label in zip(data.clips, data.labels, strict=True)}
+    assert len(stored) == len(clips) == 48
+    seen = {clip.tobytes(): label for clip, label in zip(clips, labels, strict=True)}
+    assert seen == stored
+
+
+def test_a_seed_repeats_pass_by_pass_whatever_the_global_seed(flicker_set: Path) -> None:
+    passes = []
+    for global_seed in (1, 2):
+        tf.random.set_seed(global_seed)
+        dataset = clip_dataset(flicker_set, "train", 7, shuffle_seed=3, augment=Augment())
+        passes.append([_all(dataset) for _ in range(2)])
+    for first, second in zip(*passes, strict=True):
+        np.testing.assert_array_equal(first[0], second[0])
+        np.testing.assert_array_equal(first[1], second[1])
+    assert (passes[0][0][0] != passes[0][1][0]).any()
+    other = _all(clip_dataset(flicker_set, "train", 7, shuffle_seed=4, augment=Augment()))
+    assert (other[0] != passes[0][0][0]).any()
+
+
+def test_order_and_seeds_change_with_the_pass() -> None:
+    first, second = (list(epoch_order(np.arange(50), 0, epoch)) for epoch in (0, 1))
+    assert sorted(i for i, _ in first) == sorted(i for i, _ in second) == list(range(50))
+    assert [i for i, _ in first] != [i for i, _ in second]
+    assert len({tuple(seed) for _, seed in first + second}) == 100
+
+
+def test_augmenting_needs_a_seed_and_clips(flicker_set: Path) -> None:
+    with pytest.raises(ValueError, match="expected a shuffle_seed"):
+        clip_dataset(flicker_set, "train", 2, augment=Augment())
+    with pytest.raises(UserError, match="expected one of train, val, test; received 'dev'"):
+        clip_dataset(flicker_set, "dev", 2)
+
+
+@pytest.fixture(scope="module")
+def still() -> np.ndarray:
+    """A clip of eight identical frames without any symmetry, uint8 (8, 32, 32, 3)."""
+    frame = np.random.default_rng(0).integers(60, 190, (32, 32, 3), dtype=np.uint8)
+    return np.broadcast_to(frame, (8, 32, 32, 3)).copy()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_identical_frames_stay_identical(seed: int, still: np.ndarray) -> None:
+    changed = augment_clip(tf.constant(still), tf.constant([seed, 9]), Augment(shift=0.2)).numpy()
+    assert changed.dtype == np.uint8 and changed.shape == still.shape
+    assert (changed != still).any()
+    for frame in changed[1:]:
+        np.testing.assert_array_equal(frame, changed[0])
+
+
+def test_differences_between_frames_survive(still: np.ndarray) -> None:
+    """What distinguishes a fake is the change over time; flip and shift only move it."""
+    clip = still.copy()
+    clip[3, 10:14, 10:14] += 30
+    rules = Augment(brightness=0, contrast=0, shift=0.1)
+    changed = augment_clip(tf.constant(clip), tf.constant([1, 2]), rules).numpy().astype(int)
+    difference = changed[3] - changed[0]
+    assert difference.sum() == 30 * 4 * 4 * 3 and set(np.unique(difference)) == {0, 30}
+
+
+def test_nothing_asked_nothing_done(still: np.ndarray) -> None:
+    changed = augment_clip(tf.constant(still), tf.constant([1, 2]), NOTHING)
+    np.testing.assert_array_equal(changed.numpy(), still)
+
+
+def test_flip_mirrors_about_half_of_the_clips(still: np.ndarray) -> None:
+    rules = Augment(flip=True, brightness=0, contrast=0, shift=0)
+    flips = 0
+    for seed in range(40):
+        changed = augment_clip(tf.constant(still), tf.constant([seed, 0]), rules).numpy()
+        mirrored = bool((changed == still[:, :, ::-1]).all())
+        assert mirrored or (changed == still).all()
+        flips += mirrored
+    assert 10 <= flips <= 30
+
+
+def test_shift_moves_whole_pixels_within_its_range(still: np.ndarray) -> None:
+    rules = Augment(flip=False, brightness=0, contrast=0, shift=2 / 32)
+    padded = np.pad(still[0], ((2, 2), (2, 2), (0, 0)), mode="symmetric")
+    windows = {padded[y : y + 32, x : x + 32].tobytes(): (y, x) for y in range(5) for x in range(5)}
+    found = set()
+    for seed in range(60):
+        changed = augment_clip(tf.constant(still), tf.constant([seed, 0]), rules).numpy()
+        found.add(windows[changed[0].tobytes()])
+    assert {y for y, _ in found} == {x for _, x in found} == set(range(5))
+
+
+def test_brightness_and_contrast_stay_within_their_ranges() -> None:
+    """Values 100 and 156, mean 128: contrast spreads them by up to 10 %, brightness moves 128."""
+    clip = np.full((4, 8, 8, 3), 100, np.uint8)
+    clip[:, :4] = 156
+    rules = Augment(flip=False, brightness=0.1, contrast=0.1, shift=0)
+    means, spreads = [], []
+    for seed in range(60):
+        changed = augment_clip(tf.constant(clip), tf.constant([seed, 0]), rules).numpy()
+        low, high = int(changed.min()), int(changed.max())
+        means.append((low + high) / 2 - 128)
+        spreads.append(high - low)
+    assert -26 <= min(means) < -15 and 15 < max(means) <= 26  # ±0.1 · 255
+    assert 49 <= min(spreads) < 53 and 59 < max(spreads) <= 63  # 56 ± 10 %
+
+
+def test_twins_stay_side_by_side_and_everything_else_is_shuffled(flicker_set: Path) -> None:
+    """Name i is in real and in fake, with two clips each: 24 pairs, each adjacent in the pass."""
+    data = read_split(flicker_set, "train")
+    groups = twin_groups(data)
+    assert sorted(np.bincount(groups).tolist()) == [2] * 24
+    order = [index for index, _ in epoch_order(groups, 0, 0)]
+    assert sorted(order) == list(range(48))
+    pairs = list(zip(order[::2], order[1::2], strict=True))
+    for a, b in pairs:
+        assert data.keys[a][3] == data.keys[b][3] and data.labels[a] != data.labels[b]
+    assert {int(data.labels[a]) for a, _ in pairs} == {0, 1}
+    assert [data.keys[a][3] for a, _ in pairs] != sorted(data.keys[a][3] for a, _ in pairs)
+    _, labels = _all(clip_dataset(flicker_set, "train", 4, shuffle_seed=0, twins=True))
+    assert (labels.reshape(-1, 2).sum(axis=1) == 1).all()

@@ -1,0 +1,168 @@
+"""Bundles: what is loaded, and every way in which one is refused."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deploy.backends import Backend, open_backend
+from deploy.bundle import open_bundle, training_domain
+from keras_ddl.clipspec import ClipSpec
+from keras_ddl.errors import UserError
+
+Maker = Callable[..., Path]
+
+
+@pytest.fixture
+def backend(synthetic_bundle: Path) -> Backend:
+    with open_backend(synthetic_bundle / "model.onnx", threads=1) as opened:
+        yield opened
+
+
+def clips(batch: int = 2, dtype: type = np.uint8) -> np.ndarray:
+    return np.random.default_rng(1).integers(0, 256, (batch, 8, 64, 64, 3)).astype(dtype)
+
+
+def refusal(path: Path) -> UserError:
+    with pytest.raises(UserError) as caught:
+        open_bundle(path)
+    assert "\n" not in str(caught.value)
+    return caught.value
+
+
+def test_a_bundle_opens_with_its_spec_and_identity(synthetic_bundle: Path) -> None:
+    bundle, backend = open_bundle(synthetic_bundle, threads=1)
+    with backend:
+        assert bundle.spec.size == 64
+        assert bundle.model_id == hashlib.sha256(b"brightness").hexdigest()[:12]
+        assert bundle.domain == "synthetic"
+        assert bundle.has_map
+        assert backend.name.startswith("onnxruntime ")
+
+
+def test_without_a_weights_hash_the_model_file_names_itself(
+    tmp_path: Path, make_bundle: Maker
+) -> None:
+    folder = make_bundle(tmp_path / "b", weights_sha256="")
+    bundle, backend = open_bundle(folder)
+    backend.close()
+    digest = hashlib.sha256((folder / "model.onnx").read_bytes()).hexdigest()
+    assert bundle.model_id == digest[:12]
+
+
+@pytest.mark.parametrize(
+    ("training", "domain"),
+    [
+        ({"dataset": "synthetic"}, "synthetic"),
+        ({"dataset": " Synthetic "}, "synthetic"),
+        ({"dataset": "faceset"}, "faceset"),
+        ({"preset": "paper"}, "unknown"),
+        ({"dataset": None}, "unknown"),
+        ({}, "unknown"),
+    ],
+)
+def test_training_domain(training: dict[str, object], domain: str) -> None:
+    assert training_domain(ClipSpec(training=training)) == domain
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "clipspec.json"])
+def test_an_incomplete_bundle_names_file_and_remedy(
+    tmp_path: Path, synthetic_bundle: Path, name: str
+) -> None:
+    shutil.copytree(synthetic_bundle, tmp_path / "b")
+    (tmp_path / "b" / name).unlink()
+    error = refusal(tmp_path / "b")
+    assert error.exit_code == 3
+    assert name in str(error)
+    assert "make demo" in str(error)
+
+
+def test_a_sidecar_of_another_model_is_refused(tmp_path: Path, synthetic_bundle: Path) -> None:
+    shutil.copytree(synthetic_bundle, tmp_path / "b")
+    spec = ClipSpec.read(tmp_path / "b" / "clipspec.json")
+    spec.replace(threshold=0.25, margin=1.5).write(tmp_path / "b" / "clipspec.json")
+    error = refusal(tmp_path / "b")
+    assert error.exit_code == 4
+    assert "margin, threshold" in str(error)
+
+
+@pytest.mark.parametrize(("metadata", "words"), [(None, "found none"), ("{}", "version")])
+def test_a_model_without_a_usable_spec_is_refused(
+    tmp_path: Path, make_model: Callable[..., None], metadata: str | None, words: str
+) -> None:
+    spec = ClipSpec(size=64)
+    spec.write(tmp_path / "clipspec.json")
+    make_model(tmp_path / "model.onnx", spec, metadata=metadata)
+    error = refusal(tmp_path)
+    assert error.exit_code == 4
+    assert words in str(error)
+
+
+def test_a_graph_of_another_size_than_its_spec_is_refused(
+    tmp_path: Path, make_model: Callable[..., None]
+) -> None:
+    spec = ClipSpec(size=64)
+    spec.write(tmp_path / "clipspec.json")
+    make_model(tmp_path / "model.onnx", spec.replace(size=96), metadata=spec.to_json())
+    error = refusal(tmp_path)
+    assert error.exit_code == 4
+    assert "(None, 8, 64, 64, 3)" in str(error)
+    assert "(?, 8, 96, 96, 3)" in str(error)
+
+
+def test_a_damaged_model_or_sidecar_is_one_line(tmp_path: Path, synthetic_bundle: Path) -> None:
+    shutil.copytree(synthetic_bundle, tmp_path / "b")
+    (tmp_path / "b" / "model.onnx").write_bytes(b"not a model")
+    assert refusal(tmp_path / "b").exit_code == 2
+    (tmp_path / "b" / "clipspec.json").write_text("{")
+    assert refusal(tmp_path / "b").exit_code == 2
+
+
+@pytest.mark.parametrize("name", ["model.pt", "absent.onnx"])
+def test_open_backend_refuses_other_files(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UserError, match="expected a model file"):
+        open_backend(tmp_path / name)
+
+
+def test_infer_computes_the_models_formula(
+    backend: Backend, brightness: Callable[[np.ndarray], np.ndarray]
+) -> None:
+    feed = clips(3)
+    outputs = backend.infer({"clip": feed})
+    assert outputs["fake_probability"].shape == (3,)
+    np.testing.assert_allclose(outputs["fake_probability"], brightness(feed), atol=1e-5)
+    heat = feed.mean(axis=-1) / 255.0
+    np.testing.assert_allclose(outputs["inconsistency_map"], heat, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("feed", "words"),
+    [
+        ({}, r"expected inputs \['clip'\], received \[\]"),
+        ({"clips": clips()}, r"received \['clips'\]"),
+        ({"clip": clips(), "extra": clips()}, r"received \['clip', 'extra'\]"),
+        ({"clip": clips(dtype=np.float32)}, r"uint8 \(\?, 8, 64, 64, 3\), received float32"),
+        ({"clip": clips()[:, :4]}, r"received uint8 \(2, 4, 64, 64, 3\)"),
+        ({"clip": clips()[0]}, r"received uint8 \(8, 64, 64, 3\)"),
+        ({"clip": clips()[:0]}, r"received uint8 \(0, 8, 64, 64, 3\)"),  # nothing to do is a bug
+        ({"clip": clips().tolist()}, "received list"),
+    ],
+)
+def test_infer_refuses_what_the_model_does_not_take(
+    backend: Backend, feed: dict[str, np.ndarray], words: str
+) -> None:
+    with pytest.raises(ValueError, match=words):
+        backend.infer(feed)
+
+
+def test_a_closed_backend_says_so(synthetic_bundle: Path) -> None:
+    with open_backend(synthetic_bundle / "model.onnx") as backend:
+        pass
+    backend.close()
+    with pytest.raises(ValueError, match="closed"):
+        backend.infer({"clip": clips()})

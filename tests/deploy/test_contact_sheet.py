@@ -1,0 +1,149 @@
+"""The contact sheet: what it shows of which video, and the command that writes it."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deploy import contact_sheet as sheets
+from deploy.backends import Backend
+from deploy.bundle import Bundle, open_bundle
+from deploy.contact_sheet import Panel, contact_sheet, panel_for, truth_of
+from deploy.drawing import COLORS
+from deploy.verdict import Label, Policy
+from keras_ddl.faces import HaarDetector
+
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="module")
+def opened(synthetic_bundle: Path) -> tuple[Bundle, Backend]:
+    bundle, backend = open_bundle(synthetic_bundle, threads=1)
+    with backend:
+        yield bundle, backend
+
+
+@pytest.fixture(scope="module")
+def portrait(face_video: Path, opened: tuple[Bundle, Backend]) -> Panel:
+    return panel_for(face_video, *opened, HaarDetector(), "synthetic")
+
+
+def test_a_panel_holds_six_crops_their_maps_and_all_scores(portrait: Panel) -> None:
+    assert portrait.truth == "real"
+    assert len(portrait.crops) == len(portrait.heats) == 6
+    for crop, heat in zip(portrait.crops, portrait.heats, strict=True):
+        assert crop.shape == (sheets.THUMB, sheets.THUMB, 3)
+        assert crop.mean() / 255 == pytest.approx(heat.mean(), abs=0.01)  # map = mean channel
+    assert len(portrait.points) >= 3
+    assert 0 < portrait.points[0].time_ms < portrait.points[-1].time_ms <= portrait.length_ms
+    assert portrait.probability == pytest.approx(
+        np.mean([point.score for point in portrait.points]), abs=1e-5
+    )
+
+
+def test_a_video_without_faces_has_an_empty_panel(
+    empty_video: Path, opened: tuple[Bundle, Backend]
+) -> None:
+    panel = panel_for(empty_video, *opened, HaarDetector(), "synthetic")
+    assert (panel.crops, panel.heats, panel.points, panel.probability) == ((), (), (), None)
+    assert (panel.label, panel.reason) == (Label.UNCERTAIN, "no clips: no face in sight")
+    assert contact_sheet([panel], "heading").shape[2] == 3
+
+
+@pytest.mark.parametrize(
+    ("path", "beside", "truth"),
+    [
+        ("test/real/a.mp4", "fake", "real"),
+        ("x/FAKE/a.mp4", "Real", "fake"),
+        ("real/x/a.mp4", "fake", ""),
+        ("real/a.mp4", "other", ""),  # a folder that only happens to be called so
+        ("a.mp4", "fake", ""),
+    ],
+)
+def test_truth_is_the_layouts(tmp_path: Path, path: str, beside: str, truth: str) -> None:
+    video = tmp_path / "root" / path
+    video.parent.mkdir(parents=True)
+    (video.parent.parent / beside).mkdir(exist_ok=True)
+    assert truth_of(video) == truth
+
+
+@pytest.mark.parametrize(
+    ("truth", "label", "text"),
+    [
+        ("fake", Label.REAL, "labelled fake, WRONG verdict"),
+        ("real", Label.FAKE, "labelled real, WRONG verdict"),
+        ("fake", Label.FAKE, "labelled fake, verdict"),
+        ("fake", Label.UNCERTAIN, "labelled fake, verdict"),  # said nothing wrong
+        ("", Label.FAKE, "no label, verdict"),
+    ],
+)
+def test_a_wrong_verdict_is_called_so(truth: str, label: Label, text: str) -> None:
+    assert sheets._comparison(Panel("", truth, label, 0.5, "", (), (), (), 1.0, Policy())) == text
+
+
+@pytest.mark.parametrize(("count", "columns", "rows"), [(1, 1, 1), (3, 1, 3), (4, 2, 2), (5, 2, 3)])
+def test_the_sheet_grows_with_its_panels(
+    portrait: Panel, count: int, columns: int, rows: int
+) -> None:
+    one = contact_sheet([portrait], "heading").shape
+    many = contact_sheet([portrait] * count, "heading").shape
+    wide = one[1] - sheets.PAD
+    assert many[1] == wide * columns + sheets.PAD
+    below = sheets.PAD + 2 * sheets.TEXT + sheets.PAD
+    assert many[0] == below + (one[0] - below) * rows
+
+
+def test_the_sheet_shows_crops_untouched_and_the_verdicts_colour(portrait: Panel) -> None:
+    sheet = contact_sheet([portrait], "heading")
+    top = sheets.PAD + 2 * sheets.TEXT + sheets.PAD + 2 * sheets.TEXT + sheets.GAP
+    for index, crop in enumerate(portrait.crops):
+        left = sheets.PAD + index * (sheets.THUMB + sheets.GAP)
+        shown = sheet[top : top + sheets.THUMB, left : left + sheets.THUMB]
+        assert (shown == crop).all()
+        below = top + sheets.THUMB + sheets.GAP
+        heated = sheet[below : below + sheets.THUMB, left : left + sheets.THUMB]
+        assert (heated != crop).mean() > 0.5
+    header = sheet[top - 2 * sheets.TEXT - sheets.GAP : top].reshape(-1, 3)
+    assert (header == COLORS[portrait.label]).all(axis=1).sum() > 500
+
+
+def test_a_sheet_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one panel"):
+        contact_sheet([], "heading")
+
+
+def test_the_map_may_be_missing() -> None:
+    crops = tuple(np.full((sheets.THUMB, sheets.THUMB, 3), 90, np.uint8) for _ in range(4))
+    panel = Panel("v.mp4", "", Label.FAKE, 0.9, "", crops, (), (), 1000.0, Policy())
+    assert contact_sheet([panel], "").dtype == np.uint8
+
+
+def test_the_command_writes_a_png(
+    command: Command, face_video: Path, synthetic_bundle: Path, tmp_path: Path
+) -> None:
+    import cv2
+
+    target = tmp_path / "sheet.png"
+    arguments = ("--bundle", synthetic_bundle, "--detector", "haar", "--domain", "synthetic")
+    done = command("contact_sheet.py", face_video, *arguments, "--out", target)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{target}\n"
+    assert cv2.imread(str(target)).shape == contact_sheet_shape(1)
+
+
+def contact_sheet_shape(count: int) -> tuple[int, int, int]:
+    panel = Panel("", "", Label.REAL, None, "", (), (), (), 1.0, Policy())
+    return contact_sheet([panel] * count, "").shape
+
+
+def test_the_command_reports_mistakes_in_one_line(
+    command: Command, synthetic_bundle: Path, tmp_path: Path
+) -> None:
+    done = command("contact_sheet.py", tmp_path / "absent.mp4", "--bundle", synthetic_bundle)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("error: ")
+    assert "Traceback" not in done.stderr

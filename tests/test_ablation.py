@@ -1,0 +1,97 @@
+"""The ablation matrix: resumable, and a table that says what was run."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+tf = pytest.importorskip("tensorflow")
+
+from keras_ddl.ablation import NAMES, VARIANTS, Cell, cells, run_matrix, table  # noqa: E402
+from keras_ddl.config import TrainConfig, load  # noqa: E402
+
+SMALL = {"frames": 4, "size": 32, "width": 0.125, "batch": 12, "epochs": 1, "modules": []}
+
+
+@pytest.fixture
+def matrix(flicker_set: Path, tmp_path: Path) -> list[Cell]:
+    """Two cells: the plain backbone with two seeds."""
+    base = TrainConfig.from_dict(SMALL)
+    return [
+        Cell("none", replace(base, seed=seed), flicker_set, tmp_path / f"seed{seed}.json")
+        for seed in (0, 1)
+    ]
+
+
+def test_finished_cells_are_kept_and_missing_ones_made(matrix: list[Cell]) -> None:
+    """A kill leaves some cells written: the next call makes the others and nothing else."""
+    first = run_matrix(matrix, progress=False)
+    stamps = [cell.file.stat().st_mtime_ns for cell in matrix]
+    matrix[1].file.unlink()
+    second = run_matrix(matrix, progress=False)
+    assert matrix[0].file.stat().st_mtime_ns == stamps[0]
+    assert matrix[1].file.stat().st_mtime_ns != stamps[1]
+    for before, after in zip(first, second, strict=True):
+        assert before["test"] == after["test"]  # the same seed, the same numbers
+        assert before["best_epoch"] == after["best_epoch"] == 1
+    changed = replace(matrix[0], config=replace(matrix[0].config, learning_rate=0.01))
+    assert matrix[0].stored() == second[0]
+    assert changed.stored() is None
+
+
+def test_the_matrix_holds_every_variant_seed_and_difficulty(
+    monkeypatch: pytest.MonkeyPatch, flicker_set: Path, tmp_path: Path
+) -> None:
+    asked = []
+
+    def root(config: TrainConfig, cache: Path) -> Path:
+        asked.append(config.synthetic_difficulty)
+        return cache
+
+    monkeypatch.setattr("keras_ddl.ablation.synthetic_root", root)
+    monkeypatch.setattr("keras_ddl.ablation.prepared_for", lambda *_: flicker_set)
+    found = list(cells(load("ablation"), [0.2, 0.6], 3, tmp_path, tmp_path))
+    assert asked == [0.2, 0.6]
+    assert len(found) == len({cell.file for cell in found}) == 2 * 3 * 4
+    settings = {(c.config.synthetic_difficulty, c.config.seed, c.variant) for c in found}
+    assert settings == {(d, s, v) for d in (0.2, 0.6) for s in range(3) for v in VARIANTS}
+    assert all(cell.config.modules == VARIANTS[cell.variant] for cell in found)
+    assert NAMES.keys() == VARIANTS.keys()
+
+
+def _result(variant: str, difficulty: float, seed: int, accuracy: float, auc: float) -> Any:
+    config = load("smoke").to_dict() | {"synthetic_difficulty": difficulty, "seed": seed}
+    video = {"accuracy": accuracy, "auc": auc, "real": 7, "fake": 9}
+    return {
+        "variant": variant,
+        "cell": {"config": json.loads(json.dumps(config))},
+        "test": {"video": video},
+        "seconds": 10.0 * (seed + 1),
+    }
+
+
+def test_table_by_hand() -> None:
+    """AUC 0.5, 0.7, 0.9: mean 0.7, sample standard deviation 0.2."""
+    results = [
+        _result(variant, difficulty, seed, 0.6, 0.5 + 0.2 * seed)
+        for variant in ("none", "both")
+        for difficulty in (0.3, 0.5)
+        for seed in range(3)
+    ]
+    lines = table(results).splitlines()
+    columns = [column.strip() for column in lines[0].strip("|").split("|")]
+    assert columns == [
+        "network",
+        *("d 0.3 ACC", "d 0.3 AUC", "d 0.5 ACC", "d 0.5 AUC"),
+        "training, s",
+    ]
+    row = [column.strip() for column in lines[2].strip("|").split("|")]
+    both = "0.600 ± 0.000", "0.700 ± 0.200"
+    assert row == ["plain", *both, *both, "20"]
+    assert lines[3].startswith("| + DFDC + MSA |") and len(lines) == 6
+    assert "mean ± sd over 3 seeds; 7 real and 9 fake test videos" in lines[-1]
+    assert "| 0.600 | 0.500 |" in table(results[:1]).splitlines()[2]  # one seed has no sd

@@ -1,0 +1,289 @@
+"""Who may import whom, read from the source, imports inside functions included.
+
+The last tests plant violations of every rule in a small tree: a checker gone blind is noticed.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("keras_ddl", "export", "deploy")
+
+# Module, or package with all below it → what of this project it may import beside itself.
+# The longest key decides. "keras_ddl" alone is its version: `from keras_ddl import DFDC` is more.
+EDGE = (
+    "keras_ddl",
+    "keras_ddl.clipspec",
+    "keras_ddl.video",
+    "keras_ddl.faces.*",
+    "keras_ddl.clips",
+    "keras_ddl.faceclips",
+    "keras_ddl.metrics",
+    "keras_ddl.errors",
+)
+BUILDS_ENGINES = ("export.*", "keras_ddl", "keras_ddl.clipspec", "keras_ddl.errors")
+RUNS_WHAT_SHIPS = ("export.*", "keras_ddl.*", "deploy.backends.*")
+ENGINE_SIDE = ("export.to_trt", "export.machine", "export.bundle")
+ALLOWED = {
+    "keras_ddl": (),  # keras_ddl.demo starts the other halves as processes, it does not import them
+    "export": ("keras_ddl.*",),
+    "export.to_onnx": RUNS_WHAT_SHIPS,
+    "export.parity": RUNS_WHAT_SHIPS,
+    **dict.fromkeys(ENGINE_SIDE, BUILDS_ENGINES),
+    "deploy": EDGE,
+}
+WITHOUT_TENSORFLOW = ("deploy.*", *ENGINE_SIDE, *EDGE, "keras_ddl.config")
+TENSORFLOW = ("tensorflow", "keras", "tf_keras", "tensorflow_model_optimization", "tf2onnx")
+LIGHT = {*PACKAGES, *sys.stdlib_module_names, "numpy"}  # all that --help may need
+# Others' modules that a file in a script's folder would stand in for, beside those imported here.
+FOREIGN = {"onnx", "onnxruntime", "tensorrt", "cuda", "cv2", "av", "numpy", "tqdm", "gi", "yaml"}
+
+
+@dataclass
+class Module:
+    """A source file and the dotted names it imports, by where the import stands."""
+
+    name: str
+    path: Path
+    is_package: bool
+    is_command: bool = False
+    top: set[str] = field(default_factory=set)  # run when the module is imported
+    lazy: set[str] = field(default_factory=set)  # inside a function
+    typing: set[str] = field(default_factory=set)  # under TYPE_CHECKING
+
+    @property
+    def all(self) -> set[str]:
+        return self.top | self.lazy | self.typing
+
+
+def matches(name: str, patterns: Iterable[str]) -> bool:
+    """Whether `name` is one of the patterns, or equal to or below the x of a pattern "x.*"."""
+    return any(
+        name == pattern.removesuffix(".*")
+        or (pattern.endswith(".*") and name.startswith(pattern[:-1]))
+        for pattern in patterns
+    )
+
+
+def read_tree(root: Path) -> dict[str, Module]:
+    """Every module of the three packages by dotted name."""
+    modules = {}
+    for path in sorted(path for package in PACKAGES for path in (root / package).rglob("*.py")):
+        parts = path.relative_to(root).with_suffix("").parts
+        is_package = parts[-1] == "__init__"
+        name = ".".join(parts[:-1] if is_package else parts)
+        modules[name] = Module(name, path, is_package)
+    for module in modules.values():
+        read_imports(module, set(modules))
+    return modules
+
+
+def read_imports(module: Module, known: set[str]) -> None:
+    source = module.path.read_text(encoding="utf-8")
+    module.is_command = module.path.stem == "__main__" or '__name__ == "__main__"' in source
+
+    def walk(node: ast.AST, found: set[str]) -> None:
+        found.update(imported(node, module, known))
+        for child in ast.iter_child_nodes(node):
+            inside = found
+            if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+                inside = module.lazy
+            elif isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+                inside = module.typing
+            walk(child, inside)
+
+    walk(ast.parse(source), module.top)
+
+
+def imported(node: ast.AST, module: Module, known: set[str]) -> Iterator[str]:
+    """Absolute names that one statement, or one import_module("…"), imports."""
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        parts = module.name.split(".")
+        package = parts[: len(parts) - node.level + module.is_package] if node.level else []
+        base = ".".join(filter(None, [*package, node.module]))
+        for alias in node.names:
+            part = f"{base}.{alias.name}"
+            is_lazy_name = base in PACKAGES and not alias.name.startswith("__")
+            yield part if part in known or is_lazy_name else base
+    elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+        if ast.unparse(node.func).endswith(("import_module", "__import__")):
+            yield str(node.args[0].value)
+
+
+def reached(start: str, modules: dict[str, Module], in_functions: bool) -> dict[str, str]:
+    """All that importing a module (or, `in_functions`, running it) imports, with who imports it.
+
+    Importing a.b.c runs a and a.b too. What a package's functions import is left out: they are the
+    lazy public names (PEP 562), and nobody here asks for one.
+    """
+    importer = {start: ""}
+    queue = [start]
+    while queue:
+        name = queue.pop()
+        found = {name.rpartition(".")[0]} - {""}
+        if module := modules.get(name):
+            found |= module.top
+            found |= module.lazy if in_functions and not module.is_package else set()
+        for other in found - importer.keys():
+            importer[other] = name
+            queue.append(other)
+    return importer
+
+
+def forbidden_imports(modules: dict[str, Module]) -> Iterator[str]:
+    for module in modules.values():
+        rule = max((key for key in ALLOWED if matches(module.name, [f"{key}.*"])), key=len)
+        for name in sorted(module.all):
+            ours = name.partition(".")[0] in PACKAGES
+            if ours and not matches(name, [f"{rule}.*", *ALLOWED[rule]]):
+                yield f"{module.name} imports {name}"
+
+
+def tensorflow_on_the_edge(modules: dict[str, Module]) -> Iterator[str]:
+    for name in modules:
+        if matches(name, WITHOUT_TENSORFLOW):
+            for found, importer in reached(name, modules, in_functions=True).items():
+                if found in TENSORFLOW:
+                    yield f"{name} reaches {found} through {importer}"
+
+
+def heavy_commands(modules: dict[str, Module]) -> Iterator[str]:
+    for name, module in modules.items():
+        if module.is_command:
+            for found, importer in reached(name, modules, in_functions=False).items():
+                if found.partition(".")[0] not in LIGHT:
+                    yield f"{name} --help needs {found}, at the top of {importer}"
+
+
+def circles(modules: dict[str, Module]) -> Iterator[str]:
+    graph = {
+        name: module.top | (set() if module.is_package else module.lazy)
+        for name, module in modules.items()
+    }
+    for name in graph:
+        seen: set[str] = set()
+        queue = [*graph[name]]
+        while queue:
+            found = queue.pop()
+            if found in graph and found not in seen:
+                seen.add(found)
+                queue.extend(graph[found])
+        if name in seen:
+            yield f"{name} is in an import circle"
+
+
+def shadowing_names(modules: dict[str, Module]) -> Iterator[str]:
+    roots = {name.partition(".")[0] for module in modules.values() for name in module.all}
+    taken = ({*sys.stdlib_module_names, *FOREIGN} | roots) - set(PACKAGES)
+    for name, module in modules.items():
+        if matches(name, ["export.*", "deploy.*"]) and name.rpartition(".")[2] in taken:
+            yield f"{name} ({module.path.name}) has the name of a module it may meet"
+
+
+RULES = (forbidden_imports, tensorflow_on_the_edge, heavy_commands, circles, shadowing_names)
+
+
+def violations(root: Path) -> list[str]:
+    """Every broken rule of a tree, one line each."""
+    modules = read_tree(root)
+    return [line for rule in RULES for line in rule(modules)]
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_project_keeps_the_rule(rule):
+    assert list(rule(read_tree(ROOT))) == []
+
+
+CLEAN = {
+    "keras_ddl/__init__.py": (
+        "def __getattr__(name):\n    from keras_ddl.model import build_model\n"
+        "    return build_model\n"
+    ),
+    "keras_ddl/clipspec.py": "import json\nimport numpy\n",
+    "keras_ddl/model.py": (
+        "import argparse\n"
+        "from typing import TYPE_CHECKING\n"
+        "if TYPE_CHECKING:\n    import tensorflow\n"
+        "def main(argv=None):\n    import tensorflow\n"
+        'if __name__ == "__main__":\n    main()\n'
+    ),
+    "keras_ddl/faces/__init__.py": "from keras_ddl.faces.track import Tracker\n",
+    "keras_ddl/faces/track.py": "import cv2\n",
+    "export/to_trt.py": "from keras_ddl.clipspec import ClipSpec\n",
+    "export/parity.py": "from deploy.backends import open_backend\nimport keras_ddl.model\n",
+    "deploy/backends/__init__.py": "from .ort import OrtBackend\n",
+    "deploy/backends/ort.py": "def start():\n    import onnxruntime\n",
+    "deploy/stream.py": (
+        "from keras_ddl import __version__\nfrom keras_ddl.faces import Tracker\n"
+        "from deploy.backends import OrtBackend\n"
+    ),
+}
+PLANTED = [
+    # deploy may use the edge half alone, whatever the form of the import
+    ("deploy.x imports keras_ddl.model", {"deploy/x.py": "from keras_ddl import model"}),
+    ("deploy.x imports keras_ddl.train", {"deploy/x.py": "def f():\n    import keras_ddl.train"}),
+    ("deploy.x imports keras_ddl.DFDC", {"deploy/x.py": "from keras_ddl import DFDC"}),
+    (
+        "deploy.x imports keras_ddl.layers",
+        {"deploy/x.py": "if TYPE_CHECKING:\n    from keras_ddl.layers import MSA"},
+    ),
+    ("deploy.x imports export.y", {"deploy/x.py": 'importlib.import_module("export.y")'}),
+    # the other directions
+    ("keras_ddl.x imports deploy.stream", {"keras_ddl/x.py": "from deploy import stream"}),
+    ("keras_ddl.x imports export.parity", {"keras_ddl/x.py": "import export.parity"}),
+    ("export.parity imports deploy.stream", {"export/parity.py": "import deploy.stream"}),
+    ("export.to_trt imports keras_ddl.model", {"export/to_trt.py": "import keras_ddl.model"}),
+    (
+        "export.to_trt reaches tensorflow through export.rules",
+        {"export/to_trt.py": "from . import rules", "export/rules.py": "import tensorflow as tf"},
+    ),
+    (
+        "keras_ddl.clips reaches tensorflow through keras_ddl.model",
+        {"keras_ddl/clips.py": "class A:\n    def f(self):\n        import keras_ddl.model"},
+    ),
+    # commands, circles, names
+    (
+        "keras_ddl.x --help needs cv2, at the top of keras_ddl.faces.track",
+        {"keras_ddl/x.py": 'import keras_ddl.faces.track\nif __name__ == "__main__":\n    f()'},
+    ),
+    (
+        "keras_ddl.a is in an import circle",
+        {"keras_ddl/a.py": "import keras_ddl.b", "keras_ddl/b.py": "def f():\n    from . import a"},
+    ),
+    (
+        "keras_ddl.faces.track is in an import circle",
+        {"keras_ddl/faces/track.py": "from . import Tracker"},
+    ),
+    ("deploy.queue (queue.py) has the name", {"deploy/queue.py": ""}),
+    ("export.onnx (onnx.py) has the name", {"export/onnx.py": ""}),
+    (
+        "export.mqtt (mqtt.py) has the name",
+        {"export/mqtt.py": "", "deploy/sinks.py": "def f():\n    import mqtt.client"},
+    ),
+]
+
+
+def plant(root: Path, files: dict[str, str]) -> Path:
+    for name, text in {**CLEAN, **files}.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return root
+
+
+def test_a_clean_tree_breaks_no_rule(tmp_path: Path):
+    assert violations(plant(tmp_path, {})) == []
+
+
+@pytest.mark.parametrize(("expected", "files"), PLANTED)
+def test_a_planted_violation_is_found(tmp_path: Path, expected: str, files: dict[str, str]):
+    assert any(line.startswith(expected) for line in violations(plant(tmp_path, files)))

@@ -1,0 +1,212 @@
+"""Training: it learns, repeats with its seed, chooses on validation, and leaves a whole run."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+tf = pytest.importorskip("tensorflow")
+
+from keras_ddl import train as training  # noqa: E402
+from keras_ddl.callbacks import BestWeights, cross_entropy  # noqa: E402
+from keras_ddl.clipspec import ClipSpec  # noqa: E402
+from keras_ddl.config import TrainConfig  # noqa: E402
+from keras_ddl.data.pipeline import clip_dataset  # noqa: E402
+from keras_ddl.errors import UserError  # noqa: E402
+from keras_ddl.evaluate import clip_logits  # noqa: E402
+from keras_ddl.framework import keras  # noqa: E402
+from keras_ddl.runs import (  # noqa: E402
+    INCOMPLETE,
+    WEIGHTS,
+    file_sha256,
+    find_run,
+    load_run,
+    start_run,
+)
+
+SMALL = {"frames": 4, "size": 32, "width": 0.125, "batch": 8, "epochs": 3, "halve_every": 2}
+PLAIN = TrainConfig.from_dict({**SMALL, "modules": []})
+
+
+@pytest.fixture(scope="module")
+def run(flicker_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A complete run with both modules."""
+    run = start_run(tmp_path_factory.mktemp("runs") / "first")
+    config = TrainConfig.from_dict({**SMALL, "epochs": 8})
+    training.train(config, flicker_set, run, progress=False)
+    return run
+
+
+def test_it_learns_what_can_be_learnt(run: Path) -> None:
+    history = json.loads((run / "history.json").read_text())
+    assert history["loss"][-1] < 0.5 * history["loss"][0]
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert metrics["validation"]["video"]["auc"] > 0.9
+    assert metrics["validation"]["split"] == "val" and "test" not in metrics
+    best = metrics["best_epoch"]
+    aucs = history["val_video_auc"]
+    assert aucs[best - 1] == max(aucs) == metrics["validation"]["video"]["auc"]
+
+
+def test_every_modules_gamma_has_moved(run: Path) -> None:
+    gamma = json.loads((run / "metrics.json").read_text())["gamma"]
+    assert [name.split(":")[0] for name in gamma] == ["dfdc", "msa"] * 7
+    assert all(value != 0 for value in gamma.values())
+    history = json.loads((run / "history.json").read_text())
+    last = np.mean([abs(v) for name, v in gamma.items() if name.startswith("msa")])
+    best = json.loads((run / "metrics.json").read_text())["best_epoch"]
+    assert history["gamma_msa"][best - 1] == pytest.approx(last, rel=1e-5)
+
+
+def test_learning_rate_is_halved_when_the_config_says(run: Path) -> None:
+    history = json.loads((run / "history.json").read_text())
+    expected = [1e-3, 1e-3, 5e-4, 5e-4, 2.5e-4, 2.5e-4, 1.25e-4, 1.25e-4]
+    assert history["lr"] == pytest.approx(expected)
+    config = TrainConfig(learning_rate=0.4, halve_every=0)
+    assert [training.learning_rate(config, epoch) for epoch in (0, 99)] == [0.4, 0.4]
+
+
+def test_the_run_is_whole_and_is_the_latest(run: Path) -> None:
+    names = {path.name for path in run.iterdir()}
+    assert names == {
+        *("config.json", "clipspec.json", "history.json", "history.csv"),
+        *("curves.png", "metrics.json", WEIGHTS),
+    }
+    assert (run.parent / "latest").resolve() == run.resolve()
+    rows = list(csv.DictReader((run / "history.csv").open()))
+    history = json.loads((run / "history.json").read_text())
+    assert [float(row["loss"]) for row in rows] == history["loss"]
+    assert [int(row["epoch"]) for row in rows] == list(range(1, 9))
+    assert (run / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_loading_a_run_gives_the_selected_epochs_network(run: Path, flicker_set: Path) -> None:
+    model, config, spec = load_run(run)
+    assert (config.epochs, config.modules, config.width) == (8, ("dfdc", "msa"), 0.125)
+    assert spec.replace(training={}, metrics={}, weights_sha256="") == ClipSpec.read(
+        flicker_set / "clipspec.json"
+    )
+    assert spec.weights_sha256 == file_sha256(run / WEIGHTS)
+    logits = clip_logits(model, clip_dataset(flicker_set, "val", 16))
+    labels = np.repeat([0, 1], 8)
+    metrics = json.loads((run / "metrics.json").read_text())
+    history = json.loads((run / "history.json").read_text())
+    loss = history["val_loss"][metrics["best_epoch"] - 1]
+    assert cross_entropy(logits, labels) == pytest.approx(loss, rel=1e-4)
+    assert metrics["parameters"] == model.count_params()
+
+
+def test_a_seed_repeats_and_another_differs(flicker_set: Path, tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    config = replace(PLAIN, epochs=1)
+    first, again, other = (
+        training.fit(replace(config, seed=seed), flicker_set, tmp_path / "w.h5", progress=False)
+        for seed in (1, 1, 2)
+    )
+    assert first.history == again.history
+    for ours, theirs in zip(first.model.get_weights(), again.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert first.history["loss"] != other.history["loss"]
+
+
+def test_training_never_looks_at_the_test_split(flicker_set: Path, tmp_path: Path) -> None:
+    without = tmp_path / "without"
+    shutil.copytree(flicker_set, without)
+    shutil.rmtree(without / "test")
+    fitted = training.fit(PLAIN, without, tmp_path / "w.h5", progress=False)
+    assert len(fitted.history["val_video_auc"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("aucs", "losses", "best"),
+    [
+        ([0.6, 0.9, 0.8], [1.0, 2.0, 0.1], 2),  # AUC decides, whatever the loss
+        ([0.9, 0.9, 0.9], [0.5, 0.3, 0.4], 2),  # a tie goes to the lower loss
+        ([0.9, 0.9, 0.9], [0.3, 0.3, 0.3], 1),  # a full tie to the earlier epoch
+        ([0.0, 0.0, 0.5], [9.0, 9.0, 9.0], 3),
+    ],
+)
+def test_best_epoch(aucs: list[float], losses: list[float], best: int, tmp_path: Path) -> None:
+    """The file holds the weights of the best epoch; the weight is the epoch's number."""
+    model = keras.Sequential([keras.layers.Dense(1, use_bias=False, input_shape=(1,))])
+    keeper = BestWeights(tmp_path / "w.h5")
+    keeper.set_model(model)
+    for epoch, (auc, loss) in enumerate(zip(aucs, losses, strict=True)):
+        model.set_weights([np.full((1, 1), epoch + 1.0)])
+        keeper.on_epoch_end(epoch, {"val_video_auc": auc, "val_loss": loss})
+    model.load_weights(str(tmp_path / "w.h5"))
+    assert keeper.best_epoch == best == model.get_weights()[0].item()
+    assert [path.name for path in tmp_path.iterdir()] == ["w.h5"]
+
+
+def test_cross_entropy_by_hand() -> None:
+    logits = np.array([[0.0, 0.0], [1000.0, 0.0]], np.float32)
+    assert cross_entropy(logits, np.array([1, 0])) == pytest.approx(np.log(2) / 2)
+    assert cross_entropy(logits, np.array([1, 1])) == pytest.approx((np.log(2) + 1000) / 2)
+
+
+def test_one_class_is_refused_with_its_counts(flicker_set: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(flicker_set, broken)
+    index = json.loads((broken / "val/index.json").read_text())
+    for row in index["clips"]:
+        row["label"] = 0
+    (broken / "val/index.json").write_text(json.dumps(index))
+    with pytest.raises(UserError, match="in val, received 16 real and 0 fake clips"):
+        training.fit(PLAIN, broken, tmp_path / "w.h5", progress=False)
+
+
+def test_diverging_training_stops_with_one_line(flicker_set: Path, tmp_path: Path) -> None:
+    config = TrainConfig.from_dict({**SMALL, "modules": [], "learning_rate": 1e30})
+    with pytest.raises(UserError, match="not finite after epoch 1"):
+        training.fit(config, flicker_set, tmp_path / "w.h5", progress=False)
+
+
+def test_ctrl_c_leaves_a_marked_run_and_latest_alone(
+    flicker_set: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def interrupt(self: object, epoch: int, logs: object = None) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(BestWeights, "on_epoch_end", interrupt)
+    monkeypatch.setattr(training, "prepared_for", lambda *_: flicker_set)
+    out = tmp_path / "run"
+    options = ["frames=4", "size=32", "width=0.125", "modules=none", "epochs=1"]
+    arguments = ["--data", str(tmp_path), "--out", str(out), "--set", *options]
+    assert training.main(arguments) == 130
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error")]
+    assert lines == [f"error: interrupted; {out} stays, marked incomplete"]
+    assert (out / INCOMPLETE).exists() and not (tmp_path / "latest").exists()
+    with pytest.raises(UserError, match="is incomplete"):
+        find_run(out)
+
+
+def test_a_used_run_folder_is_refused(run: Path) -> None:
+    with pytest.raises(UserError, match="expected a new or empty run folder"):
+        start_run(run)
+
+
+def test_runs_that_cannot_be_loaded_say_why(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"is not there; make one with: python -m keras_ddl\.train"):
+        load_run(tmp_path / "nowhere")
+    for name in (WEIGHTS, "config.json", "clipspec.json"):
+        copy = tmp_path / name
+        shutil.copytree(run, copy)
+        (copy / name).unlink()
+        with pytest.raises(UserError, match=f"holds no {name}"):
+            load_run(copy)
+    copy = tmp_path / "other"
+    shutil.copytree(run, copy)
+    with (copy / WEIGHTS).open("ab") as file:
+        file.write(b"0")
+    with pytest.raises(UserError, match=r"not the file that clipspec\.json names"):
+        load_run(copy)
