@@ -16,16 +16,17 @@ GATHER, SCATTER = "gather_kept", "scatter_kept"  # the names that DFDC gives the
 def rewrite_kept_positions(proto: onnx.ModelProto, layers: Mapping[str, tuple[int, int]]) -> int:
     """Let DFDC read and write its kept positions with GatherElements and ScatterElements.
 
-    In the channels-first layout TensorFlow can say "these positions of every channel" only with one flat
-    index per value; ONNX has operators that take the positions alone, write in place and need no index
-    arithmetic. The values are the same to the bit.
+    In the channels-first layout TensorFlow can say "these positions of every channel" only with
+    one flat index per value; ONNX has operators that take the positions alone, write in place and
+    need no index arithmetic. The values are the same to the bit.
 
     Args:
         proto: Changed in place; nodes are found by the names that DFDC gives them.
         layers: Name of each DFDC layer → (frames, channels).
 
     Returns:
-        How many of the layers were rewritten; a layer whose nodes are not as expected is left alone.
+        How many of the layers were rewritten; a layer whose nodes are not as expected is left
+        alone.
     """
     rewritten = 0
     for layer, (frames, channels) in layers.items():

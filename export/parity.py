@@ -1,4 +1,4 @@
-"""Parity: the same clips through Keras and through what ships, and how far the answers lie apart."""
+"""Parity: the same clips through Keras and through what ships, and how far they lie apart."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def require(parity: Parity, tolerance: float) -> None:
     worst = max(parity.probability, parity.inconsistency or 0.0)
     if not worst <= tolerance:
         raise UserError(
-            f"the exported graph does not keep the answer: expected differences up to {tolerance:g}, "
+            f"the exported graph does not keep the answer: expected at most {tolerance:g}, "
             f"received {parity}; nothing was written",
             CHECK_FAILED,
         )

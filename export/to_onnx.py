@@ -53,7 +53,8 @@ def onnx_from_keras(
         import tf2onnx
     except ImportError as error:
         raise UserError(
-            f"exporting needs tf2onnx and onnx ({error}); pip install 'keras-ddl[train,onnx]'", MISSING
+            f"exporting needs tf2onnx and onnx ({error}); pip install 'keras-ddl[train,onnx]'",
+            MISSING,
         ) from error
     from export.kept_positions import rewrite_kept_positions
     from keras_ddl.framework import tf
@@ -68,8 +69,12 @@ def onnx_from_keras(
     proto, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=opset)
     _name_interface(proto, names)
     dfdc = [layer for layer in twin.layers if isinstance(layer, DFDC)]
-    rewrite_kept_positions(proto, {layer.name: (layer.frames, layer.value.filters) for layer in dfdc})
-    foreign = Counter(node.op_type for node in proto.graph.node if node.domain not in ("", "ai.onnx"))
+    rewrite_kept_positions(
+        proto, {layer.name: (layer.frames, layer.value.filters) for layer in dfdc}
+    )
+    foreign = Counter(
+        node.op_type for node in proto.graph.node if node.domain not in ("", "ai.onnx")
+    )
     if foreign:
         raise ValueError(f"tf2onnx left operators that are not ONNX: {dict(foreign)}")
     onnx.checker.check_model(proto, full_check=True)
@@ -123,13 +128,16 @@ def parity_clips(config_data: dict[str, Any], spec: Any) -> tuple[np.ndarray, st
         chosen = np.linspace(0, len(clips) - 1, min(PARITY_CLIPS, len(clips))).astype(int)
         return np.ascontiguousarray(clips[chosen]), "validation clips"
     shape = (PARITY_CLIPS, spec.frames, spec.size, spec.size, 3)
-    return np.random.default_rng(0).integers(0, 256, shape, np.uint8), "noise clips (no prepared data)"
+    return np.random.default_rng(0).integers(
+        0, 256, shape, np.uint8
+    ), "noise clips (no prepared data)"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     parser = argparse.ArgumentParser(
-        prog="python export/to_onnx.py", description="Export a run to ONNX and prove that it kept the answer."
+        prog="python export/to_onnx.py",
+        description="Export a run to ONNX and prove that it kept the answer.",
     )
     parser.add_argument("run", type=Path, nargs="?", help="run folder; default runs/latest")
     parser.add_argument("--no-map", action="store_true", help="leave the inconsistency map out")
@@ -154,7 +162,10 @@ def _export(run: Path | None, inconsistency_map: bool) -> int:
 
     bundle = write_bundle(folder / "bundle", proto, spec, gate)
     operators = Counter(node.op_type for node in proto.graph.node)
-    print(f"{bundle / 'model.onnx'}: opset {proto.opset_import[0].version}, {sum(operators.values())} nodes")
+    print(
+        f"{bundle / 'model.onnx'}: opset {proto.opset_import[0].version}, "
+        f"{sum(operators.values())} nodes"
+    )
     return 0
 
 

@@ -31,7 +31,7 @@ class VideoAUC(keras.callbacks.Callback):
         split: The split to watch.
 
     Raises:
-        UserError: In training, when the network's outputs are not finite any more.
+        UserError: In training, when loss or outputs are not finite any more.
     """
 
     def __init__(self, prepared: Path, batch: int, split: str = "val") -> None:
@@ -41,10 +41,11 @@ class VideoAUC(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         logits = clip_logits(self.model, self._clips)
-        if not np.isfinite(logits).all():
+        loss = (logs or {}).get("loss", 0.0)  # NaN inside may not reach the logits: ReLU(NaN) is 0
+        if not (np.isfinite(loss) and np.isfinite(logits).all()):
             raise UserError(
-                f"the network's outputs are not finite after epoch {epoch + 1}: training "
-                "diverged; set a lower learning_rate",
+                f"loss or outputs are not finite after epoch {epoch + 1}: training diverged; "
+                "set a lower learning_rate",
                 CHECK_FAILED,
             )
         scores = Scores.from_logits(self._data, logits)

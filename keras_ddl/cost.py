@@ -75,18 +75,28 @@ def _images_per_clip(model: Any, frames: int | None) -> dict[str, int]:
         "ClipToFrames": lambda count: count * frames,
         "FramesToChannels": lambda count: count // frames,
     }
-    one_call: dict[str, int] = {}
-    images: dict[str, int] = {}
-    pending = list(model.get_config()["layers"])
+    calls: dict[tuple[str, int], int] = {}  # (layer, number of its call) → images per clip
+    pending = [
+        (entry["name"], number, entry["class_name"], sources)
+        for entry in model.get_config()["layers"]
+        for number, sources in enumerate(entry["inbound_nodes"] or [[]])
+    ]
     while pending:
-        entry = pending.pop(0)
-        calls = [[source[0] for source in call] for call in entry["inbound_nodes"]] or [[]]
-        if any(source not in one_call for call in calls for source in call):
-            pending.append(entry)  # listed before a layer that feeds it
-            continue
-        count = one_call[calls[0][0]] if calls[0] else 1
-        one_call[entry["name"]] = change.get(entry["class_name"], int)(count)
-        images[entry["name"]] = one_call[entry["name"]] * len(calls)
+        waiting = []  # calls listed before those that feed them
+        for name, number, kind, sources in pending:
+            given = [calls.get((source[0], source[1])) for source in sources] or [1]
+            if None in given:
+                waiting.append((name, number, kind, sources))
+            else:
+                calls[name, number] = change.get(kind, int)(given[0])
+        if len(waiting) == len(pending):
+            raise ValueError(
+                f"{model.name}: layer {waiting[0][0]} is fed by no layer of the network"
+            )
+        pending = waiting
+    images: dict[str, int] = {}
+    for (name, _), count in calls.items():
+        images[name] = images.get(name, 0) + count
     return images
 
 
@@ -157,16 +167,20 @@ COUNTERS: dict[str, Callable[[Any, int], Steps]] = {
 }
 
 
-def summary_table(frames: int = 8) -> str:
-    """Every backbone with every ablation at its own size: parameters and GMAC per clip, as text."""
+def summary_table(build: Callable[..., Any], frames: int = 8) -> str:
+    """Every backbone with every ablation at its own size: parameters and GMAC per clip, as text.
+
+    Args:
+        build: `build_model`; given, because the builder does not depend on what it costs.
+        frames: Frames per clip.
+    """
     from tqdm import tqdm
 
     from keras_ddl.backbones import DEFAULT_SIZES
-    from keras_ddl.model import build_model
 
     rows = [("network", "modules", "parameters", "GMAC per clip", "÷ plain", "released code")]
     for backbone, size in tqdm(DEFAULT_SIZES.items(), "building", leave=False):
-        model = build_model(backbone, frames=frames)
+        model = build(backbone, frames=frames)
         costs = [ablation_cost(model, modules) for modules in ABLATIONS.values()]
         names = [f"{backbone}, {size} px", *[""] * len(costs)]
         for name, label, (count, own, released) in zip(names, ABLATIONS, costs, strict=False):

@@ -81,7 +81,9 @@ def _step(title: str, *command: str, allowed: Sequence[int] = (0,)) -> None:
 
 def _detector(run: Path) -> str:
     """The face detector that cut the training clips."""
-    return str(json.loads((run / "clipspec.json").read_text(encoding="utf-8"))["detector"]) or "auto"
+    return (
+        str(json.loads((run / "clipspec.json").read_text(encoding="utf-8"))["detector"]) or "auto"
+    )
 
 
 def test_videos(run: Path) -> list[Path]:
@@ -96,7 +98,9 @@ def test_videos(run: Path) -> list[Path]:
     for kind in ("real", "fake"):
         found = sorted((root / "test" / kind).glob("*.mp4"))
         if len(found) < VIDEOS_PER_CLASS:
-            raise UserError(f"expected {VIDEOS_PER_CLASS} videos in {root / 'test' / kind}, found {len(found)}")
+            raise UserError(
+                f"expected {VIDEOS_PER_CLASS} videos in {root / 'test' / kind}, found {len(found)}"
+            )
         chosen += found[:: max(1, len(found) // VIDEOS_PER_CLASS)][:VIDEOS_PER_CLASS]
     return chosen
 

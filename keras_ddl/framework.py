@@ -15,7 +15,8 @@ _CHOICES = ("tf_keras", "keras")
 _choice = os.environ.get("KERAS_DDL_KERAS", "tf_keras")
 if _choice not in _CHOICES:
     raise UserError(
-        f"KERAS_DDL_KERAS must be one of {', '.join(_CHOICES)}; got {_choice!r}; unset it for tf_keras"
+        f"KERAS_DDL_KERAS must be one of {', '.join(_CHOICES)}; got {_choice!r}; "
+        "unset it for tf_keras"
     )
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

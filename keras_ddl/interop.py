@@ -1,7 +1,8 @@
 """Weights in from the authors' PyTorch naming.
 
-`python -m keras_ddl.interop weights.pth --out released.npz` turns a PyTorch file into the plain mapping
-from names to arrays that `load_released_weights` takes; nothing in it is ever unpickled freely.
+`python -m keras_ddl.interop weights.pth --out released.npz` turns a PyTorch file into the plain
+mapping from names to arrays that `load_released_weights` takes; nothing in it is ever unpickled
+freely.
 """
 
 from __future__ import annotations
@@ -73,10 +74,11 @@ def load_released_weights(
     """Fill a DFDC, an MSA or a whole compact_xception from the authors' tensors.
 
     Args:
-        layer_or_model: A built `DFDC` or `MSA`, or a model of ``build_model("compact_xception", …)``.
+        layer_or_model: A built `DFDC` or `MSA`, or a model of ``build_model("compact_xception",
+            …)``.
         arrays: The authors' tensor names → arrays in PyTorch's layout.
-        prefix: Put before every name, e.g. ``"block3.neg_sim."`` or ``"module."``; names that do not
-            start with it are ignored.
+        prefix: Put before every name, e.g. ``"block3.neg_sim."`` or ``"module."``; names that do
+            not start with it are ignored.
 
     Raises:
         ValueError: names missing, surplus or of another shape, all listed; nothing is changed then.
@@ -89,14 +91,18 @@ def load_released_weights(
         if name.startswith(prefix) and not name.endswith("num_batches_tracked")
     }
     problems = [f"missing {prefix}{slot.name}" for slot in slots if slot.name not in given]
-    problems += [f"surplus {prefix}{name}" for name in sorted(given.keys() - {s.name for s in slots})]
+    problems += [
+        f"surplus {prefix}{name}" for name in sorted(given.keys() - {s.name for s in slots})
+    ]
     values: list[np.ndarray] = []
     for slot in slots:
         if slot.name in given:
             value, expected = _fitted(given[slot.name], slot), tuple(slot.variable.shape)
             if value is None:
                 received = given[slot.name].shape
-                problems.append(f"misshapen {prefix}{slot.name}: {received} does not give {expected}")
+                problems.append(
+                    f"misshapen {prefix}{slot.name}: {received} does not give {expected}"
+                )
             else:
                 values.append(value)
     if problems:
@@ -134,8 +140,12 @@ def _torch_module(name: str) -> str:
     separable = SEPARABLE.fullmatch(name)
     if separable:
         block, number, part = separable.groups()
-        at = 3 * (int(number) - 1)  # each separable convolution is followed by batch norm and ReLU: 3 places
-        suffix = {"depthwise": f"{at}.conv1", "pointwise": f"{at}.pointwise", "bn": f"{at + 1}"}[part]
+        at = 3 * (
+            int(number) - 1
+        )  # each separable convolution is followed by batch norm and ReLU: 3 places
+        suffix = {"depthwise": f"{at}.conv1", "pointwise": f"{at}.pointwise", "bn": f"{at + 1}"}[
+            part
+        ]
         return f"block{block}.block.rep.{suffix}"
     for pattern, replacement in MODEL_NAMES:
         if re.fullmatch(pattern, name):
@@ -208,11 +218,14 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise UserError(f"{path} is no weights-only PyTorch file: {str(error).splitlines()[0]}") from error
+        raise UserError(
+            f"{path} is no weights-only PyTorch file: {str(error).splitlines()[0]}"
+        ) from error
     state = state.get("state_dict", state) if isinstance(state, dict) else state
     if not isinstance(state, dict):
         raise UserError(
-            f"{path} holds a {type(state).__name__}; expected names and tensors, as state_dict() gives"
+            f"{path} holds a {type(state).__name__}; "
+            "expected names and tensors, as state_dict() gives"
         )
     return {
         name: tensor.detach().float().numpy()
@@ -239,7 +252,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("weights", type=Path, help=".npz, .pth or .pt")
     parser.add_argument("--out", type=Path, required=True, help="the .npz to write")
     parser.add_argument("--prefix", default="", help="what stands before every name, e.g. module.")
-    parser.add_argument("--no-check", action="store_true", help="do not compare with compact_xception")
+    parser.add_argument(
+        "--no-check", action="store_true", help="do not compare with compact_xception"
+    )
     arguments = parser.parse_args(argv)
 
     def body() -> int:

@@ -21,8 +21,8 @@ def channels_first(model: Any) -> Any | None:
     """A copy of a functional model whose images lie as ``(batch, channels, height, width)``.
 
     Runtimes for ONNX compute in that layout; a graph traced from the copy needs no transpose around
-    each convolution. Inputs, outputs and weights are the same. The copy is for tracing: TensorFlow has
-    no CPU kernels for it.
+    each convolution. Inputs, outputs and weights are the same. The copy is for tracing: TensorFlow
+    has no CPU kernels for it.
 
     Args:
         model: A functional model that starts with `ClipToFrames`.

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
-from keras_ddl.errors import run_cli
+from keras_ddl.errors import UserError, run_cli
 
 MODULES = ("dfdc", "msa")
 REDUCED_CHANNELS = 256
@@ -32,7 +32,8 @@ def build_model(
     side → 1×1 fusion → channel attention → global average → two logits.
 
     Args:
-        backbone: ``compact_xception`` (the authors' released network), ``xception`` or ``resnet18``.
+        backbone: ``compact_xception`` (the authors' released network), ``xception`` or
+            ``resnet18``.
         modules: Any of ``"dfdc"`` and ``"msa"``; ``()`` is the plain backbone of the ablation.
         frames: Frames per clip T, a multiple of 4.
         size: Side of the square crops in pixels; None is the backbone's own (256, 299, 224).
@@ -51,10 +52,10 @@ def build_model(
     Reference: DDL (IEEE TIFS 2023), figure of the framework.
     """
     from keras_ddl import backbones
-    from keras_ddl.stages import apply_extended, stage_modules
     from keras_ddl.framework import keras
     from keras_ddl.layers import ClipToFrames
     from keras_ddl.layers.checks import check_frames
+    from keras_ddl.stages import apply_extended, stage_modules
 
     check_frames("build_model", frames)
     build = backbones.get(backbone)
@@ -79,22 +80,26 @@ def _chosen(available: Any, stages: Sequence[str]) -> dict[str, str]:
 def _head(x: Any, frames: int, width: float) -> Any:
     """Features of the frames ``(B·T, h, w, C)`` → logits ``(B, 2)``.
 
-    The paper gives the order of the steps; widths and ratio are those of the released network. Where a
-    backbone has more than 256 channels a 1×1 convolution reduces them first: our choice, without which
-    the fusion alone would have 16.8 million parameters on Xception.
+    The paper gives the order of the steps; widths and ratio are those of the released network.
+    Where a backbone has more than 256 channels a 1×1 convolution reduces them first: our choice,
+    without which the fusion alone would have 16.8 million parameters on Xception.
     """
     from keras_ddl.backbones.backbone import scaled
     from keras_ddl.framework import keras
-    from keras_ddl.layers import FramesToChannels
+    from keras_ddl.layers import FramesToChannels, TemporalContrast
 
     layers = keras.layers
     if x.shape[-1] > REDUCED_CHANNELS:
         x = _conv_bn_relu(x, scaled(REDUCED_CHANNELS, width), "reduce")
     x = FramesToChannels(frames, name="frames_to_channels")(x)
     channels = scaled(FUSION_CHANNELS, width)
-    x = _conv_bn_relu(x, channels, "fusion")
+    x = _conv_bn_relu(x, channels, "fusion", TemporalContrast(frames))
     squeeze = layers.Conv2D(
-        max(4, channels // ATTENTION_RATIO), 1, activation="relu", use_bias=False, name="attention_squeeze"
+        max(4, channels // ATTENTION_RATIO),
+        1,
+        activation="relu",
+        use_bias=False,
+        name="attention_squeeze",
     )
     excite = layers.Conv2D(channels, 1, use_bias=False, name="attention_excite")
     mean = layers.GlobalAveragePooling2D(keepdims=True, name="attention_mean")(x)
@@ -107,11 +112,13 @@ def _head(x: Any, frames: int, width: float) -> Any:
     return layers.Dense(2, dtype="float32", name="logits")(x)
 
 
-def _conv_bn_relu(x: Any, channels: int, name: str) -> Any:
+def _conv_bn_relu(x: Any, channels: int, name: str, start: Any = "glorot_uniform") -> Any:
     from keras_ddl.framework import keras
 
-    x = keras.layers.Conv2D(channels, 1, use_bias=False, name=name)(x)
-    x = keras.layers.BatchNormalization(epsilon=BN_EPSILON, momentum=BN_MOMENTUM, name=f"{name}_bn")(x)
+    x = keras.layers.Conv2D(channels, 1, use_bias=False, kernel_initializer=start, name=name)(x)
+    x = keras.layers.BatchNormalization(
+        epsilon=BN_EPSILON, momentum=BN_MOMENTUM, name=f"{name}_bn"
+    )(x)
     return keras.layers.ReLU(name=f"{name}_relu")(x)
 
 
@@ -123,7 +130,8 @@ def with_inconsistency_map(model: Any, grid: int | None = None) -> Any:
         grid: Height and width of the map; None is an eighth of the clip's size.
 
     Returns:
-        A model with the outputs ``logits`` ``(B, 2)`` and ``inconsistency_map`` ``(B, T, grid, grid)``.
+        A model with the outputs ``logits`` ``(B, 2)`` and ``inconsistency_map`` ``(B, T, grid,
+        grid)``.
 
     Raises:
         ValueError: the network has no DFDC layer.
@@ -142,14 +150,19 @@ def with_inconsistency_map(model: Any, grid: int | None = None) -> Any:
 def main(argv: Sequence[str] | None = None) -> int:
     """`python -m keras_ddl.model --summary`: parameters and GMAC per clip of every ablation."""
     parser = argparse.ArgumentParser(prog="python -m keras_ddl.model", description=main.__doc__)
-    parser.add_argument("--summary", action="store_true", help="print the table (the default action)")
+    parser.add_argument(
+        "--summary", action="store_true", help="print the table (the default action)"
+    )
     parser.add_argument("--frames", type=int, default=8, help="frames per clip (default 8)")
     arguments = parser.parse_args(argv)
 
     def body() -> int:
         from keras_ddl.cost import summary_table
 
-        print(summary_table(arguments.frames))
+        try:
+            print(summary_table(build_model, arguments.frames))
+        except ValueError as error:
+            raise UserError(str(error)) from error
         return 0
 
     return run_cli(body)

@@ -23,16 +23,17 @@ def extend(
     """Rebuild a frame network with the modules after each named layer.
 
     Every consumer of a stage's output, skip connections included, receives the modules' output. The
-    layers of `cnn` are shared with the result, not copied; the modules start as the identity (γ = 0),
+    layers of `cnn` are copied with their weights; the modules start as the identity (γ = 0),
     so that pretrained weights keep their meaning.
 
     Args:
         cnn: Functional model with one input ``(batch, height, width, channels)`` and one output.
-        stages: Names of layers whose output the modules follow, or a mapping from a short stage name
-            (the prefix of the modules' names) to a layer name.
+        stages: Names of layers whose output the modules follow, or a mapping from a short stage
+            name (the prefix of the modules' names) to a layer name.
         modules: Any of ``"dfdc"`` and ``"msa"``; applied in that order.
         frames: Frames per clip T, consecutive in the batch axis.
-        keep: Positions DFDC keeps: ``"paper"`` = H, ``"released"`` = H − 1 (at least 1), or a number.
+        keep: Positions DFDC keeps: ``"paper"`` = H, ``"released"`` = H − 1 (at least 1), or a
+            number.
 
     Returns:
         A functional model from ``(batch·frames, height, width, channels)`` to the output of `cnn`.
@@ -76,7 +77,7 @@ def kept_positions(keep: str | int, height: int | None) -> int | None:
 
 
 def apply_extended(cnn: Any, image: Any, stages: Mapping[str, str], place: Stage) -> Any:
-    """Call the layers of `cnn` on `image`, with ``place(output, prefix)`` after each stage."""
+    """Lay copies of the layers over `image`, with ``place(output, prefix)`` after each stage."""
     graph = _wiring(cnn)
     prefixes = {layer: prefix for prefix, layer in stages.items()}
     missing = [layer for layer in prefixes if layer not in graph]
@@ -92,7 +93,9 @@ def apply_extended(cnn: Any, image: Any, stages: Mapping[str, str], place: Stage
             tensors[name] = image
             continue
         inputs = [tensors[source] for source in sources]
-        tensors[name] = layer(inputs[0] if len(inputs) == 1 else inputs, **arguments)
+        copy = type(layer).from_config(layer.get_config())
+        tensors[name] = copy(inputs[0] if len(inputs) == 1 else inputs, **arguments)
+        copy.set_weights(layer.get_weights())
         if name in prefixes:
             tensors[name] = place(tensors[name], prefixes[name])
     return tensors[cnn.output_names[0]]
@@ -104,7 +107,7 @@ def producer(cnn: Any, layer: str) -> str:
 
 
 def _wiring(cnn: Any) -> dict[str, tuple[list[str], dict[str, Any]]]:
-    """Layer name → (names of the layers that feed it, call arguments), in an order that can be run."""
+    """Layer name → (names of the layers that feed it, call arguments), in running order."""
     if len(getattr(cnn, "inputs", None) or ()) != 1 or len(cnn.outputs) != 1:
         raise ValueError(
             "extend needs a functional model with one input and one output; "
@@ -114,7 +117,9 @@ def _wiring(cnn: Any) -> dict[str, tuple[list[str], dict[str, Any]]]:
     for layer in cnn.get_config()["layers"]:
         nodes = layer["inbound_nodes"]
         if len(nodes) > 1:
-            raise ValueError(f"layer {layer['name']} is called more than once; extend cannot rebuild it")
+            raise ValueError(
+                f"layer {layer['name']} is called more than once; extend cannot rebuild it"
+            )
         calls = nodes[0] if nodes else []
         if any(not isinstance(call, list) or call[2] != 0 for call in calls):
             raise ValueError(f"layer {layer['name']} is wired in a way that extend cannot rebuild")

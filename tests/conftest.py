@@ -153,8 +153,8 @@ def randomise() -> Callable[..., None]:
 def flicker_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of prepared clips (4 frames, 32 px) that a person can check by eye.
 
-    Every clip is one random flat-coloured pattern. In a real one its four frames are the same; in a
-    fake one they are brighter and darker by 50 in turn, so that the mean over time says nothing.
+    Every clip is one random flat-coloured pattern with weak noise. A real one stays as it is; a
+    fake one is brighter and darker by 50 in turn, so that the mean over time says nothing.
     Videos have two clips each: 12 real and 12 fake in train, 4 and 4 in val, 5 and 5 in test; one
     more test video has no face.
     """
@@ -166,9 +166,10 @@ def flicker_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rng = np.random.default_rng(5)
 
     def clip(label: int) -> Clip:
-        image = np.kron(rng.integers(60, 196, (4, 4, 3)), np.ones((8, 8, 1)))
+        image = np.kron(rng.integers(60, 190, (4, 4, 3)), np.ones((8, 8, 1)))
         flicker = 50 * label * np.array([1, -1, 1, -1])
-        frames = (image + flicker[:, None, None, None]).astype(np.uint8)
+        noise = rng.integers(-2, 3, (4, 32, 32, 3))
+        frames = (image + noise + flicker[:, None, None, None]).astype(np.uint8)
         return Clip(frames, 40.0 * np.arange(4), 1)
 
     def video(split: str, label: int, name: str) -> Video:

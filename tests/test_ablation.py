@@ -11,8 +11,8 @@ import pytest
 
 tf = pytest.importorskip("tensorflow")
 
-from keras_ddl.ablation import NAMES, VARIANTS, Cell, cells, run_matrix, table  # noqa: E402
-from keras_ddl.config import TrainConfig, load  # noqa: E402
+from keras_ddl.ablation import NAMES, VARIANTS, Cell, cells, run_matrix, table
+from keras_ddl.config import TrainConfig, load
 
 SMALL = {"frames": 4, "size": 32, "width": 0.125, "batch": 12, "epochs": 1, "modules": []}
 

@@ -74,7 +74,7 @@ def test_overrides_take_the_type_of_their_key() -> None:
     ],
 )
 def test_wrong_override_says_what_was_expected(overrides: list[str], message: str) -> None:
-    with pytest.raises(UserError, match=".*") as caught:
+    with pytest.raises(UserError) as caught:
         load("paper", overrides=overrides)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)

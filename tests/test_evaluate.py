@@ -12,12 +12,12 @@ import pytest
 
 tf = pytest.importorskip("tensorflow")
 
-from keras_ddl.config import TrainConfig  # noqa: E402
-from keras_ddl.data.store import PreparedSplit, read_summary  # noqa: E402
-from keras_ddl.errors import UserError  # noqa: E402
-from keras_ddl.evaluate import Scores, evaluate, main, summary, table  # noqa: E402
-from keras_ddl.runs import INCOMPLETE, start_run  # noqa: E402
-from keras_ddl.train import train  # noqa: E402
+from keras_ddl.config import TrainConfig
+from keras_ddl.data.store import PreparedSplit, read_summary
+from keras_ddl.errors import UserError
+from keras_ddl.evaluate import Scores, evaluate, main, summary, table
+from keras_ddl.runs import INCOMPLETE, start_run
+from keras_ddl.train import train
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def _check(level: dict[str, float], labels: list[int], scores: list[float]) -> N
 def test_numbers_follow_from_the_stored_scores(run: Path) -> None:
     result = evaluate(run)
     assert json.loads((run / "test.json").read_text()) == result
-    rows = list(csv.DictReader((run / "test_scores.csv").open()))
+    rows = list(csv.DictReader((run / "test_scores.csv").read_text().splitlines()))
     labels = [int(row["label"]) for row in rows]
     scores = [float(row["fake_probability"]) for row in rows]
     assert len(rows) == 20 and all(0 <= score <= 1 for score in scores)

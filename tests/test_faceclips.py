@@ -10,11 +10,11 @@ import pytest
 
 cv2 = pytest.importorskip("cv2")
 
-from keras_ddl.clips import Clip  # noqa: E402
-from keras_ddl.clipspec import ClipSpec  # noqa: E402
-from keras_ddl.faceclips import FaceClipper, Step  # noqa: E402
-from keras_ddl.faces import Face, HaarDetector, YuNetDetector  # noqa: E402
-from keras_ddl.video import Frame  # noqa: E402
+from keras_ddl.clips import Clip
+from keras_ddl.clipspec import ClipSpec
+from keras_ddl.faceclips import FaceClipper, Step
+from keras_ddl.faces import Face, HaarDetector, YuNetDetector
+from keras_ddl.video import Frame
 
 SPEC = ClipSpec(size=32)
 Square = tuple[int, int, int]  # left, top, side

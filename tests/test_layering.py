@@ -34,6 +34,7 @@ ENGINE_SIDE = ("export.to_trt", "export.machine", "export.bundle")
 ALLOWED = {
     "keras_ddl": (),  # keras_ddl.demo starts the other halves as processes, it does not import them
     "export": ("keras_ddl.*",),
+    "export.bench": RUNS_WHAT_SHIPS,
     "export.to_onnx": RUNS_WHAT_SHIPS,
     "export.parity": RUNS_WHAT_SHIPS,
     **dict.fromkeys(ENGINE_SIDE, BUILDS_ENGINES),

@@ -13,8 +13,8 @@ import pytest
 av = pytest.importorskip("av")
 pytest.importorskip("cv2")
 
-from keras_ddl.errors import UserError  # noqa: E402
-from keras_ddl.video import VideoWriter, probe, read_video  # noqa: E402
+from keras_ddl.errors import UserError
+from keras_ddl.video import VideoWriter, probe, read_video
 
 WriteMp4 = Callable[..., Path]
 

@@ -1,4 +1,4 @@
-"""Frame networks, one file each, all of one shape: ``build(size, weights=None, width=1.0) -> Backbone``."""
+"""Frame networks, one file each: ``build(size, weights=None, width=1.0) -> Backbone``."""
 
 from __future__ import annotations
 

@@ -22,10 +22,12 @@ BLOCKS = (  # channels, separable convolutions, stride
 
 
 def build(size: int = 256, weights: str | None = None, width: float = 1.0) -> Backbone:
-    """The authors' shortened Xception, frame by frame: ``(N, S, S, 3)`` in [0, 1] → ``(N, S/32, S/32, 256)``.
+    """The authors' shortened Xception, frame by frame: ``(N, S, S, 3)`` in [0, 1] → ``(N, S/32,
+    S/32, 256)``.
 
-    Two convolutions, seven residual blocks of separable convolutions, two separable convolutions. Every
-    padding is PyTorch's. The modules come before each block's first convolution, after its ReLU.
+    Two convolutions, seven residual blocks of separable convolutions, two separable convolutions.
+    Every padding is PyTorch's. The modules come before each block's first convolution, after its
+    ReLU.
 
     Args:
         size: Frame side in pixels, at least 32.

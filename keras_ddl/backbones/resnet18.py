@@ -16,8 +16,9 @@ CHANNELS = (64, 128, 256, 512)
 def build(size: int = 224, weights: str | None = None, width: float = 1.0) -> Backbone:
     """ResNet-18, frame by frame: ``(N, S, S, 3)`` → ``(N, S/32, S/32, 512)``.
 
-    The input is scaled to about zero mean and unit variance with one grey constant (ImageNet's channel
-    means differ by less than 0.1). The modules come before each of the four residual stages.
+    The input is scaled to about zero mean and unit variance with one grey constant (ImageNet's
+    channel means differ by less than 0.1). The modules come before each of the four residual
+    stages.
 
     Args:
         size: Frame side in pixels, at least 32.
@@ -28,7 +29,9 @@ def build(size: int = 224, weights: str | None = None, width: float = 1.0) -> Ba
         ValueError: weights other than None, size below 32.
     """
     if weights is not None:
-        raise ValueError(f"resnet18 has no built-in weights; got {weights!r}; use keras_ddl.interop")
+        raise ValueError(
+            f"resnet18 has no built-in weights; got {weights!r}; use keras_ddl.interop"
+        )
     if size < 32:
         raise ValueError(f"resnet18 needs a size of at least 32; got {size}")
     image = keras.Input((size, size, 3), name="frames")
@@ -48,7 +51,9 @@ def _conv(x: Any, channels: int, kernel: int, stride: int, name: str) -> Any:
     if kernel > 1:
         x = keras.layers.ZeroPadding2D(kernel // 2, name=f"{name}_pad")(x)
     x = keras.layers.Conv2D(channels, kernel, stride, use_bias=False, name=name)(x)
-    return keras.layers.BatchNormalization(epsilon=BN_EPSILON, momentum=BN_MOMENTUM, name=f"{name}_bn")(x)
+    return keras.layers.BatchNormalization(
+        epsilon=BN_EPSILON, momentum=BN_MOMENTUM, name=f"{name}_bn"
+    )(x)
 
 
 def _block(x: Any, channels: int, stride: int, name: str) -> Any:

@@ -8,11 +8,13 @@ from keras_ddl.layers.inconsistency import InconsistencyMap
 from keras_ddl.layers.msa import MSA
 from keras_ddl.layers.pool import PaddedMaxPool2D
 from keras_ddl.layers.quant_point import QuantPoint
+from keras_ddl.layers.temporal_contrast import TemporalContrast
 
 CUSTOM_OBJECTS = {
     layer.__name__: layer
     for layer in (
-        ClipToFrames, DFDC, FramesToChannels, InconsistencyMap, MSA, PaddedMaxPool2D, QuantPoint
+        ClipToFrames, DFDC, FramesToChannels, InconsistencyMap, MSA, PaddedMaxPool2D, QuantPoint,
+        TemporalContrast,
     )
 }  # fmt: skip
 
@@ -25,4 +27,5 @@ __all__ = [
     "InconsistencyMap",
     "PaddedMaxPool2D",
     "QuantPoint",
+    "TemporalContrast",
 ]

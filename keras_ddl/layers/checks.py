@@ -8,7 +8,7 @@ DATA_FORMATS = ("channels_last", "channels_first")
 
 
 def check_frames(layer: str, frames: int) -> None:
-    """Raise ValueError unless `frames` is a positive multiple of 4 (three pooled scales: T, T/2, T/4)."""
+    """Raise ValueError unless `frames` is a positive multiple of 4 (time is pooled to T/4)."""
     if frames < 4 or frames % 4:
         raise ValueError(
             f"{layer}: frames must be a positive multiple of 4; got {frames}; "
@@ -30,12 +30,13 @@ def check_input(
     """Check the static shape of ``(batch·frames, height, width, channels)``; return the channels.
 
     Raises:
-        ValueError: rank is not 4, channels unknown or below `reduction`, or the batch is known and not
-            a multiple of `frames`.
+        ValueError: rank is not 4, channels unknown or below `reduction`, or the batch is known and
+            not a multiple of `frames`.
     """
     if len(shape) != 4:
         raise ValueError(
-            f"{layer}: expected rank 4 (batch·frames, height, width, channels); got rank {len(shape)}, "
+            f"{layer}: expected rank 4 (batch·frames, height, width, channels); "
+            f"got rank {len(shape)}, "
             f"shape {tuple(shape)}; fold the frames of a clip into the batch axis first"
         )
     channels = shape[-1] if data_format == "channels_last" else shape[1]
@@ -48,6 +49,6 @@ def check_input(
     if batch is not None and batch % frames:
         raise ValueError(
             f"{layer}: expected a batch that is a multiple of frames = {frames} (frames of a clip "
-            f"consecutive); got {batch}; drop the incomplete clip or build the layer with other frames"
+            f"consecutive); got {batch}; drop the incomplete clip or give the layer other frames"
         )
     return int(channels)

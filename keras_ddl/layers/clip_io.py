@@ -9,7 +9,8 @@ from keras_ddl.layers.checks import check_data_format
 
 
 class ClipToFrames(keras.layers.Layer):
-    """Raw clip to scaled frames: ``uint8 · scale + offset``, frames of a clip consecutive in the batch.
+    """Raw clip to scaled frames: ``uint8 · scale + offset``, frames of a clip consecutive in the
+    batch.
 
     Scaling lives in the graph so that nothing outside it ever normalises anything.
 
@@ -55,13 +56,15 @@ class ClipToFrames(keras.layers.Layer):
 
 
 class FramesToChannels(keras.layers.Layer):
-    """The T frames' channels side by side, frame-major: channel ``t·C + c`` is channel c of frame t.
+    """The T frames' channels side by side, frame-major: channel ``t·C + c`` is channel c of frame
+    t.
 
     Args:
         frames: Frames per clip.
         data_format: Layout of input and output.
 
-    Input shape: ``(batch·frames, height, width, C)``. Output shape: ``(batch, height, width, frames·C)``.
+    Input shape: ``(batch·frames, height, width, C)``. Output shape: ``(batch, height, width,
+        frames·C)``.
     """
 
     def __init__(self, frames: int = 8, data_format: str = "channels_last", **kwargs: Any) -> None:

@@ -18,8 +18,9 @@ GATHER, SCATTER = "gather_kept", "scatter_kept"  # names by which the exporter f
 class DFDC(keras.layers.Layer):
     """Adds, at the positions whose frame-to-frame similarity fluctuates most, what is found there.
 
-    Motion changes the similarity of a position to the other frames little from frame to frame, forgery
-    a lot. With ``q``, ``k`` the L2-normalised projections of the input and ``i``, ``j`` frames of a clip::
+    Motion changes the similarity of a position to the other frames little from frame to frame,
+    forgery a lot. With ``q``, ``k`` the L2-normalised projections of the input and ``i``, ``j``
+    frames of a clip::
 
         M_i = Σ_j −q_i·k_j  =  −q_i · Σ_j k_j                          in [−T, T]
         fluctuation = variance of M over the frames                     one value per position
@@ -27,28 +28,29 @@ class DFDC(keras.layers.Layer):
              `keep` largest and of −T elsewhere                         in [0, 1]
         y = x + γ · v(x) · M̂                                            γ starts at 0
 
-    No T×T product is formed, and because M̂ is 0 at every suppressed position ``v`` is computed at the
-    kept ones only: gather, project, scatter. The scores stay float32 under every dtype policy: the
-    epsilons do not exist in float16.
+    No T×T product is formed, and because M̂ is 0 at every suppressed position ``v`` is computed at
+    the kept ones only: gather, project, scatter. The scores stay float32 under every dtype policy:
+    the epsilons do not exist in float16.
 
     Args:
         frames: Frames per clip T, a multiple of 4; consecutive in the batch axis.
-        keep: Positions that survive. None means H, the height of the input (the paper: suppressed are
-            those below the H-th largest); the authors' released code keeps H − 1.
+        keep: Positions that survive. None means H, the height of the input (the paper: suppressed
+            are those below the H-th largest); the authors' released code keeps H − 1.
         reduction: ``q`` and ``k`` have ``channels // reduction`` channels.
-        data_format: ``channels_last`` or ``channels_first`` (the layout that exported graphs run in).
+        data_format: ``channels_last`` or ``channels_first`` (the layout that exported graphs run
+            in).
 
     Input shape: ``(batch·frames, height, width, channels)``, floating point, any range.
     Output shape: the same.
 
     Raises:
-        ValueError: frames not a positive multiple of 4, keep < 1, rank ≠ 4, channels below reduction,
-            batch not a multiple of frames.
+        ValueError: frames not a positive multiple of 4, keep < 1, rank ≠ 4, channels below
+            reduction, batch not a multiple of frames.
 
-    Reference: DDL (IEEE TIFS 2023), section "dynamic fine-grained difference capture". Two deviations,
-        both without effect on ordinary input: ties at the last kept place are broken by position
-        index, and a fluctuation under 1e-10, which is rounding error, is never kept, so that a frozen
-        clip passes unchanged.
+    Reference: DDL (IEEE TIFS 2023), section "dynamic fine-grained difference capture". Two
+        deviations, both without effect on ordinary input: ties at the last kept place are broken
+        by position index, and a fluctuation under 1e-10, which is rounding error, is never kept,
+        so that a frozen clip passes unchanged.
     """
 
     def __init__(
@@ -110,27 +112,32 @@ class DFDC(keras.layers.Layer):
             rows = frame * (height * width) + index[:, None]  # (B, T, K) into (B·T·P, C)
             flat, to_image = tf.reshape(inputs, (-1, inputs.shape[3])), (0, 1, 2, 3)
             strength = strength[..., None]  # (B, T, K, 1)
-        found = tf.transpose(tf.gather(flat, rows, name=GATHER), to_image)  # an image: frames × kept
+        found = tf.gather(flat, rows, name=GATHER)
+        found = tf.transpose(found, to_image)  # an image: frames × kept
         value = self.value(self.value_quant(found))
         scale = tf.cast(tf.cast(self.gamma, tf.float32) * strength, found.dtype)
         found = tf.transpose(found + scale * tf.cast(value, found.dtype), to_image)
         updates = tf.reshape(found, (-1, *flat.shape[1:]))
-        outputs = tf.tensor_scatter_nd_update(flat, tf.reshape(rows, (-1, 1)), updates, name=SCATTER)
+        outputs = tf.tensor_scatter_nd_update(
+            flat, tf.reshape(rows, (-1, 1)), updates, name=SCATTER
+        )
         return tf.reshape(outputs, image_shape(inputs))
 
     def inconsistency(self, inputs: Any) -> Any:
-        """M̂ of the same input: ``(batch, frames, height, width)``, float32 in [0, 1], mostly zeros."""
+        """M̂ of the same input: ``(batch, frames, height, width)``, float32 in [0, 1]."""
         height, width = extent(inputs, self.data_format)
         similarity = self._similarity(self.input_quant(inputs))
         index, strength = self._select(similarity, height, width)
         rows = self._frame_index(index) * (height * width) + index[:, None]  # (B, T, K)
         flat = tf.scatter_nd(
-            tf.reshape(rows, (-1, 1)), tf.reshape(strength, (-1,)), tf.reshape(tf.size(similarity), (1,))
+            tf.reshape(rows, (-1, 1)),
+            tf.reshape(strength, (-1,)),
+            tf.reshape(tf.size(similarity), (1,)),
         )
         return tf.reshape(flat, (-1, self.frames, height, width))
 
     def _similarity(self, x: Any) -> Any:
-        """M: similarity of each frame to all frames of its clip, ``(B, T, P)``, float32 in [−T, T]."""
+        """M: similarity of each frame to its clip's frames, ``(B, T, P)``, float32 in [−T, T]."""
         if self.data_format == "channels_first":  # one convolution where a graph is exported
             kernel = tf.cast(tf.concat([self.query.kernel, self.key.kernel], -1), x.dtype)
             both, axis = tf.nn.conv2d(x, kernel, 1, "VALID", data_format="NCHW"), 2

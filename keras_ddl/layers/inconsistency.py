@@ -15,9 +15,9 @@ WEIGHT_EPSILON = 1e-12
 class InconsistencyMap(keras.layers.Layer):
     """The positions that a network's DFDC layers kept, on one grid.
 
-    Every stage's M̂ (zero where suppressed) is averaged over the cells of a ``grid × grid`` raster, the
-    stages are added with the weight |γ| that the network gives them, and each clip is scaled so that its
-    largest value is 1. It says where the network looked, not where a forgery is.
+    Every stage's M̂ (zero where suppressed) is averaged over the cells of a ``grid × grid``
+    raster, the stages are added with the weight |γ| that the network gives them, and each clip is
+    scaled so that its largest value is 1. It says where the network looked, not where a forgery is.
 
     Args:
         stages: The DFDC layers, in order; shared with the network, not copied.

@@ -21,25 +21,27 @@ class MSA(keras.layers.Layer):
 
     Per direction d and scale s (T, T/2 and T/4 frames, average pooled over time)::
 
-        z^d_s = BN(pointwise C→C/4 (depthwise 3 taps along time))      zero padded at the clip's ends
+        z^d_s = BN(pointwise C→C/4 (depthwise 3 taps along time))      zero padded at both ends
         D^d   = BN(1×1 C/4→C (mean of the z^d_s, nearest-upsampled to T frames))
         y     = x + γ · x · (½(σ(D^V) − ½) + ½(σ(D^H) − ½))             γ starts at 0
 
-    The paper draws the two directions on height-time and time-width slices, yet both kernels slide over
-    time only, so no slice is ever cut: in the layout ``(batch, frames, positions, channels)``, which is
-    the input seen through a reshape, every step is an ordinary convolution or pooling.
+    The paper draws the two directions on height-time and time-width slices, yet both kernels slide
+    over time only, so no slice is ever cut: in the layout ``(batch, frames, positions,
+    channels)``, which is the input seen through a reshape, every step is an ordinary convolution
+    or pooling.
 
     Args:
         frames: Frames per clip T, a multiple of 4; consecutive in the batch axis.
         reduction: The branches have ``channels // reduction`` channels.
-        data_format: ``channels_last`` or ``channels_first`` (the layout that exported graphs run in).
+        data_format: ``channels_last`` or ``channels_first`` (the layout that exported graphs run
+            in).
 
     Input shape: ``(batch·frames, height, width, channels)``, floating point, any range.
     Output shape: the same.
 
     Raises:
-        ValueError: frames not a positive multiple of 4, rank ≠ 4, channels below reduction, batch not a
-            multiple of frames.
+        ValueError: frames not a positive multiple of 4, rank ≠ 4, channels below reduction, batch
+            not a multiple of frames.
 
     Reference: DDL (IEEE TIFS 2023), section "multi-scale spatio-temporal aggregation".
     """
@@ -58,7 +60,9 @@ class MSA(keras.layers.Layer):
         channels = check_input("MSA", input_shape, self.frames, self.reduction, self.data_format)
         narrow = channels // self.reduction
         self.input_quant = self._sublayer(QuantPoint, "input_quant")
-        self.branches = {d: {s: self._branch(d, s, channels, narrow) for s in SCALES} for d in DIRECTIONS}
+        self.branches = {
+            d: {s: self._branch(d, s, channels, narrow) for s in SCALES} for d in DIRECTIONS
+        }
         self.merges = {d: self._merge(d, channels, narrow) for d in DIRECTIONS}
         self.gamma = self.add_weight(name="gamma", shape=(1,), initializer="zeros")
         super().build(input_shape)
@@ -77,9 +81,13 @@ class MSA(keras.layers.Layer):
         name, layout = f"{direction}_{scale}", {"data_format": self.data_format, "use_bias": False}
         conv, depthwise = keras.layers.Conv2D, keras.layers.DepthwiseConv2D
         return [
-            self._sublayer(depthwise, f"{name}_taps", channels, kernel_size=(3, 1), padding="same", **layout),
+            self._sublayer(
+                depthwise, f"{name}_taps", channels, kernel_size=(3, 1), padding="same", **layout
+            ),
             self._sublayer(QuantPoint, f"{name}_quant"),
-            self._sublayer(conv, f"{name}_pointwise", channels, filters=narrow, kernel_size=1, **layout),
+            self._sublayer(
+                conv, f"{name}_pointwise", channels, filters=narrow, kernel_size=1, **layout
+            ),
             self._norm(f"{name}_bn", narrow),
         ]
 
@@ -141,10 +149,10 @@ class MSA(keras.layers.Layer):
         return [tf.transpose(z, (0, 2, 1, 3)) for z in sums]  # (B, T, C/r, P)
 
     def _folded(self, x: Any, scale: str) -> Any:
-        """A third of both directions' taps, pointwise and norm as one convolution: ``(B, 2·C/r, T, P)``.
+        """A third of both directions' branches, in one convolution: ``(B, 2·C/r, T, P)``.
 
-        More arithmetic and less traffic than the separate steps; pays where there are few channels and
-        many positions. Inference only.
+        More arithmetic and less traffic than the separate steps; pays where there are few channels
+        and many positions. Inference only.
         """
         kernels, biases = [], []
         for direction in DIRECTIONS:

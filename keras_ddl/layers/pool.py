@@ -11,8 +11,8 @@ from keras_ddl.layers.checks import check_data_format
 class PaddedMaxPool2D(keras.layers.Layer):
     """Max pooling with the same padding on every side, padded with minus infinity.
 
-    TensorFlow's ``same`` pads an even-sized input on the far side only, so its windows sit one pixel
-    away from PyTorch's.
+    TensorFlow's ``same`` pads an even-sized input on the far side only, so its windows sit one
+    pixel away from PyTorch's.
 
     Args:
         pool_size, strides, padding: One integer each, for both directions.
@@ -48,7 +48,11 @@ class PaddedMaxPool2D(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         def pooled(size: int | None) -> int | None:
-            return None if size is None else (size + 2 * self.padding - self.pool_size) // self.strides + 1
+            return (
+                None
+                if size is None
+                else (size + 2 * self.padding - self.pool_size) // self.strides + 1
+            )
 
         batch, *rest = input_shape
         if self.data_format == "channels_first":

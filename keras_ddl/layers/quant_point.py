@@ -10,8 +10,8 @@ from keras_ddl.framework import keras, tf
 class QuantPoint(keras.layers.Layer):
     """The identity, with a name.
 
-    Quantisation-aware training finds these layers by name and puts a quantiser in their place; until
-    then they change nothing and cost nothing.
+    Quantisation-aware training finds these layers by name and puts a quantiser in their place;
+    until then they change nothing and cost nothing.
 
     Input shape: any. Output shape: the same.
     """

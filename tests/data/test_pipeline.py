@@ -9,10 +9,10 @@ import pytest
 
 tf = pytest.importorskip("tensorflow")
 
-from keras_ddl.data.augment import Augment, augment_clip  # noqa: E402
-from keras_ddl.data.pipeline import clip_dataset, epoch_order, twin_groups  # noqa: E402
-from keras_ddl.data.store import read_split  # noqa: E402
-from keras_ddl.errors import UserError  # noqa: E402
+from keras_ddl.data.augment import Augment, augment_clip
+from keras_ddl.data.pipeline import clip_dataset, epoch_order, twin_groups
+from keras_ddl.data.store import read_split
+from keras_ddl.errors import UserError
 
 NOTHING = Augment(flip=False, brightness=0, contrast=0, shift=0)
 

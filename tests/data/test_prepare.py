@@ -12,15 +12,15 @@ import pytest
 cv2 = pytest.importorskip("cv2")
 pytest.importorskip("av")
 
-from keras_ddl.clips import Clip  # noqa: E402
-from keras_ddl.clipspec import ClipSpec  # noqa: E402
-from keras_ddl.data.prepare import cut_video, main, prepare  # noqa: E402
-from keras_ddl.data.sampling import ClipSampler  # noqa: E402
-from keras_ddl.data.store import read_split, read_summary  # noqa: E402
-from keras_ddl.errors import UserError  # noqa: E402
-from keras_ddl.faceclips import FaceClipper  # noqa: E402
-from keras_ddl.faces import open_detector  # noqa: E402
-from keras_ddl.video import read_video  # noqa: E402
+from keras_ddl.clips import Clip
+from keras_ddl.clipspec import ClipSpec
+from keras_ddl.data.prepare import cut_video, main, prepare
+from keras_ddl.data.sampling import ClipSampler
+from keras_ddl.data.store import read_split, read_summary
+from keras_ddl.errors import UserError
+from keras_ddl.faceclips import FaceClipper
+from keras_ddl.faces import open_detector
+from keras_ddl.video import read_video
 
 SPEC = ClipSpec(frames=8, size=32)
 

@@ -9,7 +9,7 @@ import pytest
 
 cv2 = pytest.importorskip("cv2")
 
-from keras_ddl.faces.cut import CutDetector  # noqa: E402
+from keras_ddl.faces.cut import CutDetector
 
 
 def scene(seed: int, size: tuple[int, int] = (240, 320)) -> np.ndarray:

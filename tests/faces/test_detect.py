@@ -13,9 +13,9 @@ import pytest
 
 cv2 = pytest.importorskip("cv2")
 
-from keras_ddl.errors import UserError  # noqa: E402
-from keras_ddl.faces import yunet  # noqa: E402
-from keras_ddl.faces.detect import (  # noqa: E402
+from keras_ddl.errors import UserError
+from keras_ddl.faces import yunet
+from keras_ddl.faces.detect import (
     Face,
     FaceDetector,
     HaarDetector,

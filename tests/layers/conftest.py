@@ -46,7 +46,9 @@ def check_contract(
 ) -> Callable[..., None]:
     """The one check of what every layer owes its users; see `Contract`."""
 
-    def check(kind: Any, arguments: Mapping[str, Any], shape: Sequence[int], **expected: Any) -> None:
+    def check(
+        kind: Any, arguments: Mapping[str, Any], shape: Sequence[int], **expected: Any
+    ) -> None:
         Contract(kind, dict(arguments), tuple(shape), made, noise, **expected).run(tmp_path)
 
     return check

@@ -9,7 +9,7 @@ tf = pytest.importorskip("tensorflow")
 from keras_ddl import layers
 
 DFDC_WEIGHTS = 1 + 2 * 12 * 4 + 12 * 12  # γ, query and key 12 → 4, value 12 → 12
-# γ and per direction: 3 scales × (3 taps of 12, 12 → 6, batch norm of 6), 6 → 12 with bias, its norm
+# γ; per direction 3 scales × (3 taps of 12, 12 → 6, norm of 6), then 6 → 12 with bias and its norm
 MSA_WEIGHTS = 1 + 2 * (3 * (3 * 12 + 12 * 6 + 2 * 6) + 6 * 12 + 12 + 2 * 12)
 MSA_STATISTICS = 2 * (3 * 2 * 6 + 2 * 12)
 

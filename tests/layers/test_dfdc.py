@@ -158,9 +158,7 @@ def test_inconsistency_is_in_zero_to_one_and_reaches_one_in_every_frame(
 
 
 def test_keeping_more_than_there_is_keeps_all(made, x: np.ndarray) -> None:
-    outputs = [
-        made(DFDC, SHAPE, frames=T, keep=keep, reduction=3)(x) for keep in (H * W, 10**6, H)
-    ]
+    outputs = [made(DFDC, SHAPE, frames=T, keep=keep, reduction=3)(x) for keep in (H * W, 10**6, H)]
     np.testing.assert_array_equal(outputs[0], outputs[1])
     # With nothing suppressed each frame's own lowest position is the one at 0.
     changed = by_clip((outputs[0].numpy() != x).any(-1)).reshape(3, T, H * W)

@@ -43,10 +43,10 @@ def layer_for(name: str, data: dict[str, np.ndarray]) -> Any:
 
 
 def loaded(layer: Any, data: dict[str, np.ndarray], kind: str, shape: tuple[int, ...]) -> Any:
-    """The layer with the arrays `kind`.<name> in its weights; batch norm's statistics have no grad."""
+    """The layer with the arrays `kind`<name> in its weights, 0 in the norms' statistics if grads."""
     layer.build(shape)
-    arrays = {key: value for key, value in data.items() if ".running_" in key}
-    arrays = {key.replace("param.", kind): 0 * value for key, value in arrays.items()}
+    statistics = {key: value for key, value in data.items() if ".running_" in key}
+    arrays = {key.replace("param.", kind): 0 * value for key, value in statistics.items()}
     arrays.update({key: value for key, value in data.items() if key.startswith(kind)})
     arrays.pop("grad.x", None)
     load_released_weights(layer, arrays, prefix=kind)

@@ -63,9 +63,7 @@ def test_constant_clip_by_hand() -> None:
     # 3/4, 1/10; the other direction is at sigmoid(0) = 1/2 and adds nothing.
     ones = {f"vertical_{scale}_pointwise": 1.0 for scale in ("full", "half", "quarter")}
     middle = {f"vertical_{scale}_taps": [0, 1, 0] for scale in ("half", "quarter")}
-    layer = one_channel(
-        vertical_full_taps=[1, 2, 3], vertical_merge=1.5 * log(3), **ones, **middle
-    )
+    layer = one_channel(vertical_full_taps=[1, 2, 3], vertical_merge=1.5 * log(3), **ones, **middle)
     layer.vertical_merge.bias.assign([-7 * log(3)])
     y = layer(np.full((4, 1, 1, 1), 2.0, np.float32))
     want = [2 * (1 + (s - 0.5) / 2) for s in (1 / 2, 3 / 4, 3 / 4, 1 / 10)]

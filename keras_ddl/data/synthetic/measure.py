@@ -37,7 +37,7 @@ GROUPS = {
         "boundary gradient",
     ),
     "file": ("file size",),
-    "frame difference": ("mean |difference|",),
+    "frame difference": ("mean absolute difference",),
     "motion undone": ("texture", "boundary", "color"),
 }
 _GRAY = np.array([0.299, 0.587, 0.114], np.float32)
@@ -64,7 +64,7 @@ def video_statistics(path: Path, renderer: Renderer) -> dict[str, list[float]]:
     inner, edge = renderer.regions()
     values = _oracles(still.astype(np.float32), inner, edge)
     values["file size"] = [float(path.stat().st_size)]
-    values["mean |difference|"] = [_difference(frames, crops)]
+    values["mean absolute difference"] = [_difference(frames, crops)]
     for moment in _STILLS:
         index = int(moment * len(frames))
         rows, columns = crops[index]
@@ -112,10 +112,10 @@ def _single(
 
 
 def _band(gray: np.ndarray) -> np.ndarray:
-    """Details between about 1 and 6 pixels."""
+    """Details of the size of the marks: larger than the noise, smaller than the face's relief."""
     import cv2
 
-    return cv2.GaussianBlur(gray, (0, 0), 1.3) - cv2.GaussianBlur(gray, (0, 0), 6.0)
+    return cv2.GaussianBlur(gray, (0, 0), 1.0) - cv2.GaussianBlur(gray, (0, 0), 3.0)
 
 
 def _oracles(still: np.ndarray, inner: np.ndarray, edge: np.ndarray) -> dict[str, list[float]]:
@@ -178,7 +178,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("out", type=Path, metavar="OUT", help="folder for the sets")
     parser.add_argument("--difficulty", type=float, nargs="+", default=DIFFICULTIES, metavar="D")
-    parser.add_argument("--people", type=int, default=60, help="two videos of each, real and fake")
+    parser.add_argument("--people", type=int, default=40, help="two videos of each, real and fake")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--processes", type=int, default=1)
     args = parser.parse_args(argv)
