@@ -33,14 +33,27 @@ def rewrite_kept_positions(proto: onnx.ModelProto, layers: Mapping[str, tuple[in
         found = {
             kind: node
             for node in proto.graph.node
-            for kind in (GATHER, SCATTER, "TopK")
-            if f"/{layer}/" in node.name and (node.name.endswith(kind) or node.op_type == kind)
+            for kind in (GATHER, SCATTER)
+            if node.name.endswith(f"/{layer}/{kind}")
         }
-        if len(found) == 3 and found[SCATTER].op_type == "ScatterND":
-            _rewrite(proto.graph, layer, found, frames, channels)
+        top = _source(proto.graph, found[GATHER].input[1], "TopK") if len(found) == 2 else None
+        if top is not None and found[SCATTER].op_type == "ScatterND":
+            _rewrite(proto.graph, layer, {**found, "TopK": top}, frames, channels)
             rewritten += 1
     drop_unused(proto.graph)
     return rewritten
+
+
+def _source(graph: Any, tensor: str, kind: str) -> Any | None:
+    """The nearest node of one kind that a tensor is computed from."""
+    made = {name: node for node in graph.node for name in node.output}
+    queue = [tensor]
+    for name in queue:
+        node = made.get(name)
+        if node is not None and node.op_type == kind:
+            return node
+        queue += node.input if node is not None else ()
+    return None
 
 
 def _rewrite(graph: Any, layer: str, found: dict[str, Any], frames: int, channels: int) -> None:

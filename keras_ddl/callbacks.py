@@ -31,7 +31,7 @@ class VideoAUC(keras.callbacks.Callback):
         split: The split to watch.
 
     Raises:
-        UserError: In training, when loss or outputs are not finite any more.
+        UserError: In training, when outputs or weights are not finite any more.
     """
 
     def __init__(self, prepared: Path, batch: int, split: str = "val") -> None:
@@ -41,10 +41,10 @@ class VideoAUC(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         logits = clip_logits(self.model, self._clips)
-        loss = (logs or {}).get("loss", 0.0)  # NaN inside may not reach the logits: ReLU(NaN) is 0
-        if not (np.isfinite(loss) and np.isfinite(logits).all()):
+        # The weights are looked at too, since NaN inside need not reach the outputs: ReLU(NaN) is 0.
+        if not all(np.isfinite(values).all() for values in (logits, *self.model.get_weights())):
             raise UserError(
-                f"loss or outputs are not finite after epoch {epoch + 1}: training diverged; "
+                f"outputs or weights are not finite after epoch {epoch + 1}: training diverged; "
                 "set a lower learning_rate",
                 CHECK_FAILED,
             )

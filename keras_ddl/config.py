@@ -41,6 +41,8 @@ class TrainConfig:
         epochs: Passes over the training clips.
         learning_rate: Adam's, at the start.
         halve_every: Epochs after which the learning rate is halved; 0 = never.
+        twins: Keep clips of the same people side by side in a batch, augmented alike: a fake and
+            its original then differ by the forgery alone (see `data.pipeline.twin_groups`).
         seed: Of weights, shuffling and augmentation.
         flip: Mirror clips at random.
         brightness: Largest shift of brightness, share of the full range.
@@ -72,6 +74,7 @@ class TrainConfig:
     epochs: int = 20
     learning_rate: float = 1e-3
     halve_every: int = 8
+    twins: bool = False
     seed: int = 0
     flip: bool = True
     brightness: float = 0.1
@@ -189,7 +192,7 @@ def _read_toml(file: Path) -> dict[str, Any]:
         import tomllib
     except ImportError:  # Python 3.10
         try:
-            import tomli as tomllib  # type: ignore[no-redef]
+            import tomli as tomllib
         except ImportError as error:
             raise UserError(
                 "--config needs Python 3.11 or the package tomli: pip install tomli; "

@@ -127,6 +127,10 @@ def _slots(target: Any) -> Iterator[Slot]:
     from keras_ddl.layers import DFDC, MSA
 
     if isinstance(target, (DFDC, MSA)):
+        if not target.built:
+            raise ValueError(
+                f"{target.name} has no weights yet; call it once, or build(shape), first"
+            )
         yield from _layer_slots(target, "")
         return
     if not isinstance(target, keras.Model):
@@ -236,9 +240,9 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
-    except (ValueError, OSError, TypeError, AttributeError, BadZipFile) as error:
+    except (ValueError, OSError, EOFError, TypeError, AttributeError, BadZipFile) as error:
         # ValueError: pickled objects; TypeError or AttributeError: a single .npy under this name
         raise UserError(
             f"{path} is no .npz of plain arrays: {str(error).splitlines()[0]}; "

@@ -6,6 +6,8 @@ import copy
 import logging
 from typing import Any
 
+import numpy as np
+
 from keras_ddl.framework import keras
 from keras_ddl.layers import CUSTOM_OBJECTS
 
@@ -13,7 +15,7 @@ log = logging.getLogger(__name__)
 
 ELEMENTWISE = {
     "Activation", "Add", "Average", "Dense", "Dropout", "InputLayer", "LeakyReLU", "Maximum",
-    "Multiply", "QuantPoint", "ReLU", "Rescaling", "Softmax", "Subtract",
+    "Multiply", "QuantPoint", "ReLU", "Softmax", "Subtract",
 }  # fmt: skip
 
 
@@ -33,7 +35,8 @@ def channels_first(model: Any) -> Any | None:
     config = copy.deepcopy(model.get_config())
     for entry in config["layers"]:
         entry.pop("build_config", None)  # the shapes of the other layout
-        reason = _turn(entry["class_name"], entry["config"])
+        rank = len(model.get_layer(entry["name"]).output_shape)
+        reason = _turn(entry["class_name"], entry["config"], rank)
         if reason:
             log.warning("%s stays channels-last: layer %s %s", model.name, entry["name"], reason)
             return None
@@ -41,12 +44,19 @@ def channels_first(model: Any) -> Any | None:
     for source, target in zip(model.layers, twin.layers, strict=True):
         target.set_weights([_turned(value, kept.shape) for value, kept in zip(
             source.get_weights(), target.weights, strict=True)])  # fmt: skip
+        target.finalize_state()  # Normalization computes from its weights once, not per call
     return twin
 
 
-def _turn(kind: str, config: dict[str, Any]) -> str | None:
+def _turn(kind: str, config: dict[str, Any], rank: int) -> str | None:
     """Change one layer's configuration; a reason where that is not possible."""
-    if "data_format" in config:
+    if rank > 2 and (kind in ("Dense", "Softmax") or config.get("activation") == "softmax"):
+        return f"of kind {kind} works along the last axis"
+    if kind == "Rescaling":  # by one number, or by one for each channel
+        for name in ("scale", "offset"):
+            if np.ndim(config[name]):
+                config[name] = np.reshape(config[name], (-1, 1, 1)).tolist()
+    elif "data_format" in config:
         config["data_format"] = "channels_first"
     elif kind in ("BatchNormalization", "Concatenate", "Normalization"):
         axes = config["axis"] if isinstance(config["axis"], (list, tuple)) else [config["axis"]]

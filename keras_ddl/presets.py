@@ -29,8 +29,11 @@ _SMALL = {
     "size": 64,
     "clips_per_video": 4,
     "batch": 8,
-    "epochs": 10,
-    "halve_every": 4,
+    "epochs": 6,
+    "halve_every": 3,
+    "twins": True,
+    "synthetic_videos": (60, 20, 20),
+    "synthetic_difficulty": 0.0,
 }
 
 PRESETS: dict[str, Preset] = {

@@ -41,6 +41,7 @@ def extend(
     Raises:
         ValueError: unknown stage or module, or a network that is not functional with one input.
     """
+    _require_functional(cnn)
     image = keras.Input(cnn.input_shape[1:], name="frames")
     named = stages if isinstance(stages, Mapping) else {name: name for name in stages}
     output = apply_extended(cnn, image, named, stage_modules(modules, frames, keep))
@@ -91,11 +92,12 @@ def apply_extended(cnn: Any, image: Any, stages: Mapping[str, str], place: Stage
         layer = cnn.get_layer(name)
         if isinstance(layer, keras.layers.InputLayer):
             tensors[name] = image
-            continue
-        inputs = [tensors[source] for source in sources]
-        copy = type(layer).from_config(layer.get_config())
-        tensors[name] = copy(inputs[0] if len(inputs) == 1 else inputs, **arguments)
-        copy.set_weights(layer.get_weights())
+        else:
+            inputs = [tensors[source] for source in sources]
+            copy = type(layer).from_config(layer.get_config())
+            tensors[name] = copy(inputs[0] if len(inputs) == 1 else inputs, **arguments)
+            copy.set_weights(layer.get_weights())
+            copy.finalize_state()  # Normalization computes from its weights once, not per call
         if name in prefixes:
             tensors[name] = place(tensors[name], prefixes[name])
     return tensors[cnn.output_names[0]]
@@ -106,13 +108,18 @@ def producer(cnn: Any, layer: str) -> str:
     return _wiring(cnn)[layer][0][0]
 
 
-def _wiring(cnn: Any) -> dict[str, tuple[list[str], dict[str, Any]]]:
-    """Layer name → (names of the layers that feed it, call arguments), in running order."""
-    if len(getattr(cnn, "inputs", None) or ()) != 1 or len(cnn.outputs) != 1:
+def _require_functional(cnn: Any) -> None:
+    counts = [len(getattr(cnn, ends, None) or ()) for ends in ("inputs", "outputs")]
+    if counts != [1, 1] or isinstance(cnn, keras.Sequential):
         raise ValueError(
             "extend needs a functional model with one input and one output; "
-            f"got {type(cnn).__name__} {cnn.name!r}"
+            f"got {type(cnn).__name__} {cnn.name!r}; build it with keras.Model(input, output)"
         )
+
+
+def _wiring(cnn: Any) -> dict[str, tuple[list[str], dict[str, Any]]]:
+    """Layer → (the layers that feed it, call arguments), in an order that can be run."""
+    _require_functional(cnn)
     pending: dict[str, tuple[list[str], dict[str, Any]]] = {}
     for layer in cnn.get_config()["layers"]:
         nodes = layer["inbound_nodes"]
@@ -127,5 +134,7 @@ def _wiring(cnn: Any) -> dict[str, tuple[list[str], dict[str, Any]]]:
     ordered: dict[str, tuple[list[str], dict[str, Any]]] = {}
     while pending:
         ready = [n for n, (sources, _) in pending.items() if all(s in ordered for s in sources)]
+        if not ready:
+            raise ValueError(f"layer {next(iter(pending))} is fed by no layer of {cnn.name}")
         ordered.update({name: pending.pop(name) for name in ready})
     return ordered

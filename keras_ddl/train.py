@@ -79,7 +79,14 @@ def fit(config: TrainConfig, prepared: Path, weights: Path, progress: bool = Tru
     _check_classes(prepared)
     keras.utils.set_random_seed(config.seed)
     rules = Augment(config.flip, config.brightness, config.contrast, config.shift)
-    clips = clip_dataset(prepared, "train", config.batch, shuffle_seed=config.seed, augment=rules)
+    clips = clip_dataset(
+        prepared,
+        "train",
+        config.batch,
+        shuffle_seed=config.seed,
+        augment=rules,
+        twins=config.twins,
+    )
     model = build(config)
     model.compile(
         optimizer=keras.optimizers.legacy.Adam(config.learning_rate),

@@ -30,7 +30,7 @@ def clips(flicker_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A short training of the plain backbone."""
     run = start_run(tmp_path_factory.mktemp("runs") / "plain")
-    values = {"frames": 4, "size": 32, "width": 0.125, "batch": 8, "epochs": 2, "modules": []}
+    values = {"frames": 4, "size": 32, "width": 0.25, "batch": 8, "epochs": 2, "modules": []}
     train(TrainConfig.from_dict(values), clips, run, progress=False)
     return run
 

@@ -66,12 +66,6 @@ def of_kind(model: Any, kind: type) -> list[Any]:
     return [layer for layer in model.layers if isinstance(layer, kind)]
 
 
-def placed_output(model: Any, name: str) -> Any:
-    """A layer's output in this network; its first one is in the frame network it came from."""
-    layer = model.get_layer(name)
-    return layer.get_output_at(len(layer.inbound_nodes) - 1)
-
-
 def readers(model: Any) -> dict[str, set[str]]:
     """Layer → the layers that read its output."""
     found: dict[str, set[str]] = {}
@@ -99,7 +93,7 @@ def test_compact_xception_gives_the_derived_logits(frames: int, rule: str, near)
     model = released(frames, 64, rule)
     taps = {f"block{number}": f"block{number}_add" for number in range(1, 8)}
     taps["fea_fusion"] = "attention_residual"
-    outputs = [model.output, *(placed_output(model, name) for name in taps.values())]
+    outputs = [model.output, *(model.get_layer(name).output for name in taps.values())]
     logits, *tapped = keras.Model(model.input, outputs)(clips(int(data["seed"]), frames, 64))
     for name, value in zip(taps, tapped, strict=True):
         corner = tf.transpose(value[0], (2, 0, 1))[:4, :4, :4]

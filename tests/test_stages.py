@@ -64,39 +64,69 @@ def test_applications_extend_and_start_as_they_were(name: str) -> None:
 
 
 def test_skip_connections_receive_what_the_modules_give(randomise) -> None:
-    cnn = residual_cnn()
-    plugged = extend(cnn, ["relu"], frames=T)
+    plugged = extend(residual_cnn(), ["relu"], frames=T)
     randomise(plugged)
+    part = plugged.get_layer
     x = frames(6)[:, :, :5]
-    stage = plugged.get_layer("relu_msa")(
-        plugged.get_layer("relu_dfdc")(tf.nn.relu(cnn.get_layer("conv1")(x)))
-    )
-    want = cnn.get_layer("conv2")(stage) + stage
-    np.testing.assert_allclose(plugged(x), want, atol=1e-6)
-    assert np.abs(plugged(x) - cnn(x)).max() > 0.1
+    stage = part("relu_msa")(part("relu_dfdc")(tf.nn.relu(part("conv1")(x))))
+    np.testing.assert_allclose(plugged(x), part("conv2")(stage) + stage, atol=1e-6)
+    plain = tf.nn.relu(part("conv1")(x))
+    assert np.abs(plugged(x) - (part("conv2")(stage) + plain)).max() > 0.1, "in the skip"
+    assert np.abs(plugged(x) - (part("conv2")(plain) + stage)).max() > 0.01, "in the branch"
 
 
 def test_a_stage_may_be_the_last_layer(randomise) -> None:
     cnn = residual_cnn()
     plugged = extend(cnn, ["add"], ("msa",), frames=T)
-    randomise(plugged)
+    randomise(plugged.get_layer("add_msa"))
     x = frames(6)[:, :, :5]
     np.testing.assert_allclose(plugged(x), plugged.get_layer("add_msa")(cnn(x)), atol=1e-6)
 
 
 def test_a_stage_may_be_the_input(randomise) -> None:
-    cnn = residual_cnn()
-    (first,) = of_kind(cnn, layers.InputLayer)
-    plugged = extend(cnn, {"image": first.name}, ("dfdc",), frames=T, keep=2)
-    assert of_kind(plugged, DFDC) == [plugged.get_layer("image_dfdc")]
+    image = keras.Input((4, 4, 8), name="image")
+    cnn = keras.Model(image, layers.Conv2D(8, 1, name="conv")(image))
+    plugged = extend(cnn, {"start": "image"}, ("msa",), frames=T)
+    randomise(plugged)
+    x = frames(4, 8)
+    want = plugged.get_layer("conv")(plugged.get_layer("start_msa")(x))
+    np.testing.assert_allclose(plugged(x), want, atol=1e-6)
 
 
-def test_weights_are_shared_and_modules_add_theirs() -> None:
+def test_weights_are_copied_and_then_independent(randomise) -> None:
     cnn = residual_cnn()
-    plugged = extend(cnn, ["relu"], ("dfdc",), frames=T)
-    assert plugged.get_layer("conv1") is cnn.get_layer("conv1")
-    own = {id(weight) for weight in plugged.weights} - {id(weight) for weight in cnn.weights}
-    assert own == {id(weight) for weight in plugged.get_layer("relu_dfdc").weights}
+    randomise(cnn)
+    plugged = extend(cnn, ["relu"], frames=T)
+    for layer in cnn.layers[1:]:
+        for got, want in zip(plugged.get_layer(layer.name).weights, layer.weights, strict=True):
+            np.testing.assert_array_equal(got, want)
+    before = cnn.get_weights()
+    randomise(plugged, seed=1)
+    for got, want in zip(cnn.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(got, want)
+
+
+def test_what_a_layer_has_adapted_to_is_kept() -> None:
+    image = keras.Input((4, 4, 3))
+    adapted = layers.Normalization(name="norm")
+    adapted.adapt(5 + 2 * frames(4))
+    cnn = keras.Model(image, layers.Conv2D(8, 1, name="conv")(adapted(image)))
+    plugged = extend(cnn, ["conv"], ("msa",), frames=T)
+    np.testing.assert_allclose(plugged(frames(4)), cnn(frames(4)), atol=1e-6)
+
+
+def test_every_layer_has_one_output_to_look_at() -> None:
+    plugged = extend(residual_cnn(), ["relu"], frames=T)
+    features = keras.Model(plugged.input, plugged.get_layer("conv2").output)
+    assert features(frames(6)[:, :, :5]).shape == (2 * T, 6, 5, 8)
+
+
+def test_frozen_layers_stay_frozen() -> None:
+    cnn = residual_cnn()
+    cnn.get_layer("conv1").trainable = False
+    plugged = extend(cnn, ["relu"], ("msa",), frames=T)
+    assert not plugged.get_layer("conv1").trainable
+    assert plugged.get_layer("conv2").trainable
 
 
 @pytest.mark.parametrize(

@@ -60,8 +60,10 @@ def build(size: int = 256, weights: str | None = None, width: float = 1.0) -> Ba
     return Backbone(keras.Model(image, x, name="compact_xception"), stages)
 
 
-def _norm(x: Any, name: str) -> Any:
-    return keras.layers.BatchNormalization(epsilon=BN_EPSILON, momentum=BN_MOMENTUM, name=name)(x)
+def _norm(x: Any, name: str, start: str = "ones") -> Any:
+    return keras.layers.BatchNormalization(
+        epsilon=BN_EPSILON, momentum=BN_MOMENTUM, gamma_initializer=start, name=name
+    )(x)
 
 
 def _conv(x: Any, channels: int, kernel: int, stride: int, name: str) -> Any:
@@ -70,10 +72,10 @@ def _conv(x: Any, channels: int, kernel: int, stride: int, name: str) -> Any:
     return keras.layers.ReLU(name=f"{name}_relu")(_norm(x, f"{name}_bn"))
 
 
-def _separable(x: Any, channels: int, name: str) -> Any:
+def _separable(x: Any, channels: int, name: str, start: str = "ones") -> Any:
     x = keras.layers.DepthwiseConv2D(3, padding="same", use_bias=False, name=f"{name}_depthwise")(x)
     x = keras.layers.Conv2D(channels, 1, use_bias=False, name=f"{name}_pointwise")(x)
-    return _norm(x, f"{name}_bn")
+    return _norm(x, f"{name}_bn", start)
 
 
 def _block(x: Any, channels: int, depth: int, stride: int, name: str) -> Any:
@@ -81,7 +83,9 @@ def _block(x: Any, channels: int, depth: int, stride: int, name: str) -> Any:
     for number in range(1, depth + 1):
         if number > 1:
             x = keras.layers.ReLU(name=f"{name}_relu{number}")(x)
-        x = _separable(x, channels, f"{name}_sepconv{number}")
+        # The residual starts at zero: a deep stack of random convolutions answers to motion alone.
+        start = "zeros" if number == depth else "ones"
+        x = _separable(x, channels, f"{name}_sepconv{number}", start)
     if stride > 1:
         x = PaddedMaxPool2D(3, stride, 1, name=f"{name}_pool")(x)
         skip = keras.layers.Conv2D(channels, 1, stride, use_bias=False, name=f"{name}_skip")(skip)

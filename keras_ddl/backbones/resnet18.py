@@ -47,19 +47,19 @@ def build(size: int = 224, weights: str | None = None, width: float = 1.0) -> Ba
     return Backbone(keras.Model(image, x, name="resnet18"), stages, scale=1 / 58, offset=-2.0)
 
 
-def _conv(x: Any, channels: int, kernel: int, stride: int, name: str) -> Any:
+def _conv(x: Any, channels: int, kernel: int, stride: int, name: str, start: str = "ones") -> Any:
     if kernel > 1:
         x = keras.layers.ZeroPadding2D(kernel // 2, name=f"{name}_pad")(x)
     x = keras.layers.Conv2D(channels, kernel, stride, use_bias=False, name=name)(x)
     return keras.layers.BatchNormalization(
-        epsilon=BN_EPSILON, momentum=BN_MOMENTUM, name=f"{name}_bn"
+        epsilon=BN_EPSILON, momentum=BN_MOMENTUM, gamma_initializer=start, name=f"{name}_bn"
     )(x)
 
 
 def _block(x: Any, channels: int, stride: int, name: str) -> Any:
     skip = x
     x = keras.layers.ReLU(name=f"{name}_relu1")(_conv(x, channels, 3, stride, f"{name}_conv1"))
-    x = _conv(x, channels, 3, 1, f"{name}_conv2")
+    x = _conv(x, channels, 3, 1, f"{name}_conv2", start="zeros")  # the residual starts at zero
     if stride > 1:
         skip = _conv(skip, channels, 1, stride, f"{name}_downsample")
     return keras.layers.ReLU(name=f"{name}_relu")(keras.layers.Add(name=f"{name}_add")([x, skip]))

@@ -38,7 +38,8 @@ def clip_dataset(
         batch: Clips per batch.
         shuffle_seed: Shuffle, anew each pass; None keeps the order of the index.
         augment: Change each clip, anew each pass; needs `shuffle_seed`.
-        twins: Keep clips of the same people side by side when shuffling, see `twin_groups`.
+        twins: Keep clips of the same people side by side when shuffling and augment them alike,
+            see `twin_groups`.
 
     Returns:
         Batches of (clip uint8 (B, T, S, S, 3), label int32 (B,)), 1 = fake.
@@ -79,20 +80,21 @@ def epoch_order(
     """Yield (clip index, int32 (2,) seed of its augmentation) for one pass.
 
     Args:
-        groups: Integers (N,); clips of one number stay side by side when shuffled.
+        groups: Integers (N,); clips of one number stay side by side when shuffled and are
+            augmented alike.
         seed: None keeps the order.
         epoch: Number of the pass.
     """
-    count = len(groups)
     if seed is None:
-        for index in range(count):
+        for index in range(len(groups)):
             yield index, np.zeros(2, np.int32)
         return
     random = np.random.default_rng((seed, epoch))
+    count = int(groups.max()) + 1
     seeds = random.integers(0, 2**31 - 1, (count, 2), dtype=np.int32)
-    place = random.permutation(int(groups.max()) + 1)[groups]
-    for index in np.lexsort((random.permutation(count), place)):
-        yield int(index), seeds[index]
+    place = random.permutation(count)[groups]
+    for index in np.lexsort((random.permutation(len(groups)), place)):
+        yield int(index), seeds[groups[index]]
 
 
 def twin_groups(data: PreparedSplit) -> np.ndarray:

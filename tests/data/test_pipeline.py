@@ -144,7 +144,10 @@ def test_twins_stay_side_by_side_and_everything_else_is_shuffled(flicker_set: Pa
     data = read_split(flicker_set, "train")
     groups = twin_groups(data)
     assert sorted(np.bincount(groups).tolist()) == [2] * 24
-    order = [index for index, _ in epoch_order(groups, 0, 0)]
+    drawn = list(epoch_order(groups, 0, 0))
+    order = [index for index, _ in drawn]
+    seeds = [tuple(seed) for _, seed in drawn]
+    assert seeds[::2] == seeds[1::2] and len(set(seeds)) == 24  # twins are augmented alike
     assert sorted(order) == list(range(48))
     pairs = list(zip(order[::2], order[1::2], strict=True))
     for a, b in pairs:

@@ -40,7 +40,8 @@ CASES = {  # layer → non-default arguments, input shape, what is expected
         {"output": (2, 3, 2, 3)},
     ),
 }
-APART = {"QuantPoint", "InconsistencyMap"}  # no argument of its own; takes layers, never saved
+# No argument of its own; takes layers and is never saved; an initializer.
+APART = {"QuantPoint", "InconsistencyMap", "TemporalContrast"}
 
 
 @pytest.mark.parametrize("name", CASES)

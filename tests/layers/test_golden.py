@@ -43,7 +43,7 @@ def layer_for(name: str, data: dict[str, np.ndarray]) -> Any:
 
 
 def loaded(layer: Any, data: dict[str, np.ndarray], kind: str, shape: tuple[int, ...]) -> Any:
-    """The layer with the arrays `kind`<name> in its weights, 0 in the norms' statistics if grads."""
+    """The layer with the arrays `kind`<name> in its weights; statistics have no grad."""
     layer.build(shape)
     statistics = {key: value for key, value in data.items() if ".running_" in key}
     arrays = {key.replace("param.", kind): 0 * value for key, value in statistics.items()}

@@ -1,0 +1,153 @@
+"""The exported graph keeps Keras' answer, is clean, and nothing is written when it isn't."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+tf = pytest.importorskip("tensorflow")
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("tf2onnx")
+pytest.importorskip("onnxruntime")
+
+from deploy.bundle import open_bundle
+from export.bundle import write_bundle
+from export.parity import compare, require
+from export.to_onnx import onnx_from_keras
+from keras_ddl import build_model
+from keras_ddl.clipspec import ClipSpec
+from keras_ddl.errors import UserError
+from keras_ddl.model import with_inconsistency_map
+
+SIZE = 64
+
+
+def random_weights(model: Any, seed: int = 0) -> Any:
+    """Weights at which every branch has a say: no γ of 0, no statistics of 0 and 1."""
+    random = np.random.default_rng(seed)
+    for weight in model.weights:
+        values = random.standard_normal(weight.shape)
+        name, shape = weight.name, weight.shape
+        if "variance" in name:
+            values = 0.5 + np.abs(values)
+        elif name.endswith("gamma:0"):
+            values = (0.5 if shape == (1,) else 1.0) + 0.1 * values
+        elif len(shape) == 1:
+            values = 0.1 * values
+        else:
+            values = values / np.sqrt(np.prod(shape[:-1]))
+        weight.assign(values)
+    return model
+
+
+def clips(count: int, seed: int = 1) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (count, 8, SIZE, SIZE, 3), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def network() -> Any:
+    tf.keras.backend.clear_session()
+    return random_weights(build_model("compact_xception", size=SIZE, width=0.25))
+
+
+@pytest.fixture(scope="module")
+def graph(network: Any) -> Any:
+    return onnx_from_keras(network)
+
+
+@pytest.fixture(scope="module")
+def bundle(graph: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run") / "bundle"
+    return write_bundle(folder, graph, ClipSpec(size=SIZE), lambda candidate: None)
+
+
+def test_bundle_gives_keras_answers(network: Any, bundle: Path) -> None:
+    sample = clips(3)
+    outputs, found = with_inconsistency_map(network)(sample)
+    margin = (outputs[:, 1] - outputs[:, 0]).numpy()
+    contract, backend = open_bundle(bundle)
+    with backend:
+        answer = backend.infer({"clip": sample})
+    np.testing.assert_allclose(answer["fake_probability"], 1 / (1 + np.exp(-margin)), atol=1e-5)
+    np.testing.assert_allclose(answer["inconsistency_map"], found, atol=1e-4)
+    assert contract.spec == ClipSpec(size=SIZE)
+
+
+def test_every_clip_of_a_batch_is_judged_alone(bundle: Path) -> None:
+    sample = clips(4) // np.array([1, 2, 4, 8], np.uint8)[:, None, None, None, None]
+    _, backend = open_bundle(bundle)
+    with backend:
+        together = backend.infer({"clip": sample})["fake_probability"]
+        alone = [backend.infer({"clip": clip[None]})["fake_probability"] for clip in sample]
+    np.testing.assert_allclose(together, np.concatenate(alone), atol=1e-6)
+    assert np.ptp(together) > 1e-4  # the clips differ, so the comparison says something
+
+
+def test_map_is_one_at_its_highest_and_zero_without_gamma(network: Any) -> None:
+    sample = clips(2)
+    found = with_inconsistency_map(network)(sample)[1].numpy()
+    assert found.shape == (2, 8, SIZE // 8, SIZE // 8)
+    np.testing.assert_allclose(found.max(axis=(1, 2, 3)), 1, atol=1e-6)
+    silent = build_model("compact_xception", size=SIZE, width=0.25)
+    assert not with_inconsistency_map(silent)(sample)[1].numpy().any()
+
+
+def test_graph_has_no_layout_transposes_around_convolutions(graph: Any) -> None:
+    made = {name: node for node in graph.graph.node for name in node.output}
+    convolutions = [node for node in graph.graph.node if node.op_type == "Conv"]
+    fed_by = [made[node.input[0]] for node in convolutions if node.input[0] in made]
+    turned = [
+        next(attribute.ints for attribute in node.attribute if attribute.name == "perm")
+        for node in fed_by
+        if node.op_type == "Transpose"
+    ]
+    assert len(convolutions) > 50
+    # NHWC → NCHW would be (0, 3, 1, 2): once, where the clip comes in.
+    assert sum(list(perm) == [0, 3, 1, 2] for perm in turned) <= 1
+
+
+def test_kept_positions_are_read_and_written_as_elements(graph: Any) -> None:
+    kinds = [node.op_type for node in graph.graph.node]
+    assert kinds.count("GatherElements") == kinds.count("ScatterElements") == 7
+    needed = {name for node in graph.graph.node for name in node.input}
+    needed |= {value.name for value in graph.graph.output}
+    unused = [n.name for n in graph.graph.node if not needed & set(n.output)]
+    assert not unused
+
+
+@pytest.mark.parametrize(
+    ("backbone", "size", "modules"),
+    [
+        ("resnet18", 64, ("dfdc", "msa")),
+        ("xception", 71, ("dfdc", "msa")),  # odd feature maps
+        ("compact_xception", 64, ("msa",)),  # no DFDC: no map
+        ("compact_xception", 64, ()),
+    ],
+)
+def test_other_networks_keep_their_answer(
+    backbone: str, size: int, modules: tuple[str, ...], tmp_path: Path
+) -> None:
+    model = random_weights(build_model(backbone, modules, size=size))
+    file = tmp_path / "model.onnx"
+    file.write_bytes(onnx_from_keras(model).SerializeToString())
+    sample = np.random.default_rng(2).integers(0, 256, (2, 8, size, size, 3), np.uint8)
+    report = compare(model, file, sample)
+    assert report.probability < 1e-5
+    assert (report.inconsistency is None) == ("dfdc" not in modules)
+
+
+def test_failing_gate_leaves_the_earlier_bundle(network: Any, graph: Any, bundle: Path) -> None:
+    before = {path.name: path.read_bytes() for path in bundle.iterdir()}
+    other = random_weights(build_model("compact_xception", size=SIZE, width=0.25), seed=5)
+
+    def gate(candidate: Path) -> None:
+        require(compare(other, candidate / "model.onnx", clips(2)), 1e-4)
+
+    with pytest.raises(UserError, match="does not keep the answer") as caught:
+        write_bundle(bundle, graph, ClipSpec(size=SIZE), gate)
+    assert caught.value.exit_code == 4
+    assert {path.name: path.read_bytes() for path in bundle.iterdir()} == before
+    assert [path.name for path in bundle.parent.iterdir()] == ["bundle"]
