@@ -41,7 +41,7 @@ class VideoAUC(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         logits = clip_logits(self.model, self._clips)
-        # The weights are looked at too, since NaN inside need not reach the outputs: ReLU(NaN) is 0.
+        # Weights too: NaN inside need not reach the outputs, for ReLU(NaN) is 0.
         if not all(np.isfinite(values).all() for values in (logits, *self.model.get_weights())):
             raise UserError(
                 f"outputs or weights are not finite after epoch {epoch + 1}: training diverged; "

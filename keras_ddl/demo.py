@@ -93,7 +93,8 @@ def test_videos(run: Path) -> list[Path]:
         UserError: the run's data is not there.
     """
     recorded = json.loads((run / "config.json").read_text(encoding="utf-8"))["data"]
-    root = Path(recorded["root"])
+    summary = Path(recorded["prepared"]) / "prepared.json"
+    root = Path(json.loads(summary.read_text(encoding="utf-8"))["root"])
     chosen: list[Path] = []
     for kind in ("real", "fake"):
         found = sorted((root / "test" / kind).glob("*.mp4"))

@@ -27,10 +27,10 @@ class Preset:
 _SMALL = {
     "width": 0.25,
     "size": 64,
-    "clips_per_video": 4,
+    "clips_per_video": 6,
     "batch": 8,
-    "epochs": 6,
-    "halve_every": 3,
+    "epochs": 9,
+    "halve_every": 6,
     "twins": True,
     "synthetic_videos": (60, 20, 20),
     "synthetic_difficulty": 0.0,

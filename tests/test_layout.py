@@ -169,7 +169,7 @@ def test_extended_applications_give_the_same_features(
 
 
 def normalisation(model: Any, proto: Any) -> dict[str, np.ndarray]:
-    """tf2onnx makes inputs of a Normalization layer's constants, whatever the layout: their values."""
+    """Values for what tf2onnx makes inputs of in either layout: a Normalization's constants."""
     names = [value.name for value in proto.graph.input if value.name != "clip"]
     of = {
         "/sub/y": lambda layer: layer.mean,
