@@ -44,7 +44,6 @@ def channels_first(model: Any) -> Any | None:
     for source, target in zip(model.layers, twin.layers, strict=True):
         target.set_weights([_turned(value, kept.shape) for value, kept in zip(
             source.get_weights(), target.weights, strict=True)])  # fmt: skip
-        target.finalize_state()  # Normalization computes from its weights once, not per call
     return twin
 
 

@@ -97,7 +97,6 @@ def apply_extended(cnn: Any, image: Any, stages: Mapping[str, str], place: Stage
             copy = type(layer).from_config(layer.get_config())
             tensors[name] = copy(inputs[0] if len(inputs) == 1 else inputs, **arguments)
             copy.set_weights(layer.get_weights())
-            copy.finalize_state()  # Normalization computes from its weights once, not per call
         if name in prefixes:
             tensors[name] = place(tensors[name], prefixes[name])
     return tensors[cnn.output_names[0]]

@@ -144,7 +144,7 @@ def train(config: TrainConfig, prepared: Path, run: Path, progress: bool = True)
     write_json(run / "history.json", fitted.history)
     write_text(run / "history.csv", _csv(fitted.history))
     plot_curves(fitted.history, fitted.best_epoch, run / "curves.png")
-    _write_spec(run, config, spec, fingerprint, metrics)
+    _write_spec(run, config, prepared, metrics)
     finish_run(run)
     return metrics
 
@@ -204,24 +204,27 @@ def _check_classes(prepared: Path) -> None:
             )
 
 
-def _write_spec(
-    run: Path, config: TrainConfig, spec: ClipSpec, fingerprint: str, metrics: dict[str, Any]
-) -> None:
+def _write_spec(run: Path, config: TrainConfig, prepared: Path, metrics: dict[str, Any]) -> None:
     """Write the spec that the model carries from here on."""
+    from keras_ddl.data.synthetic.dataset import is_synthetic
+
     video = metrics["validation"]["video"]
+    root = Path(read_summary(prepared).get("root", ""))
     training = {
+        # What a device compares with the footage it sees: see `deploy.verdict`.
+        "dataset": "synthetic" if is_synthetic(root) else root.name,
         "backbone": config.backbone,
         "modules": list(config.modules),
         "preset": config.preset,
         "seed": config.seed,
-        "data_fingerprint": fingerprint,
+        "data_fingerprint": read_summary(prepared)["fingerprint"],
         "best_epoch": metrics["best_epoch"],
     }
     measured = {
         "validation_video_auc": video["auc"],
         "validation_video_accuracy": video["accuracy"],
     }
-    spec = spec.replace(
+    spec = ClipSpec.read(prepared / "clipspec.json").replace(
         training=training, metrics=measured, weights_sha256=file_sha256(run / WEIGHTS)
     )
     spec.write(run / "clipspec.json")

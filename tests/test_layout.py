@@ -101,6 +101,16 @@ def test_layers_give_the_same_numbers(name: str, randomise, near) -> None:
     assert len(layout_changes(proto)) <= 1, "at the input, where the clip comes in"
 
 
+def test_a_frozen_clip_gives_the_same_numbers(randomise, near) -> None:
+    model = small_net(16, DFDC(T), MSA(T))
+    randomise(model)
+    clip = clips(5, 7)[:, :1].repeat(T, axis=1)
+    want = model(clip)
+    assert np.isfinite(want).all()
+    near(run(graph_of(channels_first(model)), clip)[0], want, 1e-5)
+    near(model.predict(clip, verbose=0), want, 1e-5)
+
+
 @pytest.mark.parametrize("batch", [1, 3])
 def test_the_graph_takes_any_number_of_clips(batch: int, randomise, near) -> None:
     model = small_net(16, DFDC(T), MSA(T))

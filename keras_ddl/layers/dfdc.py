@@ -161,7 +161,9 @@ class DFDC(keras.layers.Layer):
         low = tf.fill(tf.shape(high), lowest)  # the suppressed positions, unless there are none
         if not static or keep >= positions:
             low = tf.where(kept < positions, low, tf.reduce_min(chosen, axis=2, keepdims=True))
-        return index, (chosen - low) / (high - low + RANGE_EPSILON)
+        # Not "+ ε": graph optimisers fold it into the constant `low`, where float32 loses it, and a
+        # frozen clip gives 0 / 0.
+        return index, (chosen - low) / tf.maximum(high - low, RANGE_EPSILON)
 
     def _frame_index(self, index: Any) -> Any:
         """Number of each frame in the batch: ``(B, T, 1)``."""

@@ -79,7 +79,7 @@ class MSA(keras.layers.Layer):
 
     def _branch(self, direction: str, scale: str, channels: int, narrow: int) -> list[Any]:
         name, layout = f"{direction}_{scale}", {"data_format": self.data_format, "use_bias": False}
-        conv, depthwise = keras.layers.Conv2D, keras.layers.DepthwiseConv2D
+        conv, depthwise = keras.layers.Conv2D, TimeTaps
         return [
             self._sublayer(
                 depthwise, f"{name}_taps", channels, kernel_size=(3, 1), padding="same", **layout
@@ -180,6 +180,21 @@ class MSA(keras.layers.Layer):
             "data_format": self.data_format,
         }
         return {**super().get_config(), **config}
+
+
+class TimeTaps(keras.layers.DepthwiseConv2D):
+    """A depthwise convolution that is traced channels-first as it stands.
+
+    Keras takes a detour through channels-last wherever it runs without a GPU, and leaves two
+    transposes in the exported graph.
+    """
+
+    def call(self, inputs: Any) -> Any:
+        if self.data_format == "channels_last":
+            return super().call(inputs)
+        padding = [[0, 0], [0, 0], [1, 1], [0, 0]]  # one frame before, one after
+        kernel = tf.cast(self.depthwise_kernel, inputs.dtype)
+        return tf.nn.depthwise_conv2d(inputs, kernel, [1] * 4, padding, data_format="NCHW")
 
 
 def _chain(layers: list[Any], x: Any, training: Any) -> Any:

@@ -164,6 +164,16 @@ def test_map_weighs_stages_by_the_size_of_gamma(stage: DFDC, made) -> None:
     np.testing.assert_allclose(found[0, 0, 0], [0.25, 0.0, 1.0], atol=1e-6)
 
 
+def test_map_gives_coarse_and_fine_stages_the_same_weight(stage: DFDC, made) -> None:
+    fine = made(DFDC, (None, 2, 6, 2), frames=T, keep=4, reduction=1)
+    for projection in (fine.query, fine.key):
+        projection.kernel.assign(np.eye(2).reshape(1, 1, 2, 2))
+    fine.gamma.assign([0.25])
+    doubled = np.roll(turning(), 2, axis=2).repeat(2, axis=1).repeat(2, axis=2)  # the last pixel
+    found = InconsistencyMap([stage, fine], 3)([turning(), doubled])
+    np.testing.assert_allclose(found[0], np.tile([1.0, 0.0, 1.0], (T, 3, 1)), atol=1e-5)
+
+
 def test_map_is_zero_while_gamma_is(stage: DFDC) -> None:
     stage.gamma.assign([0.0])
     found = InconsistencyMap([stage], 3)([turning()])

@@ -34,12 +34,14 @@ def gradients(layer: Any, x: np.ndarray) -> tuple[Any, list[Any]]:
     return y, tape.gradient(total, [x, *layer.trainable_weights])
 
 
-@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("policy", ["float32", *POLICIES])
 @pytest.mark.parametrize("kind", LAYERS)
-def test_half_precision_is_finite_on_any_input(kind: str, policy: str, made, noise) -> None:
+@pytest.mark.parametrize("as_graph", [False, True])
+def test_everything_is_finite_on_any_input(kind, policy, as_graph, made, noise) -> None:
     layer = made(LAYERS[kind], SHAPE, frames=T, dtype=policy)
+    run = tf.function(gradients) if as_graph else gradients
     for name, draw in INPUTS.items():
-        y, grads = gradients(layer, draw(noise))
+        y, grads = run(layer, tf.constant(draw(noise)))
         assert y.dtype == policy.removeprefix("mixed_")
         for value in (y, *grads):
             assert np.isfinite(np.asarray(value, np.float32)).all(), name
@@ -65,11 +67,12 @@ def test_identical_frames_pass_unchanged_in_half_precision(policy: str, made, no
 
 
 @pytest.mark.parametrize("kind", LAYERS)
-def test_compiled_by_xla_is_the_same(kind: str, made, noise, near) -> None:
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_compiled_is_the_same(kind: str, jit_compile: bool, made, noise, near) -> None:
     layer = made(LAYERS[kind], SHAPE, frames=T)
     x = noise(*SHAPE)
     want_y, want = gradients(layer, x)
-    got_y, got = tf.function(lambda x: gradients(layer, x), jit_compile=True)(x)
+    got_y, got = tf.function(lambda x: gradients(layer, x), jit_compile=jit_compile)(x)
     near(got_y, want_y, 1e-5, "y")
     for name, one, other in zip(
         ["x", *(weight.name for weight in layer.trainable_weights)], got, want, strict=True

@@ -194,6 +194,15 @@ def _prepare_folder(
     return False
 
 
+def is_synthetic(root: Path) -> bool:
+    """Whether a dataset folder was made by `generate`."""
+    try:
+        manifest = _read_manifest(root)
+    except UserError:
+        return False
+    return manifest is not None and "difficulty" in manifest.get("arguments", {})
+
+
 def _read_manifest(out: Path) -> dict[str, Any] | None:
     path = out / MANIFEST
     if not path.exists():
