@@ -50,7 +50,7 @@ def tiny() -> Any:
     layers = keras.layers
     clip = keras.Input((4, 8, 8, 3), dtype="uint8")
     x = layers.Conv2D(16, 3, 2, "same", name="conv")(ClipToFrames()(clip))
-    x = layers.ReLU()(layers.BatchNormalization()(x))
+    x = layers.ReLU()(layers.BatchNormalization(name="norm")(x))
     x = MSA(4, name="msa")(DFDC(4, 3, name="dfdc")(x))
     x = layers.DepthwiseConv2D(3, padding="same", name="depthwise")(x)
     x = layers.SeparableConv2D(8, 3, padding="same", name="separable")(x)
@@ -115,7 +115,7 @@ def test_a_network_of_frames_needs_their_number(tiny: Any) -> None:
 
 def test_parameters_are_the_trainable_ones(tiny: Any) -> None:
     assert parameters(tiny.get_layer("conv")) == 3 * 3 * 3 * 16 + 16
-    assert parameters(tiny.get_layer("batch_normalization")) == 2 * 16
+    assert parameters(tiny.get_layer("norm")) == 2 * 16
     assert parameters(tiny) == sum(int(tf.size(w)) for w in tiny.trainable_weights)
 
 

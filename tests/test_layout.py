@@ -123,7 +123,7 @@ def test_the_graph_takes_any_number_of_clips(batch: int, randomise, near) -> Non
     ("backbone", "width"),
     [
         ("compact_xception", 0.25),
-        ("resnet18", 0.25),
+        pytest.param("resnet18", 0.25, marks=pytest.mark.slow),
         pytest.param("xception", 1.0, marks=pytest.mark.slow),  # has one width
         pytest.param("compact_xception", 1.0, marks=pytest.mark.slow),
         pytest.param("resnet18", 1.0, marks=pytest.mark.slow),
@@ -145,23 +145,30 @@ def test_networks_give_the_same_logits_and_map(backbone, width, randomise, near)
 
 
 @pytest.mark.parametrize(
-    ("name", "options", "stages"),
+    ("name", "options", "until", "stages"),
     [
-        ("MobileNetV2", {"alpha": 0.35}, {"early": "block_3_expand_relu", "late": "block_12_add"}),
+        (
+            "MobileNetV2",
+            {"alpha": 0.35},
+            "block_5_add",  # what follows is more of the same
+            {"early": "block_1_expand_relu", "late": "block_4_add"},
+        ),
         pytest.param(
             "EfficientNetB0",
             {},
+            "top_activation",
             {"early": "block3a_expand_activation", "late": "block5c_add"},
             marks=pytest.mark.slow,
         ),
     ],
 )
 def test_extended_applications_give_the_same_features(
-    name: str, options: dict, stages: dict, randomise, near
+    name: str, options: dict, until: str, stages: dict, randomise, near
 ) -> None:
     cnn = getattr(keras.applications, name)(
         include_top=False, weights=None, input_shape=(64, 64, 3), **options
     )
+    cnn = keras.Model(cnn.input, cnn.get_layer(until).output)
     clip = keras.Input((T, 64, 64, 3), dtype="uint8")
     frames = ClipToFrames(1 / 127.5, -1)(clip)
     features = apply_extended(cnn, frames, stages, stage_modules(("dfdc", "msa"), T, "paper"))

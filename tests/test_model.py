@@ -124,7 +124,10 @@ def test_compact_xception_has_as_many_parameters_as_the_authors(modules) -> None
 
 
 @pytest.mark.parametrize("modules", ABLATIONS, ids=lambda names: "+".join(names) or "plain")
-@pytest.mark.parametrize("backbone", DEFAULT_SIZES)
+@pytest.mark.parametrize(
+    "backbone",
+    ["compact_xception", "resnet18", pytest.param("xception", marks=pytest.mark.slow)],
+)
 def test_every_ablation_is_one_argument(backbone: str, modules: tuple[str, ...]) -> None:
     some = STAGES[backbone][1:2] if len(modules) == 1 else []
     model = built(backbone, modules, *some)
