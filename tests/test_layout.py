@@ -54,11 +54,11 @@ def run(proto: Any, clip: np.ndarray, **constants: np.ndarray) -> list[np.ndarra
 
 
 def layout_changes(proto: Any) -> list[str]:
-    """Transposes between (N, H, W, C) and (N, C, H, W), but for those of MSA's temporal taps."""
+    """Transposes between (N, H, W, C) and (N, C, H, W)."""
     return [
         node.name
         for node in proto.graph.node
-        if node.op_type == "Transpose" and "_taps/" not in node.name
+        if node.op_type == "Transpose"
         if list(node.attribute[0].ints) in (TO_FIRST, TO_LAST)
     ]
 

@@ -101,7 +101,7 @@ def test_compact_xception_gives_the_derived_logits(frames: int, rule: str, near)
     near(logits, data["logits"], 1e-5, "logits")
 
 
-@pytest.mark.parametrize("size", [128, pytest.param(256, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("size", [128, 256])
 def test_compact_xception_gives_the_authors_logits(shared_reference, size: int, near) -> None:
     data = np.load(shared_reference / f"network_{size}.npz")
     near(released(8, size, "released")(clips(1, 8, size)), data["logits"], 1e-5, "logits")
