@@ -6,14 +6,13 @@ from typing import Any
 
 from keras_ddl.framework import keras, tf
 from keras_ddl.layers.checks import check_data_format, check_frames, check_input
-from keras_ddl.layers.fold import extent, fold_clips
+from keras_ddl.layers.fold import extent, fold_clips, image_shape
 from keras_ddl.layers.quant_point import QuantPoint
 
 DIRECTIONS = ("vertical", "horizontal")
 SCALES = {"full": 1, "half": 2, "quarter": 4}
 BN_EPSILON = 1e-5
 BN_MOMENTUM = 0.9
-FOLD_CHANNELS = 64
 
 
 class MSA(keras.layers.Layer):
@@ -112,65 +111,51 @@ class MSA(keras.layers.Layer):
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         check_input("MSA", inputs.shape, self.frames, self.reduction, self.data_format)
+        if self.data_format == "channels_first":
+            return self._time_major(inputs)
         x = fold_clips(self.input_quant(inputs), self.frames, self.data_format)  # (B, T, P, C)
-        first = self.data_format == "channels_first"
-        aggregates = self._time_major(x) if first else self._separate(x, training)
-        gates = []
-        for direction, z in zip(DIRECTIONS, aggregates, strict=True):
-            z = self._as_frames(z, inputs)  # (B·T, H, W, C/reduction)
-            gates.append(tf.sigmoid(_chain(self.merges[direction], z, training)))
+        gates = [
+            tf.sigmoid(_chain(self.merges[d], self._as_images(z, inputs), training))
+            for d, z in zip(DIRECTIONS, self._aggregate(x, training), strict=True)
+        ]
         # x + γ·x·(½(σ(D^V) − ½) + ½(σ(D^H) − ½)) with the constants gathered.
         half = tf.cast(self.gamma, inputs.dtype) / 2
-        if first:
-            return inputs * ((gates[0] + gates[1]) * half + (1 - half))
-        # One pass more, for training: above, the gradient of γ is a difference of two large sums.
         return inputs * ((gates[0] + gates[1] - 1) * half + 1)
 
-    def _separate(self, x: Any, training: bool | None) -> list[Any]:
+    def _aggregate(self, x: Any, training: bool | None) -> list[Any]:
         """Mean of the three scales per direction, each convolution on its own."""
-        pooled = {scale: _pool_time(x, by, self.data_format) for scale, by in SCALES.items()}
-        return [
-            _sum_scales(
-                [_chain(self.branches[d][s], pooled[s], training) for s in SCALES], self.data_format
-            )
-            / len(SCALES)
-            for d in DIRECTIONS
-        ]
-
-    def _time_major(self, x: Any) -> list[Any]:
-        """The same for an exported graph: time becomes a spatial axis of NCHW."""
-        x = tf.transpose(x, (0, 2, 1, 3))  # (B, C, T, P)
-        if x.shape[1] <= FOLD_CHANNELS:
-            pooled = [_pool_time(x, by, self.data_format) for by in SCALES.values()]
-            stacked = [self._folded(z, scale) for z, scale in zip(pooled, SCALES, strict=True)]
-            sums = tf.split(_sum_scales(stacked, self.data_format), len(DIRECTIONS), axis=1)
-        else:
-            sums = self._separate(x, training=False)
-        return [tf.transpose(z, (0, 2, 1, 3)) for z in sums]  # (B, T, C/r, P)
-
-    def _folded(self, x: Any, scale: str) -> Any:
-        """A third of both directions' branches, in one convolution: ``(B, 2·C/r, T, P)``.
-
-        More arithmetic and less traffic than the separate steps; pays where there are few channels
-        and many positions. Inference only.
-        """
-        kernels, biases = [], []
+        pooled = _pyramid(x, self.data_format)
+        means = []
         for direction in DIRECTIONS:
-            taps, _, pointwise, norm = self.branches[direction][scale]
-            factor = norm.gamma * tf.math.rsqrt(norm.moving_variance + norm.epsilon)
-            kernel = taps.depthwise_kernel * pointwise.kernel * factor  # (3, 1, C, C/r)
-            kernels.append(kernel / len(SCALES))
-            biases.append((norm.beta - norm.moving_mean * factor) / len(SCALES))
-        kernel = tf.cast(tf.concat(kernels, -1), x.dtype)
-        padding = [[0, 0], [0, 0], [1, 1], [0, 0]]  # one frame before, one after
-        z = tf.nn.conv2d(x, kernel, 1, padding, data_format="NCHW")
-        return z + tf.cast(tf.concat(biases, 0), x.dtype)[:, None, None]
+            z = [_chain(self.branches[direction][s], pooled[s], training) for s in SCALES]
+            if self.data_format == "channels_first":  # a third of each: convolutions absorb it
+                means.append(_sum_scales([scale / len(z) for scale in z], self.data_format))
+            else:
+                means.append(_sum_scales(z, self.data_format) / len(z))
+        return means
 
-    def _as_frames(self, z: Any, like: Any) -> Any:
-        """``(B, T, P, c)`` → ``(B·T, H, W, c)``, or the same with c first."""
+    def _time_major(self, inputs: Any) -> Any:
+        """The whole layer for an exported graph: time is a spatial axis of NCHW throughout."""
+        x = fold_clips(self.input_quant(inputs), self.frames, self.data_format)
+        x = tf.transpose(x, (0, 2, 1, 3))  # (B, C, T, P)
+        gates = [
+            tf.sigmoid(_chain(self.merges[d], z, training=False))
+            for d, z in zip(DIRECTIONS, self._aggregate(x, training=False), strict=True)
+        ]
+        outputs = tf.transpose(x * self._scaled(gates[0] + gates[1]), (0, 2, 1, 3))
+        return tf.reshape(outputs, image_shape(inputs))
+
+    def _scaled(self, gate: Any) -> Any:
+        """``1 + γ/2 · (gate − 1)`` as a batch norm: runtimes compute it in their own layout."""
+        half = tf.repeat(tf.cast(self.gamma, gate.dtype) / 2, gate.shape[1])
+        kept = {"mean": tf.zeros_like(half), "variance": tf.ones_like(half), "epsilon": 0.0}
+        return tf.raw_ops.FusedBatchNormV3(
+            x=gate, scale=half, offset=1 - half, is_training=False, data_format="NCHW", **kept
+        )[0]
+
+    def _as_images(self, z: Any, like: Any) -> Any:
+        """``(B, T, P, c)`` → ``(B·T, H, W, c)``."""
         height, width = extent(like, self.data_format)
-        if self.data_format == "channels_first":
-            return tf.reshape(z, (-1, z.shape[2], height, width))
         return tf.reshape(z, (-1, height, width, z.shape[3]))
 
     def get_config(self) -> dict[str, Any]:
@@ -204,18 +189,29 @@ def _chain(layers: list[Any], x: Any, training: Any) -> Any:
     return x
 
 
-def _pool_time(x: Any, by: int, data_format: str) -> Any:
-    """Mean of `by` consecutive frames; ``(B, T, P, C)`` or ``(B, C, T, P)``."""
-    if by == 1:
-        return x
-    if data_format == "channels_first":
-        return tf.nn.avg_pool2d(x, (by, 1), (by, 1), "VALID", data_format="NCHW")
-    return tf.nn.avg_pool2d(x, (by, 1), (by, 1), "VALID")
+def _pyramid(x: Any, data_format: str) -> dict[str, Any]:
+    """`x` at each scale: means of two frames, and of two of those; ``(B, T, P, C)`` or NCTP."""
+    layout = "NCHW" if data_format == "channels_first" else "NHWC"
+    scales = [x]
+    for _ in list(SCALES)[1:]:
+        scales.append(tf.nn.avg_pool2d(scales[-1], (2, 1), (2, 1), "VALID", data_format=layout))
+    return dict(zip(SCALES, scales, strict=True))
 
 
 def _sum_scales(scales: list[Any], data_format: str) -> Any:
     """Full + nearest-upsampled half + quarter, from coarse to fine; the three lie as `SCALES`."""
     total = scales[-1]
     for finer in reversed(scales[:-1]):
-        total = tf.repeat(total, 2, axis=2 if data_format == "channels_first" else 1) + finer
+        total = finer + _twice(total, data_format)
     return total
+
+
+def _twice(x: Any, data_format: str) -> Any:
+    """Every frame two times."""
+    if data_format == "channels_last":
+        return tf.repeat(x, 2, axis=1)
+    # The exporter cancels the transposes and keeps one Resize, which runtimes have in any layout.
+    images = tf.transpose(x, (0, 2, 3, 1))
+    frames, positions = extent(x, data_format)
+    images = tf.raw_ops.ResizeNearestNeighbor(images=images, size=(2 * frames, positions))
+    return tf.transpose(images, (0, 3, 1, 2))
