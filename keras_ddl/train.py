@@ -19,7 +19,7 @@ from keras_ddl.config import TrainConfig
 from keras_ddl.data.augment import Augment
 from keras_ddl.data.pipeline import clip_dataset
 from keras_ddl.data.prepare import CACHE, PROCESSES, prepared_for
-from keras_ddl.data.store import read_split, read_summary
+from keras_ddl.data.store import check_spec, read_split, read_summary
 from keras_ddl.data.video_index import SPLITS
 from keras_ddl.errors import INTERRUPTED, UserError, run_cli
 from keras_ddl.evaluate import score_split, table
@@ -76,6 +76,7 @@ def fit(config: TrainConfig, prepared: Path, weights: Path, progress: bool = Tru
     from keras_ddl import callbacks as cb
     from keras_ddl.framework import keras
 
+    check_spec(prepared, config.spec())
     _check_classes(prepared)
     keras.utils.set_random_seed(config.seed)
     rules = Augment(config.flip, config.brightness, config.contrast, config.shift)

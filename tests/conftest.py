@@ -163,17 +163,18 @@ def flicker_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
     from keras_ddl.clips import Clip
     from keras_ddl.clipspec import ClipSpec
-    from keras_ddl.data.store import Cut, write_prepared
+    from keras_ddl.data.shard_writer import write_prepared
+    from keras_ddl.data.store import Cut, EncodedClip, encode_clip
     from keras_ddl.data.video_index import Video
 
     rng = np.random.default_rng(5)
 
-    def clip(label: int) -> Clip:
+    def clip(label: int) -> EncodedClip:
         image = np.kron(rng.integers(60, 190, (4, 4, 3)), np.ones((8, 8, 1)))
         flicker = 50 * label * np.array([1, -1, 1, -1])
         noise = rng.integers(-2, 3, (4, 32, 32, 3))
         frames = (image + noise + flicker[:, None, None, None]).astype(np.uint8)
-        return Clip(frames, 40.0 * np.arange(4), 1)
+        return encode_clip(Clip(frames, 40.0 * np.arange(4), 1))
 
     def video(split: str, label: int, name: str) -> Video:
         method = ("real", "fake")[label]

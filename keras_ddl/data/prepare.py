@@ -16,12 +16,15 @@ from typing import Any
 
 from keras_ddl.clipspec import ClipSpec
 from keras_ddl.config import TrainConfig
+from keras_ddl.data.crop_sheet import SHEET, write_crop_sheet
 from keras_ddl.data.layouts import LAYOUTS
-from keras_ddl.data.parallel import ordered_map
+from keras_ddl.data.manipulated import ManipulatedTrack
+from keras_ddl.data.parallel import unordered_map
 from keras_ddl.data.sampling import ClipSampler
-from keras_ddl.data.store import FORMAT, Cut, read_summary, write_prepared
+from keras_ddl.data.shard_writer import PreparedWriter, check_hashes
+from keras_ddl.data.store import FORMAT, JPEG_QUALITY, Cut, encode_clip, read_summary
 from keras_ddl.data.video_index import Video
-from keras_ddl.errors import UserError, run_cli
+from keras_ddl.errors import CHECK_FAILED, UserError, run_cli
 
 CLIPS_PER_VIDEO = 8
 PROCESSES = 2
@@ -40,85 +43,123 @@ def prepare(
     processes: int = PROCESSES,
     clips_per_video: int = CLIPS_PER_VIDEO,
     layout: str = "folder",
+    quality: int = JPEG_QUALITY,
     progress: bool = True,
 ) -> Path:
-    """Cut a dataset's videos into clips; do nothing where that is done already.
+    """Cut a dataset's videos into clips; go on where an earlier call was stopped.
 
     Args:
         root: The dataset's folder.
         out: Where the clips go. Appears whole or not at all; an older prepared folder there is
-            replaced when the videos, the spec or the sampling have changed.
+            replaced when the videos, the spec or the sampling have changed, and left alone when
+            nothing has.
         spec: What a clip is.
         detector: `haar`, `yunet` or `auto`.
         processes: Worker processes; 1 = in this process.
-        clips_per_video: Clips sampled from each video: it is cut into that many equal parts and
-            each gives one clip of T frames. Short videos give fewer.
+        clips_per_video: Clips sampled from each face: its track is cut into that many equal parts
+            and each gives one clip of T frames. Short tracks give fewer.
         layout: A name in `keras_ddl.data.layouts.LAYOUTS`.
+        quality: Of the JPEG frames, 1 to 100.
         progress: Show a progress bar.
 
     Returns:
         `out`.
 
     Raises:
-        UserError: On a wrong root, two videos with one key, or an `out` that is something else.
+        UserError: On a wrong root, two videos with one key, an `out` that is something else or is
+            being written by another process.
     """
     from keras_ddl.faces import open_detector
 
     if clips_per_video < 1:
         raise UserError(f"clips per video: expected 1 or more, received {clips_per_video}")
+    if not 1 <= quality <= 100:
+        raise UserError(f"JPEG quality: expected 1 to 100, received {quality}")
     root, out = Path(root), Path(out)
     videos = list(LAYOUTS[layout](root))
     _check_keys(videos)
     spec = spec.replace(detector=open_detector(detector).name)
-    fingerprint = _fingerprint(videos, spec, clips_per_video)
-    if out.exists():
-        if read_summary(out)["fingerprint"] == fingerprint:
-            _log.info("%s is up to date", out)
-            return out
-        _log.info("%s is out of date, preparing it again", out)
-    jobs = [(video.path, clips_per_video) for video in videos]
-    cuts = ordered_map(_work, jobs, processes, _start_worker, (spec,))
-    shown = _bar(zip(videos, cuts, strict=True), len(videos), progress)
-    facts = {"root": str(root.resolve()), "layout": layout, "clips_per_video": clips_per_video}
-    return write_prepared(out, spec, shown, fingerprint, facts)
+    fingerprint = _fingerprint(videos, spec, clips_per_video, quality)
+    if out.exists() and read_summary(out)["fingerprint"] == fingerprint:
+        _log.info("%s is up to date", out)
+    else:
+        rules = {"clips_per_video": clips_per_video, "quality": quality}
+        with PreparedWriter(out, spec, fingerprint) as writer:
+            done = writer.done()
+            if done:
+                _log.info("going on: %d of %d videos are done", len(done), len(videos))
+            jobs = [(n, video) for n, video in enumerate(videos) if n not in done]
+            work = unordered_map(_work, [v for _, v in jobs], processes, _start, (spec, rules))
+            for job, cut in _bar(work, len(videos), len(done), progress):
+                writer.add(*jobs[job], cut)
+            writer.finish({"root": str(root.resolve()), "layout": layout, **rules})
+    if not (out / SHEET).exists():
+        write_crop_sheet(out)
+    return out
 
 
-def prepared_for(config: TrainConfig, root: Path, cache: Path, processes: int = PROCESSES) -> Path:
+def prepared_for(
+    config: TrainConfig,
+    root: Path,
+    cache: Path,
+    processes: int = PROCESSES,
+    layout: str = "folder",
+) -> Path:
     """Prepare a dataset as a configuration asks, in a folder of `cache` named after both."""
     root, spec = Path(root), config.spec()
-    rules = f"{root.resolve()} {spec.to_json()} {config.detector} {config.clips_per_video}"
+    rules = f"{root.resolve()} {layout} {spec.to_json()} {config.detector} {config.clips_per_video}"
     name = f"clips-{root.resolve().name}-{hashlib.sha256(rules.encode()).hexdigest()[:8]}"
-    return prepare(root, cache / name, spec, config.detector, processes, config.clips_per_video)
+    clips = config.clips_per_video
+    return prepare(root, cache / name, spec, config.detector, processes, clips, layout)
 
 
-def cut_video(path: Path, spec: ClipSpec, detector: Any, clips_per_video: int) -> Cut:
-    """Walk one video through the face corridor and sample the longest track's clips.
+def cut_video(
+    path: Path,
+    spec: ClipSpec,
+    detector: Any,
+    clips_per_video: int,
+    everyone: bool = False,
+    mask: Path | None = None,
+    quality: int = JPEG_QUALITY,
+) -> Cut:
+    """Walk one video through the face corridor and sample its clips.
 
     Args:
         path: The video.
         spec: What a clip is.
         detector: An open face detector.
-        clips_per_video: Largest number of clips.
+        clips_per_video: Largest number of clips of one face.
+        everyone: Take every face that stays long enough, not the one that stays longest: right for
+            reals, where the label holds for all.
+        mask: Video of the manipulated region, same frames; takes the face that lies on it. Where
+            none does, the longest track.
+        quality: Of the JPEG frames.
     """
     from keras_ddl.faceclips import FaceClipper
     from keras_ddl.video import read_video
 
     clipper = FaceClipper(spec, detector, stride_ms=spec.span_ms / 2)
-    sampler = ClipSampler(clips_per_video)
-    reason = ""
+    sampler, manipulated = ClipSampler(clips_per_video), ManipulatedTrack(mask)
+    reason, end_ms = "", 0.0
     try:
         for frame in read_video(path):
             step = clipper.push(frame)
             sampler.push([track.id for track in step.tracks], step.clips)
+            manipulated.push(step.tracks)
             reason = next((clipper.reason(track.id) for track in step.tracks), reason)
+            end_ms = frame.time_ms
     except UserError as error:
         return Cut("unreadable", str(error))
     if sampler.longest is None:
-        return Cut("no face", "no face was found in any frame")
-    clips = sampler.clips()
+        return Cut("no face", "no face was found in any frame", duration_ms=end_ms)
+    chosen = manipulated.best()
+    if chosen is None or not sampler.clips(chosen):
+        chosen = sampler.longest
+    tracks = sampler.tracks() if everyone else (chosen,)
+    clips = [encode_clip(clip, quality) for track in tracks for clip in sampler.clips(track)]
     if not clips:
-        return Cut("too short", reason or "no complete clip of one face")
-    return Cut("ok", clips=clips)
+        return Cut("too short", reason or "no complete clip of one face", duration_ms=end_ms)
+    return Cut("ok", clips=tuple(clips), duration_ms=end_ms)
 
 
 def _check_keys(videos: Sequence[Video]) -> None:
@@ -131,12 +172,16 @@ def _check_keys(videos: Sequence[Video]) -> None:
         seen[key] = video
 
 
-def _fingerprint(videos: Sequence[Video], spec: ClipSpec, clips_per_video: int) -> str:
+def _fingerprint(
+    videos: Sequence[Video], spec: ClipSpec, clips_per_video: int, quality: int
+) -> str:
     """Digest of all that decides the clips: the files' names, sizes and times, and the rules."""
-    digest = hashlib.sha256(f"{FORMAT} {clips_per_video} {spec.to_json()}".encode())
+    rules = f"{FORMAT} {clips_per_video} {quality} {spec.to_json()}"
+    digest = hashlib.sha256(rules.encode())
     for video in videos:
         stat = video.path.stat()
-        line = f"{video.split} {video.label} {video.key} {stat.st_size} {stat.st_mtime_ns}\n"
+        mask = video.mask.name if video.mask else ""
+        line = f"{video.split} {video.label} {video.key} {stat.st_size} {stat.st_mtime_ns} {mask}\n"
         digest.update(line.encode())
     return digest.hexdigest()
 
@@ -144,32 +189,32 @@ def _fingerprint(videos: Sequence[Video], spec: ClipSpec, clips_per_video: int) 
 _worker: dict[str, Any] = {}
 
 
-def _start_worker(spec: ClipSpec) -> None:
+def _start(spec: ClipSpec, rules: dict[str, int]) -> None:
     """Open what every video needs, once per process; the detector's name is in the spec."""
     import cv2
 
     from keras_ddl.faces import open_detector
 
     cv2.setNumThreads(1)
-    _worker["spec"] = spec
-    _worker["detector"] = open_detector(spec.detector)
+    _worker["rules"] = {**rules, "spec": spec, "detector": open_detector(spec.detector)}
 
 
-def _work(job: tuple[Path, int]) -> Cut:
-    path, clips_per_video = job
-    cut = cut_video(path, _worker["spec"], _worker["detector"], clips_per_video)
+def _work(video: Video) -> Cut:
+    cut = cut_video(video.path, everyone=video.label == 0, mask=video.mask, **_worker["rules"])
     if cut.status != "ok":
-        _log.warning("%s: %s: %s", path.name, cut.status, cut.message)
+        _log.warning("%s: %s: %s", video.path.name, cut.status, cut.message)
     return cut
 
 
-def _bar(cuts: Iterable[tuple[Video, Cut]], total: int, show: bool) -> Iterable[tuple[Video, Cut]]:
+def _bar(
+    cuts: Iterable[tuple[int, Cut]], total: int, done: int, show: bool
+) -> Iterable[tuple[int, Cut]]:
     if not show:
         return cuts
     from tqdm import tqdm
 
-    bar: Iterable[tuple[Video, Cut]] = tqdm(
-        cuts, total=total, desc="face clips", unit="video", dynamic_ncols=True
+    bar: Iterable[tuple[int, Cut]] = tqdm(
+        cuts, total=total, initial=done, desc="face clips", unit="video", dynamic_ncols=True
     )
     return bar
 
@@ -181,12 +226,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="python -m keras_ddl.data.prepare",
         description="Cut a dataset's videos into face clips.",
     )
-    parser.add_argument("root", type=Path, help="folder of the dataset")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the clips")
+    parser.add_argument("root", type=Path, nargs="?", help="folder of the dataset")
+    target = parser.add_mutually_exclusive_group(required=True)
+    target.add_argument("--out", type=Path, help="folder for the clips")
+    target.add_argument(
+        "--check", type=Path, metavar="DIR", help="compare a prepared folder with its hashes"
+    )
     parser.add_argument("--layout", choices=sorted(LAYOUTS), default="folder")
     parser.add_argument("--detector", choices=DETECTORS, default="haar")
     parser.add_argument("--clips-per-video", type=int, default=CLIPS_PER_VIDEO, metavar="N")
     parser.add_argument("--processes", type=int, default=PROCESSES, metavar="N")
+    parser.add_argument(
+        "--jpeg-quality", type=int, default=JPEG_QUALITY, metavar="Q", help="default %(default)s"
+    )
     group = parser.add_argument_group("what a clip is")
     group.add_argument("--frames", type=int, default=defaults.frames)
     group.add_argument("--interval-ms", type=float, default=defaults.interval_ms)
@@ -198,6 +250,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
+    if args.check:
+        return _check(args.check)
+    if args.root is None:
+        raise UserError("expected the dataset's folder, received none; name it before --out")
     names = ("frames", "interval_ms", "size", "margin", "smoothing")
     try:
         spec = ClipSpec(**{name: getattr(args, name) for name in names})
@@ -211,10 +267,20 @@ def _run(args: argparse.Namespace) -> int:
         processes=args.processes,
         clips_per_video=args.clips_per_video,
         layout=args.layout,
+        quality=args.jpeg_quality,
     )
     for split, counts in read_summary(args.out)["splits"].items():
         rest = [f"{count} {status}" for status, count in counts.items() if status != "clips"]
         print(f"{split}: {counts['clips']} clips; videos: {', '.join(rest) or 'none'}")
+    print(f"look at {args.out / SHEET}")
+    return 0
+
+
+def _check(prepared: Path) -> int:
+    problems = check_hashes(prepared)
+    if problems:
+        raise UserError("; ".join(problems) + "; prepare the videos again", CHECK_FAILED)
+    print(f"{prepared}: every shard is as it was written")
     return 0
 
 

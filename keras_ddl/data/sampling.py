@@ -1,4 +1,4 @@
-"""`ClipSampler`: a few clips, evenly over the longest track, in bounded memory."""
+"""`ClipSampler`: a few clips, evenly over each face's track, in bounded memory."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ from collections.abc import Iterable
 
 from keras_ddl.clips import Clip
 
+MAX_TRACKS = 8  # people of one video whose clips are held at a time
+LEAST_SHARE = 0.25  # of the longest track's frames that a track needs to be taken
+
 
 class ClipSampler:
-    """Collects a video's clips as they come and keeps an even sample of the longest track's.
+    """Collects a video's clips as they come and keeps an even sample of each long track's.
 
     The video's length is not known beforehand, so candidates are thinned as they pile up: past
     four times the wanted number every second one goes, and from then on every second new one.
 
     Args:
-        count: Number of clips wanted.
+        count: Number of clips wanted of each track.
     """
 
     def __init__(self, count: int) -> None:
@@ -31,23 +34,35 @@ class ClipSampler:
         self._frames.update(tracks)
         for clip in clips:
             self._offer(clip)
-        longest = self.longest
-        for track in [t for t in self._kept if t not in tracks and t != longest]:
-            del self._kept[track]  # ended, and shorter: it cannot win any more
+        ended = [track for track in self._kept if track not in tracks]
+        for track in sorted(ended, key=self._rank)[MAX_TRACKS:]:
+            del self._kept[track]
 
     @property
     def longest(self) -> int | None:
         """Id of the track seen in most frames (the older one of equals); None without a face."""
-        return min(self._frames, key=lambda t: (-self._frames[t], t), default=None)
+        return min(self._frames, key=self._rank, default=None)
 
-    def clips(self) -> tuple[Clip, ...]:
-        """Return up to `count` clips of the longest track: one from each equal part of it."""
+    def tracks(self) -> tuple[int, ...]:
+        """Ids of the tracks seen at least a quarter as long as the longest, by time of birth."""
         longest = self.longest
-        kept = self._kept.get(longest, []) if longest is not None else []
+        if longest is None:
+            return ()
+        least = LEAST_SHARE * self._frames[longest]
+        return tuple(sorted(t for t in self._kept if self._frames[t] >= least))
+
+    def clips(self, track: int | None = None) -> tuple[Clip, ...]:
+        """Return up to `count` clips, one from each equal part of a track; default: the longest."""
+        track = self.longest if track is None else track
+        kept = self._kept.get(track, []) if track is not None else []
         if len(kept) <= self._count:
             return tuple(kept)
         step = len(kept) / self._count
         return tuple(kept[int((i + 0.5) * step)] for i in range(self._count))
+
+    def _rank(self, track: int) -> tuple[int, int]:
+        """Sorts tracks: the longest first, of equals the older one."""
+        return -self._frames[track], track
 
     def _offer(self, clip: Clip) -> None:
         track = clip.track_id

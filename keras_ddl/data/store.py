@@ -1,34 +1,56 @@
-"""Prepared clips on disk, written once and then mapped.
+"""Prepared clips on disk: TFRecord shards with an index, written once, read at random.
 
-A prepared folder holds `clipspec.json`, `prepared.json` (fingerprint and counts) and, for each
-split, `clips.npy` (uint8, (N, T, S, S, 3), RGB, memory-mappable) and `index.json`: a row per clip
-(video key, label, track, start in ms) and a row per video with what became of it.
+A prepared folder holds
+
+- `clipspec.json`, what a clip is, and `prepared.json`: fingerprint, counts, size and SHA-256 of
+  every shard;
+- for each split `clips-NNNNN.tfrecord`: a `tf.train.Example` per clip with `frames` (T JPEG images,
+  4:4:4), `label`, `key`, `track` and `times_ms`;
+- for each split `index.json`: a row per clip (video key, label, track, first time stamp, where it
+  lies in which shard) and a row per video with what became of it.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
-from collections import Counter
-from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
 from keras_ddl.clips import Clip
 from keras_ddl.clipspec import ClipSpec
-from keras_ddl.data.video_index import SPLITS, Video
-from keras_ddl.errors import UserError
-from keras_ddl.runs import read_json, write_json
+from keras_ddl.data.video_index import SPLITS
+from keras_ddl.errors import MISSING, UserError
+from keras_ddl.runs import read_json
 
-FORMAT = 1
+if TYPE_CHECKING:
+    from keras_ddl.framework import tf
+
+FORMAT = 2
 SUMMARY = "prepared.json"
+SPEC = "clipspec.json"
+JPEG_QUALITY = 95
 
 Key = tuple[str, str, str, str]
+
+
+@dataclass(frozen=True)
+class EncodedClip:
+    """A clip as it lies on disk.
+
+    Args:
+        images: T JPEG files.
+        times_ms: float64, (T,).
+        track_id: The track the crops belong to.
+    """
+
+    images: tuple[bytes, ...]
+    times_ms: np.ndarray
+    track_id: int
 
 
 @dataclass(frozen=True)
@@ -38,12 +60,14 @@ class Cut:
     Args:
         status: `ok`, `no face`, `too short` (faces, but no complete clip) or `unreadable`.
         message: Why it is not `ok`, in one line.
-        clips: The sampled clips, all of one track.
+        clips: The sampled clips, track by track.
+        duration_ms: Time of the last frame read.
     """
 
     status: str
     message: str = ""
-    clips: tuple[Clip, ...] = ()
+    clips: tuple[EncodedClip, ...] = ()
+    duration_ms: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -51,18 +75,107 @@ class PreparedSplit:
     """The clips of one split.
 
     Args:
-        clips: uint8, (N, T, S, S, 3), RGB, mapped from disk.
+        clips: Reads uint8 clips (T, S, S, 3), RGB, by number.
         labels: int32, (N,), 0 = real, 1 = fake.
         keys: Per clip its video's key (dataset, method, compression, video id).
         rows: Per clip the row of `index.json`.
         videos: Per video the row of `index.json`, with its status.
     """
 
-    clips: np.ndarray
+    clips: StoredClips
     labels: np.ndarray
     keys: tuple[Key, ...]
     rows: tuple[dict[str, Any], ...]
     videos: tuple[dict[str, Any], ...]
+
+
+class StoredClips:
+    """The clips of one split, read from their shards when asked for.
+
+    Args:
+        folder: The split's folder.
+        rows: Per clip its row of the index.
+        shape: Of one clip, (T, S, S, 3).
+    """
+
+    def __init__(self, folder: Path, rows: tuple[dict[str, Any], ...], shape: tuple[int, ...]):
+        self._folder = folder
+        self._places = [(row["shard"], row["offset"], row["length"]) for row in rows]
+        self.shape = (len(rows), *shape)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @overload
+    def __getitem__(self, number: int) -> np.ndarray: ...
+    @overload
+    def __getitem__(self, number: slice | np.ndarray | list[int]) -> np.ndarray: ...
+    def __getitem__(self, number: Any) -> np.ndarray:
+        """Return one clip, uint8 (T, S, S, 3), or several, (n, T, S, S, 3)."""
+        if np.ndim(number) == 0 and not isinstance(number, slice):
+            return np.asarray(decode_record(self.record(int(number)), self.shape[1:]))
+        chosen = np.arange(len(self))[number]
+        clips = [self[int(one)] for one in chosen]
+        return np.stack(clips) if clips else np.empty((0, *self.shape[1:]), np.uint8)
+
+    def record(self, number: int) -> bytes:
+        """Return the serialised `tf.train.Example` of one clip."""
+        shard, offset, length = self._places[number]
+        data = os.pread(self._files[shard], length, offset)
+        if len(data) != length:
+            raise UserError(
+                f"{self._folder / shard} ends early: expected {length} bytes at {offset}, received "
+                f"{len(data)}; prepare the videos again"
+            )
+        return data
+
+    @cached_property
+    def _files(self) -> dict[str, int]:
+        """Open shards; they stay open as long as this object lives."""
+        names = sorted({shard for shard, _, _ in self._places})
+        try:
+            return {name: os.open(self._folder / name, os.O_RDONLY) for name in names}
+        except OSError as error:
+            raise UserError(
+                f"{error.filename} is missing ({error.strerror}); prepare the videos again"
+            ) from error
+
+    def __del__(self) -> None:
+        for file in self.__dict__.get("_files", {}).values():
+            os.close(file)
+
+
+def encode_clip(clip: Clip, quality: int = JPEG_QUALITY) -> EncodedClip:
+    """Compress a clip's frames; chroma is not subsampled."""
+    import cv2
+
+    rules = [
+        *(cv2.IMWRITE_JPEG_QUALITY, quality),
+        *(cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444),
+    ]
+    images = [cv2.imencode(".jpg", np.ascontiguousarray(f[..., ::-1]), rules) for f in clip.frames]
+    return EncodedClip(
+        tuple(image.tobytes() for _, image in images), clip.times_ms, int(clip.track_id)
+    )
+
+
+def decode_record(record: Any, shape: tuple[int, ...]) -> tf.Tensor:
+    """Return the clip of a serialised `tf.train.Example`, uint8 (T, S, S, 3), RGB.
+
+    Args:
+        record: bytes or a string tensor.
+        shape: Expected shape of the clip.
+    """
+    from keras_ddl.framework import tf
+
+    features = {"frames": tf.io.FixedLenFeature((shape[0],), tf.string)}
+    images = tf.io.parse_single_example(record, features)["frames"]
+
+    def decode(image: Any) -> Any:
+        return tf.io.decode_jpeg(image, channels=3, dct_method="INTEGER_ACCURATE")
+
+    # Unstacked, not mapped: a loop in the graph costs more than eight decoders.
+    return tf.ensure_shape(tf.stack([decode(image) for image in tf.unstack(images)]), shape)
 
 
 def read_summary(prepared: Path) -> dict[str, Any]:
@@ -78,105 +191,60 @@ def read_summary(prepared: Path) -> dict[str, Any]:
 
 
 def read_split(prepared: Path, split: str) -> PreparedSplit:
-    """Map one split of a prepared folder.
+    """Open one split of a prepared folder.
 
     Raises:
-        UserError: If the folder is not a prepared one, or the split has no clips.
+        UserError: If the folder is not a prepared one, of another format, changed since it was
+            written, or the split has no clips.
     """
     if split not in SPLITS:
         raise UserError(f"split: expected one of {', '.join(SPLITS)}; received {split!r}")
-    counts = read_summary(prepared)["splits"]
+    prepared = Path(prepared)
+    summary = read_summary(prepared)
+    if summary.get("format") != FORMAT:
+        raise UserError(
+            f"{prepared}: expected format {FORMAT}, received {summary.get('format')}; "
+            "prepare the videos again"
+        )
+    counts = summary["splits"]
     if not counts[split]["clips"]:
         raise UserError(f"{prepared} has no clips in {split}; it has {json.dumps(counts)}")
-    index = read_json(Path(prepared) / split / "index.json")
-    rows = index["clips"]
+    _check_shards(prepared, summary, split)
+    index = read_json(prepared / split / "index.json")
+    rows = tuple(index["clips"])
+    spec = ClipSpec.read(prepared / SPEC)
     return PreparedSplit(
-        clips=np.load(Path(prepared) / split / "clips.npy", mmap_mode="r"),
+        clips=StoredClips(prepared / split, rows, (spec.frames, spec.size, spec.size, 3)),
         labels=np.array([row["label"] for row in rows], np.int32),
         keys=tuple(tuple(row["key"]) for row in rows),
-        rows=tuple(rows),
+        rows=rows,
         videos=tuple(index["videos"]),
     )
 
 
-def write_prepared(
-    out: Path,
-    spec: ClipSpec,
-    cuts: Iterable[tuple[Video, Cut]],
-    fingerprint: str,
-    facts: Mapping[str, Any] | None = None,
-) -> Path:
-    """Write a prepared folder, whole or not at all; one that is there already is replaced.
+def check_spec(prepared: Path, spec: ClipSpec) -> None:
+    """Refuse clips that were cut to other rules than a model's.
 
-    Args:
-        out: The folder.
-        spec: What a clip is.
-        cuts: Videos with what they gave, written as they come.
-        fingerprint: Of all that decides the clips.
-        facts: More for `prepared.json`.
+    Raises:
+        UserError: naming the first field that differs.
     """
-    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
-    partial.mkdir(parents=True)
-    try:
-        with ExitStack() as stack:
-            writers = {s: stack.enter_context(_SplitWriter(partial / s, spec)) for s in SPLITS}
-            for video, cut in cuts:
-                writers[video.split].add(video, cut)
-        counts = {split: writer.counts() for split, writer in writers.items()}
-        summary = {"format": FORMAT, "fingerprint": fingerprint, "splits": counts}
-        write_json(partial / SUMMARY, {**summary, **(facts or {})})
-        spec.write(partial / "clipspec.json")
-        if out.exists():
-            read_summary(out)  # refuses to replace a folder of anything else
-            shutil.rmtree(out)
-        partial.rename(out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    return out
+    cut = ClipSpec.read(Path(prepared) / SPEC)
+    for name in ("frames", "size", "interval_ms", "margin", "smoothing", "color"):
+        if getattr(cut, name) != getattr(spec, name):
+            raise UserError(
+                f"{prepared} is cut with {name} {getattr(cut, name)}, the model expects "
+                f"{getattr(spec, name)}; prepare the videos again with its settings"
+            )
 
 
-class _SplitWriter:
-    """Appends clips to a `.npy` file whose length is known only at the end."""
-
-    def __init__(self, folder: Path, spec: ClipSpec) -> None:
-        folder.mkdir()
-        self._folder = folder
-        self._shape = (spec.frames, spec.size, spec.size, 3)
-        self._rows: list[dict[str, Any]] = []
-        self._videos: list[dict[str, Any]] = []
-        self._file = (folder / "clips.npy").open("wb")
-        self._data_start = self._header()
-
-    def __enter__(self) -> _SplitWriter:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        """Write the length into the header, and the index."""
-        self._file.seek(0)
-        end = self._header()
-        self._file.close()
-        if end != self._data_start:
-            raise RuntimeError("the .npy header changed its length: NumPy no longer pads it")
-        write_json(self._folder / "index.json", {"clips": self._rows, "videos": self._videos})
-
-    def add(self, video: Video, cut: Cut) -> None:
-        common = {"key": list(video.key), "label": video.label}
-        entry = {**common, "identities": list(video.identities), "clips": len(cut.clips)}
-        self._videos.append({**entry, "status": cut.status, "message": cut.message})
-        for clip in cut.clips:
-            if clip.frames.shape != self._shape:
-                raise ValueError(f"clip: expected {self._shape}, received {clip.frames.shape}")
-            self._file.write(np.ascontiguousarray(clip.frames, np.uint8).tobytes())
-            start_ms = round(float(clip.times_ms[0]), 3)
-            self._rows.append({**common, "track": int(clip.track_id), "start_ms": start_ms})
-
-    def counts(self) -> dict[str, int]:
-        """Return the number of clips, and of videos by status."""
-        statuses = Counter(video["status"] for video in self._videos)
-        return {"clips": len(self._rows), **statuses}
-
-    def _header(self) -> int:
-        shape = (len(self._rows), *self._shape)
-        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(self._file, header)
-        return self._file.tell()
+def _check_shards(prepared: Path, summary: dict[str, Any], split: str) -> None:
+    """Sizes only, for speed; `python -m keras_ddl.data.prepare --check DIR` compares the hashes."""
+    for shard in summary["shards"][split]:
+        path = prepared / split / shard["name"]
+        size = path.stat().st_size if path.is_file() else None
+        if size != shard["bytes"]:
+            raise UserError(
+                f"{path}: expected {shard['bytes']} bytes, received "
+                f"{'no file' if size is None else size}; prepare the videos again",
+                MISSING if size is None else 2,
+            )

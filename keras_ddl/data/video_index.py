@@ -25,6 +25,7 @@ class Video:
         video_id: The video's name, unique within (dataset, method, compression).
         identities: The people in it; splits by identity go by these.
         split: `"train"`, `"val"` or `"test"`.
+        mask: Video of the manipulated region, same frames, where the dataset has one.
 
     Raises:
         ValueError: If label or split is not one of the values above.
@@ -38,6 +39,7 @@ class Video:
     video_id: str
     identities: tuple[str, ...]
     split: str
+    mask: Path | None = None
 
     def __post_init__(self) -> None:
         if self.label not in (0, 1):

@@ -10,7 +10,7 @@ import pytest
 tf = pytest.importorskip("tensorflow")
 
 from keras_ddl.data.augment import Augment, augment_clip
-from keras_ddl.data.pipeline import clip_dataset, epoch_order, twin_groups
+from keras_ddl.data.pipeline import balanced_order, clip_dataset, epoch_order, twin_groups
 from keras_ddl.data.store import read_split
 from keras_ddl.errors import UserError
 
@@ -30,14 +30,14 @@ def test_without_a_seed_the_order_is_the_indexs(flicker_set: Path) -> None:
     assert int(dataset.cardinality()) == 6  # 16 clips, the last batch has one
     for _ in range(2):
         clips, labels = _all(dataset)
-        np.testing.assert_array_equal(clips, data.clips)
+        np.testing.assert_array_equal(clips, data.clips[:])
         np.testing.assert_array_equal(labels, data.labels)
 
 
 def test_a_pass_holds_every_clip_once_with_its_label(flicker_set: Path) -> None:
     data = read_split(flicker_set, "train")
     clips, labels = _all(clip_dataset(flicker_set, "train", 5, shuffle_seed=1))
-    stored = {clip.tobytes(): label for clip, label in zip(data.clips, data.labels, strict=True)}
+    stored = {clip.tobytes(): label for clip, label in zip(data.clips[:], data.labels, strict=True)}
     assert len(stored) == len(clips) == 48
     seen = {clip.tobytes(): label for clip, label in zip(clips, labels, strict=True)}
     assert seen == stored
@@ -156,3 +156,44 @@ def test_twins_stay_side_by_side_and_everything_else_is_shuffled(flicker_set: Pa
     assert [data.keys[a][3] for a, _ in pairs] != sorted(data.keys[a][3] for a, _ in pairs)
     _, labels = _all(clip_dataset(flicker_set, "train", 4, shuffle_seed=0, twins=True))
     assert (labels.reshape(-1, 2).sum(axis=1) == 1).all()
+
+
+def test_clips_read_from_disk_are_the_clips_held_in_memory(flicker_set: Path) -> None:
+    held = _all(clip_dataset(flicker_set, "train", 5, shuffle_seed=1))
+    read = _all(clip_dataset(flicker_set, "train", 5, shuffle_seed=1, cache_bytes=0))
+    for a, b in zip(held, read, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_balance_draws_classes_and_methods_equally() -> None:
+    """FaceForensics++ in small: 10 reals, 10 fakes of each of four methods."""
+    labels = np.array([0] * 10 + [1] * 40)
+    kinds = ["real"] * 10 + [m for m in ("DF", "F2F", "FS", "NT") for _ in range(10)]
+    counts = np.zeros(50, int)
+    for epoch in range(8):
+        drawn = [index for index, _ in balanced_order(labels, kinds, 3, epoch)]
+        assert len(drawn) == 50
+        counts += np.bincount(drawn, minlength=50)
+    assert counts[:10].tolist() == [20] * 10  # half of 400 draws, each real as often
+    for method in range(4):
+        mine = counts[10 + 10 * method : 20 + 10 * method]
+        assert abs(mine.sum() - 50) <= 8 and mine.max() - mine.min() <= 1
+
+
+def test_balance_repeats_with_its_seed_and_changes_with_the_pass() -> None:
+    labels, kinds = np.array([0, 0, 1, 1, 1, 1]), list("rraabb")
+
+    def drawn(seed: int, epoch: int) -> list[tuple[int, ...]]:
+        return [(i, *s.tolist()) for i, s in balanced_order(labels, kinds, seed, epoch)]
+
+    assert drawn(1, 0) == drawn(1, 0)
+    assert drawn(1, 0) != drawn(1, 1) and drawn(1, 0) != drawn(2, 0)
+
+
+def test_a_balanced_pass_through_a_dataset(flicker_set: Path) -> None:
+    _, labels = _all(clip_dataset(flicker_set, "train", 5, shuffle_seed=1, balance=True))
+    assert len(labels) == 48 and labels.sum() == 24
+    with pytest.raises(ValueError, match="expected a shuffle_seed"):
+        clip_dataset(flicker_set, "train", 5, balance=True)
+    with pytest.raises(ValueError, match="twins or balance"):
+        clip_dataset(flicker_set, "train", 5, shuffle_seed=1, balance=True, twins=True)

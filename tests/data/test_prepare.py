@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 cv2 = pytest.importorskip("cv2")
 pytest.importorskip("av")
+tf = pytest.importorskip("tensorflow")
 
 from keras_ddl.clips import Clip
 from keras_ddl.clipspec import ClipSpec
+from keras_ddl.data import prepare as preparing
+from keras_ddl.data.crop_sheet import SHEET
 from keras_ddl.data.prepare import cut_video, main, prepare
 from keras_ddl.data.sampling import ClipSampler
-from keras_ddl.data.store import read_split, read_summary
+from keras_ddl.data.shard_writer import PreparedWriter
+from keras_ddl.data.store import Cut, check_spec, encode_clip, read_split, read_summary
 from keras_ddl.errors import UserError
 from keras_ddl.faceclips import FaceClipper
 from keras_ddl.faces import open_detector
@@ -60,8 +68,7 @@ def test_every_video_is_accounted_for(root: Path, tmp_path: Path) -> None:
         "test": {"clips": 0},
     }
     data = read_split(out, "train")
-    assert data.clips.shape == (6, 8, 32, 32, 3) and data.clips.dtype == np.uint8
-    assert isinstance(data.clips, np.memmap)
+    assert data.clips.shape == (6, 8, 32, 32, 3) and data.clips[0].dtype == np.uint8
     assert data.labels.tolist() == [0, 0, 0, 1, 1, 1]
     assert data.keys[0] == ("set", "real", "", "a_0.mp4")
     assert data.keys[3] == ("set", "fake", "", "a_1.mp4")
@@ -76,22 +83,159 @@ def test_every_video_is_accounted_for(root: Path, tmp_path: Path) -> None:
 
 
 def test_clips_are_the_ones_the_live_corridor_cuts(root: Path, tmp_path: Path) -> None:
-    """Every stored clip is found, byte for byte, in what a FaceClipper gives for the file."""
+    """Every stored frame is, byte for byte, the JPEG of what a FaceClipper gives for the file."""
     data = read_split(_prepare(root, tmp_path / "out"), "train")
     clipper = FaceClipper(SPEC, open_detector("haar"), stride_ms=0)
     live: dict[float, Clip] = {}
     for frame in read_video(root / "train/real/a_0.mp4"):
         live |= {round(float(c.times_ms[0]), 3): c for c in clipper.push(frame).clips}
-    for row, clip in zip(data.rows[:3], data.clips[:3], strict=True):
-        np.testing.assert_array_equal(clip, live[row["start_ms"]].frames)
-        assert row["track"] == live[row["start_ms"]].track_id
+    for number, row in enumerate(data.rows[:3]):
+        clip = live[row["start_ms"]]
+        example = tf.train.Example.FromString(data.clips.record(number))
+        stored = example.features.feature
+        assert list(stored["frames"].bytes_list.value) == list(encode_clip(clip).images)
+        np.testing.assert_allclose(stored["times_ms"].float_list.value, clip.times_ms)
+        assert row["track"] == clip.track_id and row["end_ms"] == round(clip.times_ms[-1], 3)
+        assert np.abs(data.clips[number].astype(int) - clip.frames).mean() < 2
+
+
+def test_shards_are_ordinary_tfrecords(root: Path, tmp_path: Path) -> None:
+    """TensorFlow's own reader, which checks the sums, gives the clips in the order of the index."""
+    out = _prepare(root, tmp_path / "out")
+    data = read_split(out, "train")
+    files = sorted(map(str, (out / "train").glob("*.tfrecord")))
+    records = [record.numpy() for record in tf.data.TFRecordDataset(files)]
+    assert records == [data.clips.record(number) for number in range(len(data.clips))]
+    keys = [tf.train.Example.FromString(r).features.feature["key"] for r in records]
+    assert [tuple(v.decode() for v in k.bytes_list.value) for k in keys] == list(data.keys)
 
 
 def test_two_processes_write_the_same_bytes(root: Path, tmp_path: Path) -> None:
     one = _prepare(root, tmp_path / "one")
     two = _prepare(root, tmp_path / "two", processes=2)
-    for name in ("train/clips.npy", "train/index.json", "val/index.json", "prepared.json"):
+    names = ("train/clips-00000.tfrecord", "train/index.json", "val/index.json", "prepared.json")
+    for name in (*names, SHEET):
         assert (one / name).read_bytes() == (two / name).read_bytes()
+
+
+def test_small_shards_hold_the_same_clips(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = read_split(_prepare(root, tmp_path / "one"), "train")
+    monkeypatch.setattr("keras_ddl.data.shard_writer.SHARD_BYTES", 1)
+    out = _prepare(root, tmp_path / "two")
+    parts = read_split(out, "train")
+    assert len(list((out / "train").glob("*.tfrecord"))) == 2  # a video each
+    np.testing.assert_array_equal(whole.clips[:], parts.clips[:])
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from keras_ddl.clipspec import ClipSpec
+from keras_ddl.data import prepare as module
+from keras_ddl.data.shard_writer import PreparedWriter
+add = PreparedWriter.add
+def add_and_die(self, number, video, cut):
+    add(self, number, video, cut)
+    if len(self.done()) == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+PreparedWriter.add = add_and_die
+module.prepare(Path(sys.argv[1]), Path(sys.argv[2]), ClipSpec(frames=8, size=32),
+               processes=1, clips_per_video=3, progress=False)
+"""
+
+
+def test_a_killed_run_goes_on_without_doing_a_video_twice(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, undisturbed = tmp_path / "out", _prepare(root, tmp_path / "undisturbed")
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(root), str(out)], check=False)
+    assert killed.returncode == -signal.SIGKILL and not out.exists()
+    seen = []
+    inner = preparing.cut_video
+
+    def counted(path: Path, *args: Any, **kwargs: Any) -> Cut:
+        seen.append(path.name)
+        return inner(path, *args, **kwargs)
+
+    monkeypatch.setattr(preparing, "cut_video", counted)
+    _prepare(root, out)
+    assert len(seen) == 3  # of six
+    for name in ("train/clips-00000.tfrecord", "train/index.json", "val/index.json"):
+        assert (out / name).read_bytes() == (undisturbed / name).read_bytes()
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_two_at_once_are_refused(root: Path, tmp_path: Path) -> None:
+    with (
+        PreparedWriter(tmp_path / "out", SPEC, "a"),
+        pytest.raises(UserError, match="another process is preparing"),
+    ):
+        _prepare(root, tmp_path / "out")
+
+
+def test_damaged_shards_are_found(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = _prepare(root, tmp_path / "out")
+    assert main(["--check", str(out)]) == 0
+    shard = out / "train/clips-00000.tfrecord"
+    content = bytearray(shard.read_bytes())
+    content[100] ^= 1
+    shard.write_bytes(content)
+    assert main(["--check", str(out)]) == 4
+    assert "expected SHA-256" in capsys.readouterr().err
+    shard.write_bytes(content[:-1])
+    with pytest.raises(UserError, match=rf"expected {len(content)} bytes"):
+        read_split(out, "train")
+    shard.unlink()
+    with pytest.raises(UserError, match="received no file"):
+        read_split(out, "train")
+
+
+def test_clips_of_another_spec_are_refused(root: Path, tmp_path: Path) -> None:
+    out = _prepare(root, tmp_path / "out")
+    check_spec(out, SPEC)
+    with pytest.raises(UserError, match=r"cut with margin 1\.3, the model expects 1\.5"):
+        check_spec(out, SPEC.replace(margin=1.5))
+
+
+@pytest.fixture
+def couple(
+    tmp_path: Path, draw_face: Callable[..., np.ndarray], write_mp4: Callable[..., Path]
+) -> Path:
+    """Two faces side by side, the right one a little later; and a mask over the right one."""
+    folder = tmp_path / "couple"
+    folder.mkdir()
+
+    def pictures() -> Iterator[np.ndarray]:
+        for i in range(32):
+            wall = np.full((120, 320, 3), 120, np.uint8)
+            picture = draw_face(wall, 72, 60, 60)
+            yield draw_face(picture, 240, 60, 60) if i >= 6 else picture
+
+    mask = np.zeros((120, 320, 3), np.uint8)
+    mask[30:90, 210:270] = 255
+    write_mp4(folder / "couple.mp4", pictures())
+    write_mp4(folder / "mask.mp4", [mask] * 32)
+    return folder
+
+
+def test_everyone_in_a_real_video_is_taken(couple: Path) -> None:
+    detector = open_detector("haar")
+    alone = cut_video(couple / "couple.mp4", SPEC, detector, 2)
+    everyone = cut_video(couple / "couple.mp4", SPEC, detector, 2, everyone=True)
+    assert [clip.track_id for clip in alone.clips] == [1, 1]
+    assert [clip.track_id for clip in everyone.clips] == [1, 1, 2, 2]
+
+
+def test_a_mask_names_the_manipulated_face(couple: Path) -> None:
+    detector = open_detector("haar")
+    masked = cut_video(couple / "couple.mp4", SPEC, detector, 2, mask=couple / "mask.mp4")
+    assert {clip.track_id for clip in masked.clips} == {2}
+    nothing = cut_video(couple / "couple.mp4", SPEC, detector, 2, mask=couple / "no such.mp4")
+    assert {clip.track_id for clip in nothing.clips} == {1}
 
 
 def test_done_again_only_when_something_changed(root: Path, tmp_path: Path) -> None:
@@ -169,6 +313,7 @@ def test_sampler_follows_the_longest_track() -> None:
     for start in range(3, 10):
         sampler.push([2], [_clip(2, start)])
     assert sampler.longest == 2
+    assert sampler.tracks() == (1, 2)  # 3 of 7 frames are enough
     assert {clip.track_id for clip in sampler.clips()} == {2}
     empty = ClipSampler(3)
     assert empty.longest is None and empty.clips() == ()

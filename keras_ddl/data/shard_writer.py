@@ -1,0 +1,201 @@
+"""`PreparedWriter`: clips into shards, video by video, so that a killed run goes on where it was.
+
+While it works, everything lies in a hidden folder beside the target: two files for each finished
+video, its records and then its row, which says that it is finished. At the end the records are
+joined to shards (a TFRecord file is nothing but records one after the other), the index is written,
+and the folder takes the target's place.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from keras_ddl.clipspec import ClipSpec
+from keras_ddl.data.store import FORMAT, SPEC, SUMMARY, Cut, EncodedClip, read_summary
+from keras_ddl.data.video_index import SPLITS, Video
+from keras_ddl.errors import UserError
+from keras_ddl.runs import file_sha256, read_json, write_json
+
+SHARD_BYTES = 256 << 20
+_FRAMING = (12, 4)  # bytes of a TFRecord before and after its payload
+
+
+class PreparedWriter:
+    """Writes one prepared folder; `with` holds a lock on it.
+
+    Args:
+        out: The folder. It appears whole or not at all; an older one there is replaced.
+        spec: What a clip is.
+        fingerprint: Digest of all that decides the clips. Work that was left unfinished under
+            another fingerprint is thrown away.
+
+    Raises:
+        UserError: `out` is a folder of something else, or another process writes it.
+    """
+
+    def __init__(self, out: Path, spec: ClipSpec, fingerprint: str) -> None:
+        self._out, self._spec, self._fingerprint = Path(out), spec, fingerprint
+        self._partial = self._out.with_name(f".{self._out.name}.partial")
+        self._parts = self._partial / "parts"
+
+    def __enter__(self) -> PreparedWriter:
+        if self._out.exists():
+            read_summary(self._out)  # refuses to replace a folder of anything else
+        self._out.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = self._out.with_name(f".{self._out.name}.lock").open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._lock.close()
+            raise UserError(f"another process is preparing {self._out}; wait for it") from error
+        mark = self._partial / "fingerprint.json"
+        if not mark.is_file() or read_json(mark) != self._fingerprint:
+            shutil.rmtree(self._partial, ignore_errors=True)
+            self._parts.mkdir(parents=True)
+            write_json(mark, self._fingerprint)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        Path(self._lock.name).unlink(missing_ok=True)
+        self._lock.close()
+
+    def done(self) -> set[int]:
+        """Numbers of the videos that are finished."""
+        return {int(path.stem) for path in self._parts.glob("*.json")}
+
+    def add(self, number: int, video: Video, cut: Cut) -> None:
+        """Keep what one video gave; it is finished from here on.
+
+        Args:
+            number: Its place among the dataset's videos.
+            video: The video.
+            cut: Its clips, or why it has none.
+        """
+        from keras_ddl.framework import tf
+
+        records = self._parts / f"{number:07d}.tfrecord"
+        common = {"key": list(video.key), "label": video.label}
+        rows, offset = [], 0
+        with tf.io.TFRecordWriter(str(records)) as writer:
+            for clip in cut.clips:
+                payload = _example(video, clip)
+                writer.write(payload)
+                start, end = (round(float(clip.times_ms[i]), 3) for i in (0, -1))
+                place = {"offset": offset + _FRAMING[0], "length": len(payload)}
+                times = {"start_ms": start, "end_ms": end}
+                rows.append({**common, "track": clip.track_id, **times, **place})
+                offset += len(payload) + sum(_FRAMING)
+        facts = {"identities": list(video.identities), "clips": len(rows), "status": cut.status}
+        more = {"message": cut.message, "duration_ms": round(cut.duration_ms, 3)}
+        entry = {"split": video.split, "video": {**common, **facts, **more}, "clips": rows}
+        write_json(records.with_suffix(".json"), entry)
+
+    def finish(self, facts: Mapping[str, Any] | None = None) -> Path:
+        """Join the videos to shards and put the folder in its place; return it."""
+        entries = [(path, read_json(path)) for path in sorted(self._parts.glob("*.json"))]
+        counts, shards = {}, {}
+        for split in SPLITS:
+            mine = [(path, entry) for path, entry in entries if entry["split"] == split]
+            videos = [entry["video"] for _, entry in mine]
+            clips = [entry["clips"] for _, entry in mine]
+            folder = self._partial / split
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            parts = [path.with_suffix(".tfrecord") for path, _ in mine]
+            shards[split] = _join(parts, clips, folder)
+            rows = [row for video in clips for row in video]
+            write_json(folder / "index.json", {"clips": rows, "videos": videos})
+            counts[split] = {"clips": len(rows), **Counter(v["status"] for v in videos)}
+        summary = {"format": FORMAT, "fingerprint": self._fingerprint, "splits": counts}
+        self._spec.write(self._partial / SPEC)
+        write_json(self._partial / SUMMARY, {**summary, **(facts or {}), "shards": shards})
+        shutil.rmtree(self._parts)
+        (self._partial / "fingerprint.json").unlink()
+        if self._out.exists():
+            shutil.rmtree(self._out)
+        self._partial.rename(self._out)
+        return self._out
+
+
+def write_prepared(
+    out: Path,
+    spec: ClipSpec,
+    cuts: Iterable[tuple[Video, Cut]],
+    fingerprint: str,
+    facts: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write a prepared folder from videos and what they gave, in order."""
+    with PreparedWriter(out, spec, fingerprint) as writer:
+        for number, (video, cut) in enumerate(cuts):
+            writer.add(number, video, cut)
+        return writer.finish(facts)
+
+
+def check_hashes(prepared: Path) -> list[str]:
+    """Compare every shard with the SHA-256 in `prepared.json`; return what is wrong, line by line.
+
+    Raises:
+        UserError: If the folder is not a prepared one.
+    """
+    problems = []
+    for split, shards in read_summary(prepared)["shards"].items():
+        for shard in shards:
+            path = Path(prepared) / split / shard["name"]
+            found = file_sha256(path) if path.is_file() else "no file"
+            if found != shard["sha256"]:
+                problems.append(f"{path}: expected SHA-256 {shard['sha256']}, received {found}")
+    return problems
+
+
+def _example(video: Video, clip: EncodedClip) -> bytes:
+    from keras_ddl.framework import tf
+
+    feature, train = tf.train.Feature, tf.train
+    key = [part.encode() for part in video.key]
+    features = {
+        "frames": feature(bytes_list=train.BytesList(value=clip.images)),
+        "label": feature(int64_list=train.Int64List(value=[video.label])),
+        "key": feature(bytes_list=train.BytesList(value=key)),
+        "track": feature(int64_list=train.Int64List(value=[clip.track_id])),
+        "times_ms": feature(float_list=train.FloatList(value=clip.times_ms)),
+    }
+    example = tf.train.Example(features=tf.train.Features(feature=features))
+    return bytes(example.SerializeToString(deterministic=True))
+
+
+def _join(
+    parts: list[Path], clips: list[list[dict[str, Any]]], folder: Path
+) -> list[dict[str, Any]]:
+    """Append files to shards of about `SHARD_BYTES`; tell each row where its clip lies now."""
+    shards: list[dict[str, Any]] = []
+    target = None
+    try:
+        for part, rows in zip(parts, clips, strict=True):
+            if not rows:
+                continue
+            if target is None or target.tell() >= SHARD_BYTES:
+                if target is not None:
+                    target.close()
+                shards.append({"name": f"clips-{len(shards):05d}.tfrecord"})
+                target = (folder / shards[-1]["name"]).open("wb")
+            start = target.tell()
+            with part.open("rb") as source:
+                shutil.copyfileobj(source, target, 1 << 20)
+            for row in rows:
+                row["shard"] = shards[-1]["name"]
+                row["offset"] += start
+    finally:
+        if target is not None:
+            target.flush()
+            os.fsync(target.fileno())
+            target.close()
+    for shard in shards:
+        path = folder / shard["name"]
+        shard |= {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
+    return shards
