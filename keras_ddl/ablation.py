@@ -21,7 +21,8 @@ from keras_ddl.config import TrainConfig
 from keras_ddl.data.prepare import CACHE, prepared_for
 from keras_ddl.data.store import read_summary
 from keras_ddl.errors import run_cli
-from keras_ddl.runs import RUNS, read_json, write_json, write_text
+from keras_ddl.files import read_json, write_json, write_text
+from keras_ddl.runs import RUNS
 from keras_ddl.train import fit, synthetic_root
 
 VARIANTS: dict[str, tuple[str, ...]] = {

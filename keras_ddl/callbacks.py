@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from keras_ddl.data.changes import SelfBlend
 from keras_ddl.data.pipeline import clip_dataset
+from keras_ddl.data.pseudo_fakes import with_pseudo_fakes
 from keras_ddl.data.store import read_split
 from keras_ddl.errors import CHECK_FAILED, UserError
 from keras_ddl.evaluate import Scores, clip_logits, summary
@@ -29,15 +31,19 @@ class VideoAUC(keras.callbacks.Callback):
         prepared: Folder of prepared clips.
         batch: Clips per step.
         split: The split to watch.
+        pseudo: Judge on reals and fakes made of them.
 
     Raises:
         UserError: In training, when outputs or weights are not finite any more.
     """
 
-    def __init__(self, prepared: Path, batch: int, split: str = "val") -> None:
+    def __init__(
+        self, prepared: Path, batch: int, split: str = "val", pseudo: SelfBlend | None = None
+    ) -> None:
         super().__init__()
-        self._clips = clip_dataset(prepared, split, batch)
-        self._data = read_split(prepared, split)
+        self._clips = clip_dataset(prepared, split, batch, pseudo=pseudo)
+        data = read_split(prepared, split)
+        self._data = with_pseudo_fakes(data) if pseudo else data
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         logits = clip_logits(self.model, self._clips)

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from keras_ddl.clipspec import ClipSpec
+from keras_ddl.data.changes import Augment, SelfBlend
 from keras_ddl.data.synthetic import DEFAULT_DIFFICULTY
 from keras_ddl.errors import MISSING, UserError
 from keras_ddl.presets import PRESETS
 
 MODULES = ("dfdc", "msa")
+PSEUDO = ("", "steady", "temporal")
 DEFAULT_PRESET = "cpu"
 
 
@@ -43,11 +45,18 @@ class TrainConfig:
         halve_every: Epochs after which the learning rate is halved; 0 = never.
         twins: Keep clips of the same people side by side in a batch, augmented alike: a fake and
             its original then differ by the forgery alone (see `data.pipeline.twin_groups`).
+        balance: Draw as many reals as fakes, and as many of each method.
+        pseudo_fakes: Learn from reals and fakes made of them: empty, `steady` or `temporal` (see
+            `keras_ddl.data.pseudo_fakes`); the set's own fakes are left out in training and
+            validation.
         seed: Of weights, shuffling and augmentation.
         flip: Mirror clips at random.
         brightness: Largest shift of brightness, share of the full range.
         contrast: Largest relative change of contrast.
+        saturation: Largest relative change of saturation.
         shift: Largest shift of the crop, share of its side.
+        zoom: Largest relative enlargement of the crop.
+        jpeg, h264, blur, noise, cutout: Share of clips that are changed so, see `data.augment`.
         synthetic_videos: Videos per class in train, val and test of the generated set, used
             where no data is named.
         synthetic_difficulty: Of the generated set, 0 (easy) to 1 (hard).
@@ -75,11 +84,20 @@ class TrainConfig:
     learning_rate: float = 1e-3
     halve_every: int = 8
     twins: bool = False
+    balance: bool = False
+    pseudo_fakes: str = ""
     seed: int = 0
     flip: bool = True
     brightness: float = 0.1
     contrast: float = 0.1
+    saturation: float = 0.0
     shift: float = 0.03
+    zoom: float = 0.0
+    jpeg: float = 0.0
+    h264: float = 0.0
+    blur: float = 0.0
+    noise: float = 0.0
+    cutout: float = 0.0
     synthetic_videos: tuple[int, ...] = (60, 20, 30)
     synthetic_difficulty: float = DEFAULT_DIFFICULTY
     synthetic_seed: int = 0
@@ -88,8 +106,14 @@ class TrainConfig:
         self.spec()  # validates frames, size, interval, margin and smoothing
         for name in ("width", "clips_per_video", "batch", "epochs", "learning_rate"):
             self._check(name, getattr(self, name) > 0, "more than 0")
-        for name in ("halve_every", "brightness", "contrast", "shift", "seed", "synthetic_seed"):
+        for name in ("halve_every", "brightness", "contrast", "saturation", "shift", "zoom"):
             self._check(name, getattr(self, name) >= 0, "0 or more")
+        for name in ("seed", "synthetic_seed"):
+            self._check(name, getattr(self, name) >= 0, "0 or more")
+        for name in ("jpeg", "h264", "blur", "noise", "cutout"):
+            self._check(name, 0 <= getattr(self, name) <= 1, "0 to 1")
+        self._check("pseudo_fakes", self.pseudo_fakes in PSEUDO, f"one of {', '.join(PSEUDO[1:])}")
+        self._check("twins", not (self.twins and self.balance), "not together with balance")
         self._check("shift", self.shift < 0.5, "less than 0.5")
         self._check("modules", set(self.modules) <= set(MODULES), f"some of {', '.join(MODULES)}")
         counts = self.synthetic_videos
@@ -112,6 +136,16 @@ class TrainConfig:
             margin=self.margin,
             smoothing=self.smoothing,
         )
+
+    def augment(self) -> Augment:
+        """Return how far clips are changed in training."""
+        return Augment(**{f.name: getattr(self, f.name) for f in fields(Augment)})
+
+    def pseudo(self) -> SelfBlend | None:
+        """Return how fakes are made of reals, where they are."""
+        if not self.pseudo_fakes:
+            return None
+        return SelfBlend(temporal=self.pseudo_fakes == "temporal", margin=self.margin)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the configuration as JSON-able values."""

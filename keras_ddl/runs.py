@@ -7,16 +7,15 @@ curves.png and metrics.json; `runs/latest` points to the newest complete one. A 
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from keras_ddl.clipspec import ClipSpec
 from keras_ddl.config import TrainConfig
 from keras_ddl.errors import UserError
+from keras_ddl.files import file_sha256, read_json, write_json, write_text  # noqa: F401
 
 if TYPE_CHECKING:
     from keras_ddl.framework import keras
@@ -124,34 +123,3 @@ def build(config: TrainConfig, start_weights: bool = True) -> keras.Model:
         )
     except ValueError as error:
         raise UserError(str(error)) from error
-
-
-def read_json(path: Path) -> Any:
-    """Read a JSON file; a UserError names one that is not there or not JSON."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise UserError(f"{path} is not valid JSON: {error}") from error
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file whole or not at all."""
-    write_text(path, json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
-
-
-def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file in lower-case hex."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 from keras_ddl import config as configs
 from keras_ddl.clipspec import ClipSpec
 from keras_ddl.config import TrainConfig
-from keras_ddl.data.augment import Augment
 from keras_ddl.data.pipeline import clip_dataset
 from keras_ddl.data.prepare import CACHE, PROCESSES, prepared_for
+from keras_ddl.data.pseudo_fakes import with_pseudo_fakes
 from keras_ddl.data.store import check_spec, read_split, read_summary
 from keras_ddl.data.video_index import SPLITS
 from keras_ddl.errors import INTERRUPTED, UserError, run_cli
@@ -77,16 +77,17 @@ def fit(config: TrainConfig, prepared: Path, weights: Path, progress: bool = Tru
     from keras_ddl.framework import keras
 
     check_spec(prepared, config.spec())
-    _check_classes(prepared)
+    _check_classes(prepared, config)
     keras.utils.set_random_seed(config.seed)
-    rules = Augment(config.flip, config.brightness, config.contrast, config.shift)
     clips = clip_dataset(
         prepared,
         "train",
         config.batch,
         shuffle_seed=config.seed,
-        augment=rules,
+        augment=config.augment(),
         twins=config.twins,
+        balance=config.balance,
+        pseudo=config.pseudo(),
     )
     model = build(config)
     model.compile(
@@ -98,7 +99,7 @@ def fit(config: TrainConfig, prepared: Path, weights: Path, progress: bool = Tru
     bar = cb.TrainingBar(config.epochs, progress)
     watchers = [
         keras.callbacks.LearningRateScheduler(lambda epoch: learning_rate(config, epoch)),
-        cb.VideoAUC(prepared, config.batch),
+        cb.VideoAUC(prepared, config.batch, pseudo=config.pseudo()),
         best,
         cb.GammaLog(),
         bar,
@@ -195,9 +196,10 @@ def _run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _check_classes(prepared: Path) -> None:
+def _check_classes(prepared: Path, config: TrainConfig) -> None:
     for split in ("train", "val"):
-        labels = read_split(prepared, split).labels
+        data = read_split(prepared, split)
+        labels = (with_pseudo_fakes(data) if config.pseudo_fakes else data).labels
         if len(set(labels.tolist())) < 2:
             raise UserError(
                 f"{prepared}: expected clips of real and fake videos in {split}, received "

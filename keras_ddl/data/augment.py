@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from keras_ddl.data.changes import Augment
+from keras_ddl.data.recompress import recompress
 
 if TYPE_CHECKING:
     from keras_ddl.framework import tf
 
-
-@dataclass(frozen=True)
-class Augment:
-    """How far a clip may be changed; zero and False leave it alone.
-
-    Args:
-        flip: Mirror left and right, half of the time.
-        brightness: Largest shift of brightness, share of the full range.
-        contrast: Largest relative change of contrast, around the clip's mean.
-        shift: Largest shift of the crop in either direction, share of its side. Whole pixels, the
-            border mirrored: no interpolation that would smooth traces away.
-    """
-
-    flip: bool = True
-    brightness: float = 0.1
-    contrast: float = 0.1
-    shift: float = 0.03
+LUMA = (0.299, 0.587, 0.114)
 
 
 def augment_clip(clip: tf.Tensor, seed: tf.Tensor, rules: Augment) -> tf.Tensor:
     """Change a clip at random, every frame in the same way.
+
+    In the order in which a camera and a network would: place, light, optics, sensor, compression,
+    and at last what covers the face.
 
     Args:
         clip: uint8, (T, S, S, 3).
@@ -40,19 +29,51 @@ def augment_clip(clip: tf.Tensor, seed: tf.Tensor, rules: Augment) -> tf.Tensor:
     """
     from keras_ddl.framework import tf
 
-    draw = tf.random.stateless_uniform([5], seed, -1.0, 1.0)
+    draw = tf.random.stateless_uniform([6], seed, -1.0, 1.0)
     if rules.flip:
         clip = tf.cond(draw[0] < 0, lambda: tf.reverse(clip, [2]), lambda: clip)
+    if rules.zoom:
+        clip = _zoomed(clip, 1 + rules.zoom * tf.abs(draw[5]))
     pad = round(rules.shift * clip.shape[1])
     if pad:
         clip = _shifted(clip, draw[1:3], pad)
-    if rules.brightness or rules.contrast:
+    if rules.brightness or rules.contrast or rules.saturation:
         values = tf.cast(clip, tf.float32)
+        if rules.saturation:
+            grey = tf.reduce_sum(values * tf.constant(LUMA), -1, keepdims=True)
+            amount = 1 + rules.saturation * tf.random.stateless_uniform([], seed + 1, -1.0, 1.0)
+            values = grey + (values - grey) * amount
         mean = tf.reduce_mean(values)
         values = (values - mean) * (1 + rules.contrast * draw[3]) + mean
         values += 255 * rules.brightness * draw[4]
-        clip = tf.saturate_cast(tf.round(values), tf.uint8)
+        clip = _to_bytes(values)
+    steps = ((rules.blur, _blurred), (rules.noise, _noisy), (rules.jpeg, _jpeg))
+    for number, (share, change) in enumerate((*steps, (rules.h264, _h264), (rules.cutout, _cut))):
+        if share:
+            clip = _sometimes(clip, seed + 2 + number, share, change)
     return clip
+
+
+def _sometimes(clip: tf.Tensor, seed: tf.Tensor, share: float, change: Any) -> tf.Tensor:
+    """Apply a change to a share of the clips."""
+    from keras_ddl.framework import tf
+
+    draw = tf.random.stateless_uniform([4], seed, 0.0, 1.0)
+    changed = tf.cond(draw[0] < share, lambda: change(clip, draw[1:], seed), lambda: clip)
+    return tf.ensure_shape(changed, clip.shape)
+
+
+def _zoomed(clip: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
+    """Enlarge around the middle and cut back to size."""
+    from keras_ddl.framework import tf
+
+    side = clip.shape[1]
+    wide = tf.cast(tf.round(side * factor), tf.int32)
+    large = tf.image.resize(clip, (wide, wide), "bicubic")
+    start = (wide - side) // 2
+    return tf.ensure_shape(
+        _to_bytes(large[:, start : start + side, start : start + side]), clip.shape
+    )
 
 
 def _shifted(clip: tf.Tensor, draw: tf.Tensor, pad: int) -> tf.Tensor:
@@ -64,3 +85,60 @@ def _shifted(clip: tf.Tensor, draw: tf.Tensor, pad: int) -> tf.Tensor:
     offset = tf.cast(tf.round(pad * (1 + draw)), tf.int32)  # 0 … 2·pad
     moved = tf.slice(padded, [0, offset[0], offset[1], 0], shape)
     return tf.ensure_shape(moved, shape)
+
+
+def _blurred(clip: tf.Tensor, draw: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """A Gaussian of 9 taps in either direction."""
+    from keras_ddl.framework import tf
+
+    sigma = 0.3 + 1.2 * draw[0]
+    taps = tf.exp(-(tf.range(-4.0, 5.0) ** 2) / (2 * sigma**2))
+    taps = taps / tf.reduce_sum(taps)
+    values = tf.pad(tf.cast(clip, tf.float32), [[0, 0], [4, 4], [4, 4], [0, 0]], "SYMMETRIC")
+    for shape in ((9, 1, 1, 1), (1, 9, 1, 1)):
+        kernel = tf.tile(tf.reshape(taps, shape), (1, 1, 3, 1))
+        values = tf.nn.depthwise_conv2d(values, kernel, [1] * 4, "VALID")
+    return _to_bytes(values)
+
+
+def _noisy(clip: tf.Tensor, draw: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    from keras_ddl.framework import tf
+
+    pattern = tf.random.stateless_normal(clip.shape[1:], seed, stddev=8 * draw[0])
+    return _to_bytes(tf.cast(clip, tf.float32) + pattern)
+
+
+def _jpeg(clip: tf.Tensor, draw: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    from keras_ddl.framework import tf
+
+    quality = 40 + tf.cast(55 * draw[0], tf.int32)
+    frames = [tf.image.adjust_jpeg_quality(frame, quality) for frame in tf.unstack(clip)]
+    return tf.stack(frames)
+
+
+def _h264(clip: tf.Tensor, draw: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    from keras_ddl.framework import tf
+
+    crf = 18 + tf.cast(20 * draw[0], tf.int32)
+    return tf.numpy_function(recompress, [clip, crf], tf.uint8, stateful=False)
+
+
+def _cut(clip: tf.Tensor, draw: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    from keras_ddl.framework import tf
+
+    side = clip.shape[1]
+    length = side * (0.1 + 0.4 * draw[0])
+    place = tf.range(side, dtype=tf.float32)
+
+    def within(start: tf.Tensor) -> tf.Tensor:
+        return (place >= start) & (place < start + length)
+
+    rows, columns = within(draw[1] * (side - length)), within(draw[2] * (side - length))
+    hidden = rows[:, None, None] & columns[None, :, None]
+    return tf.where(hidden, tf.constant(128, tf.uint8), clip)
+
+
+def _to_bytes(values: tf.Tensor) -> tf.Tensor:
+    from keras_ddl.framework import tf
+
+    return tf.saturate_cast(tf.round(values), tf.uint8)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from keras_ddl.data.augment import Augment, augment_clip
+from keras_ddl.data.augment import augment_clip
+from keras_ddl.data.changes import Augment, SelfBlend
+from keras_ddl.data.pseudo_fakes import blend_with_itself, with_pseudo_fakes
 from keras_ddl.data.store import Key, PreparedSplit, decode_record, read_split
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ def clip_dataset(
     augment: Augment | None = None,
     twins: bool = False,
     balance: bool = False,
+    pseudo: SelfBlend | None = None,
     cache_bytes: int = CACHE_BYTES,
 ) -> tf.data.Dataset:
     """Return batches of one split.
@@ -48,6 +51,8 @@ def clip_dataset(
         twins: Keep clips of the same people side by side when shuffling and augment them alike,
             see `twin_groups`.
         balance: Draw as many reals as fakes, and as many of each method, see `balanced_order`.
+        pseudo: Take the reals only, each beside a fake made of it (`keras_ddl.data.pseudo_fakes`);
+            where the split is shuffled the fakes are others in each pass, else always the same.
         cache_bytes: Keep the decoded clips in memory where they take no more than that.
 
     Returns:
@@ -64,6 +69,11 @@ def clip_dataset(
     from keras_ddl.framework import tf
 
     data = read_split(prepared, split)
+    held = _decoded(data) if math.prod(data.clips.shape) <= cache_bytes else None
+    stored, source = data.clips, np.arange(len(data.clips))
+    if pseudo is not None:
+        source = np.repeat(np.flatnonzero(data.labels == 0), 2)
+        data = with_pseudo_fakes(data)
     count, *shape = data.clips.shape
     groups = twin_groups(data) if twins else np.arange(count)
     kinds = [key[:2] for key in data.keys]
@@ -76,16 +86,25 @@ def clip_dataset(
         else:
             yield from epoch_order(groups, shuffle_seed, number)
 
-    held = _decoded(data) if count * math.prod(shape) <= cache_bytes else None
-
     def load(index: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        clip = read(tf.gather(source, index))
+        label = tf.gather(data.labels, index)
+        if pseudo is not None:
+            place = tf.cast([index, index], tf.int32) if shuffle_seed is None else seed
+            clip = tf.cond(label == 1, lambda: fake(clip, place), lambda: clip)
+        return clip, label, seed
+
+    def read(number: tf.Tensor) -> tf.Tensor:
         if held is not None:
-            clip = tf.numpy_function(lambda i: held[i], [index], tf.uint8, stateful=False)
-            clip = tf.ensure_shape(clip, shape)
-        else:
-            record = tf.numpy_function(data.clips.record, [index], tf.string, stateful=False)
-            clip = decode_record(tf.ensure_shape(record, ()), tuple(shape))
-        return clip, tf.gather(data.labels, index), seed
+            clip = tf.numpy_function(lambda i: held[i], [number], tf.uint8, stateful=False)
+            return tf.ensure_shape(clip, shape)
+        record = tf.numpy_function(stored.record, [number], tf.string, stateful=False)
+        return decode_record(tf.ensure_shape(record, ()), tuple(shape))
+
+    def fake(clip: tf.Tensor, place: tf.Tensor) -> tf.Tensor:
+        blend = functools.partial(blend_with_itself, rules=pseudo)
+        blended = tf.numpy_function(blend, [clip, place], tf.uint8, stateful=False)
+        return tf.ensure_shape(blended, shape)
 
     def change(clip: tf.Tensor, label: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return (augment_clip(clip, seed, augment) if augment else clip), label
@@ -174,7 +193,7 @@ def _cycled(clips: list[int], place: int, seed: tuple[int, int]) -> int:
     return clips[_shuffled(len(clips), (*seed, turn))[within]]
 
 
-@lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=256)
 def _shuffled(count: int, seed: tuple[int, ...]) -> np.ndarray:
     return np.random.default_rng(seed).permutation(count)
 

@@ -20,7 +20,7 @@ from keras_ddl.clipspec import ClipSpec
 from keras_ddl.data.store import FORMAT, SPEC, SUMMARY, Cut, EncodedClip, read_summary
 from keras_ddl.data.video_index import SPLITS, Video
 from keras_ddl.errors import UserError
-from keras_ddl.runs import file_sha256, read_json, write_json
+from keras_ddl.files import file_sha256, read_json, write_json
 
 SHARD_BYTES = 256 << 20
 _FRAMING = (12, 4)  # bytes of a TFRecord before and after its payload

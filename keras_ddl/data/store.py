@@ -25,7 +25,7 @@ from keras_ddl.clips import Clip
 from keras_ddl.clipspec import ClipSpec
 from keras_ddl.data.video_index import SPLITS
 from keras_ddl.errors import MISSING, UserError
-from keras_ddl.runs import read_json
+from keras_ddl.files import read_json
 
 if TYPE_CHECKING:
     from keras_ddl.framework import tf
@@ -99,7 +99,7 @@ class StoredClips:
     """
 
     def __init__(self, folder: Path, rows: tuple[dict[str, Any], ...], shape: tuple[int, ...]):
-        self._folder = folder
+        self.folder = folder
         self._places = [(row["shard"], row["offset"], row["length"]) for row in rows]
         self.shape = (len(rows), *shape)
 
@@ -124,7 +124,7 @@ class StoredClips:
         data = os.pread(self._files[shard], length, offset)
         if len(data) != length:
             raise UserError(
-                f"{self._folder / shard} ends early: expected {length} bytes at {offset}, received "
+                f"{self.folder / shard} ends early: expected {length} bytes at {offset}, received "
                 f"{len(data)}; prepare the videos again"
             )
         return data
@@ -134,7 +134,7 @@ class StoredClips:
         """Open shards; they stay open as long as this object lives."""
         names = sorted({shard for shard, _, _ in self._places})
         try:
-            return {name: os.open(self._folder / name, os.O_RDONLY) for name in names}
+            return {name: os.open(self.folder / name, os.O_RDONLY) for name in names}
         except OSError as error:
             raise UserError(
                 f"{error.filename} is missing ({error.strerror}); prepare the videos again"

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+cv2 = pytest.importorskip("cv2")
 tf = pytest.importorskip("tensorflow")
 
-from keras_ddl.data.augment import Augment, augment_clip
+from keras_ddl.data.augment import augment_clip
+from keras_ddl.data.changes import Augment
 from keras_ddl.data.pipeline import balanced_order, clip_dataset, epoch_order, twin_groups
+from keras_ddl.data.recompress import recompress
 from keras_ddl.data.store import read_split
 from keras_ddl.errors import UserError
 
@@ -95,6 +99,49 @@ def test_differences_between_frames_survive(still: np.ndarray) -> None:
     changed = augment_clip(tf.constant(clip), tf.constant([1, 2]), rules).numpy().astype(int)
     difference = changed[3] - changed[0]
     assert difference.sum() == 30 * 4 * 4 * 3 and set(np.unique(difference)) == {0, 30}
+
+
+@pytest.mark.parametrize("change", ["zoom", "saturation", "blur", "noise", "jpeg", "cutout"])
+def test_each_change_alone_is_the_same_in_every_frame(change: str, still: np.ndarray) -> None:
+    rules = replace(NOTHING, **{change: 1.0})
+    changed = augment_clip(tf.constant(still), tf.constant([4, 9]), rules).numpy()
+    assert changed.shape == still.shape and (changed[0] != still[0]).any()
+    for frame in changed[1:]:
+        np.testing.assert_array_equal(frame, changed[0])
+    again = augment_clip(tf.constant(still), tf.constant([4, 9]), rules).numpy()
+    np.testing.assert_array_equal(again, changed)
+
+
+def test_blur_is_a_gaussian_blur(still: np.ndarray) -> None:
+    """OpenCV with the σ that the seed draws, found by looking for the nearest one."""
+    changed = augment_clip(tf.constant(still), tf.constant([4, 9]), replace(NOTHING, blur=1.0))
+    inner = changed.numpy()[0, 6:-6, 6:-6].astype(int)
+
+    def error(sigma: float) -> int:
+        blurred = cv2.GaussianBlur(still[0], (9, 9), sigma, borderType=cv2.BORDER_REFLECT)
+        return int(np.abs(blurred[6:-6, 6:-6] - inner).max())
+
+    assert min(error(sigma) for sigma in np.arange(0.3, 1.5, 0.005)) <= 1
+
+
+def test_h264_keeps_the_picture_and_loses_detail() -> None:
+    smooth = np.broadcast_to(np.linspace(30, 220, 64)[:, None, None], (8, 64, 64, 3))
+    noise = np.random.default_rng(0).integers(-20, 21, (8, 64, 64, 3))
+    clip = (smooth + noise).astype(np.uint8)
+    rules = replace(NOTHING, h264=1.0)
+    changed = augment_clip(tf.constant(clip), tf.constant([1, 2]), rules).numpy().astype(int)
+    assert changed.shape == clip.shape
+    before, after = np.abs(clip - smooth).mean(), np.abs(changed - smooth).mean()
+    assert 0.3 < after < 0.9 * before  # most of the noise is gone, the ramp is not
+    mild, strong = (np.abs(recompress(clip, crf) - clip.astype(int)).mean() for crf in (18, 38))
+    assert mild < strong
+
+
+def test_a_change_meets_its_share_of_the_clips(still: np.ndarray) -> None:
+    rules = replace(NOTHING, cutout=0.25)
+    seeds = [tf.constant([seed, 3]) for seed in range(80)]
+    hit = [(augment_clip(tf.constant(still), seed, rules).numpy() != still).any() for seed in seeds]
+    assert 10 <= sum(hit) <= 31
 
 
 def test_nothing_asked_nothing_done(still: np.ndarray) -> None:
