@@ -10,9 +10,9 @@ import argparse
 import hashlib
 import logging
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keras_ddl.clipspec import ClipSpec
 from keras_ddl.config import TrainConfig
@@ -25,6 +25,9 @@ from keras_ddl.data.shard_writer import PreparedWriter, check_hashes
 from keras_ddl.data.store import FORMAT, JPEG_QUALITY, Cut, encode_clip, read_summary
 from keras_ddl.data.video_index import Video
 from keras_ddl.errors import CHECK_FAILED, UserError, run_cli
+
+if TYPE_CHECKING:
+    from keras_ddl.video import Frame
 
 CLIPS_PER_VIDEO = 8
 PROCESSES = 2
@@ -121,6 +124,7 @@ def cut_video(
     everyone: bool = False,
     mask: Path | None = None,
     quality: int = JPEG_QUALITY,
+    change: Callable[[Iterator[Frame]], Iterator[Frame]] = iter,
 ) -> Cut:
     """Walk one video through the face corridor and sample its clips.
 
@@ -134,6 +138,7 @@ def cut_video(
         mask: Video of the manipulated region, same frames; takes the face that lies on it. Where
             none does, the longest track.
         quality: Of the JPEG frames.
+        change: What happens to the whole frames first (see `keras_ddl.perturb`).
     """
     from keras_ddl.faceclips import FaceClipper
     from keras_ddl.video import read_video
@@ -142,7 +147,7 @@ def cut_video(
     sampler, manipulated = ClipSampler(clips_per_video), ManipulatedTrack(mask)
     reason, end_ms = "", 0.0
     try:
-        for frame in read_video(path):
+        for frame in change(read_video(path)):
             step = clipper.push(frame)
             sampler.push([track.id for track in step.tracks], step.clips)
             manipulated.push(step.tracks)
