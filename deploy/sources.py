@@ -16,6 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
+import numpy as np
+
 from deploy.live import LiveQueue
 from deploy.needs import need
 from deploy.quiet import quiet_stderr
@@ -27,6 +29,8 @@ SECRET_WORDS = ("auth", "key", "pass", "pwd", "secret", "sig", "token")
 HIDDEN = "***"
 DEFAULT_FPS = 25.0
 TIMEOUT_S = (5.0, 5.0)  # to connect, to read
+PICTURES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+STILL_MS = 2000.0  # a picture is shown this long
 
 
 class Source(ABC):
@@ -35,6 +39,7 @@ class Source(ABC):
     Attributes:
         name: For logs and outputs; credentials are already hidden.
         live: Time passes whether or not frames are read.
+        still: One picture, over and over: nothing can be seen over time.
         fps: Nominal frames per second.
         length: Expected number of frames; None where unknown.
         dropped: Frames thrown away because they were too old (live sources only).
@@ -42,6 +47,7 @@ class Source(ABC):
 
     name: str
     live: bool
+    still: bool = False
     fps: float = DEFAULT_FPS
     length: int | None = None
 
@@ -74,7 +80,7 @@ class Source(ABC):
 
 
 def open_source(text: str) -> Source:
-    """Open a camera ("0", "/dev/video0"), a URL or a file.
+    """Open a camera ("0", "/dev/video0"), a URL, a video file or a picture.
 
     Raises:
         UserError: no such camera or no connection (3); no such file or not a video (2).
@@ -88,7 +94,8 @@ def open_source(text: str) -> Source:
     if scheme:
         known = ", ".join(f"{name}://" for name in URL_SCHEMES)
         raise UserError(f"expected a camera index, a file or {known}, received {scheme}://", USAGE)
-    return FileSource(Path(text))
+    path = Path(text)
+    return StillSource(path) if path.suffix.lower() in PICTURES else FileSource(path)
 
 
 class FileSource(Source):
@@ -105,6 +112,30 @@ class FileSource(Source):
 
     def __iter__(self) -> Iterator[Frame]:
         return iter(read_video(self._path))
+
+
+class StillSource(Source):
+    """A picture, shown for two seconds."""
+
+    live = False
+    still = True
+
+    def __init__(self, path: Path) -> None:
+        cv2 = need("cv2", "reading a picture")
+        self.name = str(path)
+        try:
+            data = np.fromfile(path, np.uint8)
+        except OSError as error:
+            raise UserError(f"{path}: expected a picture, received {error.strerror}") from error
+        image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+        if image is None:
+            raise UserError(f"{path}: expected a picture, received a file that is none; check it")
+        self._image = np.ascontiguousarray(image[..., ::-1])
+        self.length = round(STILL_MS * DEFAULT_FPS / 1000)
+
+    def __iter__(self) -> Iterator[Frame]:
+        for index in range(self.length or 0):
+            yield Frame(self._image, index * 1000 / DEFAULT_FPS, index)
 
 
 class CameraSource(Source):

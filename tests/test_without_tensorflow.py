@@ -43,6 +43,8 @@ NAMED = {  # the commands people are told about
     "-m keras_ddl.model",
     "-m keras_ddl.interop",
     "-m keras_ddl.demo",
+    "-m keras_ddl.robustness",
+    "-m keras_ddl.score",
     "-m keras_ddl.data.synthetic",
     "-m keras_ddl.data.prepare",
     "export/to_onnx.py",

@@ -12,7 +12,7 @@ import pytest
 from deploy import contact_sheet as sheets
 from deploy.backends import Backend
 from deploy.bundle import Bundle, open_bundle
-from deploy.contact_sheet import Panel, contact_sheet, panel_for, truth_of
+from deploy.contact_sheet import Panel, contact_sheet, panels_for, truth_of
 from deploy.drawing import COLORS
 from deploy.verdict import Label, Policy
 from keras_ddl.faces import HaarDetector
@@ -29,7 +29,8 @@ def opened(synthetic_bundle: Path) -> tuple[Bundle, Backend]:
 
 @pytest.fixture(scope="module")
 def portrait(face_video: Path, opened: tuple[Bundle, Backend]) -> Panel:
-    return panel_for(face_video, *opened, HaarDetector(), "synthetic")
+    (panel,) = panels_for(face_video, *opened, HaarDetector(), "synthetic")
+    return panel
 
 
 def test_a_panel_holds_six_crops_their_maps_and_all_scores(portrait: Panel) -> None:
@@ -48,10 +49,42 @@ def test_a_panel_holds_six_crops_their_maps_and_all_scores(portrait: Panel) -> N
 def test_a_video_without_faces_has_an_empty_panel(
     empty_video: Path, opened: tuple[Bundle, Backend]
 ) -> None:
-    panel = panel_for(empty_video, *opened, HaarDetector(), "synthetic")
+    (panel,) = panels_for(empty_video, *opened, HaarDetector(), "synthetic")
     assert (panel.crops, panel.heats, panel.points, panel.probability) == ((), (), (), None)
     assert (panel.label, panel.reason) == (Label.UNCERTAIN, "no clips: no face in sight")
     assert contact_sheet([panel], "heading").shape[2] == 3
+
+
+def test_each_face_has_a_panel_of_its_own(
+    tmp_path: Path,
+    opened: tuple[Bundle, Backend],
+    draw_face: Callable[..., np.ndarray],
+    write_mp4: Callable[..., Path],
+) -> None:
+    wall = np.full((160, 360, 3), 100, np.uint8)
+    pair = draw_face(draw_face(wall, 80, 80, 70), 270, 80, 70)
+    video = write_mp4(tmp_path / "pair.mp4", [pair] * 30)
+    panels = panels_for(video, *opened, HaarDetector(), "synthetic", by_face=True)
+    assert [panel.title for panel in panels] == ["pair.mp4, face 1", "pair.mp4, face 2"]
+    for panel in panels:
+        assert len({point.track for point in panel.points}) == 1
+        assert panel.probability == pytest.approx(
+            np.mean([p.score for p in panel.points]), abs=1e-5
+        )
+    whole = panels_for(video, *opened, HaarDetector(), "synthetic")
+    assert len(whole) == 1 and len(whole[0].points) == sum(len(p.points) for p in panels)
+
+
+def test_a_picture_gets_a_score_but_no_verdict(
+    tmp_path: Path, opened: tuple[Bundle, Backend], draw_face: Callable[..., np.ndarray]
+) -> None:
+    cv2 = pytest.importorskip("cv2")
+    picture = tmp_path / "face.png"
+    cv2.imwrite(str(picture), draw_face(np.full((160, 160, 3), 100, np.uint8), 80, 80, 70))
+    (panel,) = panels_for(picture, *opened, HaarDetector(), "synthetic", by_face=True)
+    assert panel.probability is not None and len(panel.points) >= 2
+    assert panel.label is Label.UNCERTAIN
+    assert panel.reason == "a still picture shows nothing over time"
 
 
 @pytest.mark.parametrize(

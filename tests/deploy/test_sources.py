@@ -36,6 +36,22 @@ def test_names_hide_credentials(url: str, shown: str) -> None:
     assert redact(url) == shown
 
 
+def test_a_picture_is_shown_for_two_seconds(tmp_path: Path) -> None:
+    cv2 = pytest.importorskip("cv2")
+    image = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+    cv2.imwrite(str(tmp_path / "a.PNG"), image)
+    with open_source(str(tmp_path / "a.PNG")) as source:
+        frames = list(source)
+    assert source.still and not source.live and source.length == len(frames) == 50
+    assert [frame.time_ms for frame in frames[:3]] == [0.0, 40.0, 80.0]
+    np.testing.assert_array_equal(frames[-1].image, image[..., ::-1])
+    (tmp_path / "b.jpg").write_text("no picture")
+    with pytest.raises(UserError, match="expected a picture, received a file that is none"):
+        open_source(str(tmp_path / "b.jpg"))
+    with pytest.raises(UserError, match="expected a picture, received No such file"):
+        open_source(str(tmp_path / "c.jpg"))
+
+
 def test_a_file_keeps_every_frame_and_its_time(empty_video: Path) -> None:
     with open_source(str(empty_video)) as source:
         frames = list(source)
