@@ -42,8 +42,9 @@ edge-env: $(EDGE_READY)  ## build .venv-edge: what a device has, without TensorF
 edge-test: edge-env  ## run the tests of the edge half in it
 	$(EDGE_PY) -m pytest -r fE
 
-bench: setup  ## speed of the layers against the plain network, on this machine
+bench: setup  ## speed of the layers against the plain network, of preparation and of the input pipeline
 	$(PY) -m export.bench
+	$(PY) -m keras_ddl.data.bench
 
 clean:  ## remove both environments and the tools' caches (runs/ and data/ stay)
 	rm -rf $(VENV) $(EDGE_VENV) build dist .pytest_cache .ruff_cache .mypy_cache

@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m keras_ddl.score",
-        description="Judge videos or pictures: a line for each face, and the evidence as a picture.",
+        description="Judge videos or pictures: a line for each face, and the evidence drawn.",
     )
     parser.add_argument("files", type=Path, nargs="+", metavar="VIDEO_OR_IMAGE")
     parser.add_argument("--run", type=Path, help="run folder; default runs/latest")

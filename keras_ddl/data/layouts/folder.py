@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import logging
-import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from keras_ddl.data.layouts.held_out import SPLIT_SEED, split_by_identity
+from keras_ddl.data.layouts.index import Index, dataset_folder
 from keras_ddl.data.video_index import SPLITS, VIDEO_SUFFIXES, Video
 from keras_ddl.errors import UserError
 
 CLASSES = ("real", "fake")
-HELD_OUT = {"val": 0.15, "test": 0.15}
-"""Share of the identities held out when the folders carry no splits."""
-SPLIT_SEED = 0
 
 _log = logging.getLogger(__name__)
 
@@ -24,8 +22,8 @@ def folder(root: Path, seed: int = SPLIT_SEED) -> Iterator[Video]:
 
     With `train`, `val` and `test` folders the splits are taken as they are. Without them, whole
     identities are held out: an identity is the file name up to its first underscore
-    (`id007_talk.mp4` → `id007`), identities are shuffled with `seed`, and `HELD_OUT` says how
-    many go to validation and test (at least one each).
+    (`id007_talk.mp4` → `id007`), identities are shuffled with `seed`, and 15 % each go
+    to validation and test (at least one each).
 
     Args:
         root: The folder.
@@ -38,9 +36,7 @@ def folder(root: Path, seed: int = SPLIT_SEED) -> Iterator[Video]:
     Raises:
         UserError: If there is no such folder, no video in it, or too few identities to hold out.
     """
-    root = Path(root)
-    if not root.is_dir():
-        raise UserError(f"expected a dataset folder, received {root}, which is not one")
+    root = dataset_folder(root)
     given = [split for split in SPLITS if (root / split).is_dir()]
     if given:
         videos = [video for split in given for video in _part(root, root / split, split)]
@@ -57,22 +53,9 @@ def folder(root: Path, seed: int = SPLIT_SEED) -> Iterator[Video]:
     yield from videos
 
 
-def split_by_identity(identities: Iterable[str], seed: int) -> dict[str, str]:
-    """Assign whole identities to splits: sorted, shuffled with `seed`, cut by `HELD_OUT`."""
-    names = sorted(set(identities))
-    if len(names) < len(SPLITS):
-        raise UserError(
-            f"expected at least {len(SPLITS)} identities (file names up to the first underscore) "
-            f"to hold some out, received {len(names)}; sort the files into train, val and test"
-        )
-    random.Random(seed).shuffle(names)
-    split_of = dict.fromkeys(names, "train")
-    start = 0
-    for split, share in HELD_OUT.items():
-        count = max(1, round(share * len(names)))
-        split_of.update(dict.fromkeys(names[start : start + count], split))
-        start += count
-    return split_of
+def index_folder(root: Path) -> Index:
+    """Read the folder; it lists nothing, so nothing can be missing."""
+    return Index(tuple(folder(root)))
 
 
 def _part(root: Path, part: Path, split: str) -> Iterator[Video]:

@@ -1,0 +1,73 @@
+"""DFDC preview: `dataset.json` over `original_videos`, `method_A` and `method_B`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from keras_ddl.data.layouts.held_out import ONLY_VAL, hold_out
+from keras_ddl.data.layouts.index import Index, dataset_folder
+from keras_ddl.data.video_index import Video
+from keras_ddl.errors import UserError
+from keras_ddl.files import read_json
+
+DATASET = "DFDC-preview"
+LABELS = {"real": 0, "fake": 1}
+SETS = ("train", "test")
+
+_NUMBERS = re.compile(r"(\d+)(?:_(\d+))?_")
+
+
+def dfdc_preview(root: Path) -> Iterator[Video]:
+    """Index the DFDC preview.
+
+    Training and test are the published sets; validation people are held out from training
+    (`keras_ddl.data.layouts.held_out`). The people are the numbers that begin a file name, one
+    for a real, target and source for a fake.
+
+    Args:
+        root: The folder that holds `dataset.json`.
+
+    Yields:
+        Videos that are there; missing ones are warned of. The method is the first folder of a
+        fake's path, `video_id` the path without its suffix.
+
+    Raises:
+        UserError: If `dataset.json` is missing or malformed, or there are too few people.
+    """
+    yield from index_dfdc_preview(root).present()
+
+
+def index_dfdc_preview(root: Path) -> Index:
+    """Read the dataset; see `dfdc_preview`."""
+    root = dataset_folder(root)
+    path = root / "dataset.json"
+    entries = read_json(path)
+    if not isinstance(entries, dict):
+        raise UserError(f"{path}: expected an object by video path; download it again")
+    listed = [_video(root, path, name, entry) for name, entry in entries.items()]
+    rest, mixed = hold_out([video for video in listed if video.split == "train"], ONLY_VAL)
+    return Index.of([*rest, *(video for video in listed if video.split == "test")], mixed)
+
+
+def _video(root: Path, table: Path, name: str, entry: Any) -> Video:
+    label = LABELS.get(str(entry.get("label"))) if isinstance(entry, dict) else None
+    if label is None or entry.get("set") not in SETS:
+        raise UserError(
+            f"{table}: {name}: expected a label real or fake and a set train or test, "
+            f"received {entry!r}"
+        )
+    inner = PurePosixPath(name)
+    numbers = _NUMBERS.match(inner.name)
+    return Video(
+        path=root / name,
+        label=label,
+        dataset=DATASET,
+        method=inner.parts[0] if label else "real",
+        compression="",
+        video_id=inner.with_suffix("").as_posix(),
+        identities=tuple(n for n in numbers.groups() if n) if numbers else (inner.stem,),
+        split=entry["set"],
+    )

@@ -1,0 +1,144 @@
+"""Celeb-DF in a full-size tree, and its inverted list."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from keras_ddl.data.layouts import LAYOUTS
+from keras_ddl.data.layouts.celebdf import celebdf, index_celebdf
+from keras_ddl.errors import UserError
+
+Put = Callable[[Path, list[str]], None]
+LIST = "List_of_testing_videos.txt"
+
+
+def _small(root: Path, put: Put, level: str = "") -> Path:
+    """Four people, two of them swapped with each other and two with each other, and strangers."""
+    put(root, [f"Celeb-real/{level}id{i}_000{n}.mp4" for i in range(4) for n in range(2)])
+    swaps = ((0, 1), (1, 0), (2, 3), (3, 2))
+    put(root, [f"Celeb-synthesis/{level}id{a}_id{b}_0000.mp4" for a, b in swaps])
+    put(root, [f"YouTube-real/{level}0000{i}.mp4" for i in range(8)])
+    (root / LIST).write_text(
+        "1 Celeb-real/id0_0001.mp4\n0 Celeb-synthesis/id2_id3_0000.mp4\n1 YouTube-real/00007.mp4\n"
+    )
+    return root
+
+
+def test_official_numbers(celebdf_root: Path) -> None:
+    index = index_celebdf(celebdf_root)
+    assert index.missing == ()
+    everything = [*index.videos, *index.left_out]
+    assert Counter(v.label for v in everything) == {0: 890, 1: 5639}
+    assert {v.dataset for v in everything} == {"Celeb-DF-v2"}
+    test = [v for v in index.videos if v.split == "test"]
+    assert Counter(v.label for v in test) == {0: 178, 1: 340} and len(test) == 518
+    assert len({v.key for v in everything}) == 890 + 5639
+
+
+def test_the_test_part_is_the_list_with_its_labels_turned(celebdf_root: Path) -> None:
+    lines = [line.split() for line in (celebdf_root / LIST).read_text().splitlines()]
+    expected = {name.removesuffix(".mp4"): {"1": 0, "0": 1}[label] for label, name in lines}
+    test = {v.video_id: v.label for v in celebdf(celebdf_root) if v.split == "test"}
+    assert test == expected and len(test) == 518
+    assert all(test[name] == name.startswith("Celeb-synthesis") for name in test)
+
+
+def test_validation_people_are_nobody_else_in_training(celebdf_root: Path) -> None:
+    index = index_celebdf(celebdf_root)
+    people = {
+        s: {i for v in index.videos if v.split == s for i in v.identities} for s in ("train", "val")
+    }
+    assert not people["train"] & people["val"]
+    celebrities = {name for name in people["val"] if name.startswith("id")}
+    # one group of ten swapped among themselves: whole, so that no fake is lost
+    assert celebrities in ({f"id{i}" for i in range(39, 49)}, {f"id{i}" for i in range(49, 59)})
+    assert index.left_out == ()
+    strangers = {name for name in people["val"] if name.startswith("YouTube-real/")}
+    assert len(strangers) == round(0.15 * 230)
+    assert Counter(v.label for v in index.videos if v.split == "val")[1] > 800
+    assert index_celebdf(celebdf_root) == index
+
+
+def test_what_the_names_say(tmp_path: Path, put_files: Put) -> None:
+    videos = {v.video_id: v for v in LAYOUTS["celebdf"](_small(tmp_path, put_files))}
+    assert len(videos) == 20 and {v.dataset for v in videos.values()} == {"Celeb-DF-v1"}
+    fake = videos["Celeb-synthesis/id2_id3_0000"]
+    assert (fake.label, fake.method, fake.identities) == (1, "Celeb-synthesis", ("id2", "id3"))
+    assert (fake.split, fake.path) == ("test", tmp_path / "Celeb-synthesis/id2_id3_0000.mp4")
+    real = videos["YouTube-real/00007"]
+    assert (real.label, real.method, real.split) == (0, "real", "test")
+    assert real.identities == ("YouTube-real/00007",)
+    assert videos["Celeb-real/id0_0001"].split == "test"
+    assert videos["Celeb-real/id0_0000"].split != "test"
+
+
+@pytest.mark.parametrize("level", ["videos/"])
+def test_a_videos_level_and_other_capitals_are_accepted(
+    tmp_path: Path, put_files: Put, level: str
+) -> None:
+    plain = list(celebdf(_small(tmp_path / "a", put_files)))
+    root = _small(tmp_path / "b", put_files, level)
+    (root / "YouTube-real").rename(root / "Youtube-real")
+    deeper = list(celebdf(root))
+    assert [(v.key, v.split, v.label) for v in deeper] == [(v.key, v.split, v.label) for v in plain]
+    assert all(v.path.parent.name == "videos" for v in deeper)
+
+
+def test_a_missing_listed_file_warns(
+    tmp_path: Path, put_files: Put, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = _small(tmp_path, put_files)
+    gone = root / "Celeb-synthesis/id2_id3_0000.mp4"
+    gone.unlink()
+    with caplog.at_level(logging.WARNING):
+        assert len(list(celebdf(root))) == 19
+    assert f"1 of 20 listed videos are missing, the first is {gone}" in caplog.text
+    (missing,) = index_celebdf(root).missing
+    assert (missing.path, missing.label, missing.split) == (gone, 1, "test")
+
+
+def test_people_all_tied_together_lose_the_mixed_fakes(tmp_path: Path, put_files: Put) -> None:
+    people = range(20)
+    put_files(tmp_path, [f"Celeb-real/id{i}_0000.mp4" for i in people])
+    put_files(
+        tmp_path,
+        [f"Celeb-synthesis/id{a}_id{b}_0000.mp4" for a in people for b in people if a != b],
+    )
+    (tmp_path / LIST).write_text("")
+    index = index_celebdf(tmp_path)
+    # three people are 15 %: of 20·19 fakes 17·16 are for training and 3·2 for validation
+    counts = Counter((v.split, v.label) for v in index.videos)
+    assert counts == {("train", 0): 17, ("val", 0): 3, ("train", 1): 272, ("val", 1): 6}
+    assert len(index.left_out) == 102
+    assert index.notes == ("Celeb-DF-v1: left out 102 videos: they show people of two splits",)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("0 Celeb-real/id0_0001.mp4", "contradicts its folder.*1 is real"),  # labels set right
+        ("real Celeb-real/id0_0001.mp4", "line 1: expected such as"),
+        ("1 id0_0001.mp4", "line 1: expected such as"),
+        ("1 Celeb-real/hello.mp4", "no Celeb-DF file name"),
+    ],
+)
+def test_a_list_that_is_not_the_published_one(
+    tmp_path: Path, put_files: Put, line: str, message: str
+) -> None:
+    root = _small(tmp_path, put_files)
+    (root / LIST).write_text(line + "\n")
+    with pytest.raises(UserError, match=message):
+        list(celebdf(root))
+
+
+def test_what_is_not_celebdf(tmp_path: Path, put_files: Put) -> None:
+    with pytest.raises(UserError, match="expected Celeb-DF"):
+        list(celebdf(tmp_path))
+    (_small(tmp_path, put_files) / LIST).unlink()
+    with pytest.raises(UserError, match=r"expected .*List_of_testing_videos\.txt"):
+        list(celebdf(tmp_path))

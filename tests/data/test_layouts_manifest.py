@@ -1,0 +1,84 @@
+"""The CSV manifest."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from keras_ddl.data.layouts import INDEXES, LAYOUTS
+from keras_ddl.data.layouts.manifest import index_manifest, manifest
+from keras_ddl.errors import UserError
+
+Put = Callable[[Path, list[str]], None]
+
+
+def test_every_column(tmp_path: Path, put_files: Put) -> None:
+    put_files(tmp_path, ["clips/a.mp4", "clips/b.mp4", "far/c.mp4"])
+    table = tmp_path / "clips" / "news.csv"
+    table.write_text(
+        "path,label,split,video,method,identity\n"
+        "a.mp4,real,train,anna,,anna\n"
+        "b.mp4,1,val,,lipsync,anna; ben\n"
+        f"{tmp_path}/far/c.mp4,FAKE,test,,,\n"
+    )
+    anna, swap, far = LAYOUTS["csv"](table)
+    assert anna.key == ("news", "real", "", "anna") and anna.label == 0
+    assert anna.path == tmp_path / "clips/a.mp4" and anna.identities == ("anna",)
+    assert swap.key == ("news", "lipsync", "", "b.mp4") and swap.label == 1
+    assert swap.identities == ("anna", "ben") and swap.split == "val"
+    assert far.path == tmp_path / "far/c.mp4" and (far.label, far.method) == (1, "fake")
+    assert far.identities == ("c",)
+
+
+def test_two_columns_and_a_folder(tmp_path: Path, put_files: Put) -> None:
+    names = [f"p{i:02d}_{kind}.mp4" for i in range(20) for kind in ("x", "y")]
+    put_files(tmp_path, names)
+    rows = [f"{name},{int('y' in name)},5\n" for name in names]
+    (tmp_path / "manifest.csv").write_text("path,label,stars\n" + "".join(rows))
+    videos = list(manifest(tmp_path))
+    people = {
+        s: {v.identities[0] for v in videos if v.split == s} for s in ("train", "val", "test")
+    }
+    assert [len(people[s]) for s in people] == [14, 3, 3]
+    assert len(videos) == 40 and len(set.union(*people.values())) == 20
+    assert {v.dataset for v in videos} == {tmp_path.name}
+    assert "not used: stars" in INDEXES["csv"](tmp_path).notes[0]
+
+
+def test_a_missing_file_warns(
+    tmp_path: Path, put_files: Put, caplog: pytest.LogCaptureFixture
+) -> None:
+    put_files(tmp_path, ["a.mp4"])
+    (tmp_path / "m.csv").write_text("path,label,split\na.mp4,0,train\nb.mp4,1,train\n")
+    with caplog.at_level(logging.WARNING):
+        assert [v.path.name for v in manifest(tmp_path / "m.csv")] == ["a.mp4"]
+    assert "1 of 2 listed videos are missing" in caplog.text
+    (tmp_path / "a.mp4").unlink()
+    with pytest.raises(UserError, match="received none: 2 listed are missing"):
+        list(manifest(tmp_path / "m.csv"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("path,kind\na.mp4,0\n", "received path,kind; add label"),
+        ("", "add path,label"),
+        ("path,label\n", "a line per video, received none"),
+        ("path,label,split\na.mp4,0,dev\n", "line 2: expected a split train, val, test"),
+        ("path,label,split\na.mp4,0,train\nb.mp4,0,\n", "line 3: expected a split"),
+        ("path,label,split\na.mp4,yes,train\n", "line 2: expected a label"),
+        ("path,label,split\n,1,train\n", "line 2: expected a path"),
+    ],
+)
+def test_what_is_not_understood(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "manifest.csv").write_text(text)
+    with pytest.raises(UserError, match=message):
+        index_manifest(tmp_path)
+
+
+def test_no_such_file(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"expected a CSV file .*manifest\.csv"):
+        list(manifest(tmp_path))
