@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -136,7 +137,8 @@ def _jpeg(value: float, image: np.ndarray, random: np.random.Generator) -> np.nd
     import cv2
 
     _, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, int(value)])
-    return np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1])
+    decoded: Any = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    return np.ascontiguousarray(decoded[..., ::-1])
 
 
 _CHANGES = {
@@ -177,4 +179,5 @@ def _repeated(frames: Iterable[Frame], period_ms: float) -> Iterator[Frame]:
 
 
 def _bytes(values: np.ndarray) -> np.ndarray:
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    clipped: np.ndarray = np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    return clipped

@@ -47,6 +47,7 @@ def prepare(
     clips_per_video: int = CLIPS_PER_VIDEO,
     layout: str = "folder",
     quality: int = JPEG_QUALITY,
+    only: Sequence[str] = (),
     progress: bool = True,
 ) -> Path:
     """Cut a dataset's videos into clips; go on where an earlier call was stopped.
@@ -63,6 +64,9 @@ def prepare(
             and each gives one clip of T frames. Short tracks give fewer.
         layout: A name in `keras_ddl.data.layouts.LAYOUTS`.
         quality: Of the JPEG frames, 1 to 100.
+        only: Take only videos whose dataset, method or compression is among these names; a kind
+            of which none is named is not restricted, and reals have the method `real`, which is
+            never left out.
         progress: Show a progress bar.
 
     Returns:
@@ -79,7 +83,7 @@ def prepare(
     if not 1 <= quality <= 100:
         raise UserError(f"JPEG quality: expected 1 to 100, received {quality}")
     root, out = Path(root), Path(out)
-    videos = list(LAYOUTS[layout](root))
+    videos = _chosen(list(LAYOUTS[layout](root)), only)
     _check_keys(videos)
     spec = spec.replace(detector=open_detector(detector).name)
     fingerprint = _fingerprint(videos, spec, clips_per_video, quality)
@@ -167,6 +171,26 @@ def cut_video(
     return Cut("ok", clips=tuple(clips), duration_ms=end_ms)
 
 
+def _chosen(videos: list[Video], only: Sequence[str]) -> list[Video]:
+    """The videos that `only` names."""
+    kinds = [
+        {v.dataset for v in videos},
+        {v.method for v in videos},
+        {v.compression for v in videos},
+    ]
+    unknown = set(only) - set().union(*kinds)
+    if unknown:
+        known = ", ".join(sorted(set().union(*kinds) - {""}))
+        raise UserError(f"--only: expected some of {known}, received {', '.join(sorted(unknown))}")
+    asked = [kind & set(only) or kind for kind in kinds]
+    asked[1] |= {"real"}
+    return [
+        video
+        for video in videos
+        if all(part in wanted for part, wanted in zip(video.key[:3], asked, strict=True))
+    ]
+
+
 def _check_keys(videos: Sequence[Video]) -> None:
     """Two videos of one key would be averaged into one score: refuse."""
     seen: dict[tuple[str, ...], Video] = {}
@@ -238,6 +262,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--check", type=Path, metavar="DIR", help="compare a prepared folder with its hashes"
     )
     parser.add_argument("--layout", choices=sorted(LAYOUTS), default="folder")
+    parser.add_argument(
+        "--only", nargs="+", default=[], metavar="NAME", help="datasets, methods, compressions"
+    )
     parser.add_argument("--detector", choices=DETECTORS, default="haar")
     parser.add_argument("--clips-per-video", type=int, default=CLIPS_PER_VIDEO, metavar="N")
     parser.add_argument("--processes", type=int, default=PROCESSES, metavar="N")
@@ -273,6 +300,7 @@ def _run(args: argparse.Namespace) -> int:
         clips_per_video=args.clips_per_video,
         layout=args.layout,
         quality=args.jpeg_quality,
+        only=args.only,
     )
     for split, counts in read_summary(args.out)["splits"].items():
         rest = [f"{count} {status}" for status, count in counts.items() if status != "clips"]

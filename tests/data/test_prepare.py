@@ -25,6 +25,7 @@ from keras_ddl.data.prepare import cut_video, main, prepare
 from keras_ddl.data.sampling import ClipSampler
 from keras_ddl.data.shard_writer import PreparedWriter
 from keras_ddl.data.store import Cut, check_spec, encode_clip, read_split, read_summary
+from keras_ddl.data.video_index import Video
 from keras_ddl.errors import UserError
 from keras_ddl.faceclips import FaceClipper
 from keras_ddl.faces import open_detector
@@ -192,6 +193,23 @@ def test_damaged_shards_are_found(
     shard.unlink()
     with pytest.raises(UserError, match="received no file"):
         read_split(out, "train")
+
+
+def test_only_what_is_named_is_taken() -> None:
+    videos = [
+        Video(Path("x"), int(method != "real"), "FF++", method, compression, "000", ("0",), "train")
+        for method in ("real", "Deepfakes", "FaceSwap")
+        for compression in ("c23", "c40")
+    ]
+
+    def taken(*only: str) -> list[tuple[str, str]]:
+        return [(v.method, v.compression) for v in preparing._chosen(videos, only)]
+
+    assert len(taken()) == 6
+    assert taken("c23") == [("real", "c23"), ("Deepfakes", "c23"), ("FaceSwap", "c23")]
+    assert taken("c40", "FaceSwap") == [("real", "c40"), ("FaceSwap", "c40")]
+    with pytest.raises(UserError, match="expected some of Deepfakes, FF\\+\\+, FaceSwap, c23"):
+        taken("c24")
 
 
 def test_clips_of_another_spec_are_refused(root: Path, tmp_path: Path) -> None:
