@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from keras_ddl.clipspec import ClipSpec
 from keras_ddl.config import TrainConfig
-from keras_ddl.data.crop_sheet import SHEET, write_crop_sheet
 from keras_ddl.data.layouts import LAYOUTS
 from keras_ddl.data.manipulated import ManipulatedTrack
 from keras_ddl.data.parallel import unordered_map
+from keras_ddl.data.prepared_report import REPORT, write_report
 from keras_ddl.data.sampling import ClipSampler
 from keras_ddl.data.shard_writer import PreparedWriter, check_hashes
 from keras_ddl.data.store import FORMAT, JPEG_QUALITY, Cut, encode_clip, read_summary
@@ -100,8 +100,8 @@ def prepare(
             for job, cut in _bar(work, len(videos), len(done), progress):
                 writer.add(*jobs[job], cut)
             writer.finish({"root": str(root.resolve()), "layout": layout, **rules})
-    if not (out / SHEET).exists():
-        write_crop_sheet(out)
+    if not (out / REPORT).exists():
+        write_report(out)
     return out
 
 
@@ -305,7 +305,7 @@ def _run(args: argparse.Namespace) -> int:
     for split, counts in read_summary(args.out)["splits"].items():
         rest = [f"{count} {status}" for status, count in counts.items() if status != "clips"]
         print(f"{split}: {counts['clips']} clips; videos: {', '.join(rest) or 'none'}")
-    print(f"look at {args.out / SHEET}")
+    print(f"look at {args.out / REPORT}")
     return 0
 
 

@@ -111,6 +111,19 @@ def test_shards_are_ordinary_tfrecords(root: Path, tmp_path: Path) -> None:
     assert [tuple(v.decode() for v in k.bytes_list.value) for k in keys] == list(data.keys)
 
 
+def test_the_report_names_every_video_without_a_clip(root: Path, tmp_path: Path) -> None:
+    out = _prepare(root, tmp_path / "out")
+    text = (out / "report.md").read_text()
+    assert "| train | set | real | – | 2 | 3 | 1 | 1 |" in text.splitlines()
+    assert "| val | set | fake | – | 1 | 0 | 0 | 1 |" in text.splitlines()
+    for name, status in (("short_0", "too short"), ("wall_1", "no face"), ("text_0", "unreadable")):
+        assert sum(f"{name}.mp4: {status}: " in line for line in text.splitlines()) == 1
+    sheet = cv2.imread(str(out / SHEET))
+    green = (sheet == (120, 190, 90)).all(2).sum()
+    red = (sheet == (70, 80, 220)).all(2).sum()
+    assert green == red > 0  # one real and one fake face, a frame each
+
+
 def test_two_processes_write_the_same_bytes(root: Path, tmp_path: Path) -> None:
     one = _prepare(root, tmp_path / "one")
     two = _prepare(root, tmp_path / "two", processes=2)
