@@ -1,8 +1,8 @@
 """One picture that shows what a model made of some videos: `python -m deploy.contact_sheet`.
 
-Per video: six face crops evenly spread over time, the same with the inconsistency map over them,
-and the timeline of scores; above them the true label, where the folder's name tells it, and the
-verdict.
+Per video, or per face with `--faces`: six face crops evenly spread over time, the same with the
+inconsistency map over them, and the timeline of scores; above them the true label, where the
+folder's name tells it, and the verdict.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -78,8 +79,7 @@ class Panel:
 class Collector(Sink):
     """Keeps thumbnails, maps and scores of a run."""
 
-    def __init__(self, policy: Policy) -> None:
-        self._policy = policy
+    def __init__(self) -> None:
         self.points: list[Point] = []
         self._thumbs: dict[int, list[tuple[np.ndarray, np.ndarray | None]]] = {}
         self._clips: dict[int, int] = {}
@@ -87,7 +87,7 @@ class Collector(Sink):
     def write(self, output: Output) -> None:
         """Take the judged clips."""
         for scored in output.scored:
-            if (mark := point(scored, self._policy)) is not None:
+            if (mark := point(scored)) is not None:
                 self.points.append(mark)
             self._keep(scored)
 
@@ -103,43 +103,69 @@ class Collector(Sink):
         if len(thumbs) > KEPT:
             del thumbs[::2]
 
-    def main_track(self) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
-        """Evenly spread crops and maps of the track with most clips."""
-        if not self._clips:
+    def main_track(self) -> int | None:
+        """The track with most clips; None without any."""
+        return min(self._clips, key=lambda track: (-self._clips[track], track), default=None)
+
+    def pictures(self, track: int | None) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
+        """Evenly spread crops and maps of a track."""
+        if track not in self._thumbs:
             return (), ()
-        track = max(self._clips, key=lambda number: (self._clips[number], -number))
         thumbs = self._thumbs[track]
         chosen = np.unique(np.linspace(0, len(thumbs) - 1, CROPS).round().astype(int))
         heats = tuple(heat for i in chosen if (heat := thumbs[i][1]) is not None)
         return tuple(thumbs[i][0] for i in chosen), heats
 
 
-def panel_for(
-    video: Path, bundle: Bundle, backend: Backend, detector: FaceDetector, footage: str
-) -> Panel:
-    """Run a video through the pipeline and collect what the sheet shows of it."""
+def panels_for(
+    video: Path,
+    bundle: Bundle,
+    backend: Backend,
+    detector: FaceDetector,
+    footage: str,
+    by_face: bool = False,
+) -> list[Panel]:
+    """Run a video through the pipeline and collect what the sheet shows of it.
+
+    Args:
+        video: A video file or a picture.
+        bundle: The model's contract.
+        backend: The model.
+        detector: Finds the faces.
+        footage: What it shows: "real" or "synthetic" faces.
+        by_face: A panel for each face with clips, not one for the video; one all the same where
+            there is no such face.
+    """
     with open_source(str(video)) as source:
         clipper = FaceClipper(bundle.spec, detector, DETECT_EVERY)
         sinks: list[Sink] = []
         parts = Parts(source, clipper, detector.name, bundle, backend, sinks, footage)
         pipeline = Pipeline(parts)
-        collector = Collector(pipeline.judge.policy)
+        collector = Collector()
         sinks.append(collector)
         end = pipeline.run()
-    crops, heats = collector.main_track()
-    verdict = end["video"]
-    return Panel(
-        title=video.name,
-        truth=truth_of(video),
-        label=Label(verdict["verdict"]),
-        probability=verdict["fake_probability"],
-        reason=verdict["reason"],
-        crops=crops,
-        heats=heats,
-        points=tuple(collector.points),
-        length_ms=end["time_ms"],
-        policy=pipeline.judge.policy,
-    )
+
+    def panel(title: str, track: int | None, verdict: dict[str, Any], alone: bool) -> Panel:
+        crops, heats = collector.pictures(track)
+        return Panel(
+            title=title,
+            truth=truth_of(video),
+            label=Label(verdict["verdict"]),
+            probability=verdict["fake_probability"],
+            reason=verdict["reason"],
+            crops=crops,
+            heats=heats,
+            points=tuple(p for p in collector.points if not alone or p.track == track),
+            length_ms=end["time_ms"],
+            policy=pipeline.judge.policy,
+        )
+
+    if by_face and end["tracks"]:
+        return [
+            panel(f"{video.name}, face {track}", int(track), verdict, alone=True)
+            for track, verdict in end["tracks"].items()
+        ]
+    return [panel(video.name, collector.main_track(), end["video"], alone=False)]
 
 
 def truth_of(video: Path) -> str:
@@ -260,10 +286,11 @@ def write_png(sheet: np.ndarray, path: Path) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     parser = Parser(prog="contact_sheet", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("videos", nargs="+", type=Path, metavar="VIDEO")
+    parser.add_argument("videos", nargs="+", type=Path, metavar="VIDEO", help="videos or pictures")
     parser.add_argument("--bundle", type=Path, default=DEFAULT_BUNDLE, help="(%(default)s)")
     parser.add_argument("--out", type=Path, default=Path("sheet.png"), help="(%(default)s)")
     parser.add_argument("--detector", choices=DETECTORS, default="auto", help="(auto)")
+    parser.add_argument("--faces", action="store_true", help="a verdict and a panel for each face")
     parser.add_argument("--domain", choices=FOOTAGE, default="real", help="what the videos show")
     args = parser.parse_args(argv)
     set_up_logging()
@@ -277,11 +304,21 @@ def _run(args: argparse.Namespace) -> int:
         panels = []
         for number, video in enumerate(args.videos, 1):
             print(f"{number}/{len(args.videos)} {video.name}", file=sys.stderr, flush=True)
-            panels.append(panel_for(video, bundle, backend, detector, args.domain))
+            with_footage = (bundle, backend, detector, args.domain)
+            panels += panels_for(video, *with_footage, by_face=args.faces)
     heading = f"model {bundle.model_id} | trained on: {bundle.domain} | faces: {detector.name}"
     write_png(contact_sheet(panels, f"{heading} | footage: {args.domain}"), args.out)
+    if args.faces:
+        for panel in panels:
+            print(_line(panel))
     print(args.out)
     return 0
+
+
+def _line(panel: Panel) -> str:
+    """A panel's verdict in one line."""
+    score = "no score" if panel.probability is None else f"{panel.probability:.3f}"
+    return f"{panel.title}: {panel.label.value} {score} ({panel.reason})"
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ CAP_HEIGHT = 21  # pixels of a capital of OpenCV's simplex font at scale 1
 
 @dataclass(frozen=True)
 class Point:
-    """One clip on a timeline: when it ended, its calibrated score, and what that led to.
+    """One clip on a timeline: when it ended, its score, and what that led to.
 
     The score is a dot in the colour of the verdict; the smoothed score is the line.
     """

@@ -18,7 +18,7 @@ from deploy.records import Record, Recorder, ScoredClip, number
 from deploy.sinks import Output, Sink
 from deploy.sources import Source
 from deploy.timing import NullTimes
-from deploy.verdict import Decision, Judge, Label, Policy, policy_for
+from deploy.verdict import Decision, Judge, Label, policy_for
 from keras_ddl.clips import Clip
 from keras_ddl.errors import UserError
 from keras_ddl.faceclips import FaceClipper, Step
@@ -66,7 +66,7 @@ class Pipeline:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._recorder = Recorder(parts.bundle)
-        self.judge = Judge(policy_for(parts.bundle, parts.footage))
+        self.judge = Judge(policy_for(parts.bundle, parts.footage, parts.source.still))
         self._said: dict[int, Label] = {}  # last verdict reported per track
         self._newest: dict[int, ScoredClip] = {}
         self._points: deque[Point] = deque()
@@ -157,7 +157,7 @@ class Pipeline:
         scored = ScoredClip(clip, track.box, probability, decision, poor, heat)
         self._clips += 1
         self._newest[clip.track_id] = scored
-        if (mark := point(scored, self.judge.policy)) is not None:
+        if (mark := point(scored)) is not None:
             self._points.append(mark)
         while self._points and self._points[0].time_ms < self._time_ms - overlay.SPAN_MS:
             self._points.popleft()
@@ -239,15 +239,14 @@ class Pipeline:
             sink.write(output)
 
 
-def point(scored: ScoredClip, policy: Policy) -> Point | None:
+def point(scored: ScoredClip) -> Point | None:
     """A clip's mark on a timeline; None when its score is not a number."""
     if not math.isfinite(scored.probability):
         return None
-    score = policy.calibrated(scored.probability)
     smoothed = scored.decision.probability
     label = scored.decision.label
-    shown = score if smoothed is None else smoothed
-    return Point(scored.time_ms, scored.clip.track_id, score, shown, label)
+    shown = scored.probability if smoothed is None else smoothed
+    return Point(scored.time_ms, scored.clip.track_id, scored.probability, shown, label)
 
 
 def face_part(values: np.ndarray, margin: float) -> np.ndarray:

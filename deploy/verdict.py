@@ -1,4 +1,7 @@
-"""From clip scores to a verdict per track: calibrated, smoothed, and honest about not knowing."""
+"""From clip scores to a verdict per track: smoothed, and honest about not knowing.
+
+A bundle's `fake_probability` is calibrated inside its graph. Nothing here applies the temperature.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ BAND = 0.1  # FAKE from threshold + BAND, REAL down to threshold - BAND, UNCERTA
 CLAMP = 1e-6  # probabilities are kept this far from 0 and 1, so that log-odds stay finite
 
 SYNTHETIC_ONLY = "model trained on synthetic faces only"
+STILL = "a still picture shows nothing over time"
 TOO_FEW = "fewer than {} usable clips"
 BETWEEN = "score between the thresholds"
 NOT_FINITE = "the model returned a score that is not a number"
@@ -36,7 +40,7 @@ class Decision:
 
     Attributes:
         label: REAL, UNCERTAIN or FAKE.
-        probability: Smoothed calibrated probability of fake; None before the first usable clip.
+        probability: Smoothed probability of fake; None before the first usable clip.
         reason: In words, for an operator.
     """
 
@@ -47,16 +51,14 @@ class Decision:
 
 @dataclass(frozen=True)
 class Policy:
-    """The rule that turns a calibrated probability into a label.
+    """The rule that turns a probability into a label.
 
     Attributes:
         threshold: Where fake begins, from the model's spec.
-        temperature: Divides the log-odds, from the model's spec.
         abstain: Why this model must not judge this footage at all; empty when it may.
     """
 
     threshold: float = 0.5
-    temperature: float = 1.0
     abstain: str = ""
     window: int = WINDOW
     min_clips: int = MIN_CLIPS
@@ -65,8 +67,6 @@ class Policy:
     def __post_init__(self) -> None:
         if not 0.0 < self.threshold < 1.0:
             raise ValueError(f"expected a threshold in (0, 1), received {self.threshold}")
-        if not self.temperature > 0.0:
-            raise ValueError(f"expected a temperature > 0, received {self.temperature}")
         if self.window < 1 or self.min_clips < 1 or self.band < 0.0:
             received = f"{self.window}, {self.min_clips}, {self.band}"
             raise ValueError(f"expected window, min_clips >= 1, band >= 0, received {received}")
@@ -82,19 +82,15 @@ class Policy:
         return self.threshold - min(self.band, self.threshold / 2.0)
 
     def log_odds(self, probability: float) -> float:
-        """Calibrated log-odds of a raw probability."""
+        """Log-odds of a probability, finite also at 0 and 1."""
         clamped = min(max(probability, CLAMP), 1.0 - CLAMP)
-        return math.log(clamped / (1.0 - clamped)) / self.temperature
-
-    def calibrated(self, probability: float) -> float:
-        """A raw probability after temperature."""
-        return _sigmoid(self.log_odds(probability))
+        return math.log(clamped / (1.0 - clamped))
 
     def decide(self, probability: float | None, usable: int, poor: str = "") -> Decision:
-        """Label a calibrated probability.
+        """Label a probability.
 
         Args:
-            probability: In [0, 1], already calibrated; None when there is none yet.
+            probability: In [0, 1]; None when there is none yet.
             usable: Clips of acceptable quality it rests on.
             poor: Why the present clip is not usable; empty when it is.
         """
@@ -111,15 +107,17 @@ class Policy:
         return Decision(Label.UNCERTAIN, probability, BETWEEN)
 
 
-def policy_for(bundle: Bundle, footage: str) -> Policy:
+def policy_for(bundle: Bundle, footage: str, still: bool = False) -> Policy:
     """The policy for a model on footage of a kind ("real" or "synthetic").
+
+    A still picture never gets a verdict: what these models look for happens over time.
 
     A model that saw synthetic faces only can know nothing about real footage: its scores are
     reported there, but it never gives a verdict.
     """
     blind = bundle.domain == SYNTHETIC and footage != SYNTHETIC
-    spec = bundle.spec
-    return Policy(spec.threshold, spec.temperature, abstain=SYNTHETIC_ONLY if blind else "")
+    abstain = SYNTHETIC_ONLY if blind else STILL if still else ""
+    return Policy(bundle.spec.threshold, abstain=abstain)
 
 
 @dataclass
@@ -128,7 +126,7 @@ class _TrackState:
     clips: int = 0
     usable: int = 0
     scored: int = 0
-    total: float = 0.0  # sum of the raw probabilities of scored clips
+    total: float = 0.0  # sum of the probabilities of scored clips
     decision: Decision = field(default=Decision(Label.UNCERTAIN, None, ""))
 
 
@@ -143,7 +141,7 @@ class Judge:
         self._tracks: dict[int, _TrackState] = {}
 
     def update(self, track: int, probability: float, poor: str = "") -> Decision:
-        """Take in a clip's raw probability and return the track's present verdict."""
+        """Take in a clip's probability and return the track's present verdict."""
         state = self._tracks.setdefault(track, _TrackState(deque(maxlen=self.policy.window)))
         state.clips += 1
         if not math.isfinite(probability):
@@ -165,7 +163,7 @@ class Judge:
     def conclude(self) -> tuple[dict[int, dict[str, Any]], dict[str, Any]]:
         """Verdicts on the mean of all clips: per track, and for the whole video.
 
-        The mean is taken over raw probabilities, as evaluation does, then calibrated and judged.
+        The mean over probabilities is evaluation's video score, which the threshold was chosen on.
         """
         tracks = {track: self._judge_mean([state]) for track, state in self._tracks.items()}
         return tracks, self._judge_mean(list(self._tracks.values()))
@@ -173,8 +171,7 @@ class Judge:
     def _judge_mean(self, states: list[_TrackState]) -> dict[str, Any]:
         scored = sum(state.scored for state in states)
         mean = sum(state.total for state in states) / scored if scored else None
-        calibrated = None if mean is None else self.policy.calibrated(mean)
-        decision = self.policy.decide(calibrated, sum(state.usable for state in states))
+        decision = self.policy.decide(mean, sum(state.usable for state in states))
         return {
             "clips": sum(state.clips for state in states),
             "fake_probability": mean,

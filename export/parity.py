@@ -21,7 +21,7 @@ class Parity:
         probability: Largest absolute difference of the fake probability.
         mean: Mean absolute difference of the fake probability.
         inconsistency: Largest absolute difference of the map; None where there is no map.
-        flips: Clips whose decision at 0.5 differs.
+        flips: Clips whose decision at the threshold differs.
         runtime: What answered, in words.
     """
 
@@ -40,13 +40,21 @@ class Parity:
         )
 
 
-def compare(model: Any, onnx_file: Path, clips: np.ndarray) -> Parity:
+def compare(
+    model: Any,
+    onnx_file: Path,
+    clips: np.ndarray,
+    temperature: float = 1.0,
+    threshold: float = 0.5,
+) -> Parity:
     """Feed the same clips to a Keras model and to an exported file, one at a time.
 
     Args:
         model: Keras model, ``clip`` → ``logits``.
         onnx_file: What `deploy` would run, through the very backend it runs it with.
         clips: uint8 ``(N, T, S, S, 3)``.
+        temperature: What the exported graph divides the logits by.
+        threshold: Probability at and above which a clip is fake.
     """
     from keras_ddl.model import with_inconsistency_map
 
@@ -59,7 +67,7 @@ def compare(model: Any, onnx_file: Path, clips: np.ndarray) -> Parity:
             logits, found = outputs if has_map else (outputs, None)
             answer = backend.infer({"clip": np.ascontiguousarray(clip[None])})
             margin = float(logits[0, 1] - logits[0, 0])
-            expected = 0.5 * (1 + np.tanh(margin / 2))
+            expected = 0.5 * (1 + np.tanh(margin / (2 * temperature)))
             apart = float(np.abs(found - answer["inconsistency_map"]).max()) if has_map else 0.0
             rows.append((expected, float(answer["fake_probability"][0]), apart))
         runtime = backend.name
@@ -70,7 +78,7 @@ def compare(model: Any, onnx_file: Path, clips: np.ndarray) -> Parity:
         float(difference.max()),
         float(difference.mean()),
         float(apart.max()) if has_map else None,
-        int(np.sum((expected >= 0.5) != (received >= 0.5))),
+        int(np.sum((expected >= threshold) != (received >= threshold))),
         runtime,
     )
 

@@ -30,7 +30,7 @@ TOLERANCE = 1e-4
 
 
 def onnx_from_keras(
-    model: Any, inconsistency_map: bool = True, opset: int = OPSET
+    model: Any, inconsistency_map: bool = True, opset: int = OPSET, temperature: float = 1.0
 ) -> onnx.ModelProto:
     """Convert a clip model to ONNX.
 
@@ -38,11 +38,13 @@ def onnx_from_keras(
         model: A model of `build_model`: uint8 ``clip`` ``(B, T, S, S, 3)`` → ``logits`` ``(B, 2)``.
         inconsistency_map: Add the second output where the network has DFDC layers.
         opset: ONNX operator set.
+        temperature: Divides the logits inside the graph: a probability that has left a float32
+            sigmoid has lost what a later division would need.
 
     Returns:
         A checked graph with a dynamic batch: input ``clip`` uint8 ``(batch, T, S, S, 3)``; outputs
-        ``fake_probability`` float32 ``(batch,)`` in [0, 1] and, where asked for and possible,
-        ``inconsistency_map`` float32 ``(batch, T, h, w)`` in [0, 1].
+        ``fake_probability`` float32 ``(batch,)`` in [0, 1], calibrated, and, where asked for and
+        possible, ``inconsistency_map`` float32 ``(batch, T, h, w)`` in [0, 1].
 
     Raises:
         UserError: tf2onnx or onnx is not installed.
@@ -63,7 +65,7 @@ def onnx_from_keras(
 
     logging.getLogger("tf2onnx").setLevel(logging.WARNING)
     twin = channels_first(model) or model
-    served, names = _served(twin, inconsistency_map)
+    served, names = _served(twin, inconsistency_map, temperature)
     signature = [tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8, name="clip")]
     function = tf.function(served, input_signature=signature)
     proto, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=opset)
@@ -81,7 +83,7 @@ def onnx_from_keras(
     return proto
 
 
-def _served(model: Any, inconsistency_map: bool) -> tuple[Any, list[str]]:
+def _served(model: Any, inconsistency_map: bool, temperature: float) -> tuple[Any, list[str]]:
     """The function that the graph computes, and the names of its outputs."""
     from keras_ddl.framework import tf
     from keras_ddl.layers import DFDC
@@ -94,7 +96,9 @@ def _served(model: Any, inconsistency_map: bool) -> tuple[Any, list[str]]:
 
     def served(clip: Any) -> tuple[Any, ...]:
         logits, *maps = tf.nest.flatten(model(clip, training=False))
-        fake = tf.sigmoid(logits[:, 1] - logits[:, 0])  # softmax of two classes
+        margin = logits[:, 1] - logits[:, 0]
+        scaled = margin if temperature == 1 else margin * (1 / temperature)
+        fake = tf.sigmoid(scaled)  # softmax of two classes
         return (fake, *maps)
 
     return served, names
@@ -152,11 +156,11 @@ def _export(run: Path | None, inconsistency_map: bool) -> int:
 
     folder = find_run(run)
     model, _, spec = load_run(folder)
-    proto = onnx_from_keras(model, inconsistency_map)
+    proto = onnx_from_keras(model, inconsistency_map, temperature=spec.temperature)
     clips, origin = parity_clips(read_json(folder / "config.json")["data"], spec)
 
     def gate(candidate: Path) -> None:
-        report = compare(model, candidate / "model.onnx", clips)
+        report = compare(model, candidate / "model.onnx", clips, spec.temperature, spec.threshold)
         print(f"parity on {len(clips)} {origin}: {report}")
         require(report, TOLERANCE)
 
@@ -164,8 +168,14 @@ def _export(run: Path | None, inconsistency_map: bool) -> int:
     operators = Counter(node.op_type for node in proto.graph.node)
     print(
         f"{bundle / 'model.onnx'}: opset {proto.opset_import[0].version}, "
-        f"{sum(operators.values())} nodes"
+        f"{sum(operators.values())} nodes, threshold {spec.threshold:.4g}, "
+        f"temperature {spec.temperature:.4g}"
     )
+    if "calibration" not in spec.metrics:
+        print(
+            f"threshold and temperature are not chosen yet: python -m keras_ddl.evaluate {folder}, "
+            "then export again"
+        )
     return 0
 
 

@@ -32,8 +32,9 @@ class ClipSpec:
         smoothing: Weight of the past box per 40 ms in the exponential average, in [0, 1);
             0 = no smoothing.
         color: Channel order of the crops; only "RGB".
-        threshold: Fake probability at and above which a clip counts as fake, in (0, 1).
-        temperature: Divisor of the logits before the softmax, above 0.
+        threshold: Fake probability at and above which a clip or video counts as fake, in (0, 1).
+        temperature: Divisor of the logits before the softmax, above 0. It is part of an exported
+            graph, whose `fake_probability` is calibrated: nothing after it divides again.
         classes: Names of class 0 and class 1; class 1 = fake.
         detector: Face detector that cut the training crops: "haar", "yunet" or "" (unknown).
         training: Free JSON object: dataset, preset, seed and the like.

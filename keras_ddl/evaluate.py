@@ -1,4 +1,4 @@
-"""`python -m keras_ddl.evaluate [RUN]`: clip- and video-level numbers on the test split."""
+"""`python -m keras_ddl.evaluate [RUN]`: threshold and temperature on validation, tables on test."""
 
 from __future__ import annotations
 
@@ -7,178 +7,280 @@ import csv
 import io
 import sys
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keras_ddl.breakdown import breakdown
+from keras_ddl.calibration import (
+    ece,
+    margins_from_logits,
+    nll,
+    probabilities_from_margins,
+)
+from keras_ddl.clip_scores import Scores, clip_logits, summary
 from keras_ddl.clipspec import ClipSpec
+from keras_ddl.data.changes import SelfBlend
+from keras_ddl.data.layouts import LAYOUTS
 from keras_ddl.data.pipeline import clip_dataset
 from keras_ddl.data.prepare import CACHE, prepared_for
-from keras_ddl.data.store import Key, PreparedSplit, read_split, read_summary
+from keras_ddl.data.pseudo_fakes import with_pseudo_fakes
+from keras_ddl.data.store import PreparedSplit, check_spec, read_split, read_summary
 from keras_ddl.errors import UserError, run_cli
-from keras_ddl.metrics import report, video_scores
-from keras_ddl.runs import find_run, load_run, read_json, write_json, write_text
+from keras_ddl.files import read_json, write_json, write_text
+from keras_ddl.operating_point import RECORD, OperatingPoint
+from keras_ddl.report import REPORT, Content, ScoredSet, write_report
+from keras_ddl.report.content import Heat, no_heat
+from keras_ddl.runs import find_run, load_run
+from keras_ddl.tables import table
 
 if TYPE_CHECKING:
-    from keras_ddl.framework import keras, tf
+    from keras_ddl.framework import keras
 
 BATCH = 16
-COLUMNS = ("accuracy", "auc", "f1")
-
-
-@dataclass(frozen=True)
-class Scores:
-    """What a model says about each clip.
-
-    Args:
-        keys: Per clip its video's key.
-        labels: int32, (N,), 1 = fake.
-        probabilities: float64, (N,), of fake, in [0, 1].
-    """
-
-    keys: tuple[Key, ...]
-    labels: np.ndarray
-    probabilities: np.ndarray
-
-    @classmethod
-    def from_logits(
-        cls, data: PreparedSplit, logits: np.ndarray, temperature: float = 1.0
-    ) -> Scores:
-        """Take logits (N, 2) of a split's clips, in the order of its index."""
-        margin = (logits[:, 1] - logits[:, 0]).astype(np.float64) / temperature
-        return cls(data.keys, data.labels, 0.5 * (1.0 + np.tanh(0.5 * margin)))
-
-    def videos(self) -> Scores:
-        """Return one score per video: the mean of its clips' probabilities."""
-        videos = video_scores(self.keys, self.labels, self.probabilities, how="mean")
-        return Scores(tuple(videos.keys), videos.labels, videos.scores)
-
-
-def clip_logits(model: keras.Model, clips: tf.data.Dataset) -> np.ndarray:
-    """Return the logits, float32 (N, 2), of a dataset's clips in its order."""
-    batches = [model.predict_on_batch(clip) for clip, _ in clips]
-    return np.concatenate(batches).astype(np.float32)
-
-
-def summary(scores: Scores, threshold: float) -> dict[str, dict[str, Any]]:
-    """Return `metrics.report` at `clip` and `video` level.
-
-    Raises:
-        ValueError: If there is only one class.
-    """
-    levels = {"clip": scores, "video": scores.videos()}
-    return {
-        level: report(part.labels, part.probabilities, threshold) for level, part in levels.items()
-    }
+KEEP = "--keep-operating-point"
 
 
 def score_split(
-    model: keras.Model, spec: ClipSpec, prepared: Path, split: str = "test"
+    model: keras.Model,
+    spec: ClipSpec,
+    prepared: Path,
+    split: str = "test",
+    pseudo: SelfBlend | None = None,
 ) -> tuple[Scores, dict[str, Any]]:
     """Score a split of prepared clips.
+
+    Args:
+        model: The network.
+        spec: Gives threshold and temperature.
+        prepared: Folder of prepared clips.
+        split: `train`, `val` or `test`.
+        pseudo: Score reals and fakes made of them, not the split's own fakes.
 
     Returns:
         The clips' scores, and the results: clip and video level, threshold, and what became of
         the videos (those without a clip have no score and are counted as such).
     """
-    data = read_split(prepared, split)
-    logits = clip_logits(model, clip_dataset(prepared, split, BATCH))
+    data, logits = _logits(model, prepared, split, pseudo)
     scores = Scores.from_logits(data, logits, spec.temperature)
     try:
         result = summary(scores, spec.threshold)
     except ValueError as error:
         raise UserError(f"{prepared}, {split}: {error}") from error
-    statuses = dict(Counter(video["status"] for video in data.videos))
-    return scores, {"split": split, "threshold": spec.threshold, **result, "videos": statuses}
+    return scores, {"split": split, "threshold": spec.threshold, **result, "videos": _fates(data)}
 
 
-def evaluate(run: Path, prepared: Path | None = None, data: Path | None = None) -> dict[str, Any]:
-    """Score a run on a test split and write `test.json` and `test_scores.csv` into it.
+def evaluate(
+    run: Path,
+    prepared: Sequence[Path] = (),
+    data: Path | None = None,
+    layout: str = "folder",
+    keep: bool = False,
+) -> dict[str, Any]:
+    """Choose a run's threshold and temperature on validation, then score test splits.
+
+    Writes `test.json`, `test_scores.csv` and `report.html` into the run and the two numbers into
+    its `clipspec.json`; the same files again when nothing has changed.
 
     Args:
         run: A complete run folder.
-        prepared: Prepared clips; by default those that the run was trained on.
+        prepared: Folders of prepared clips whose test splits to score; by default the one that
+            the run was trained on.
         data: A dataset to prepare as the run's spec says, instead.
+        layout: How that dataset lies; a name in `LAYOUTS`.
+        keep: Take threshold and temperature as `clipspec.json` has them, for a run whose
+            validation clips are not at hand.
+
+    Returns:
+        What `test.json` holds; docs/evaluation.md describes it.
 
     Raises:
-        UserError: If the clips are not there, or cut to another spec than the model's.
+        UserError: If clips are not there, have changed, are cut to another spec, or are of one
+            class only.
     """
     run = find_run(run)
     recorded = read_json(run / "config.json")["data"]
+    folders = [Path(folder) for folder in prepared]
+    own = None if keep and (folders or data) else _own(recorded, run)
     model, config, spec = load_run(run)
     if data is not None:
-        prepared = prepared_for(config, data, CACHE)
-    elif prepared is None:
-        prepared = Path(recorded["prepared"])
-        if read_summary(prepared)["fingerprint"] != recorded["fingerprint"]:
-            raise UserError(f"{prepared} has changed since {run.name} was trained; name --prepared")
-    _check_spec(prepared, spec)
-    scores, result = score_split(model, spec, prepared)
-    result["fingerprint"] = read_summary(prepared)["fingerprint"]
+        folders = [prepared_for(config, data, CACHE, layout=layout)]
+    elif own is not None and not folders:
+        folders = [own]
+    for folder in folders:
+        check_spec(folder, spec)
+    if own is not None and not keep:
+        spec = _operating_point(model, own, config.pseudo()).onto(spec)
+    trained_on = recorded["fingerprint"]
+    sets = tuple(
+        _score(model, spec, folder, name, trained_on)
+        for folder, name in zip(folders, _names(folders), strict=True)
+    )
+    result = {
+        "threshold": spec.threshold,
+        "temperature": spec.temperature,
+        "calibration": spec.metrics.get(RECORD),
+        "weights_sha256": spec.weights_sha256,
+        "sets": [scored.result for scored in sets],
+    }
+    if spec != ClipSpec.read(run / "clipspec.json"):  # a bundle's age is told by that file's
+        spec.write(run / "clipspec.json")
     write_json(run / "test.json", result)
-    write_text(run / "test_scores.csv", _csv(scores))
+    write_text(run / "test_scores.csv", _csv(sets))
+    content = Content(run.name, config.to_dict(), spec, result, sets, _heat(model))
+    write_report(run / REPORT, content)
     return result
 
 
-def table(result: dict[str, Any]) -> str:
-    """Return the results as a readable table, in the paper's form."""
-    lines = [
-        f"{result['split']} split, threshold {result['threshold']:g}",
-        f"{'level':<8}{'ACC':>8}{'AUC':>8}{'F1':>8}{'real':>8}{'fake':>8}",
+def _own(recorded: dict[str, Any], run: Path) -> Path:
+    """Return the clips that a run was trained on, unchanged since."""
+    own = Path(recorded["prepared"])
+    remedy = f"name others with --prepared and take its threshold as it is with {KEEP}"
+    if not own.is_dir():
+        raise UserError(f"{own}, which {run.name} was trained on, is not there; {remedy}")
+    if read_summary(own)["fingerprint"] != recorded["fingerprint"]:
+        raise UserError(f"{own} has changed since {run.name} was trained; {remedy}")
+    return own
+
+
+def _logits(
+    model: keras.Model, prepared: Path, split: str, pseudo: SelfBlend | None = None
+) -> tuple[PreparedSplit, np.ndarray]:
+    data = read_split(prepared, split)
+    logits = clip_logits(model, clip_dataset(prepared, split, BATCH, pseudo=pseudo))
+    return with_pseudo_fakes(data) if pseudo else data, logits
+
+
+def _operating_point(model: keras.Model, own: Path, pseudo: SelfBlend | None) -> OperatingPoint:
+    """Fit to the very clips on which the training chose its epoch."""
+    data, logits = _logits(model, own, "val", pseudo)
+    margins = margins_from_logits(logits)
+    try:
+        return OperatingPoint.fit(data.keys, data.labels, margins, read_summary(own)["fingerprint"])
+    except ValueError as error:
+        raise UserError(f"{own}, val: {error}") from error
+
+
+def _score(
+    model: keras.Model, spec: ClipSpec, folder: Path, name: str, trained_on: str
+) -> ScoredSet:
+    data, logits = _logits(model, folder, "test")
+    margins = margins_from_logits(logits)
+    before = probabilities_from_margins(margins)
+    scores = Scores(data.keys, data.labels, probabilities_from_margins(margins, spec.temperature))
+    try:
+        numbers = breakdown(scores, spec.threshold)
+    except ValueError as error:
+        raise UserError(f"{folder}, test: {error}") from error
+    fingerprint = read_summary(folder)["fingerprint"]
+    result = {
+        "name": name,
+        "split": "test",
+        "threshold": spec.threshold,
+        "fingerprint": fingerprint,
+        "trained_on": fingerprint == trained_on,
+        **numbers,
+        "ece_before": ece(data.labels, before),
+        "ece_after": ece(data.labels, scores.probabilities),
+        "nll_before": nll(data.labels, margins),
+        "nll_after": nll(data.labels, margins, spec.temperature),
+        "videos": _fates(data),
+    }
+    return ScoredSet(name, data.clips, margins, scores, result)
+
+
+def _heat(model: keras.Model) -> Heat:
+    """Return what computes the inconsistency map of a clip."""
+    from keras_ddl.layers import DFDC
+    from keras_ddl.model import with_inconsistency_map
+
+    if not any(isinstance(layer, DFDC) for layer in model.layers):
+        return no_heat
+    with_map = with_inconsistency_map(model)
+    return lambda clip: np.asarray(with_map(clip[None], training=False)[1][0], np.float32)
+
+
+def _names(folders: Iterable[Path]) -> list[str]:
+    """Call each set by its datasets, and by its folder too where two would be called alike."""
+    paths = [Path(folder) for folder in folders]
+    named = [
+        ", ".join(dict.fromkeys(key[0] for key in read_split(path, "test").keys)) for path in paths
     ]
-    for level in ("clip", "video"):
-        row = result[level]
-        numbers = "".join(f"{row[name]:>8.4f}" for name in COLUMNS)
-        lines.append(f"{level:<8}{numbers}{row['real']:>8}{row['fake']:>8}")
-    without = {name: count for name, count in result["videos"].items() if name != "ok"}
-    if without:
-        listed = ", ".join(f"{count} {name}" for name, count in sorted(without.items()))
-        lines.append(f"videos without a score: {listed}")
-    return "\n".join(lines)
+    seen = Counter(named)
+    return [
+        name if seen[name] == 1 else f"{name} ({path.name})"
+        for name, path in zip(named, paths, strict=True)
+    ]
+
+
+def _fates(data: PreparedSplit) -> dict[str, int]:
+    return dict(Counter(video["status"] for video in data.videos))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m keras_ddl.evaluate",
-        description="Score a run on the test split; writes test.json and test_scores.csv into it.",
+        description="Choose a run's threshold and temperature on validation and score it on test "
+        "splits; writes test.json, test_scores.csv and report.html into it. See "
+        "docs/evaluation.md.",
     )
     parser.add_argument("run", type=Path, nargs="?", help="run folder; default runs/latest")
     group = parser.add_mutually_exclusive_group()
-    group.add_argument("--prepared", type=Path, metavar="DIR", help="other prepared clips")
+    group.add_argument(
+        "--prepared",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="DIR",
+        help="prepared clips to score, one or more; default those the run was trained on",
+    )
     group.add_argument("--data", type=Path, metavar="ROOT", help="another dataset, prepared first")
-    parser.add_argument("--json", action="store_true", help="print the JSON, not the table")
+    parser.add_argument(
+        "--layout", choices=sorted(LAYOUTS), default="folder", help="how --data lies"
+    )
+    parser.add_argument(
+        KEEP,
+        action="store_true",
+        dest="keep",
+        help="take threshold and temperature from the run's clipspec.json",
+    )
+    parser.add_argument("--json", action="store_true", help="print the JSON, not the tables")
     args = parser.parse_args(argv)
     return run_cli(lambda: _run(args))
 
 
 def _run(args: argparse.Namespace) -> int:
     run = find_run(args.run)
-    result = evaluate(run, args.prepared, args.data)
-    print((run / "test.json").read_text(encoding="utf-8") if args.json else table(result))
+    result = evaluate(run, args.prepared, args.data, args.layout, args.keep)
+    if args.json:
+        print((run / "test.json").read_text(encoding="utf-8"))
+        return 0
+    for part in result["sets"]:
+        print(f"{part['name']}{'' if part['trained_on'] else ', never seen in training'}")
+        print(table(part))
+    print(f"threshold {result['threshold']:g}, temperature {result['temperature']:g}")
+    print(f"report: {run / REPORT}")
+    bundle = run / "bundle" / "clipspec.json"
+    if bundle.is_file() and bundle.read_bytes() != (run / "clipspec.json").read_bytes():
+        print(f"{bundle.parent} carries another clipspec.json: python export/to_onnx.py {run}")
     return 0
 
 
-def _check_spec(prepared: Path, spec: ClipSpec) -> None:
-    """Refuse clips that were cut to other rules than the model's."""
-    cut = ClipSpec.read(prepared / "clipspec.json")
-    for name in ("frames", "size", "interval_ms", "margin", "smoothing", "color"):
-        if getattr(cut, name) != getattr(spec, name):
-            raise UserError(
-                f"{prepared} is cut with {name} {getattr(cut, name)}, the model expects "
-                f"{getattr(spec, name)}; prepare the videos again with --data"
-            )
-
-
-def _csv(scores: Scores) -> str:
+def _csv(sets: Sequence[ScoredSet]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("dataset", "method", "compression", "video", "label", "fake_probability"))
-    for key, label, value in zip(scores.keys, scores.labels, scores.probabilities, strict=True):
-        writer.writerow((*key, int(label), repr(float(value))))
+    names = ("dataset", "method", "compression", "video", "label", "fake_probability")
+    writer.writerow(("set", *names, "margin"))
+    for scored in sets:
+        scores = scored.scores
+        columns = (scores.keys, scores.labels, scores.probabilities, scored.margins)
+        for key, label, value, margin in zip(*columns, strict=True):
+            writer.writerow(
+                (scored.name, *key, int(label), repr(float(value)), repr(float(margin)))
+            )
     return text.getvalue()
 
 

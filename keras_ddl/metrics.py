@@ -68,7 +68,7 @@ def _checked(labels: ArrayLike, scores: ArrayLike) -> tuple[Ints, Floats]:
     return y.astype(np.int64), s
 
 
-def _two_classes(labels: ArrayLike, scores: ArrayLike) -> tuple[Ints, Floats]:
+def two_classes(labels: ArrayLike, scores: ArrayLike) -> tuple[Ints, Floats]:
     """Checked vectors that hold both classes."""
     y, s = _checked(labels, scores)
     fake = int(y.sum())
@@ -100,26 +100,26 @@ def accuracy(labels: ArrayLike, scores: ArrayLike, threshold: float = 0.5) -> fl
 
 def precision(labels: ArrayLike, scores: ArrayLike, threshold: float = 0.5) -> float:
     """Share of fakes among what is called fake, in [0, 1]; 0 where nothing is called fake."""
-    table = confusion(*_two_classes(labels, scores), threshold)
+    table = confusion(*two_classes(labels, scores), threshold)
     called_fake = table.true_fake + table.false_fake
     return table.true_fake / called_fake if called_fake else 0.0
 
 
 def recall(labels: ArrayLike, scores: ArrayLike, threshold: float = 0.5) -> float:
     """Share of the fakes that are called fake, in [0, 1]."""
-    table = confusion(*_two_classes(labels, scores), threshold)
+    table = confusion(*two_classes(labels, scores), threshold)
     return table.true_fake / (table.true_fake + table.false_real)
 
 
 def f1(labels: ArrayLike, scores: ArrayLike, threshold: float = 0.5) -> float:
     """Harmonic mean of precision and recall of the class fake, in [0, 1]."""
-    table = confusion(*_two_classes(labels, scores), threshold)
+    table = confusion(*two_classes(labels, scores), threshold)
     return 2 * table.true_fake / (2 * table.true_fake + table.false_fake + table.false_real)
 
 
 def roc(labels: ArrayLike, scores: ArrayLike) -> Roc:
     """The ROC curve: rates at every distinct score taken as the threshold, highest score first."""
-    fakes, reals = _called_fake(*_two_classes(labels, scores))
+    fakes, reals = _called_fake(*two_classes(labels, scores))
     return Roc(np.append(0.0, reals / reals[-1]), np.append(0.0, fakes / fakes[-1]))
 
 
@@ -134,7 +134,7 @@ def _called_fake(y: Ints, s: Floats) -> tuple[Floats, Floats]:
 
 def auc(labels: ArrayLike, scores: ArrayLike) -> float:
     """Area under the ROC curve: the chance that a fake outscores a real, a tie counting half."""
-    y, s = _two_classes(labels, scores)
+    y, s = two_classes(labels, scores)
     _, tie, ties = np.unique(s, return_inverse=True, return_counts=True)
     rank = (np.cumsum(ties) - (ties - 1) / 2)[tie]  # mean rank within a tie, from 1
     fake = int(y.sum())
@@ -144,7 +144,7 @@ def auc(labels: ArrayLike, scores: ArrayLike) -> float:
 
 def average_precision(labels: ArrayLike, scores: ArrayLike) -> float:
     """Precision averaged over the gains in recall, without interpolation, in [0, 1]."""
-    fakes, reals = _called_fake(*_two_classes(labels, scores))
+    fakes, reals = _called_fake(*two_classes(labels, scores))
     gain = np.diff(fakes, prepend=0.0) / fakes[-1]
     return float((gain * fakes / (fakes + reals)).sum())
 
@@ -200,7 +200,7 @@ def video_scores(
     if topk < 1:
         raise ValueError(f"topk must be at least 1, got {topk}")
     y, s = _checked(labels, scores)
-    clips = _clips_of_videos(list(keys), y)
+    clips = clips_of_videos(list(keys), y)
     video_labels = [y[rows[0]] for rows in clips.values()]
     reduced = [_reduced(s[rows], how, topk) for rows in clips.values()]
     return Videos(list(clips), np.array(video_labels), np.array(reduced))
@@ -213,7 +213,7 @@ def _reduced(scores: Floats, how: str, topk: int) -> float:
     return float(np.mean(np.sort(scores)[-topk:] if how == "topk" else scores))
 
 
-def _clips_of_videos(keys: list[Hashable], y: Ints) -> dict[Hashable, list[int]]:
+def clips_of_videos(keys: list[Hashable], y: Ints) -> dict[Hashable, list[int]]:
     """Row numbers of each video, each video having one label."""
     if len(keys) != len(y):
         raise ValueError(f"one key per score is needed, got {len(keys)} keys and {len(y)} scores")
@@ -262,8 +262,8 @@ def bootstrap_ci(
         raise ValueError(
             f"level must lie in (0, 1) and resamples be positive, got {level}, {resamples}"
         )
-    y, s = _two_classes(labels, scores)
-    clips = _clips_of_videos(list(range(len(y)) if keys is None else keys), y)
+    y, s = two_classes(labels, scores)
+    clips = clips_of_videos(list(range(len(y)) if keys is None else keys), y)
     rows = [np.array(video) for video in clips.values()]
     classes = [np.flatnonzero([y[video[0]] == label for video in rows]) for label in (0, 1)]
     rng = np.random.default_rng(seed)
@@ -283,7 +283,7 @@ def report(labels: ArrayLike, scores: ArrayLike, threshold: float = 0.5) -> dict
         accuracy, auc, f1, precision, recall, eer, average_precision, tpr_at_1pct_fpr and
         tpr_at_0.1pct_fpr in [0, 1], the threshold, and the counts `real` and `fake`.
     """
-    y, s = _two_classes(labels, scores)
+    y, s = two_classes(labels, scores)
     return {
         "accuracy": accuracy(y, s, threshold),
         "auc": auc(y, s),

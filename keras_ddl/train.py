@@ -133,7 +133,7 @@ def train(config: TrainConfig, prepared: Path, run: Path, progress: bool = True)
     write_json(run / "config.json", {"config": config.to_dict(), "data": data})
     fitted = fit(config, prepared, run / WEIGHTS, progress)
     spec = ClipSpec.read(prepared / "clipspec.json")
-    _, validation = score_split(fitted.model, spec, prepared, "val")
+    _, validation = score_split(fitted.model, spec, prepared, "val", config.pseudo())
     metrics = {
         "validation": validation,
         "selection": SELECTION,

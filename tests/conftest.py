@@ -32,7 +32,7 @@ def shared_reference() -> Path:
     return _beside("reference")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def write_mp4() -> Callable[..., Path]:
     """Writes RGB frames as a small H.264 file with PyAV itself, not with the project's writer.
 

@@ -1,10 +1,12 @@
-"""Evaluation: numbers a person can recompute from the stored scores."""
+"""Evaluation: numbers a person can recompute from the stored scores. Nothing is trained here."""
 
 from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +14,19 @@ import pytest
 
 tf = pytest.importorskip("tensorflow")
 
+from keras_ddl.calibration import fit_temperature, probabilities_from_margins
+from keras_ddl.clipspec import ClipSpec
 from keras_ddl.config import TrainConfig
-from keras_ddl.data.store import PreparedSplit, read_summary
+from keras_ddl.data.pipeline import clip_dataset
+from keras_ddl.data.store import read_split, read_summary
 from keras_ddl.errors import UserError
-from keras_ddl.evaluate import Scores, evaluate, main, summary, table
-from keras_ddl.runs import INCOMPLETE, start_run
-from keras_ddl.train import train
+from keras_ddl.evaluate import KEEP, clip_logits, evaluate, main, score_split, table
+from keras_ddl.files import file_sha256
+from keras_ddl.runs import INCOMPLETE, WEIGHTS, build, load_run
+from keras_ddl.threshold import choose_threshold
+
+CONFIG = {"frames": 4, "size": 32, "width": 0.25, "batch": 8, "epochs": 1, "modules": ["dfdc"]}
+WRITTEN = ("clipspec.json", "test.json", "test_scores.csv", "report.html")
 
 
 @pytest.fixture(scope="module")
@@ -27,12 +36,41 @@ def clips(flicker_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def run(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A short training of the plain backbone."""
-    run = start_run(tmp_path_factory.mktemp("runs") / "plain")
-    values = {"frames": 4, "size": 32, "width": 0.25, "batch": 8, "epochs": 2, "modules": []}
-    train(TrainConfig.from_dict(values), clips, run, progress=False)
+def untouched(
+    clips: Path, tmp_path_factory: pytest.TempPathFactory, randomise: Callable[..., None]
+) -> Path:
+    """A run as training leaves it, of a network that was never trained."""
+    run = tmp_path_factory.mktemp("runs") / "random"
+    run.mkdir()
+    config = TrainConfig.from_dict(CONFIG)
+    model = build(config)
+    randomise(model, seed=2)
+    # The head of random weights hardly tells clips apart: louder, centred, and turned around.
+    kernel, bias = model.get_layer("logits").get_weights()
+    model.get_layer("logits").set_weights([-200 * kernel, 0 * bias])
+    logits = clip_logits(model, clip_dataset(clips, "val", 16))
+    centre = np.array([0.0, (logits[:, 0] - logits[:, 1]).mean()])
+    model.get_layer("logits").set_weights([-200 * kernel, centre])
+    model.save_weights(str(run / WEIGHTS))
+    fingerprint = read_summary(clips)["fingerprint"]
+    data = {"prepared": str(clips), "fingerprint": fingerprint}
+    text = json.dumps({"config": config.to_dict(), "data": data})
+    (run / "config.json").write_text(text, encoding="utf-8")
+    spec = ClipSpec.read(clips / "clipspec.json").replace(
+        training={"dataset": "synthetic"},
+        metrics={"validation_video_auc": 0.5},
+        weights_sha256=file_sha256(run / WEIGHTS),
+    )
+    spec.write(run / "clipspec.json")
     return run
+
+
+@pytest.fixture(scope="module")
+def run(untouched: Path) -> Path:
+    """The same run, evaluated."""
+    copy = Path(shutil.copytree(untouched, untouched.with_name("evaluated")))
+    assert main([str(copy)]) == 0
+    return copy
 
 
 def _auc_by_counting(labels: list[int], scores: list[float]) -> float:
@@ -43,7 +81,7 @@ def _auc_by_counting(labels: list[int], scores: list[float]) -> float:
 
 def _check(level: dict[str, float], labels: list[int], scores: list[float]) -> None:
     """Compare one level of the results with counts made here."""
-    called = [score >= 0.5 for score in scores]
+    called = [score >= level["threshold"] for score in scores]
     right = [bool(a) == b for a, b in zip(labels, called, strict=True)]
     hits = sum(a and b for a, b in zip(labels, called, strict=True))
     assert level["accuracy"] == pytest.approx(np.mean(right))
@@ -53,68 +91,121 @@ def _check(level: dict[str, float], labels: list[int], scores: list[float]) -> N
 
 
 def test_numbers_follow_from_the_stored_scores(run: Path) -> None:
-    result = evaluate(run)
-    assert json.loads((run / "test.json").read_text()) == result
+    result = json.loads((run / "test.json").read_text())
+    (part,) = result["sets"]
     rows = list(csv.DictReader((run / "test_scores.csv").read_text().splitlines()))
     labels = [int(row["label"]) for row in rows]
     scores = [float(row["fake_probability"]) for row in rows]
     assert len(rows) == 20 and all(0 <= score <= 1 for score in scores)
-    _check(result["clip"], labels, scores)
+    margins = [float(row["margin"]) for row in rows]
+    assert np.ptp(margins) > 0.1, "the clips differ, so the comparison says something"
+    expected = [1 / (1 + np.exp(-margin / result["temperature"])) for margin in margins]
+    assert scores == pytest.approx(expected, abs=1e-12)
+    _check(part["clip"], labels, scores)
     videos: dict[tuple[str, str], list[float]] = {}
     for row in rows:
         key = (row["method"], row["video"])
         videos.setdefault(key, []).append(float(row["fake_probability"]))
     assert len(videos) == 10  # test0 … test4 exist as real and as fake: ten videos, not five
     means = [sum(values) / len(values) for values in videos.values()]
-    _check(result["video"], [int(method == "fake") for method, _ in videos], means)
-    assert result["videos"] == {"ok": 10, "no face": 1}
+    _check(part["video"], [int(method == "fake") for method, _ in videos], means)
+    assert part["videos"] == {"ok": 10, "no face": 1}
+    assert part["trained_on"] and {row["set"] for row in rows} == {"flicker"} == {part["name"]}
 
 
-def test_equal_names_under_two_methods_do_not_merge() -> None:
-    """Merged, video `000` would score (0.9 + 0.2) / 2 for both labels."""
-    keys = tuple(("d", method, "", "000") for method in ("real", "real", "swap", "swap"))
-    data = PreparedSplit(np.empty(4), np.array([0, 0, 1, 1], np.int32), keys, (), ())
-    logits = np.log(np.array([[0.9, 0.1], [0.7, 0.3], [0.2, 0.8], [0.4, 0.6]]))
-    scores = Scores.from_logits(data, logits)
-    np.testing.assert_allclose(scores.probabilities, [0.1, 0.3, 0.8, 0.6])
-    videos = scores.videos()
-    assert videos.labels.tolist() == [0, 1]
-    np.testing.assert_allclose(videos.probabilities, [0.2, 0.7])
-    assert summary(scores, 0.5)["video"]["auc"] == 1.0
+def test_threshold_and_temperature_come_from_validation(run: Path, clips: Path) -> None:
+    model, _, spec = load_run(run)
+    logits = clip_logits(model, clip_dataset(clips, "val", 16)).astype(float)
+    data = read_split(clips, "val")
+    margins = logits[:, 1] - logits[:, 0]
+    temperature = fit_temperature(data.labels, margins).value
+    videos = probabilities_from_margins(margins, temperature).reshape(-1, 2).mean(axis=1)
+    labels = data.labels.reshape(-1, 2)[:, 0]  # two clips a video, in a row
+    assert spec.temperature == temperature
+    assert spec.threshold == choose_threshold(labels, videos).value
+    record = spec.metrics["calibration"]
+    assert (record["split"], record["clips"], record["videos"]) == ("val", 16, 8)
+    assert record["fingerprint"] == read_summary(clips)["fingerprint"]
+    assert spec.metrics["validation_video_auc"] == 0.5  # what training wrote stays
+    assert json.loads((run / "test.json").read_text())["calibration"] == record
 
 
-def test_temperature_divides_the_logits() -> None:
-    data = PreparedSplit(np.empty(2), np.array([0, 1], np.int32), (("a",), ("b",)), (), ())  # type: ignore[arg-type]
-    logits = np.array([[0.0, 2.0], [1000.0, 0.0]], np.float32)
-    scores = Scores.from_logits(data, logits, temperature=2.0)
-    np.testing.assert_allclose(scores.probabilities, [1 / (1 + np.exp(-1.0)), 0.0], atol=1e-12)
-
-
-def test_command_prints_a_table_with_counts(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_second_time_gives_the_same_files_and_prints_the_table(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {name: (run / name).read_bytes() for name in WRITTEN}
+    os.utime(run / "clipspec.json", (1, 1))
+    (run / "bundle").mkdir()
+    (run / "bundle" / "clipspec.json").write_text("{}")
     assert main([str(run)]) == 0
+    assert {name: (run / name).read_bytes() for name in WRITTEN} == before
+    # A bundle is stale when it is older than the spec: a spec that stays is not written.
+    assert (run / "clipspec.json").stat().st_mtime == 1
     lines = capsys.readouterr().out.splitlines()
-    result = json.loads((run / "test.json").read_text())
-    assert lines[1].split() == ["level", "ACC", "AUC", "F1", "real", "fake"]
-    video = result["video"]
-    numbers = [f"{video[name]:.4f}" for name in ("accuracy", "auc", "f1")]
-    assert lines[3].split() == ["video", *numbers, "5", "5"]
-    assert lines[4] == "videos without a score: 1 no face"
-    assert table(result).splitlines() == lines
+    (part,) = json.loads((run / "test.json").read_text())["sets"]
+    assert lines[0] == "flicker"
+    assert lines[2].split() == ["level", "ACC", "AUC", "F1", "real", "fake"]
+    numbers = [f"{part['video'][name]:.4f}" for name in ("accuracy", "auc", "f1")]
+    assert lines[4].split() == ["video", *numbers, "5", "5"]
+    assert "videos without a score: 1 no face" in lines
+    printed = table(part).splitlines()
+    assert lines[1 : 1 + len(printed)] == printed
+    bundle = run / "bundle"
+    remedy = f"python export/to_onnx.py {run}"
+    assert lines[-1] == f"{bundle} carries another clipspec.json: {remedy}"
+    shutil.rmtree(bundle)
 
 
-def test_changed_clips_are_refused(run: Path, clips: Path, tmp_path: Path) -> None:
+def test_training_and_reports_see_the_same_numbers(run: Path, clips: Path) -> None:
+    model, _, spec = load_run(run)
+    _, result = score_split(model, spec, clips)
+    (stored,) = json.loads((run / "test.json").read_text())["sets"]
+    assert stored["video"] == result["video"] and stored["clip"] == result["clip"]
+    text = (run / "report.html").read_text(encoding="utf-8")
+    assert "only synthetic faces" in text and "where the network looked" in text
+    assert text.count("data:image/png") >= 3 * 4  # three videos of four frames at least
+
+
+def test_several_sets_and_the_training_one_among_them(
+    run: Path, clips: Path, tmp_path: Path
+) -> None:
+    copy, other = tmp_path / "run", tmp_path / "elsewhere"
+    shutil.copytree(run, copy)
+    shutil.copytree(clips, other)
+    path = other / "prepared.json"
+    path.write_text(json.dumps({**read_summary(other), "fingerprint": "0" * 64}))
+    result = evaluate(copy, [clips, other])
+    names = [f"flicker ({clips.name})", "flicker (elsewhere)"]
+    assert [part["name"] for part in result["sets"]] == names
+    assert [part["trained_on"] for part in result["sets"]] == [True, False]
+    assert result["sets"][0]["video"] == result["sets"][1]["video"]
+    rows = list(csv.DictReader((copy / "test_scores.csv").read_text().splitlines()))
+    assert [row["set"] for row in rows] == [names[0]] * 20 + [names[1]] * 20
+
+
+def test_changed_clips_are_refused(untouched: Path, clips: Path, tmp_path: Path) -> None:
     changed = tmp_path / "changed"
     shutil.copytree(clips, changed)
     path = changed / "prepared.json"
     path.write_text(json.dumps({**read_summary(changed), "fingerprint": "0" * 64}))
     copy = tmp_path / "run"
-    shutil.copytree(run, copy)
+    shutil.copytree(untouched, copy)
     config = json.loads((copy / "config.json").read_text())
     config["data"]["prepared"] = str(changed)
     (copy / "config.json").write_text(json.dumps(config))
-    with pytest.raises(UserError, match="has changed since run was trained"):
+    with pytest.raises(UserError, match=f"has changed since run was trained; .*{KEEP}"):
         evaluate(copy)
-    assert evaluate(copy, changed)["fingerprint"] == "0" * 64
+    with pytest.raises(UserError, match="has changed"):  # its validation split is needed still
+        evaluate(copy, [clips])
+    before = (copy / "clipspec.json").read_bytes()
+    result = evaluate(copy, [changed], keep=True)
+    assert result["sets"][0]["fingerprint"] == "0" * 64
+    assert (result["threshold"], result["calibration"]) == (0.5, None)
+    assert (copy / "clipspec.json").read_bytes() == before
+    config["data"]["prepared"] = str(tmp_path / "gone")
+    (copy / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match="is not there"):
+        evaluate(copy, [clips])
 
 
 def test_clips_cut_to_another_spec_are_refused(run: Path, clips: Path, tmp_path: Path) -> None:
@@ -122,18 +213,20 @@ def test_clips_cut_to_another_spec_are_refused(run: Path, clips: Path, tmp_path:
     shutil.copytree(clips, other)
     path = other / "clipspec.json"
     path.write_text(path.read_text().replace('"margin": 1.3', '"margin": 1.6'))
+    before = {name: (run / name).read_bytes() for name in WRITTEN}
     with pytest.raises(UserError, match=r"margin 1\.6, the model expects 1\.3"):
-        evaluate(run, other)
+        evaluate(run, [clips, other])
+    assert {name: (run / name).read_bytes() for name in WRITTEN} == before
 
 
 def test_what_is_no_complete_run(
-    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    untouched: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([str(tmp_path / "nowhere")]) == 2
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith("error: expected a run folder") and "keras_ddl.train" in error
     copy = tmp_path / "copy"
-    shutil.copytree(run, copy)
+    shutil.copytree(untouched, copy)
     (copy / INCOMPLETE).touch()
     assert main([str(copy)]) == 2
     assert "is incomplete" in capsys.readouterr().err

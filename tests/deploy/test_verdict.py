@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 
-from deploy.verdict import BETWEEN, NOT_FINITE, SYNTHETIC_ONLY, TOO_FEW, Judge, Label, Policy
+from deploy.bundle import Bundle
+from deploy.verdict import (
+    BETWEEN,
+    NOT_FINITE,
+    SYNTHETIC_ONLY,
+    TOO_FEW,
+    Judge,
+    Label,
+    Policy,
+    policy_for,
+)
+from keras_ddl.clipspec import ClipSpec
 
 R, U, F = Label.REAL, Label.UNCERTAIN, Label.FAKE
 NAN = float("nan")
@@ -36,11 +48,11 @@ def test_sequences(probabilities: list[float], labels: list[Label]) -> None:
 
 
 def test_smoothing_is_the_mean_of_log_odds_over_the_window() -> None:
-    judge = Judge(Policy(temperature=2.0))
+    judge = Judge(Policy())
     values = [0.2, 0.7, 0.9, 0.6, 0.35, 0.8, 0.99]
     for value in values:
         decision = judge.update(1, value)
-    odds = [math.log(p / (1 - p)) / 2.0 for p in values[-5:]]
+    odds = [math.log(p / (1 - p)) for p in values[-5:]]
     expected = 1 / (1 + math.exp(-sum(odds) / 5))
     assert decision.probability == pytest.approx(expected, abs=1e-12)
 
@@ -56,6 +68,25 @@ def test_the_band_never_reaches_0_or_1(threshold: float, fake_from: float, real_
     judge = Judge(policy)
     assert [judge.update(1, 1.0).label, judge.update(1, 1.0).label] == [U, F]
     assert [judge.update(2, 0.0).label, judge.update(2, 0.0).label] == [U, R]
+
+
+def test_a_bundles_probability_is_taken_as_it_is() -> None:
+    """The temperature is in the graph already: whatever the spec says, it is not applied again."""
+    spec = ClipSpec(temperature=4.0, threshold=0.3)
+    judge = Judge(policy_for(Bundle(Path(), spec, "", "FaceForensics++", False), "real"))
+    for value in (0.9, 0.9, 0.6):
+        decision = judge.update(1, value)
+    odds = [math.log(9), math.log(9), math.log(1.5)]
+    assert decision.probability == pytest.approx(1 / (1 + math.exp(-sum(odds) / 3)))
+    assert judge.policy.threshold == 0.3
+    assert judge.conclude()[1]["fake_probability"] == pytest.approx(0.8)
+
+
+def test_a_videos_verdict_rests_on_the_mean_that_evaluation_takes() -> None:
+    judge = Judge(Policy(threshold=0.6))
+    for value in (1.0, 1.0, 0.25):  # mean 0.75: fake from 0.7 on
+        judge.update(1, value)
+    assert judge.conclude()[1]["verdict"] == "FAKE"
 
 
 def test_poor_clips_are_uncertain_and_do_not_enter_the_score() -> None:
@@ -119,7 +150,7 @@ def test_not_a_number_says_so() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"threshold": 0.0}, {"threshold": 1.0}, {"temperature": 0.0}, {"window": 0}, {"min_clips": 0}],
+    [{"threshold": 0.0}, {"threshold": 1.0}, {"window": 0}, {"min_clips": 0}],
 )
 def test_impossible_policies_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="expected"):

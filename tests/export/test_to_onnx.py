@@ -14,6 +14,7 @@ pytest.importorskip("tf2onnx")
 pytest.importorskip("onnxruntime")
 
 from deploy.bundle import open_bundle
+from deploy.verdict import Judge, policy_for
 from export.bundle import write_bundle
 from export.parity import compare, require
 from export.to_onnx import onnx_from_keras
@@ -74,6 +75,31 @@ def test_bundle_gives_keras_answers(network: Any, bundle: Path) -> None:
     np.testing.assert_allclose(answer["fake_probability"], 1 / (1 + np.exp(-margin)), atol=1e-5)
     np.testing.assert_allclose(answer["inconsistency_map"], found, atol=1e-4)
     assert contract.spec == ClipSpec(size=SIZE)
+
+
+def test_the_temperature_is_applied_once_and_in_the_graph(tmp_path: Path) -> None:
+    model = random_weights(build_model("compact_xception", (), size=SIZE, width=0.25), seed=3)
+    last = model.get_layer("logits")
+    last.set_weights([100 * weight for weight in last.get_weights()])  # sure of itself
+    spec = ClipSpec(size=SIZE, temperature=5.0, threshold=0.25, training={"dataset": "x"})
+    graph = onnx_from_keras(model, temperature=spec.temperature)
+    folder = write_bundle(tmp_path / "bundle", graph, spec, lambda candidate: None)
+    sample = clips(3)
+    logits = model(sample).numpy().astype(float)
+    margins = logits[:, 1] - logits[:, 0]
+    expected = 1 / (1 + np.exp(-margins / 5))
+    contract, backend = open_bundle(folder)
+    with backend:
+        answer = backend.infer({"clip": sample})["fake_probability"]
+    np.testing.assert_allclose(answer, expected, atol=1e-5)
+    assert np.abs(expected - 1 / (1 + np.exp(-margins))).max() > 1e-2
+    # What the device makes of it is the mean of these, as evaluation does.
+    judge = Judge(policy_for(contract, "real"))
+    for value in answer:
+        judge.update(1, float(value))
+    assert judge.conclude()[1]["fake_probability"] == pytest.approx(expected.mean(), abs=1e-5)
+    assert compare(model, folder / "model.onnx", sample, 5.0, 0.25).probability < 1e-5
+    assert compare(model, folder / "model.onnx", sample).probability > 1e-2
 
 
 def test_every_clip_of_a_batch_is_judged_alone(bundle: Path) -> None:

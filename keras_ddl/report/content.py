@@ -1,0 +1,61 @@
+"""`Content`: everything a report shows, gathered before a line of it is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from keras_ddl.clip_scores import Scores
+from keras_ddl.clipspec import ClipSpec
+
+Heat = Callable[[np.ndarray], np.ndarray | None]
+"""From a clip, uint8 (T, S, S, 3), to its inconsistency map, float (T, h, w) in [0, 1], or None
+where the network has none."""
+
+
+def no_heat(clip: np.ndarray) -> np.ndarray | None:
+    """Stand in for a network without a map."""
+    return None
+
+
+@dataclass(frozen=True)
+class ScoredSet:
+    """A test split and what the network says about it.
+
+    Args:
+        name: What tables call it.
+        clips: Gives uint8 clips (T, S, S, 3), RGB, by number.
+        margins: float64, (N,), logit of fake minus logit of real, before any temperature.
+        scores: The clips' probabilities, after the temperature.
+        result: Its part of `test.json`.
+    """
+
+    name: str
+    clips: Any
+    margins: np.ndarray
+    scores: Scores
+    result: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a report shows.
+
+    Args:
+        run: Name of the run.
+        config: The training's configuration.
+        spec: What the model carries.
+        result: What `test.json` holds.
+        sets: The test sets, in the order of `result["sets"]`.
+        heat: Computes inconsistency maps.
+    """
+
+    run: str
+    config: dict[str, Any]
+    spec: ClipSpec
+    result: dict[str, Any]
+    sets: tuple[ScoredSet, ...]
+    heat: Heat = field(default=no_heat)

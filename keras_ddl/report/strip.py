@@ -1,0 +1,50 @@
+"""`strip`: the frames of a clip, each above where the network looked in it, as PNG pictures."""
+
+from __future__ import annotations
+
+import base64
+
+import numpy as np
+
+SIDE = 96
+FRAMES = 8
+WEIGHT = 0.6  # of the map's colour where it is 1
+
+
+def strip(clip: np.ndarray, heat: np.ndarray | None) -> list[str]:
+    """Return one picture per frame as a `data:` address.
+
+    Args:
+        clip: uint8 (T, S, S, 3), RGB; of more than eight frames, eight evenly spread are shown.
+        heat: Inconsistency map, float (T, h, w) in [0, 1]; None leaves the lower half out.
+
+    Returns:
+        PNGs, 96 px wide and 192 high, or 96 where there is no map.
+    """
+    import cv2
+
+    chosen = np.unique(np.linspace(0, len(clip) - 1, FRAMES).round().astype(int))
+    pictures = []
+    for number in chosen:
+        tile = cv2.resize(clip[number], (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+        if heat is not None:
+            tile = np.vstack([tile, _overlaid(tile, heat[number])])
+        written, encoded = cv2.imencode(".png", cv2.cvtColor(tile, cv2.COLOR_RGB2BGR))
+        if not written:
+            raise ValueError(f"OpenCV could not encode a picture of shape {tile.shape}")
+        pictures.append(
+            "data:image/png;base64," + base64.b64encode(encoded.tobytes()).decode("ascii")
+        )
+    return pictures
+
+
+def _overlaid(tile: np.ndarray, heat: np.ndarray) -> np.ndarray:
+    """The tile in grey, with the map in colour over it."""
+    import cv2
+
+    small = np.clip(np.nan_to_num(heat.astype(np.float32)), 0, 1)
+    values = cv2.resize(small, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR)
+    colour = cv2.applyColorMap(np.uint8(255 * values), cv2.COLORMAP_INFERNO)[..., ::-1]
+    grey = cv2.cvtColor(tile, cv2.COLOR_RGB2GRAY)[..., None] * np.ones(3)
+    weight = WEIGHT * values[..., None]
+    return np.asarray((grey * (1 - weight) + colour * weight).round(), np.uint8)

@@ -1,0 +1,288 @@
+"""The report read back as a browser would: what it refers to, and what its tables say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("cv2")
+
+from keras_ddl.breakdown import breakdown
+from keras_ddl.calibration import ece, nll, probabilities_from_margins
+from keras_ddl.clip_scores import Scores
+from keras_ddl.clipspec import ClipSpec
+from keras_ddl.operating_point import OperatingPoint
+from keras_ddl.report import Content, ScoredSet, write_report
+from keras_ddl.report.cases import worst_cases
+
+VOID = {"meta", "img", "br"}
+NAMES_OF = {"ACC": "accuracy", "AUC": "auc", "F1": "f1"}
+
+
+def scored(dataset: str, methods: tuple[str, ...], spread: float, spec: ClipSpec) -> ScoredSet:
+    """A set of 8 videos a method, two clips each, with margins around ±2."""
+    rng = np.random.default_rng(len(dataset))
+    keys = tuple(
+        (dataset, method, "c23", f"<{number:03d}>&.mp4")
+        for method in ("real", *methods)
+        for number in range(8)
+        for _ in range(2)
+    )
+    labels = np.array([int(key[1] != "real") for key in keys], np.int32)
+    margins = rng.normal(4.0 * labels - 2.0, spread)
+    before = probabilities_from_margins(margins)
+    after = probabilities_from_margins(margins, spec.temperature)
+    scores = Scores(keys, labels, after)
+    result = {
+        "name": dataset,
+        "split": "test",
+        "threshold": spec.threshold,
+        "fingerprint": dataset * 3,
+        "trained_on": dataset != "other",
+        **breakdown(scores, spec.threshold, resamples=20),
+        "ece_before": ece(labels, before),
+        "ece_after": ece(labels, after),
+        "nll_before": nll(labels, margins),
+        "nll_after": nll(labels, margins, spec.temperature),
+        "videos": {"ok": len(keys) // 2, "no face": 1},
+    }
+    clips = rng.integers(0, 256, (len(keys), 4, 32, 32, 3), np.uint8)
+    return ScoredSet(dataset, clips, margins, scores, result)
+
+
+@pytest.fixture(scope="module")
+def make() -> Callable[..., Content]:
+    """Content over sets of given names: `make(datasets, spread=3.0, training=…)`."""
+
+    def content(
+        *datasets: str, spread: float = 3.0, training: str = "synthetic", calibrate: bool = True
+    ) -> Content:
+        spec = ClipSpec(frames=4, size=32, weights_sha256="ab" * 32, training={"dataset": training})
+        validation = scored("validation", ("Deepfakes",), spread, spec)
+        if calibrate:
+            scores = validation.scores
+            point = OperatingPoint.fit(scores.keys, scores.labels, validation.margins, "v" * 64)
+            spec = point.onto(spec)
+        sets = tuple(scored(name, ("Deepfakes", "FaceSwap"), spread, spec) for name in datasets)
+        result = {
+            "threshold": spec.threshold,
+            "temperature": spec.temperature,
+            "calibration": spec.metrics.get("calibration"),
+            "sets": [part.result for part in sets],
+        }
+        config = {"backbone": "resnet18", "modules": ["dfdc"], "note": "</script><b>"}
+        return Content("run-1", config, spec, result, sets)
+
+    return content
+
+
+class Page(HTMLParser):
+    """What a page refers to, its tables by class, its headings, and text by class."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.references: list[str] = []
+        self.tags: set[str] = set()
+        self.tables: dict[str, list[list[list[str]]]] = {}
+        self.classed: dict[str, list[str]] = {}
+        self.words: list[str] = []
+        self._open: list[tuple[str, str]] = []
+        self.feed(text)
+        self.close()
+        assert self._open == [], "an element is not closed"
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = {name: value or "" for name, value in attrs}
+        self.tags.add(tag)
+        self.references += [
+            values[name] for name in ("src", "href", "srcset", "data", "action") if name in values
+        ]
+        self.references += [values["style"]] if "style" in values else []
+        assert not [name for name in values if name.startswith("on")], "a script"
+        if tag == "table":
+            self.tables.setdefault(values["class"], []).append([])
+        if tag == "tr":
+            self._rows().append([])
+        if tag in ("td", "th"):
+            self._rows()[-1].append("")
+        if tag not in VOID:
+            self._open.append((tag, values.get("class", "")))
+        self.classed.setdefault(values.get("class", ""), []).append("")
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop()[0] == tag, "elements are nested wrongly"
+
+    def handle_data(self, data: str) -> None:
+        opened = [tag for tag, _ in self._open]
+        if "style" not in opened:
+            self.words.append(data)
+        if ("td" in opened or "th" in opened) and "small" not in opened:
+            self._rows()[-1][-1] += data
+        if self._open:
+            self.classed[self._open[-1][1]][-1] += data
+
+    def _rows(self) -> list[list[str]]:
+        name = next(kind for tag, kind in reversed(self._open) if tag == "table")
+        return self.tables[name][-1]
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+def read(content: Content, folder: Path) -> tuple[str, Page]:
+    path = write_report(folder / "report.html", content)
+    text = path.read_text(encoding="utf-8")
+    return text, Page(text)
+
+
+def test_it_refers_to_nothing_outside(make: Callable[..., Content], tmp_path: Path) -> None:
+    text, page = read(make("set", "other"), tmp_path)
+    assert page.references and all(
+        reference.startswith("data:image/png;base64,") for reference in page.references
+    )
+    assert not page.tags & {"script", "link", "iframe", "object", "base", "form", "image", "use"}
+    style = text.split("<style>")[1].split("</style>")[0]
+    assert "url(" not in style and "@import" not in style and "@font-face" not in style
+    assert "http" not in text.replace('http-equiv="Content-Security-Policy"', "")
+    assert "default-src 'none'" in text
+    assert "prefers-color-scheme: dark" in style and "width=device-width" in text
+
+
+def test_the_results_are_those_of_test_json(make: Callable[..., Content], tmp_path: Path) -> None:
+    content = make("set", "other")
+    _, page = read(content, tmp_path)
+    (rows,) = page.tables["results"]
+    expected = [["level", "ACC", "AUC", "F1", "real", "fake"]]
+    for part in content.result["sets"]:
+        expected.append([part["name"]])
+        for level, words in (("clip", "clips"), ("video", "videos (mean)")):
+            numbers = [f"{part[level][name]:.4f}" for name in NAMES_OF.values()]
+            counts = [str(part[level][name]) for name in ("real", "fake")]
+            expected.append([words, *numbers, *counts])
+    assert rows == expected
+    low, high = content.result["sets"][0]["intervals"]["video"]["auc"]
+    assert f"{low:.4f} to {high:.4f}" in page.text
+
+
+def test_every_number_and_the_methods(make: Callable[..., Content], tmp_path: Path) -> None:
+    content = make("set")
+    part = content.result["sets"][0]
+    _, page = read(content, tmp_path)
+    (rows,) = page.tables["numbers"]
+    levels = ("clip", "video", "video_median", "video_topk")
+    names = (*NAMES_OF.values(), "precision", "recall", "eer", "average_precision")
+    names += ("tpr_at_1pct_fpr", "tpr_at_0.1pct_fpr")
+    for row, level in zip(rows[2:], levels, strict=True):
+        assert row[1:] == [f"{part[level][name]:.4f}" for name in names]
+    (methods,) = page.tables["methods"]
+    assert methods[:2] == [["videos", "DF", "FS"], ["set c23"]]
+    for row, short in zip(methods[2:], ("ACC", "AUC"), strict=True):
+        numbers = [f"{found['video'][NAMES_OF[short]]:.4f}" for found in part["methods"]]
+        assert row == [short, *numbers]
+    (confusion,) = page.tables["confusion"]
+    table = part["confusion"]
+    assert confusion[1:] == [
+        ["real", str(table["true_real"]), str(table["false_fake"])],
+        ["fake", str(table["false_real"]), str(table["true_fake"])],
+    ]
+
+
+def test_calibration_before_and_after(make: Callable[..., Content], tmp_path: Path) -> None:
+    content = make("set")
+    _, page = read(content, tmp_path)
+    (rows,) = page.tables["calibration"]
+    names = ("nll_before", "nll_after", "ece_before", "ece_after")
+    sources = (content.result["calibration"], content.result["sets"][0])
+    for row, source in zip(rows[1:], sources, strict=True):
+        assert row[1:] == [f"{source[name]:.4f}" for name in names]
+    assert f"{content.spec.temperature:.4g}, the minimum of the negative" in page.text
+
+
+def test_the_mistakes_shown_are_the_worst(make: Callable[..., Content], tmp_path: Path) -> None:
+    content = make("set", "other", spread=6.0)
+    threshold = content.result["threshold"]
+    found = []
+    for part in content.sets:
+        videos = part.scores.videos()
+        for label, score in zip(videos.labels, videos.probabilities, strict=True):
+            if label and score < threshold:
+                found.append(((threshold - score) / threshold, f"{score:.4f}"))
+            if not label and score >= threshold:
+                found.append(((score - threshold) / (1 - threshold), f"{score:.4f}"))
+    assert len(found) > 8
+    _, page = read(content, tmp_path)
+    assert page.classed["score"] == [score for _, score in sorted(found, reverse=True)[:8]]
+    assert "Worst mistakes" in page.text
+    assert len([name for name in page.references if name.startswith("data:")]) == 8 * 4
+
+
+def test_without_mistakes_the_closest_calls_are_shown(
+    make: Callable[..., Content], tmp_path: Path
+) -> None:
+    content = make("set", spread=0.1)
+    _, page = read(content, tmp_path)
+    assert "No video is judged wrongly" in page.text and "Worst mistakes" not in page.text
+    assert len(page.classed["score"]) == 3
+    assert "its bound: no validation clip is on the wrong side" in page.text
+
+
+def test_it_says_what_a_reader_must_know_first(
+    make: Callable[..., Content], tmp_path: Path
+) -> None:
+    _, page = read(make("set"), tmp_path)
+    first, second = page.text.index("only synthetic faces"), page.text.index("Few videos: set")
+    assert first < second < page.text.index("Results")
+    _, page = read(make("set", training="FaceForensics++", calibrate=False), tmp_path)
+    assert "only synthetic faces" not in page.text
+    assert "were not chosen on validation" in page.text
+    _, page = read(make("set", "other"), tmp_path)
+    assert "Cross-dataset, never seen in training: other." in page.text
+
+
+def test_the_papers_numbers_stand_where_they_can(
+    make: Callable[..., Content], tmp_path: Path
+) -> None:
+    _, page = read(make("DFDC"), tmp_path)
+    (rows,) = page.tables["results"]
+    assert rows[-1] == ["DDL, the paper: videos", "0.9414", "0.9586", "0.9589", "–", "–"]
+    assert len(page.tables["paper"][0]) == 1 + 12
+    content = make("DFDC")
+    unseen = {**content.result["sets"][0], "trained_on": False}
+    _, page = read(replace(content, result={**content.result, "sets": [unseen]}), tmp_path)
+    assert "paper" not in page.tables and "the paper" not in page.text
+    _, page = read(make("set"), tmp_path)
+    assert "paper" not in page.tables
+
+
+def test_names_and_fingerprints(make: Callable[..., Content], tmp_path: Path) -> None:
+    content = make("set")
+    text, page = read(content, tmp_path)
+    assert "ab" * 32 in page.text and "setsetset" in page.text
+    assert "</script><b>" in page.text and '<b>"' not in text  # shown, not obeyed
+    assert f"{worst_cases(content.sets, content.result['threshold'])[0].key[3]}" in page.text
+    assert "1 videos without a score: no face" in page.text
+
+
+def test_equal_content_gives_an_equal_file_and_a_failure_leaves_the_old_one(
+    make: Callable[..., Content], tmp_path: Path
+) -> None:
+    content = make("set")
+    before, _ = read(content, tmp_path)
+    assert read(content, tmp_path)[0] == before
+
+    def broken(clip: np.ndarray) -> np.ndarray:
+        raise RuntimeError("no map")
+
+    with pytest.raises(RuntimeError, match="no map"):
+        write_report(tmp_path / "report.html", replace(content, heat=broken))
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+    assert (tmp_path / "report.html").read_text(encoding="utf-8") == before
