@@ -64,7 +64,7 @@ def _demo(preset: str) -> int:
         "annotated video": annotated,
         "verdicts, one JSON object per line": OUT / "verdicts.jsonl",
         "training curves": RUN.resolve() / "curves.png",
-        "numbers on the test split": RUN.resolve() / "test.json",
+        "evaluation, with the closest calls": RUN.resolve() / "report.html",
         "the model and its contract": RUN.resolve() / "bundle",
     }.items():
         print(f"  {what + ':':<38}{path}")

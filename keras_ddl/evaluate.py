@@ -33,6 +33,7 @@ from keras_ddl.files import read_json, write_json, write_text
 from keras_ddl.operating_point import RECORD, OperatingPoint
 from keras_ddl.report import REPORT, Content, ScoredSet, write_report
 from keras_ddl.report.content import Heat, no_heat
+from keras_ddl.robustness import known_robustness
 from keras_ddl.runs import find_run, load_run
 from keras_ddl.tables import table
 
@@ -129,7 +130,8 @@ def evaluate(
         spec.write(run / "clipspec.json")
     write_json(run / "test.json", result)
     write_text(run / "test_scores.csv", _csv(sets))
-    content = Content(run.name, config.to_dict(), spec, result, sets, _heat(model))
+    shown = (run.name, config.to_dict(), spec, result, sets, _heat(model))
+    content = Content(*shown, stress=known_robustness(run, spec.weights_sha256))
     write_report(run / REPORT, content)
     return result
 

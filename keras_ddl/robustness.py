@@ -21,6 +21,7 @@ from keras_ddl.files import read_json, write_json, write_text
 from keras_ddl.perturb import FAMILIES, LEVELS, perturb
 
 FOLDER = "robustness"
+SUMMARY = "robustness.json"
 NONE = "none"
 BATCH = 16
 
@@ -94,14 +95,23 @@ def robustness(
                 for number, cut in unordered_map(_cut, jobs, processes, _start, (spec,)):
                     cuts[number] = cut
                     bar.update()
-                known = {"identity": identity, **_judged(model, spec, videos, cuts)}
+                known = {"identity": identity, "margins": _margins(model, videos, cuts)}
                 write_json(file, known)
-            result = {name: value for name, value in known.items() if name != "identity"}
+            result = _judged(spec, videos, known["margins"])
             results.append({"family": condition.family, "level": condition.level, **result})
-    summary = {"videos": len(videos), "units": _units(families), "conditions": results}
-    write_json(run / "robustness.json", summary)
+    weights = {"weights_sha256": spec.weights_sha256}
+    units = _units(families)
+    summary = {"videos": len(videos), **weights, "units": units, "conditions": results}
+    write_json(run / SUMMARY, summary)
     write_text(run / "robustness.md", table(summary) + "\n")
     return summary
+
+
+def known_robustness(run: Path, weights_sha256: str) -> dict[str, Any] | None:
+    """What an earlier call found out about these very weights, or None."""
+    file = run / SUMMARY
+    summary: dict[str, Any] = read_json(file) if file.is_file() else {}
+    return summary if summary.get("weights_sha256") == weights_sha256 else None
 
 
 def table(summary: dict[str, Any]) -> str:
@@ -171,41 +181,47 @@ def _cut(job: tuple[Condition, Video, int, int]) -> Cut:
     )
 
 
-def _judged(model: Any, spec: Any, videos: list[Video], cuts: dict[int, Cut]) -> dict[str, Any]:
-    """AUC and accuracy at video level, over the videos that gave a score."""
-    from keras_ddl.metrics import accuracy, auc, video_scores
+def _margins(model: Any, videos: list[Video], cuts: dict[int, Cut]) -> list[list[float]]:
+    """Per video the logit of fake minus that of real of each of its clips."""
+    numbers = [number for number in range(len(videos)) for _ in cuts[number].clips]
+    clips = [clip for number in range(len(videos)) for clip in cuts[number].clips]
+    margins: list[list[float]] = [[] for _ in videos]
+    for start in range(0, len(clips), BATCH):
+        batch = np.stack([_decoded(clip.images) for clip in clips[start : start + BATCH]])
+        logits = model.predict_on_batch(batch).astype(np.float64)
+        for number, pair in zip(numbers[start : start + BATCH], logits, strict=True):
+            margins[number].append(float(pair[1] - pair[0]))
+    return margins
 
-    keys, labels, clips = [], [], []
-    for number, video in enumerate(videos):
-        for clip in cuts[number].clips:
-            keys.append(video.key)
-            labels.append(video.label)
-            clips.append(decode_clip(clip.images))
-    if not clips:
+
+def _judged(spec: Any, videos: list[Video], margins: list[list[float]]) -> dict[str, Any]:
+    """AUC and accuracy at video level, over the videos that gave a score."""
+    from keras_ddl.calibration import probabilities_from_margins
+    from keras_ddl.metrics import accuracy, auc
+
+    scored = [
+        (video.label, values) for video, values in zip(videos, margins, strict=True) if values
+    ]
+    if not scored:
         return {"auc": None, "accuracy": None, "scored": 0.0}
-    logits = [model.predict_on_batch(np.stack(part)) for part in _batches(clips)]
-    margin = np.concatenate([each[:, 1] - each[:, 0] for each in logits]).astype(np.float64)
-    probabilities = 0.5 * (1 + np.tanh(0.5 * margin / spec.temperature))
-    scored = video_scores(keys, labels, probabilities)
-    both = len(set(scored.labels.tolist())) == 2
+    labels = [label for label, _ in scored]
+    scores = [
+        float(probabilities_from_margins(np.array(values), spec.temperature).mean())
+        for _, values in scored
+    ]
     return {
-        "auc": auc(scored.labels, scored.scores) if both else None,
-        "accuracy": accuracy(scored.labels, scored.scores, spec.threshold),
-        "scored": len(scored.keys) / len(videos),
+        "auc": auc(labels, scores) if len(set(labels)) == 2 else None,
+        "accuracy": accuracy(labels, scores, spec.threshold),
+        "scored": len(scored) / len(videos),
     }
 
 
-def decode_clip(images: Sequence[bytes]) -> np.ndarray:
+def _decoded(images: Sequence[bytes]) -> np.ndarray:
     """The frames of an encoded clip, uint8 (T, S, S, 3)."""
     from keras_ddl.framework import tf
 
     frames = [tf.io.decode_jpeg(image, 3, dct_method="INTEGER_ACCURATE") for image in images]
     return np.stack([frame.numpy() for frame in frames])
-
-
-def _batches(clips: list[np.ndarray]) -> Iterator[list[np.ndarray]]:
-    for start in range(0, len(clips), BATCH):
-        yield clips[start : start + BATCH]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -234,6 +250,7 @@ def _run(args: argparse.Namespace) -> int:
         raise UserError(f"--videos: expected 1 or more, received {args.videos}")
     summary = robustness(run, args.families, args.levels, args.videos, args.processes)
     print(table(summary))
+    print(f"\npython -m keras_ddl.evaluate {run} puts the curves into report.html")
     return 0
 
 

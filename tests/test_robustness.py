@@ -18,7 +18,7 @@ from keras_ddl.config import TrainConfig
 from keras_ddl.data.prepare import prepare
 from keras_ddl.errors import UserError
 from keras_ddl.evaluate import evaluate
-from keras_ddl.files import read_json
+from keras_ddl.files import read_json, write_json
 from keras_ddl.robustness import Condition, conditions, main, robustness, table
 from keras_ddl.runs import start_run
 from keras_ddl.train import train
@@ -63,12 +63,22 @@ def damaged(run: Path, **how: object) -> dict:
 
 
 def test_untouched_videos_give_evaluations_numbers(run: Path) -> None:
-    evaluated = evaluate(run)
+    evaluated = evaluate(run)["sets"][0]["video"]
     result = damaged(run, families=["JPEG"], levels=[5])
     (untouched,) = [row for row in result["conditions"] if row["family"] == "none"]
-    assert untouched["auc"] == evaluated["video"]["auc"]
+    assert untouched["auc"] == evaluated["auc"]
+    assert untouched["accuracy"] == evaluated["accuracy"]  # at the threshold that evaluate chose
     assert untouched["scored"] == 1.0
     assert read_json(run / "robustness.json") == result
+
+
+def test_the_next_report_shows_them_while_the_weights_are_the_same(run: Path) -> None:
+    result = damaged(run, families=["contrast"], levels=[5])
+    evaluate(run)
+    assert '<table class="stress">' in (run / "report.html").read_text()
+    write_json(run / "robustness.json", {**result, "weights_sha256": "0" * 64})
+    evaluate(run)
+    assert '<table class="stress">' not in (run / "report.html").read_text()
 
 
 def test_finished_conditions_are_kept(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,10 +87,10 @@ def test_finished_conditions_are_kept(run: Path, monkeypatch: pytest.MonkeyPatch
     inner = module.cut_video
     monkeypatch.setattr(module, "cut_video", lambda *a, **k: cut.append(a) or inner(*a, **k))
     assert damaged(run, families=["saturation"], levels=[1, 5]) == first and not cut
-    damaged(run, families=["saturation", "contrast"], levels=[5])
+    damaged(run, families=["saturation", "pixelation"], levels=[5])
     assert len(cut) == 4  # the four test videos, at the one new condition
     damaged(run, families=["saturation"], levels=[5], limit=1)
-    assert len(cut) == 4 + 2 * 2  # other videos: untouched and level 5, two videos each
+    assert len(cut) == 4 + 2 * 2  # other videos: untouched and level 5, one of either class
 
 
 def test_videos_without_a_clip_are_counted(run: Path) -> None:

@@ -51,6 +51,7 @@ class Content:
         result: What `test.json` holds.
         sets: The test sets, in the order of `result["sets"]`.
         heat: Computes inconsistency maps.
+        stress: What `robustness.json` holds, where these weights were put under stress.
     """
 
     run: str
@@ -59,3 +60,4 @@ class Content:
     result: dict[str, Any]
     sets: tuple[ScoredSet, ...]
     heat: Heat = field(default=no_heat)
+    stress: dict[str, Any] | None = None

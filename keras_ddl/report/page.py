@@ -15,6 +15,7 @@ from keras_ddl.files import write_text
 from keras_ddl.report import figures, tables
 from keras_ddl.report.cases import Case, worst_cases
 from keras_ddl.report.content import Content, ScoredSet
+from keras_ddl.report.stress import stress_section
 from keras_ddl.report.strip import strip
 from keras_ddl.report.style import STYLE
 from keras_ddl.tables import label
@@ -49,6 +50,7 @@ def page(content: Content) -> str:
             _results(content),
             *(_figures(part, content) for part in content.sets),
             _calibration(content),
+            stress_section(content.stress),
             _cases(content),
             _fingerprints(content),
         )
