@@ -32,7 +32,7 @@ th[scope=row] { text-align: left; font-weight: 500; }
 thead th { color: var(--soft); font-weight: 600; font-size: 0.85rem;
   border-bottom: 1px solid var(--rule); }
 thead th:first-child { text-align: left; }
-td small { display: block; font-size: 0.72rem; }
+td small, tbody th small { display: block; font-size: 0.72rem; }
 th[scope=rowgroup] { text-align: left; background: var(--page); white-space: normal; }
 th[scope=rowgroup] span { position: sticky; left: 8px; overflow-wrap: anywhere; }
 tbody + tbody > tr:first-child > *, tbody tr + tr > * { border-top: 1px solid var(--grid); }
