@@ -152,7 +152,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _export(run: Path | None, inconsistency_map: bool) -> int:
     from export.bundle import write_bundle
     from export.parity import compare, require
-    from keras_ddl.runs import find_run, load_run, read_json
+    from keras_ddl.files import read_json
+    from keras_ddl.runs import find_run, load_run
 
     folder = find_run(run)
     model, _, spec = load_run(folder)

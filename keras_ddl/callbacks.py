@@ -16,6 +16,7 @@ from keras_ddl.errors import CHECK_FAILED, UserError
 from keras_ddl.evaluate import Scores, clip_logits, summary
 from keras_ddl.framework import keras
 from keras_ddl.layers import DFDC, MSA
+from keras_ddl.optimiser import averaged_weights
 
 AUC = "val_video_auc"
 LOSS = "val_loss"
@@ -89,6 +90,39 @@ class BestWeights(keras.callbacks.Callback):
         partial = self._path.with_name(f".{self._path.stem}.part{self._path.suffix}")
         self.model.save_weights(str(partial))
         partial.replace(self._path)
+
+
+class AveragedWeights(keras.callbacks.Callback):
+    """Puts the optimiser's averaged weights into the model while it is judged.
+
+    Stands before the callbacks that judge and keep; its `back` stands behind them and gives the
+    model the weights it goes on training with. Does nothing where the optimiser keeps no average.
+
+    Attributes:
+        back: The callback that undoes it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._kept: list[np.ndarray] = []
+        self.back = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: self._restore())
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        averages = averaged_weights(self.model)
+        if averages is not None:
+            weights = self.model.trainable_variables
+            self._kept = [weight.numpy() for weight in weights]
+            _assign(weights, averages)
+
+    def _restore(self) -> None:
+        if self._kept:
+            _assign(self.model.trainable_variables, self._kept)
+            self._kept = []
+
+
+def _assign(weights: Any, values: Any) -> None:
+    for weight, value in zip(weights, values, strict=True):
+        weight.assign(value)
 
 
 class GammaLog(keras.callbacks.Callback):

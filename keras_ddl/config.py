@@ -17,6 +17,7 @@ from keras_ddl.errors import MISSING, UserError
 from keras_ddl.presets import PRESETS
 
 MODULES = ("dfdc", "msa")
+PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 PSEUDO = ("", "steady", "temporal")
 DEFAULT_PRESET = "cpu"
 
@@ -43,6 +44,13 @@ class TrainConfig:
         epochs: Passes over the training clips.
         learning_rate: Adam's, at the start.
         halve_every: Epochs after which the learning rate is halved; 0 = never.
+        clip_norm: Largest norm of all gradients together; larger ones are scaled down. 0 = none.
+        ema: Momentum of the optimiser's moving average of the weights, which is then what
+            validation judges and the run keeps. 0 = none.
+        precision: Of the arithmetic: `float32`, `mixed_float16` (with loss scaling) or
+            `mixed_bfloat16`. Weights stay float32.
+        xla: Compile the training step with XLA.
+        deterministic: Repeat to the bit on the same machine; slower.
         twins: Keep clips of the same people side by side in a batch, augmented alike: a fake and
             its original then differ by the forgery alone (see `data.pipeline.twin_groups`).
         balance: Draw as many reals as fakes, and as many of each method.
@@ -83,6 +91,11 @@ class TrainConfig:
     epochs: int = 20
     learning_rate: float = 1e-3
     halve_every: int = 8
+    clip_norm: float = 0.0
+    ema: float = 0.0
+    precision: str = "float32"
+    xla: bool = False
+    deterministic: bool = False
     twins: bool = False
     balance: bool = False
     pseudo_fakes: str = ""
@@ -108,11 +121,13 @@ class TrainConfig:
             self._check(name, getattr(self, name) > 0, "more than 0")
         for name in ("halve_every", "brightness", "contrast", "saturation", "shift", "zoom"):
             self._check(name, getattr(self, name) >= 0, "0 or more")
-        for name in ("seed", "synthetic_seed"):
+        for name in ("seed", "synthetic_seed", "clip_norm"):
             self._check(name, getattr(self, name) >= 0, "0 or more")
         for name in ("jpeg", "h264", "blur", "noise", "cutout"):
             self._check(name, 0 <= getattr(self, name) <= 1, "0 to 1")
         self._check("pseudo_fakes", self.pseudo_fakes in PSEUDO, f"one of {', '.join(PSEUDO[1:])}")
+        self._check("ema", 0 <= self.ema < 1, "0 to below 1")
+        self._check("precision", self.precision in PRECISIONS, f"one of {', '.join(PRECISIONS)}")
         self._check("twins", not (self.twins and self.balance), "not together with balance")
         self._check("shift", self.shift < 0.5, "less than 0.5")
         self._check("modules", set(self.modules) <= set(MODULES), f"some of {', '.join(MODULES)}")

@@ -1,8 +1,8 @@
 """Run folders: where a training leaves its results, and how to load them again.
 
-`runs/<YYYYmmdd-HHMMSS>/` holds config.json, clipspec.json, weights.h5, history.json, history.csv,
-curves.png and metrics.json; `runs/latest` points to the newest complete one. A folder with a file
-`INCOMPLETE` belongs to a training that runs still or was interrupted.
+`runs/<YYYYmmdd-HHMMSS>/` holds config.json, manifest.json, clipspec.json, weights.h5, history.json,
+history.csv, curves.png and metrics.json; `runs/latest` points to the newest complete one. A folder
+with a file `INCOMPLETE` belongs to a training that runs still or was interrupted.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from keras_ddl.clipspec import ClipSpec
 from keras_ddl.config import TrainConfig
 from keras_ddl.errors import UserError
-from keras_ddl.files import file_sha256, read_json, write_json, write_text  # noqa: F401
+from keras_ddl.files import file_sha256, read_json
 
 if TYPE_CHECKING:
     from keras_ddl.framework import keras
@@ -102,15 +102,21 @@ def load_run(path: Path | None = None) -> tuple[keras.Model, TrainConfig, ClipSp
     return model, config, spec
 
 
-def build(config: TrainConfig, start_weights: bool = True) -> keras.Model:
+def build(
+    config: TrainConfig, start_weights: bool = True, precision: str = "float32"
+) -> keras.Model:
     """Build the configuration's network.
 
     Args:
         config: Says which.
         start_weights: Load the weights the configuration starts from, where it names any.
+        precision: Keras' policy for its layers; a trained network is used in float32.
     """
+    from keras_ddl.framework import keras
     from keras_ddl.model import build_model
 
+    before = keras.mixed_precision.global_policy()
+    keras.mixed_precision.set_global_policy(precision)
     try:
         return build_model(
             config.backbone,
@@ -123,3 +129,5 @@ def build(config: TrainConfig, start_weights: bool = True) -> keras.Model:
         )
     except ValueError as error:
         raise UserError(str(error)) from error
+    finally:
+        keras.mixed_precision.set_global_policy(before)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from keras_ddl import config as configs
 from keras_ddl.clipspec import ClipSpec
 from keras_ddl.config import TrainConfig
+from keras_ddl.data.layouts import LAYOUTS
 from keras_ddl.data.pipeline import clip_dataset
 from keras_ddl.data.prepare import CACHE, PROCESSES, prepared_for
 from keras_ddl.data.pseudo_fakes import with_pseudo_fakes
@@ -23,16 +24,10 @@ from keras_ddl.data.store import check_spec, read_split, read_summary
 from keras_ddl.data.video_index import SPLITS
 from keras_ddl.errors import INTERRUPTED, UserError, run_cli
 from keras_ddl.evaluate import score_split, table
+from keras_ddl.files import file_sha256, write_json, write_text
+from keras_ddl.manifest import manifest
 from keras_ddl.plots import plot_curves
-from keras_ddl.runs import (
-    WEIGHTS,
-    build,
-    file_sha256,
-    finish_run,
-    start_run,
-    write_json,
-    write_text,
-)
+from keras_ddl.runs import WEIGHTS, build, finish_run, start_run
 
 if TYPE_CHECKING:
     from keras_ddl.framework import keras
@@ -74,11 +69,14 @@ def fit(config: TrainConfig, prepared: Path, weights: Path, progress: bool = Tru
         UserError: If a split is empty or has one class, or training diverges.
     """
     from keras_ddl import callbacks as cb
-    from keras_ddl.framework import keras
+    from keras_ddl.framework import keras, tf
+    from keras_ddl.optimiser import make_optimiser
 
     check_spec(prepared, config.spec())
     _check_classes(prepared, config)
     keras.utils.set_random_seed(config.seed)
+    if config.deterministic:
+        tf.config.experimental.enable_op_determinism()
     clips = clip_dataset(
         prepared,
         "train",
@@ -89,19 +87,23 @@ def fit(config: TrainConfig, prepared: Path, weights: Path, progress: bool = Tru
         balance=config.balance,
         pseudo=config.pseudo(),
     )
-    model = build(config)
+    model = build(config, precision=config.precision)
     model.compile(
-        optimizer=keras.optimizers.legacy.Adam(config.learning_rate),
+        optimizer=make_optimiser(config),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
+        jit_compile=config.xla,
     )
     best = cb.BestWeights(weights)
     bar = cb.TrainingBar(config.epochs, progress)
+    averages = cb.AveragedWeights()
     watchers = [
         keras.callbacks.LearningRateScheduler(lambda epoch: learning_rate(config, epoch)),
+        averages,
         cb.VideoAUC(prepared, config.batch, pseudo=config.pseudo()),
         best,
         cb.GammaLog(),
+        averages.back,
         bar,
     ]
     started = time.monotonic()
@@ -131,6 +133,8 @@ def train(config: TrainConfig, prepared: Path, run: Path, progress: bool = True)
     fingerprint = read_summary(prepared)["fingerprint"]
     data = {"prepared": str(Path(prepared).resolve()), "fingerprint": fingerprint}
     write_json(run / "config.json", {"config": config.to_dict(), "data": data})
+    described = manifest(prepared, config.seed, config.deterministic)
+    write_json(run / "manifest.json", described)
     fitted = fit(config, prepared, run / WEIGHTS, progress)
     spec = ClipSpec.read(prepared / "clipspec.json")
     _, validation = score_split(fitted.model, spec, prepared, "val", config.pseudo())
@@ -143,6 +147,9 @@ def train(config: TrainConfig, prepared: Path, run: Path, progress: bool = True)
         "training_seconds": round(fitted.seconds, 1),
     }
     write_json(run / "metrics.json", metrics)
+    write_json(
+        run / "manifest.json", {**described, "training_seconds": metrics["training_seconds"]}
+    )
     write_json(run / "history.json", fitted.history)
     write_text(run / "history.csv", _csv(fitted.history))
     plot_curves(fitted.history, fitted.best_epoch, run / "curves.png")
@@ -173,7 +180,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         description="Train on a dataset; without --data, on a synthetic set generated first.",
     )
     configs.add_arguments(parser)
-    parser.add_argument("--data", type=Path, metavar="ROOT", help="dataset folder (real/, fake/)")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--data", type=Path, metavar="ROOT", help="folder of a dataset")
+    source.add_argument("--prepared", type=Path, metavar="DIR", help="prepared clips")
+    parser.add_argument("--layout", choices=sorted(LAYOUTS), default="folder", help="of --data")
     parser.add_argument("--out", type=Path, metavar="DIR", help="run folder; default runs/<time>")
     args = parser.parse_args(argv)
     return run_cli(lambda: _run(args))
@@ -181,8 +191,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     config = configs.from_arguments(args)
-    root = args.data or synthetic_root(config, CACHE)
-    prepared = prepared_for(config, root, CACHE)
+    prepared = args.prepared
+    if prepared is None:
+        root = args.data or synthetic_root(config, CACHE)
+        prepared = prepared_for(config, root, CACHE, layout=args.layout)
     run = start_run(args.out)
     try:
         metrics = train(config, prepared, run)

@@ -19,15 +19,9 @@ from keras_ddl.config import TrainConfig
 from keras_ddl.data.pipeline import clip_dataset
 from keras_ddl.errors import UserError
 from keras_ddl.evaluate import clip_logits
+from keras_ddl.files import file_sha256
 from keras_ddl.framework import keras
-from keras_ddl.runs import (
-    INCOMPLETE,
-    WEIGHTS,
-    file_sha256,
-    find_run,
-    load_run,
-    start_run,
-)
+from keras_ddl.runs import INCOMPLETE, WEIGHTS, find_run, load_run, start_run
 
 SMALL = {"frames": 4, "size": 32, "width": 0.25, "batch": 8, "epochs": 3, "halve_every": 2}
 PLAIN = TrainConfig.from_dict({**SMALL, "modules": []})

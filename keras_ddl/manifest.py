@@ -1,0 +1,112 @@
+"""`manifest.json` of a run: what is needed to know what a result rests on, and to repeat it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shlex
+import subprocess
+import sys
+import time
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from keras_ddl import __version__
+from keras_ddl.data.store import read_summary
+
+PACKAGES = (
+    "tensorflow", "tf_keras", "keras", "numpy", "av", "opencv-python", "onnx", "tf2onnx",
+    "onnxruntime", "tensorflow-model-optimization",
+)  # fmt: skip
+
+
+def manifest(prepared: Path, seed: int, deterministic: bool = False) -> dict[str, Any]:
+    """Describe program, machine and data at the start of a training.
+
+    Args:
+        prepared: Folder of prepared clips.
+        seed: Of the training.
+        deterministic: Whether TensorFlow was told to repeat to the bit.
+
+    Returns:
+        A JSON object: `program`, `packages`, `hardware`, `command`, `started`, `seed`,
+        `deterministic`, `data` (fingerprint, counts per split, SHA-256 of each split's index).
+    """
+    from keras_ddl.files import file_sha256
+
+    summary = read_summary(prepared)
+    splits = {
+        split: {**counts, "index_sha256": file_sha256(Path(prepared) / split / "index.json")}
+        for split, counts in summary["splits"].items()
+    }
+    return {
+        "program": {"version": __version__, "git": git_commit()},
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "hardware": hardware(),
+        "command": shlex.join(sys.orig_argv),
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "seed": seed,
+        "deterministic": deterministic,
+        "data": {"fingerprint": summary["fingerprint"], "splits": splits},
+    }
+
+
+def git_commit() -> str | None:
+    """Commit of the clone this program runs from, with `+` where files differ; None without."""
+    here = Path(__file__).resolve().parent.parent
+    try:
+        commit = _git(here, "rev-parse", "HEAD")
+        # -uno: data and runs beside the sources are no change of the program
+        return commit + ("+" if _git(here, "status", "--porcelain", "-uno") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def hardware() -> dict[str, Any]:
+    """Processor, cores, memory in GiB, and the GPUs that TensorFlow sees."""
+    from keras_ddl.framework import tf
+
+    gpus = [
+        tf.config.experimental.get_device_details(device).get("device_name", device.name)
+        for device in tf.config.list_physical_devices("GPU")
+    ]
+    return {
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
+        "memory_gib": _memory_gib(),
+        "gpus": gpus,
+    }
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        ["git", *arguments], cwd=folder, check=True, capture_output=True, text=True
+    )
+    return done.stdout.strip()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def _memory_gib() -> float | None:
+    try:
+        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
+    except (ValueError, OSError, AttributeError):
+        return None
