@@ -68,7 +68,7 @@ def test_learning_rate_is_halved_when_the_config_says(run: Path) -> None:
 def test_the_run_is_whole_and_is_the_latest(run: Path) -> None:
     names = {path.name for path in run.iterdir()}
     assert names == {
-        *("config.json", "clipspec.json", "history.json", "history.csv"),
+        *("config.json", "manifest.json", "clipspec.json", "history.json", "history.csv"),
         *("curves.png", "metrics.json", WEIGHTS),
     }
     assert (run.parent / "latest").resolve() == run.resolve()
@@ -181,7 +181,7 @@ def test_ctrl_c_leaves_a_marked_run_and_latest_alone(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(training, "fit", interrupt)
-    monkeypatch.setattr(training, "prepared_for", lambda *_: flicker_set)
+    monkeypatch.setattr(training, "prepared_for", lambda *_, **__: flicker_set)
     out = tmp_path / "run"
     assert training.main(["--data", str(tmp_path), "--out", str(out)]) == 130
     lines = capsys.readouterr().err.splitlines()
@@ -189,6 +189,30 @@ def test_ctrl_c_leaves_a_marked_run_and_latest_alone(
     assert (out / INCOMPLETE).exists() and not (tmp_path / "latest").exists()
     with pytest.raises(UserError, match="is incomplete"):
         find_run(out)
+
+
+def test_the_command_trains_on_prepared_clips_and_keeps_averaged_weights(
+    flicker_set: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = {**SMALL, "width": 0.125, "epochs": 1, "modules": "none", "ema": 0.5}
+    out = tmp_path / "run"
+    options = ["--prepared", str(flicker_set), "--out", str(out)]
+    assert training.main([*options, "--set", *(f"{k}={v}" for k, v in settings.items())]) == 0
+    assert "results in" in capsys.readouterr().out
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert manifest["training_seconds"] > 0
+    assert manifest["data"]["splits"]["train"]["clips"] == 48
+    model, config, _ = load_run(out)
+    assert config.ema == 0.5
+    assert np.isfinite(clip_logits(model, clip_dataset(flicker_set, "val", 8))).all()
+
+
+@pytest.mark.slow
+def test_xla_compiles_the_step_of_both_modules(flicker_set: Path, tmp_path: Path) -> None:
+    config = TrainConfig.from_dict({**SMALL, "width": 0.125, "epochs": 1, "xla": True})
+    fitted = training.fit(config, flicker_set, tmp_path / "best.h5", progress=False)
+    assert np.isfinite(fitted.history["loss"]).all()
+    assert fitted.model.jit_compile
 
 
 def test_a_used_run_folder_is_refused(run: Path) -> None:

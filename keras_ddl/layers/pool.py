@@ -37,14 +37,15 @@ class PaddedMaxPool2D(keras.layers.Layer):
 
     def call(self, inputs: Any) -> Any:
         spatial, unit = [[self.padding, self.padding]] * 2, [[0, 0]]
-        first = self.data_format == "channels_first"
-        return tf.nn.max_pool2d(
-            inputs,
-            self.pool_size,
-            self.strides,
-            unit + (unit + spatial if first else spatial + unit),
-            data_format="NCHW" if first else "NHWC",
-        )
+        if self.data_format == "channels_first":
+            padding = unit + unit + spatial
+            return tf.nn.max_pool2d(
+                inputs, self.pool_size, self.strides, padding, data_format="NCHW"
+            )
+        # Padded by hand: XLA has no pooling with explicit padding.
+        lowest = inputs.dtype.min if hasattr(inputs.dtype, "min") else float("-inf")
+        padded = tf.pad(inputs, unit + spatial + unit, constant_values=lowest)
+        return tf.nn.max_pool2d(padded, self.pool_size, self.strides, "VALID")
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         def pooled(size: int | None) -> int | None:
