@@ -207,6 +207,12 @@ def test_the_command_trains_on_prepared_clips_and_keeps_averaged_weights(
     assert np.isfinite(clip_logits(model, clip_dataset(flicker_set, "val", 8))).all()
 
 
+def test_clips_cut_to_another_spec_are_refused(flicker_set: Path, tmp_path: Path) -> None:
+    config = TrainConfig.from_dict({**SMALL, "size": 64})
+    with pytest.raises(UserError, match="is cut with size 32, the model expects 64"):
+        training.fit(config, flicker_set, tmp_path / "best.h5", progress=False)
+
+
 @pytest.mark.slow
 def test_xla_compiles_the_step_of_both_modules(flicker_set: Path, tmp_path: Path) -> None:
     config = TrainConfig.from_dict({**SMALL, "width": 0.125, "epochs": 1, "xla": True})
