@@ -161,6 +161,7 @@ def flicker_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
     Videos have two clips each: 12 real and 12 fake in train, 4 and 4 in val, 5 and 5 in test; one
     more test video has no face.
     """
+    pytest.importorskip("tensorflow")
     from keras_ddl.clips import Clip
     from keras_ddl.clipspec import ClipSpec
     from keras_ddl.data.shard_writer import write_prepared
