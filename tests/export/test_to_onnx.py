@@ -150,7 +150,7 @@ def test_kept_positions_are_read_and_written_as_elements(graph: Any) -> None:
         ("resnet18", 64, ("dfdc", "msa")),
         pytest.param("xception", 71, ("dfdc", "msa"), marks=pytest.mark.slow),  # odd maps
         ("resnet18", 64, ("msa",)),  # no DFDC: no map
-        ("resnet18", 64, ()),
+        pytest.param("resnet18", 64, (), marks=pytest.mark.slow),
     ],
 )
 def test_other_networks_keep_their_answer(
