@@ -21,7 +21,7 @@ from keras_ddl.data.manipulated import ManipulatedTrack
 from keras_ddl.data.parallel import unordered_map
 from keras_ddl.data.prepared_report import REPORT, write_report
 from keras_ddl.data.sampling import ClipSampler
-from keras_ddl.data.shard_writer import PreparedWriter, check_hashes
+from keras_ddl.data.shard_writer import PreparedWriter, check_hashes, drop_parts
 from keras_ddl.data.store import FORMAT, JPEG_QUALITY, Cut, encode_clip, read_summary
 from keras_ddl.data.video_index import Video
 from keras_ddl.errors import CHECK_FAILED, UserError, run_cli
@@ -88,6 +88,7 @@ def prepare(
     spec = spec.replace(detector=open_detector(detector).name)
     fingerprint = _fingerprint(videos, spec, clips_per_video, quality)
     if out.exists() and read_summary(out)["fingerprint"] == fingerprint:
+        drop_parts(out)
         _log.info("%s is up to date", out)
     else:
         rules = {"clips_per_video": clips_per_video, "quality": quality}

@@ -3,7 +3,8 @@
 While it works, everything lies in a hidden folder beside the target: two files for each finished
 video, its records and then its row, which says that it is finished. At the end the records are
 joined to shards (a TFRecord file is nothing but records one after the other), the index is written,
-and the folder takes the target's place.
+and the folder takes the target's place. Only then are the parts thrown away: whenever it is killed,
+nothing that was finished is lost.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from keras_ddl.clipspec import ClipSpec
 from keras_ddl.data.store import FORMAT, SPEC, SUMMARY, Cut, EncodedClip, read_summary
@@ -23,6 +24,8 @@ from keras_ddl.errors import UserError
 from keras_ddl.files import file_sha256, read_json, write_json
 
 SHARD_BYTES = 256 << 20
+PARTS = "parts"
+FINGERPRINT = "fingerprint.json"
 _FRAMING = (12, 4)  # bytes of a TFRecord before and after its payload
 
 
@@ -42,19 +45,17 @@ class PreparedWriter:
     def __init__(self, out: Path, spec: ClipSpec, fingerprint: str) -> None:
         self._out, self._spec, self._fingerprint = Path(out), spec, fingerprint
         self._partial = self._out.with_name(f".{self._out.name}.partial")
-        self._parts = self._partial / "parts"
+        self._parts = self._partial / PARTS
 
     def __enter__(self) -> PreparedWriter:
         if self._out.exists():
             read_summary(self._out)  # refuses to replace a folder of anything else
         self._out.parent.mkdir(parents=True, exist_ok=True)
         self._lock = self._out.with_name(f".{self._out.name}.lock").open("w")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        if not _locked(self._lock):
             self._lock.close()
-            raise UserError(f"another process is preparing {self._out}; wait for it") from error
-        mark = self._partial / "fingerprint.json"
+            raise UserError(f"another process is preparing {self._out}; wait for it")
+        mark = self._partial / PARTS / FINGERPRINT
         if not mark.is_file() or read_json(mark) != self._fingerprint:
             shutil.rmtree(self._partial, ignore_errors=True)
             self._parts.mkdir(parents=True)
@@ -67,7 +68,10 @@ class PreparedWriter:
 
     def done(self) -> set[int]:
         """Numbers of the videos that are finished."""
-        return {int(path.stem) for path in self._parts.glob("*.json")}
+        return {int(path.stem) for path in self._rows()}
+
+    def _rows(self) -> list[Path]:
+        return sorted(path for path in self._parts.glob("*.json") if path.name != FINGERPRINT)
 
     def add(self, number: int, video: Video, cut: Cut) -> None:
         """Keep what one video gave; it is finished from here on.
@@ -98,7 +102,7 @@ class PreparedWriter:
 
     def finish(self, facts: Mapping[str, Any] | None = None) -> Path:
         """Join the videos to shards and put the folder in its place; return it."""
-        entries = [(path, read_json(path)) for path in sorted(self._parts.glob("*.json"))]
+        entries = [(path, read_json(path)) for path in self._rows()]
         counts, shards = {}, {}
         for split in SPLITS:
             mine = [(path, entry) for path, entry in entries if entry["split"] == split]
@@ -115,12 +119,16 @@ class PreparedWriter:
         summary = {"format": FORMAT, "fingerprint": self._fingerprint, "splits": counts}
         self._spec.write(self._partial / SPEC)
         write_json(self._partial / SUMMARY, {**summary, **(facts or {}), "shards": shards})
-        shutil.rmtree(self._parts)
-        (self._partial / "fingerprint.json").unlink()
         if self._out.exists():
             shutil.rmtree(self._out)
         self._partial.rename(self._out)
+        drop_parts(self._out)
         return self._out
+
+
+def drop_parts(prepared: Path) -> None:
+    """Throw away what a run that was killed at its very end left in a finished folder."""
+    shutil.rmtree(Path(prepared) / PARTS, ignore_errors=True)
 
 
 def write_prepared(
@@ -151,6 +159,15 @@ def check_hashes(prepared: Path) -> list[str]:
             if found != shard["sha256"]:
                 problems.append(f"{path}: expected SHA-256 {shard['sha256']}, received {found}")
     return problems
+
+
+def _locked(file: IO[str]) -> bool:
+    """Lock a file; false where another process has it, or has just unlinked it."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(file.name))
+    except OSError:
+        return False
 
 
 def _example(video: Video, clip: EncodedClip) -> bytes:

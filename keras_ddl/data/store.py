@@ -24,7 +24,7 @@ import numpy as np
 from keras_ddl.clips import Clip
 from keras_ddl.clipspec import ClipSpec
 from keras_ddl.data.video_index import SPLITS
-from keras_ddl.errors import MISSING, UserError
+from keras_ddl.errors import MISSING, USAGE, UserError
 from keras_ddl.files import read_json
 
 if TYPE_CHECKING:
@@ -246,5 +246,5 @@ def _check_shards(prepared: Path, summary: dict[str, Any], split: str) -> None:
             raise UserError(
                 f"{path}: expected {shard['bytes']} bytes, received "
                 f"{'no file' if size is None else size}; prepare the videos again",
-                MISSING if size is None else 2,
+                MISSING if size is None else USAGE,
             )

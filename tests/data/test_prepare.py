@@ -144,28 +144,41 @@ def test_small_shards_hold_the_same_clips(
 
 
 KILLED = """
-import os, signal, sys
+import os, pathlib, shutil, signal, sys
 from pathlib import Path
 from keras_ddl.clipspec import ClipSpec
 from keras_ddl.data import prepare as module
 from keras_ddl.data.shard_writer import PreparedWriter
-add = PreparedWriter.add
-def add_and_die(self, number, video, cut):
-    add(self, number, video, cut)
-    if len(self.done()) == 3:
-        os.kill(os.getpid(), signal.SIGKILL)
-PreparedWriter.add = add_and_die
-module.prepare(Path(sys.argv[1]), Path(sys.argv[2]), ClipSpec(frames=8, size=32),
-               processes=1, clips_per_video=3, progress=False)
+
+def dying(owner, name, when):
+    inner = getattr(owner, name)
+    def call(*args, **kwargs):
+        if when(*args):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return inner(*args, **kwargs)
+    setattr(owner, name, call)
+
+root, out, moment = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
+if moment == "after three videos":
+    dying(PreparedWriter, "add", lambda writer, *_: len(writer.done()) == 3)
+if moment == "before the folder is in place":
+    dying(pathlib.Path, "rename", lambda path, target: path.name == ".out.partial")
+if moment == "before the parts are gone":
+    dying(shutil, "rmtree", lambda path, *_: Path(path) == out / "parts")
+module.prepare(root, out, ClipSpec(frames=8, size=32), processes=1, clips_per_video=3,
+               progress=False)
 """
+AT_LAST = ("before the folder is in place", "before the parts are gone")
 
 
+@pytest.mark.parametrize("moment", ["after three videos", *AT_LAST])
 def test_a_killed_run_goes_on_without_doing_a_video_twice(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    moment: str, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, undisturbed = tmp_path / "out", _prepare(root, tmp_path / "undisturbed")
-    killed = subprocess.run([sys.executable, "-c", KILLED, str(root), str(out)], check=False)
-    assert killed.returncode == -signal.SIGKILL and not out.exists()
+    command = [sys.executable, "-c", KILLED, str(root), str(out), moment]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    assert out.exists() == (moment == "before the parts are gone")
     seen = []
     inner = preparing.cut_video
 
@@ -175,10 +188,10 @@ def test_a_killed_run_goes_on_without_doing_a_video_twice(
 
     monkeypatch.setattr(preparing, "cut_video", counted)
     _prepare(root, out)
-    assert len(seen) == 3  # of six
+    assert len(seen) == (0 if moment in AT_LAST else 3)  # of six
     for name in ("train/clips-00000.tfrecord", "train/index.json", "val/index.json"):
         assert (out / name).read_bytes() == (undisturbed / name).read_bytes()
-    assert not list(tmp_path.glob(".*"))
+    assert not list(tmp_path.glob(".*.partial")) and not (out / "parts").exists()
 
 
 def test_two_at_once_are_refused(root: Path, tmp_path: Path) -> None:
