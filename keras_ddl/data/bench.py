@@ -147,7 +147,7 @@ def _pipeline(folder: Path, size: int) -> dict[str, float]:
     from keras_ddl.clips import Clip
     from keras_ddl.clipspec import ClipSpec
     from keras_ddl.data.changes import Augment
-    from keras_ddl.data.pipeline import clip_dataset
+    from keras_ddl.data.pipeline import TrainingClips
     from keras_ddl.data.shard_writer import write_prepared
     from keras_ddl.data.store import Cut, encode_clip
     from keras_ddl.data.video_index import Video
@@ -166,7 +166,7 @@ def _pipeline(folder: Path, size: int) -> dict[str, float]:
         ("from memory", Augment(), 1 << 40),
         ("from disk, strong augmentation", strong, 0),
     ):
-        batches = clip_dataset(out, "train", 4, shuffle_seed=0, augment=rules, cache_bytes=cache)
+        batches = TrainingClips(out, 0, augment=rules, cache_bytes=cache).one_pass(4)
         seconds = []
         for _ in range(3):
             started = time.perf_counter()

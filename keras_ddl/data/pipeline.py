@@ -1,21 +1,21 @@
-"""Prepared clips → `tf.data` batches."""
+"""Prepared clips → `tf.data` batches: in order to judge, shuffled and changed to learn."""
 
 from __future__ import annotations
 
 import functools
-import itertools
 import math
-from collections import Counter
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from keras_ddl.data.augment import augment_clip
 from keras_ddl.data.changes import Augment, SelfBlend
+from keras_ddl.data.order import ClipOrder, Draw
 from keras_ddl.data.pseudo_fakes import blend_with_itself, with_pseudo_fakes
-from keras_ddl.data.store import Key, PreparedSplit, decode_record, read_split
+from keras_ddl.data.store import PreparedSplit, decode_record, read_split
+from keras_ddl.errors import UserError
 
 if TYPE_CHECKING:
     from keras_ddl.framework import tf
@@ -29,92 +29,184 @@ def clip_dataset(
     split: str,
     batch: int,
     *,
-    shuffle_seed: int | None = None,
-    augment: Augment | None = None,
-    twins: bool = False,
-    balance: bool = False,
     pseudo: SelfBlend | None = None,
     cache_bytes: int = CACHE_BYTES,
 ) -> tf.data.Dataset:
-    """Return batches of one split.
-
-    Every pass over the dataset is one epoch; the last batch may be smaller. Order and augmentation
-    depend on `shuffle_seed`, the number of the pass and nothing else: not on TensorFlow's global
-    seed, nor on timing. A second dataset of equal arguments repeats the first, pass by pass.
+    """Return all clips of a split once, in the order of its index; the last batch may be smaller.
 
     Args:
         prepared: Folder that `keras_ddl.data.prepare` wrote.
         split: `train`, `val` or `test`.
         batch: Clips per batch.
-        shuffle_seed: Shuffle, anew each pass; None keeps the order of the index.
-        augment: Change each clip, anew each pass; needs `shuffle_seed`.
-        twins: Keep clips of the same people side by side when shuffling and augment them alike,
-            see `twin_groups`.
-        balance: Draw as many reals as fakes, and as many of each method, see `balanced_order`.
-        pseudo: Take the reals only, each beside a fake made of it (`keras_ddl.data.pseudo_fakes`);
-            where the split is shuffled the fakes are others in each pass, else always the same.
+        pseudo: Take the reals only, each followed by a fake made of it, always the same
+            (`keras_ddl.data.pseudo_fakes`).
         cache_bytes: Keep the decoded clips in memory where they take no more than that.
 
     Returns:
         Batches of (clip uint8 (B, T, S, S, 3), label int32 (B,)), 1 = fake.
 
     Raises:
-        ValueError: If `augment` or `balance` comes without a seed, or `twins` with `balance`.
         UserError: If the folder is not a prepared one or the split is empty.
     """
-    if (augment is not None or balance) and shuffle_seed is None:
-        raise ValueError("augment and balance: expected a shuffle_seed with them, received None")
-    if twins and balance:
-        raise ValueError("expected twins or balance, received both")
-    from keras_ddl.framework import tf
+    clips = _Reader(read_split(prepared, split), pseudo, cache_bytes)
+    count = len(clips.data.labels)
 
-    data = read_split(prepared, split)
-    held = _decoded(data) if math.prod(data.clips.shape) <= cache_bytes else None
-    stored, source = data.clips, np.arange(len(data.clips))
-    if pseudo is not None:
-        source = np.repeat(np.flatnonzero(data.labels == 0), 2)
-        data = with_pseudo_fakes(data)
-    count, *shape = data.clips.shape
-    groups = twin_groups(data) if twins else np.arange(count)
-    kinds = [key[:2] for key in data.keys]
-    passes = itertools.count()
+    def draws() -> Iterator[Draw]:
+        return ((index, np.array([index, index], np.int32)) for index in range(count))
 
-    def order() -> Iterator[tuple[int, np.ndarray]]:
-        number = next(passes)
-        if balance and shuffle_seed is not None:
-            yield from balanced_order(data.labels, kinds, shuffle_seed, number)
-        else:
-            yield from epoch_order(groups, shuffle_seed, number)
+    dataset = clips.read(draws).batch(batch).prefetch(2)
+    return _sized(dataset, -(-count // batch))
 
-    def load(index: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        clip = read(tf.gather(source, index))
-        label = tf.gather(data.labels, index)
+
+class TrainingClips:
+    """The clips of a split, to learn from.
+
+    Order, augmentation and pseudo-fakes depend on `seed` and the number of the pass and on nothing
+    else: not on TensorFlow's global seed, nor on timing, nor on how many workers share the work.
+
+    Args:
+        prepared: Folder that `keras_ddl.data.prepare` wrote.
+        seed: Of order, augmentation and pseudo-fakes.
+        split: `train`, `val` or `test`.
+        augment: Change each clip, anew each pass.
+        twins, balance: See `data.order.ClipOrder`.
+        weights: Give each clip a weight that makes both classes count alike; their mean is 1.
+        pseudo: Take the reals only, each beside a fake made of it, another in each pass.
+        cache_bytes: Keep the decoded clips in memory where they take no more than that.
+
+    Attributes:
+        data: The clips' rows, pseudo-fakes included.
+        order: Which clip comes when.
+
+    Raises:
+        ValueError: If both `twins` and `balance` are asked for.
+        UserError: If the folder is not a prepared one or the split is empty.
+    """
+
+    def __init__(
+        self,
+        prepared: Path,
+        seed: int,
+        split: str = "train",
+        *,
+        augment: Augment | None = None,
+        twins: bool = False,
+        balance: bool = False,
+        weights: bool = False,
+        pseudo: SelfBlend | None = None,
+        cache_bytes: int = CACHE_BYTES,
+    ) -> None:
+        self._prepared, self._augment, self._weights = Path(prepared), augment, weights
+        self._clips = _Reader(read_split(prepared, split), pseudo, cache_bytes)
+        self.data = self._clips.data
+        self.order = ClipOrder(self.data, seed, twins, balance)
+
+    def steps(self, batch: int) -> int:
+        """Whole batches of a pass.
+
+        Raises:
+            UserError: If there is none.
+        """
+        if not self.order.steps(batch):
+            raise UserError(
+                f"{self._prepared}: expected at least one batch of {batch} clips, received "
+                f"{len(self.order)} clips to learn from; set a smaller batch"
+            )
+        return self.order.steps(batch)
+
+    def stream(
+        self,
+        batch: int,
+        start: tuple[int, int] = (0, 0),
+        part: tuple[int, int] = (0, 1),
+        replicas: int = 1,
+    ) -> tf.data.Dataset:
+        """Return batches of pass after pass, without end.
+
+        Args:
+            batch: Clips per step, over all workers and replicas.
+            start: Pass and step to begin with.
+            part: Number of this worker and of all workers.
+            replicas: Over all workers; each takes batches of its own, in turn.
+
+        Returns:
+            Batches of (clip uint8 (b, T, S, S, 3), label int32 (b,)) with b = batch / replicas,
+            and float32 (b,) weights where they are asked for.
+        """
+        draws = functools.partial(self.order.stream, batch, start, part)
+        dataset = self._clips.read(draws, self._augment)
+        if self._weights:
+            weights = class_weights(self.data.labels)
+            dataset = dataset.map(lambda clip, label: (clip, label, _gather(weights, label)))
+        return dataset.batch(batch // replicas, drop_remainder=True).prefetch(2)
+
+    def one_pass(self, batch: int, epoch: int = 0) -> tf.data.Dataset:
+        """Return the whole batches of one pass."""
+        return _sized(self.stream(batch, (epoch, 0)).take(self.steps(batch)), self.steps(batch))
+
+    def videos_of(self, batch: int, epoch: int, step: int) -> list[str]:
+        """Names of the videos whose clips are in one batch, each once, as `dataset/method/id`."""
+        keys = [self.data.keys[clip] for clip in self.order.clips_of(batch, epoch, step)]
+        return list(dict.fromkeys("/".join(part for part in key if part) for key in keys))
+
+
+def class_weights(labels: np.ndarray) -> np.ndarray:
+    """Return float32 (2,): what a clip of each class has to count for both to count alike."""
+    counts = np.bincount(labels, minlength=2)
+    return (len(labels) / (2 * np.maximum(counts, 1))).astype(np.float32)
+
+
+class _Reader:
+    """Reads the clips of a split where a `tf.data` graph asks for them."""
+
+    def __init__(self, data: PreparedSplit, pseudo: SelfBlend | None, cache_bytes: int) -> None:
+        small = math.prod(data.clips.shape) <= cache_bytes
+        self._stored, self._held = data.clips, _decoded(data) if small else None
+        self._shape = data.clips.shape[1:]
+        self._source, self._pseudo = np.arange(len(data.clips)), pseudo
         if pseudo is not None:
-            place = tf.cast([index, index], tf.int32) if shuffle_seed is None else seed
-            clip = tf.cond(label == 1, lambda: fake(clip, place), lambda: clip)
-        return clip, label, seed
+            self._source = np.repeat(np.flatnonzero(data.labels == 0), 2)
+            data = with_pseudo_fakes(data)
+        self.data = data
 
-    def read(number: tf.Tensor) -> tf.Tensor:
+    def read(
+        self, draws: Callable[[], Iterator[Draw]], augment: Augment | None = None
+    ) -> tf.data.Dataset:
+        """Return (clip, label) for each draw, the clip changed as its seed says."""
+        from keras_ddl.framework import tf
+
+        def load(index: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+            clip = self._clip(_gather(self._source, index))
+            label = _gather(self.data.labels, index)
+            if self._pseudo is not None:
+                clip = tf.cond(label == 1, lambda: self._fake(clip, seed), lambda: clip)
+            return clip, label, seed
+
+        def change(clip: Any, label: Any, seed: Any) -> tuple[tf.Tensor, tf.Tensor]:
+            return (augment_clip(clip, seed, augment) if augment else clip), label
+
+        row = (tf.TensorSpec((), tf.int64), tf.TensorSpec((2,), tf.int32))
+        dataset = tf.data.Dataset.from_generator(draws, output_signature=row)
+        for step in (load, change):
+            dataset = dataset.map(step, tf.data.AUTOTUNE, deterministic=True)
+        return dataset
+
+    def _clip(self, number: tf.Tensor) -> tf.Tensor:
+        from keras_ddl.framework import tf
+
+        held = self._held
         if held is not None:
             clip = tf.numpy_function(lambda i: held[i], [number], tf.uint8, stateful=False)
-            return tf.ensure_shape(clip, shape)
-        record = tf.numpy_function(stored.record, [number], tf.string, stateful=False)
-        return decode_record(tf.ensure_shape(record, ()), tuple(shape))
+            return tf.ensure_shape(clip, self._shape)
+        record = tf.numpy_function(self._stored.record, [number], tf.string, stateful=False)
+        return decode_record(tf.ensure_shape(record, ()), tuple(self._shape))
 
-    def fake(clip: tf.Tensor, place: tf.Tensor) -> tf.Tensor:
-        blend = functools.partial(blend_with_itself, rules=pseudo)
-        blended = tf.numpy_function(blend, [clip, place], tf.uint8, stateful=False)
-        return tf.ensure_shape(blended, shape)
+    def _fake(self, clip: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        from keras_ddl.framework import tf
 
-    def change(clip: tf.Tensor, label: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return (augment_clip(clip, seed, augment) if augment else clip), label
-
-    row = (tf.TensorSpec((), tf.int64), tf.TensorSpec((2,), tf.int32))
-    dataset = tf.data.Dataset.from_generator(order, output_signature=row)
-    for step in (load, change):
-        dataset = dataset.map(step, tf.data.AUTOTUNE, deterministic=True)
-    dataset = dataset.batch(batch).prefetch(2)
-    return dataset.apply(tf.data.experimental.assert_cardinality(-(-count // batch)))
+        blend = functools.partial(blend_with_itself, rules=self._pseudo)
+        blended = tf.numpy_function(blend, [clip, seed], tf.uint8, stateful=False)
+        return tf.ensure_shape(blended, self._shape)
 
 
 def _decoded(data: PreparedSplit) -> np.ndarray:
@@ -134,82 +226,13 @@ def _decoded(data: PreparedSplit) -> np.ndarray:
     return held
 
 
-def epoch_order(
-    groups: np.ndarray, seed: int | None, epoch: int
-) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield (clip index, int32 (2,) seed of its augmentation) for one pass.
+def _gather(values: np.ndarray, index: Any) -> Any:
+    from keras_ddl.framework import tf
 
-    Args:
-        groups: Integers (N,); clips of one number stay side by side when shuffled and are
-            augmented alike.
-        seed: None keeps the order.
-        epoch: Number of the pass.
-    """
-    if seed is None:
-        for index in range(len(groups)):
-            yield index, np.zeros(2, np.int32)
-        return
-    random = np.random.default_rng((seed, epoch))
-    count = int(groups.max()) + 1
-    seeds = random.integers(0, 2**31 - 1, (count, 2), dtype=np.int32)
-    place = random.permutation(count)[groups]
-    for index in np.lexsort((random.permutation(len(groups)), place)):
-        yield int(index), seeds[groups[index]]
+    return tf.gather(values, index)
 
 
-def balanced_order(
-    labels: np.ndarray, kinds: Sequence[Hashable], seed: int, epoch: int
-) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield as `epoch_order`, but half of the clips real, and the fakes equally of every kind.
+def _sized(dataset: tf.data.Dataset, batches: int) -> tf.data.Dataset:
+    from keras_ddl.framework import tf
 
-    A pass has as many draws as there are clips. Each kind is gone through in a shuffled order that
-    continues from pass to pass, so none of its clips is drawn twice before all have been.
-
-    Args:
-        labels: int, (N,), 0 = real, 1 = fake.
-        kinds: (N,), what is balanced: (dataset, method).
-        seed: Of the order.
-        epoch: Number of the pass.
-    """
-    members: dict[Hashable, list[int]] = {}
-    for index, (label, kind) in enumerate(zip(labels.tolist(), kinds, strict=True)):
-        members.setdefault((label, kind), []).append(index)
-    kinds_of = Counter(label for label, _ in members)
-    random = np.random.default_rng((seed, epoch))
-    drawn: list[int] = []
-    exact = 0.0
-    for number, ((label, _), clips) in enumerate(sorted(members.items(), key=lambda m: m[1])):
-        before, exact = round(exact), exact + len(labels) / (len(kinds_of) * kinds_of[label])
-        share = round(exact) - before  # the shares add up to the number of clips
-        places = range(epoch * share, (epoch + 1) * share)
-        drawn += [_cycled(clips, place, (seed, number)) for place in places]
-    for place in random.permutation(len(drawn)):
-        yield drawn[place], random.integers(0, 2**31 - 1, 2, dtype=np.int32)
-
-
-def _cycled(clips: list[int], place: int, seed: tuple[int, int]) -> int:
-    """The clip at one place of an endless row of shuffled rounds through all clips."""
-    turn, within = divmod(place, len(clips))
-    return clips[_shuffled(len(clips), (*seed, turn))[within]]
-
-
-@functools.lru_cache(maxsize=256)
-def _shuffled(count: int, seed: tuple[int, ...]) -> np.ndarray:
-    return np.random.default_rng(seed).permutation(count)
-
-
-def twin_groups(data: PreparedSplit) -> np.ndarray:
-    """Return one number per clip, equal for the n-th clips of all videos of the same people.
-
-    A fake and the video it was made from then share a batch, so that what they have in common
-    cancels in the gradient and what the forgery left behind remains.
-    """
-    people = {tuple(video["key"]): tuple(video["identities"]) for video in data.videos}
-    seen: Counter[Key] = Counter()
-    numbers: dict[tuple[tuple[str, ...], int], int] = {}
-    groups = []
-    for key in data.keys:
-        group = (people[key], seen[key])
-        seen[key] += 1
-        groups.append(numbers.setdefault(group, len(numbers)))
-    return np.array(groups)
+    return dataset.apply(tf.data.experimental.assert_cardinality(batches))

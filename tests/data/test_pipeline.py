@@ -13,7 +13,8 @@ tf = pytest.importorskip("tensorflow")
 
 from keras_ddl.data.augment import augment_clip
 from keras_ddl.data.changes import Augment
-from keras_ddl.data.pipeline import balanced_order, clip_dataset, epoch_order, twin_groups
+from keras_ddl.data.order import ClipOrder, balanced_order, epoch_order, twin_groups
+from keras_ddl.data.pipeline import TrainingClips, class_weights, clip_dataset
 from keras_ddl.data.recompress import recompress
 from keras_ddl.data.store import read_split
 from keras_ddl.errors import UserError
@@ -40,7 +41,7 @@ def test_without_a_seed_the_order_is_the_indexs(flicker_set: Path) -> None:
 
 def test_a_pass_holds_every_clip_once_with_its_label(flicker_set: Path) -> None:
     data = read_split(flicker_set, "train")
-    clips, labels = _all(clip_dataset(flicker_set, "train", 5, shuffle_seed=1))
+    clips, labels = _all(TrainingClips(flicker_set, 1).one_pass(6))
     stored = {clip.tobytes(): label for clip, label in zip(data.clips[:], data.labels, strict=True)}
     assert len(stored) == len(clips) == 48
     seen = {clip.tobytes(): label for clip, label in zip(clips, labels, strict=True)}
@@ -51,14 +52,59 @@ def test_a_seed_repeats_pass_by_pass_whatever_the_global_seed(flicker_set: Path)
     passes = []
     for global_seed in (1, 2):
         tf.random.set_seed(global_seed)
-        dataset = clip_dataset(flicker_set, "train", 7, shuffle_seed=3, augment=Augment())
-        passes.append([_all(dataset) for _ in range(2)])
+        clips = TrainingClips(flicker_set, 3, augment=Augment())
+        passes.append([_all(clips.one_pass(8, epoch)) for epoch in range(2)])
     for first, second in zip(*passes, strict=True):
         np.testing.assert_array_equal(first[0], second[0])
         np.testing.assert_array_equal(first[1], second[1])
     assert (passes[0][0][0] != passes[0][1][0]).any()
-    other = _all(clip_dataset(flicker_set, "train", 7, shuffle_seed=4, augment=Augment()))
+    other = _all(TrainingClips(flicker_set, 4, augment=Augment()).one_pass(8))
     assert (other[0] != passes[0][0][0]).any()
+
+
+def test_a_stream_begun_in_the_middle_is_the_streams_rest(flicker_set: Path) -> None:
+    """Batches of 10 of 48 clips: four a pass, and the rest of eight waits for another pass."""
+    clips = TrainingClips(flicker_set, 3, augment=Augment())
+    assert clips.steps(10) == 4
+    whole = list(clips.stream(10).take(11).as_numpy_iterator())
+    rest = list(clips.stream(10, start=(1, 3)).take(4).as_numpy_iterator())
+    for ours, theirs in zip(rest, whole[7:], strict=True):
+        np.testing.assert_array_equal(ours[0], theirs[0])
+        np.testing.assert_array_equal(ours[1], theirs[1])
+    assert (whole[0][0] != whole[4][0]).any()
+
+
+def test_workers_and_replicas_see_together_what_one_alone_sees(flicker_set: Path) -> None:
+    """Two workers with two replicas each: a global batch of 8 is four batches of 2, in order."""
+    clips = TrainingClips(flicker_set, 3, augment=Augment(), twins=True)
+    alone = list(clips.stream(8).take(7).as_numpy_iterator())
+    workers = [
+        list(clips.stream(8, part=(worker, 2), replicas=4).take(14).as_numpy_iterator())
+        for worker in range(2)
+    ]
+    for step, (images, labels) in enumerate(alone):
+        mine = [workers[w][2 * step + replica] for w in range(2) for replica in range(2)]
+        np.testing.assert_array_equal(np.concatenate([m[0] for m in mine]), images)
+        np.testing.assert_array_equal(np.concatenate([m[1] for m in mine]), labels)
+
+
+def test_a_batch_is_named_by_its_videos(flicker_set: Path) -> None:
+    clips = TrainingClips(flicker_set, 3)
+    data = read_split(flicker_set, "train")
+    names = {clip.tobytes(): key for clip, key in zip(data.clips[:], data.keys, strict=True)}
+    images, _ = list(clips.stream(4).take(15).as_numpy_iterator())[14]  # second pass, third batch
+    expected = {"/".join(part for part in names[i.tobytes()] if part) for i in images}
+    assert set(clips.videos_of(4, 1, 2)) == expected
+    assert all(name.startswith("flicker/") for name in expected)
+
+
+def test_classes_weigh_alike(flicker_set: Path) -> None:
+    labels = np.array([0] * 10 + [1] * 40, np.int32)
+    weights = class_weights(labels)
+    assert weights[0] * 10 == pytest.approx(weights[1] * 40)
+    assert weights[labels].mean() == pytest.approx(1)
+    batch = next(iter(TrainingClips(flicker_set, 3, weights=True).stream(8)))
+    assert len(batch) == 3 and batch[2].numpy().tolist() == [1.0] * 8
 
 
 def test_order_and_seeds_change_with_the_pass() -> None:
@@ -68,11 +114,13 @@ def test_order_and_seeds_change_with_the_pass() -> None:
     assert len({tuple(seed) for _, seed in first + second}) == 100
 
 
-def test_augmenting_needs_a_seed_and_clips(flicker_set: Path) -> None:
-    with pytest.raises(ValueError, match="expected a shuffle_seed"):
-        clip_dataset(flicker_set, "train", 2, augment=Augment())
+def test_what_cannot_be_read_is_refused(flicker_set: Path) -> None:
     with pytest.raises(UserError, match="expected one of train, val, test; received 'dev'"):
         clip_dataset(flicker_set, "dev", 2)
+    with pytest.raises(UserError, match="at least one batch of 49 clips, received 48 clips"):
+        TrainingClips(flicker_set, 0).steps(49)
+    with pytest.raises(ValueError, match="twins or balance"):
+        ClipOrder(read_split(flicker_set, "train"), 1, twins=True, balance=True)
 
 
 @pytest.fixture(scope="module")
@@ -201,13 +249,13 @@ def test_twins_stay_side_by_side_and_everything_else_is_shuffled(flicker_set: Pa
         assert data.keys[a][3] == data.keys[b][3] and data.labels[a] != data.labels[b]
     assert {int(data.labels[a]) for a, _ in pairs} == {0, 1}
     assert [data.keys[a][3] for a, _ in pairs] != sorted(data.keys[a][3] for a, _ in pairs)
-    _, labels = _all(clip_dataset(flicker_set, "train", 4, shuffle_seed=0, twins=True))
+    _, labels = _all(TrainingClips(flicker_set, 0, twins=True).one_pass(4))
     assert (labels.reshape(-1, 2).sum(axis=1) == 1).all()
 
 
 def test_clips_read_from_disk_are_the_clips_held_in_memory(flicker_set: Path) -> None:
-    held = _all(clip_dataset(flicker_set, "train", 5, shuffle_seed=1))
-    read = _all(clip_dataset(flicker_set, "train", 5, shuffle_seed=1, cache_bytes=0))
+    held = _all(TrainingClips(flicker_set, 1).one_pass(6))
+    read = _all(TrainingClips(flicker_set, 1, cache_bytes=0).one_pass(6))
     for a, b in zip(held, read, strict=True):
         np.testing.assert_array_equal(a, b)
 
@@ -238,9 +286,5 @@ def test_balance_repeats_with_its_seed_and_changes_with_the_pass() -> None:
 
 
 def test_a_balanced_pass_through_a_dataset(flicker_set: Path) -> None:
-    _, labels = _all(clip_dataset(flicker_set, "train", 5, shuffle_seed=1, balance=True))
+    _, labels = _all(TrainingClips(flicker_set, 1, balance=True).one_pass(6))
     assert len(labels) == 48 and labels.sum() == 24
-    with pytest.raises(ValueError, match="expected a shuffle_seed"):
-        clip_dataset(flicker_set, "train", 5, balance=True)
-    with pytest.raises(ValueError, match="twins or balance"):
-        clip_dataset(flicker_set, "train", 5, shuffle_seed=1, balance=True, twins=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -68,21 +69,25 @@ def test_a_split_becomes_reals_and_their_fakes(flicker_set: Path) -> None:
 
 
 def test_the_pipeline_pairs_each_real_with_its_fake(flicker_set: Path) -> None:
-    from keras_ddl.data.pipeline import clip_dataset
+    from keras_ddl.data.pipeline import TrainingClips, clip_dataset
 
-    def whole(**how: object) -> tuple[np.ndarray, np.ndarray]:
-        dataset = clip_dataset(flicker_set, "val", 4, pseudo=SelfBlend(), **how)  # type: ignore[arg-type]
+    def whole(dataset: Any) -> tuple[np.ndarray, np.ndarray]:
         batches = [(clips.numpy(), labels.numpy()) for clips, labels in dataset]
         return np.concatenate([b[0] for b in batches]), np.concatenate([b[1] for b in batches])
 
+    def judged(**how: int) -> tuple[np.ndarray, np.ndarray]:
+        return whole(clip_dataset(flicker_set, "val", 4, pseudo=SelfBlend(), **how))
+
+    def learnt(seed: int) -> np.ndarray:
+        return whole(TrainingClips(flicker_set, seed, "val", pseudo=SelfBlend()).one_pass(4))[0]
+
     data = read_split(flicker_set, "val")
     reals = data.clips[np.flatnonzero(data.labels == 0)]
-    clips, labels = whole()
+    clips, labels = judged()
     assert labels.tolist() == [0, 1] * 8
     np.testing.assert_array_equal(clips[::2], reals)
     for real, fake in zip(reals, clips[1::2], strict=True):
         assert (fake[:, :1] == real[:, :1]).all() and (fake != real).any()
-    np.testing.assert_array_equal(clips, whole()[0])  # validation sees the same fakes each time
-    np.testing.assert_array_equal(clips, whole(cache_bytes=0)[0])
-    first, second = (clips for clips, _ in (whole(shuffle_seed=1), whole(shuffle_seed=2)))
-    assert (np.sort(first.ravel()) != np.sort(second.ravel())).any()
+    np.testing.assert_array_equal(clips, judged()[0])  # validation sees the same fakes each time
+    np.testing.assert_array_equal(clips, judged(cache_bytes=0)[0])
+    assert (np.sort(learnt(1).ravel()) != np.sort(learnt(2).ravel())).any()
