@@ -23,7 +23,7 @@ from keras_ddl.data.store import read_summary
 from keras_ddl.errors import run_cli
 from keras_ddl.files import read_json, write_json, write_text
 from keras_ddl.runs import RUNS
-from keras_ddl.train import fit, synthetic_root
+from keras_ddl.train import synthetic_root
 
 VARIANTS: dict[str, tuple[str, ...]] = {
     "none": (),
@@ -93,6 +93,7 @@ def run_cell(cell: Cell) -> dict[str, Any]:
     from keras_ddl.clipspec import ClipSpec
     from keras_ddl.evaluate import score_split
     from keras_ddl.framework import keras
+    from keras_ddl.training.fit import fit
 
     keras.backend.clear_session()
     with tempfile.TemporaryDirectory() as folder:

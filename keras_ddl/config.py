@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import difflib
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -13,18 +11,26 @@ from typing import Any
 from keras_ddl.clipspec import ClipSpec
 from keras_ddl.data.changes import Augment, SelfBlend
 from keras_ddl.data.synthetic import DEFAULT_DIFFICULTY
-from keras_ddl.errors import MISSING, UserError
+from keras_ddl.errors import UserError
 from keras_ddl.presets import PRESETS
+from keras_ddl.settings import coerced, read_toml, unknown
 
 MODULES = ("dfdc", "msa")
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
-PSEUDO = ("", "steady", "temporal")
+PSEUDO = ("steady", "temporal")
+SCALINGS = ("linear", "sqrt")
+BALANCES = ("sampling", "weights")
+SYNC = ("auto", "on", "off")
 DEFAULT_PRESET = "cpu"
 
 
 @dataclass(frozen=True)
-class TrainConfig:
+class TrainConfig(Augment):
     """One training run. The defaults are the paper's; presets and the user change them.
+
+    Nothing in it depends on the machine: `batch` is the number of clips per step over all devices,
+    and the same configuration means the same training on one device or many. How far clips are
+    changed is inherited from `Augment`.
 
     Args:
         preset: Name of the preset this configuration started from.
@@ -32,7 +38,8 @@ class TrainConfig:
         modules: Which of `dfdc` and `msa`; empty is the plain backbone.
         keep: DFDC's rule for how many positions survive: `paper`, `released` or a number.
         width: Factor on the backbone's channel counts.
-        weights: Start weights of the backbone: empty, `imagenet` or a file.
+        weights: What the network starts from: empty, `imagenet` (the backbone), a file of weights
+            or of the authors' tensors, or the folder of another run, see `start_weights`.
         frames: Frames per clip, a multiple of 4.
         size: Side of the square crops, pixels.
         interval_ms: Time between the frames of a clip, milliseconds.
@@ -40,10 +47,19 @@ class TrainConfig:
         smoothing: Weight of the past in the smoothed face box.
         detector: Face detector that cuts the crops: `auto`, `yunet` or `haar`.
         clips_per_video: Clips sampled from each video, evenly over its length.
-        batch: Clips per step.
+        batch: Clips per step, over all devices.
         epochs: Passes over the training clips.
+        patience: Stop after so many epochs without a better validation AUC; 0 = never.
         learning_rate: Adam's, at the start.
         halve_every: Epochs after which the learning rate is halved; 0 = never.
+        warmup_steps: Steps over which the learning rate grows from nothing, evenly.
+        scale_lr: Multiply the learning rate by batch / `base_batch` (`linear`) or by its square
+            root (`sqrt`); empty = take it as it is.
+        base_batch: The batch that `learning_rate` was found with.
+        frozen_epochs: Train only the modules and the head for so many epochs first, the backbone
+            and its batch norm at rest; for backbones that start from trained weights.
+        sync_batch_norm: Batch norm over all devices' clips: `on`, `off`, or `auto`, which is on
+            where a device has fewer than 16 clips per step.
         clip_norm: Largest norm of all gradients together; larger ones are scaled down. 0 = none.
         ema: Momentum of the optimiser's moving average of the weights, which is then what
             validation judges and the run keeps. 0 = none.
@@ -53,18 +69,12 @@ class TrainConfig:
         deterministic: Repeat to the bit on the same machine; slower.
         twins: Keep clips of the same people side by side in a batch, augmented alike: a fake and
             its original then differ by the forgery alone (see `data.pipeline.twin_groups`).
-        balance: Draw as many reals as fakes, and as many of each method.
+        balance: Empty, `sampling` (draw as many reals as fakes, and as many of each method) or
+            `weights` (count both classes alike in the loss).
         pseudo_fakes: Learn from reals and fakes made of them: empty, `steady` or `temporal` (see
             `keras_ddl.data.pseudo_fakes`); the set's own fakes are left out in training and
             validation.
         seed: Of weights, shuffling and augmentation.
-        flip: Mirror clips at random.
-        brightness: Largest shift of brightness, share of the full range.
-        contrast: Largest relative change of contrast.
-        saturation: Largest relative change of saturation.
-        shift: Largest shift of the crop, share of its side.
-        zoom: Largest relative enlargement of the crop.
-        jpeg, h264, blur, noise, cutout: Share of clips that are changed so, see `data.augment`.
         synthetic_videos: Videos per class in train, val and test of the generated set, used
             where no data is named.
         synthetic_difficulty: Of the generated set, 0 (easy) to 1 (hard).
@@ -89,48 +99,49 @@ class TrainConfig:
     clips_per_video: int = 8
     batch: int = 12
     epochs: int = 20
+    patience: int = 0
     learning_rate: float = 1e-3
     halve_every: int = 8
+    warmup_steps: int = 0
+    scale_lr: str = ""
+    base_batch: int = 12
+    frozen_epochs: int = 0
+    sync_batch_norm: str = "auto"
     clip_norm: float = 0.0
     ema: float = 0.0
     precision: str = "float32"
     xla: bool = False
     deterministic: bool = False
     twins: bool = False
-    balance: bool = False
+    balance: str = ""
     pseudo_fakes: str = ""
     seed: int = 0
-    flip: bool = True
-    brightness: float = 0.1
-    contrast: float = 0.1
-    saturation: float = 0.0
-    shift: float = 0.03
-    zoom: float = 0.0
-    jpeg: float = 0.0
-    h264: float = 0.0
-    blur: float = 0.0
-    noise: float = 0.0
-    cutout: float = 0.0
     synthetic_videos: tuple[int, ...] = (60, 20, 30)
     synthetic_difficulty: float = DEFAULT_DIFFICULTY
     synthetic_seed: int = 0
 
     def __post_init__(self) -> None:
         self.spec()  # validates frames, size, interval, margin and smoothing
-        for name in ("width", "clips_per_video", "batch", "epochs", "learning_rate"):
+        for name in ("width", "clips_per_video", "batch", "base_batch", "epochs", "learning_rate"):
             self._check(name, getattr(self, name) > 0, "more than 0")
-        for name in ("halve_every", "brightness", "contrast", "saturation", "shift", "zoom"):
-            self._check(name, getattr(self, name) >= 0, "0 or more")
-        for name in ("seed", "synthetic_seed", "clip_norm"):
+        for name in (
+            *("halve_every", "patience", "warmup_steps", "frozen_epochs", "seed", "synthetic_seed"),
+            *("clip_norm", "brightness", "contrast", "saturation", "shift", "zoom"),
+        ):
             self._check(name, getattr(self, name) >= 0, "0 or more")
         for name in ("jpeg", "h264", "blur", "noise", "cutout"):
             self._check(name, 0 <= getattr(self, name) <= 1, "0 to 1")
-        self._check("pseudo_fakes", self.pseudo_fakes in PSEUDO, f"one of {', '.join(PSEUDO[1:])}")
+        for name, words in (
+            *(("pseudo_fakes", ("", *PSEUDO)), ("scale_lr", ("", *SCALINGS))),
+            *(("balance", ("", *BALANCES)), ("sync_batch_norm", SYNC), ("precision", PRECISIONS)),
+        ):
+            known = ", ".join(word or "nothing" for word in words)
+            self._check(name, getattr(self, name) in words, f"one of {known}")
         self._check("ema", 0 <= self.ema < 1, "0 to below 1")
-        self._check("precision", self.precision in PRECISIONS, f"one of {', '.join(PRECISIONS)}")
-        self._check("twins", not (self.twins and self.balance), "not together with balance")
+        self._check("twins", not (self.twins and self.balance == "sampling"), "not with balance")
         self._check("shift", self.shift < 0.5, "less than 0.5")
         self._check("modules", set(self.modules) <= set(MODULES), f"some of {', '.join(MODULES)}")
+        self._check("frozen_epochs", self.frozen_epochs < self.epochs, f"below {self.epochs}")
         counts = self.synthetic_videos
         self._check(
             "synthetic_videos",
@@ -173,8 +184,8 @@ class TrainConfig:
         checked = {}
         for key, value in values.items():
             if key not in kinds:
-                raise UserError(_unknown("config key", key, kinds))
-            checked[key] = _coerced(key, value, kinds[key])
+                raise UserError(unknown("config key", key, kinds))
+            checked[key] = coerced(key, value, kinds[key])
         try:
             return cls(**checked)
         except ValueError as error:
@@ -194,10 +205,10 @@ def load(
     Raises:
         UserError: On an unknown preset, key or file, or a value of the wrong type.
     """
-    from_file = _read_toml(file) if file else {}
+    from_file = read_toml(file) if file else {}
     preset = str(from_file.pop("preset", preset))
     if preset not in PRESETS:
-        raise UserError(_unknown("preset", preset, PRESETS))
+        raise UserError(unknown("preset", preset, PRESETS))
     values = {**PRESETS[preset].values, **from_file}
     for item in overrides:
         key, equals, text = item.partition("=")
@@ -229,90 +240,3 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def from_arguments(args: argparse.Namespace) -> TrainConfig:
     """Build the configuration that `add_arguments`' options describe."""
     return load(args.preset, args.config, args.overrides)
-
-
-def _unknown(what: str, name: str, known: Mapping[str, Any]) -> str:
-    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
-    return f"unknown {what} {name!r}; did you mean {nearest!r}? Known: {', '.join(known)}"
-
-
-def _read_toml(file: Path) -> dict[str, Any]:
-    try:
-        import tomllib
-    except ImportError:  # Python 3.10
-        try:
-            import tomli as tomllib
-        except ImportError as error:
-            raise UserError(
-                "--config needs Python 3.11 or the package tomli: pip install tomli; "
-                "--set works without",
-                MISSING,
-            ) from error
-    try:
-        return dict(tomllib.loads(file.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise UserError(f"--config: cannot read {file}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"--config: {file} is not valid TOML: {error}") from error
-
-
-def _bool(value: Any) -> bool:
-    words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, str) and value.lower() in words:
-        return words[value.lower()]
-    raise ValueError(value)
-
-
-def _int(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, str)):
-        raise ValueError(value)
-    return int(value)
-
-
-def _float(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        raise ValueError(value)
-    return float(value)
-
-
-def _str(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError(value)
-    return value
-
-
-def _int_or_str(value: Any) -> int | str:
-    return _int(value) if str(value).isdigit() or isinstance(value, bool) else _str(value)
-
-
-def _tuple(item: Callable[[Any], Any]) -> Callable[[Any], tuple[Any, ...]]:
-    def parse(value: Any) -> tuple[Any, ...]:
-        if isinstance(value, str):
-            value = [] if value in ("", "none") else [part.strip() for part in value.split(",")]
-        if not isinstance(value, (list, tuple)):
-            raise ValueError(value)
-        return tuple(item(part) for part in value)
-
-    return parse
-
-
-_KINDS: dict[str, tuple[str, Callable[[Any], Any]]] = {
-    "bool": ("true or false", _bool),
-    "int": ("a whole number", _int),
-    "float": ("a number", _float),
-    "str": ("text", _str),
-    "int | str": ("text or a whole number", _int_or_str),
-    "tuple[str, ...]": ("a list of names", _tuple(_str)),
-    "tuple[int, ...]": ("a list of whole numbers", _tuple(_int)),
-}
-
-
-def _coerced(key: str, value: Any, kind: str) -> Any:
-    expected, parse = _KINDS[kind]
-    try:
-        return parse(value)
-    except ValueError as error:
-        shown = json.dumps(value, default=str)
-        raise UserError(f"config key {key!r}: expected {expected}, received {shown}") from error

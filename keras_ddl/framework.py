@@ -7,6 +7,7 @@ set ``KERAS_DDL_KERAS=keras`` before the first import.
 
 from __future__ import annotations
 
+import logging
 import os
 
 from keras_ddl.errors import MISSING, UserError
@@ -36,5 +37,8 @@ except ImportError as error:
         "install them with: pip install 'keras-ddl[train]'",
         MISSING,
     ) from error
+
+for _name in ("tensorflow", "absl"):  # their notes are not this program's
+    logging.getLogger(_name).setLevel(logging.WARNING)
 
 __all__ = ["keras", "tf"]

@@ -1,13 +1,15 @@
 """Run folders: where a training leaves its results, and how to load them again.
 
 `runs/<YYYYmmdd-HHMMSS>/` holds config.json, manifest.json, clipspec.json, weights.h5, history.json,
-history.csv, curves.png and metrics.json; `runs/latest` points to the newest complete one. A folder
-with a file `INCOMPLETE` belongs to a training that runs still or was interrupted.
+history.csv, wrong_videos.jsonl, curves.png and metrics.json; `runs/latest` points to the newest
+complete one. A folder with a file `INCOMPLETE` belongs to a training that runs still or was
+interrupted; in `checkpoints/` is what it can go on from.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +26,8 @@ RUNS = Path("runs")
 LATEST = "latest"
 INCOMPLETE = "INCOMPLETE"
 WEIGHTS = "weights.h5"
+CONFIG = "config.json"
+CHECKPOINTS = "checkpoints"
 
 
 def start_run(out: Path | None = None) -> Path:
@@ -36,15 +40,32 @@ def start_run(out: Path | None = None) -> Path:
         UserError: If there is something in it already.
     """
     run = Path(out) if out else RUNS / time.strftime("%Y%m%d-%H%M%S")
-    if run.exists() and (not run.is_dir() or any(run.iterdir())):
+    if run.exists() and (not run.is_dir() or {path.name for path in run.iterdir()} - {INCOMPLETE}):
         raise UserError(f"expected a new or empty run folder, received {run}; name another --out")
     run.mkdir(parents=True, exist_ok=True)
     (run / INCOMPLETE).write_text("training runs or was interrupted\n", encoding="utf-8")
     return run
 
 
+def find_unfinished(path: Path | None = None) -> Path:
+    """Return the folder of a training that was interrupted, by default the newest in `runs/`.
+
+    Raises:
+        UserError: If there is none, or the one named is complete.
+    """
+    if path is None:
+        marks = sorted(RUNS.glob(f"*/{INCOMPLETE}"))
+        if not marks:
+            raise UserError(f"--resume: no unfinished run in {RUNS}/; name one: --resume DIR")
+        return marks[-1].parent
+    if not (path / INCOMPLETE).is_file():
+        raise UserError(f"--resume: {path} is complete; begin another with --out DIR")
+    return Path(path)
+
+
 def finish_run(run: Path) -> None:
-    """Take the mark away and point `latest`, beside the run, to it."""
+    """Take the mark and the checkpoints away and point `latest`, beside the run, to it."""
+    shutil.rmtree(run / CHECKPOINTS, ignore_errors=True)
     (run / INCOMPLETE).unlink()
     link = run.parent / LATEST
     if link.exists() and not link.is_symlink():
@@ -70,7 +91,7 @@ def find_run(path: Path | None = None) -> Path:
     run = run.resolve()
     if (run / INCOMPLETE).exists():
         raise UserError(f"{run} is incomplete: its training runs still or was interrupted")
-    for name in ("config.json", "clipspec.json", WEIGHTS):
+    for name in (CONFIG, "clipspec.json", WEIGHTS):
         if not (run / name).is_file():
             raise UserError(f"{run} is no complete run: it holds no {name}; train again")
     return run
@@ -87,7 +108,7 @@ def load_run(path: Path | None = None) -> tuple[keras.Model, TrainConfig, ClipSp
             that the spec names.
     """
     run = find_run(path)
-    config = TrainConfig.from_dict(read_json(run / "config.json")["config"])
+    config = TrainConfig.from_dict(read_json(run / CONFIG)["config"])
     try:
         spec = ClipSpec.read(run / "clipspec.json")
     except ValueError as error:

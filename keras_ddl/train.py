@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import csv
+import hashlib
 import io
 import logging
 import sys
-import time
+import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,125 +17,77 @@ from keras_ddl import config as configs
 from keras_ddl.clipspec import ClipSpec
 from keras_ddl.config import TrainConfig
 from keras_ddl.data.layouts import LAYOUTS
-from keras_ddl.data.pipeline import clip_dataset
 from keras_ddl.data.prepare import CACHE, PROCESSES, prepared_for
-from keras_ddl.data.pseudo_fakes import with_pseudo_fakes
-from keras_ddl.data.store import check_spec, read_split, read_summary
+from keras_ddl.data.store import read_summary
 from keras_ddl.data.video_index import SPLITS
 from keras_ddl.errors import INTERRUPTED, UserError, run_cli
 from keras_ddl.evaluate import score_split, table
-from keras_ddl.files import file_sha256, write_json, write_text
-from keras_ddl.manifest import manifest
+from keras_ddl.files import file_sha256, read_json, write_json, write_text
 from keras_ddl.plots import plot_curves
-from keras_ddl.runs import WEIGHTS, build, finish_run, start_run
+from keras_ddl.runs import CONFIG, WEIGHTS, find_unfinished, finish_run, start_run
 
 if TYPE_CHECKING:
     from keras_ddl.framework import keras
+    from keras_ddl.training.place import Place
 
-SELECTION = "highest video-level validation AUC; ties: lower validation loss, then earlier epoch"
+CHECKPOINT_STEPS = 500
+NEWEST = Path("newest")
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Fitted:
-    """A trained network.
+def train(
+    config: TrainConfig,
+    prepared: Path,
+    run: Path,
+    progress: bool = True,
+    *,
+    place: Place | None = None,
+    every: int = CHECKPOINT_STEPS,
+    previous: bool = False,
+) -> dict[str, Any]:
+    """Train and fill a run folder that `runs.start_run` made; `latest` then points to it.
 
-    Args:
-        model: With the best epoch's weights.
-        history: Per quantity its value at each epoch.
-        best_epoch: From 1, chosen on validation.
-        seconds: Wall time of the training, validation included.
-    """
-
-    model: keras.Model
-    history: dict[str, list[float]]
-    best_epoch: int
-    seconds: float
-
-
-def fit(config: TrainConfig, prepared: Path, weights: Path, progress: bool = True) -> Fitted:
-    """Train a network on prepared clips.
-
-    Seeds Python, NumPy and TensorFlow with `config.seed`.
+    Goes on from the newest checkpoint in it, if there is any.
 
     Args:
         config: What to train and how.
-        prepared: Folder of prepared clips, cut to `config.spec()`.
-        weights: File (`.h5`) for the best epoch's weights.
+        prepared: Folder of prepared clips.
+        run: The run folder; the same on all workers.
         progress: Show a progress bar and a line per epoch.
-
-    Raises:
-        UserError: If a split is empty or has one class, or training diverges.
-    """
-    from keras_ddl import callbacks as cb
-    from keras_ddl.framework import keras, tf
-    from keras_ddl.optimiser import make_optimiser
-
-    check_spec(prepared, config.spec())
-    _check_classes(prepared, config)
-    keras.utils.set_random_seed(config.seed)
-    if config.deterministic:
-        tf.config.experimental.enable_op_determinism()
-    clips = clip_dataset(
-        prepared,
-        "train",
-        config.batch,
-        shuffle_seed=config.seed,
-        augment=config.augment(),
-        twins=config.twins,
-        balance=config.balance,
-        pseudo=config.pseudo(),
-    )
-    model = build(config, precision=config.precision)
-    model.compile(
-        optimizer=make_optimiser(config),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
-        jit_compile=config.xla,
-    )
-    best = cb.BestWeights(weights)
-    bar = cb.TrainingBar(config.epochs, progress)
-    averages = cb.AveragedWeights()
-    watchers = [
-        keras.callbacks.LearningRateScheduler(lambda epoch: learning_rate(config, epoch)),
-        averages,
-        cb.VideoAUC(prepared, config.batch, pseudo=config.pseudo()),
-        best,
-        cb.GammaLog(),
-        averages.back,
-        bar,
-    ]
-    started = time.monotonic()
-    try:
-        history = model.fit(clips, epochs=config.epochs, callbacks=watchers, verbose=0).history
-    finally:
-        bar.close()
-    model.load_weights(str(weights))
-    rows = {name: [float(v) for v in values] for name, values in history.items()}
-    return Fitted(model, rows, best.best_epoch, time.monotonic() - started)
-
-
-def learning_rate(config: TrainConfig, epoch: int) -> float:
-    """Return the learning rate of an epoch, from 0: halved every `halve_every` epochs."""
-    halvings = epoch // config.halve_every if config.halve_every else 0
-    return config.learning_rate * 0.5**halvings
-
-
-def train(config: TrainConfig, prepared: Path, run: Path, progress: bool = True) -> dict[str, Any]:
-    """Train and fill a run folder that `runs.start_run` made; `latest` then points to it.
+        place: Where to train; default: one device.
+        every: Steps between checkpoints within an epoch; 0 = after epochs only.
+        previous: Go on from the newest checkpoint but one.
 
     Returns:
         What `metrics.json` holds: validation results of the selected epoch, γ, times, sizes.
     """
-    from keras_ddl.callbacks import gammas
+    from keras_ddl.training.best_weights import SELECTION
+    from keras_ddl.training.checkpoint import Checkpoints
+    from keras_ddl.training.fit import fit
+    from keras_ddl.training.gammas import gammas
+    from keras_ddl.training.manifest import manifest
+    from keras_ddl.training.place import Place
+    from keras_ddl.training.wrong_videos import WRONG_VIDEOS, WrongVideos
 
-    fingerprint = read_summary(prepared)["fingerprint"]
-    data = {"prepared": str(Path(prepared).resolve()), "fingerprint": fingerprint}
-    write_json(run / "config.json", {"config": config.to_dict(), "data": data})
-    described = manifest(prepared, config.seed, config.deterministic)
+    place = place or Place()
+    shared = run
+    if not place.chief:  # it computes what the chief computes, and keeps nothing
+        run = Path(tempfile.mkdtemp(prefix="keras-ddl-worker-"))
+    described = manifest(config, prepared, place)
+    write_json(run / CONFIG, {"config": config.to_dict(), "data": _data(prepared)})
     write_json(run / "manifest.json", described)
-    fitted = fit(config, prepared, run / WEIGHTS, progress)
+    fitted = fit(
+        config,
+        prepared,
+        run / WEIGHTS,
+        progress and place.chief,
+        place=place,
+        checkpoints=Checkpoints(shared, place.chief),
+        every=every,
+        previous=previous,
+        watchers=lambda validation: [WrongVideos(run / WRONG_VIDEOS, validation)],
+    )
     spec = ClipSpec.read(prepared / "clipspec.json")
     _, validation = score_split(fitted.model, spec, prepared, "val", config.pseudo())
     metrics = {
@@ -154,8 +106,16 @@ def train(config: TrainConfig, prepared: Path, run: Path, progress: bool = True)
     write_text(run / "history.csv", _csv(fitted.history))
     plot_curves(fitted.history, fitted.best_epoch, run / "curves.png")
     _write_spec(run, config, prepared, metrics)
-    finish_run(run)
+    if place.workers > 1:  # the same line on every worker, or something is wrong
+        _log.info("worker %d of %d: weights %s", place.worker, place.workers, _digest(fitted.model))
+    if place.chief:
+        finish_run(run)
     return metrics
+
+
+def _data(prepared: Path) -> dict[str, str]:
+    fingerprint = read_summary(prepared)["fingerprint"]
+    return {"prepared": str(Path(prepared).resolve()), "fingerprint": fingerprint}
 
 
 def synthetic_root(config: TrainConfig, cache: Path) -> Path:
@@ -184,39 +144,110 @@ def main(argv: Sequence[str] | None = None) -> int:
     source.add_argument("--data", type=Path, metavar="ROOT", help="folder of a dataset")
     source.add_argument("--prepared", type=Path, metavar="DIR", help="prepared clips")
     parser.add_argument("--layout", choices=sorted(LAYOUTS), default="folder", help="of --data")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="run folder; default runs/<time>")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--out", type=Path, metavar="DIR", help="run folder; default runs/<time>")
+    where.add_argument(
+        "--resume",
+        type=Path,
+        nargs="?",
+        const=NEWEST,
+        metavar="DIR",
+        help="go on with an unfinished run, default the newest; a DIR not there yet is begun",
+    )
+    parser.add_argument(
+        "--previous", action="store_true", help="go on from the newest checkpoint but one"
+    )
+    parser.add_argument(
+        "--checkpoint-every",
+        type=int,
+        default=CHECKPOINT_STEPS,
+        metavar="STEPS",
+        help="besides those after epochs; 0 = none; default %(default)s",
+    )
+    parser.add_argument(
+        "--strategy",
+        default="auto",
+        metavar="NAME",
+        help="auto, none, mirrored, multiworker or tpu; auto takes what it finds",
+    )
     args = parser.parse_args(argv)
     return run_cli(lambda: _run(args))
 
 
 def _run(args: argparse.Namespace) -> int:
+    config, prepared, run = _asked(args)
+    from keras_ddl.training.place import open_place
+    from keras_ddl.training.restart import restart_when_a_worker_is_lost
+
+    place = open_place(args.strategy)
+    if place.workers > 1 and not (args.prepared and run):
+        raise UserError(
+            "several workers: expected --prepared DIR and --resume DIR, both on storage that all "
+            "of them reach; make the clips with: python -m keras_ddl.data.prepare"
+        )
+    if place.chief and not (run and (run / CONFIG).is_file()):
+        run = start_run(run)
+    try:
+        with restart_when_a_worker_is_lost(place, run):
+            metrics = train(
+                config,
+                prepared,
+                run,
+                place=place,
+                every=args.checkpoint_every,
+                previous=args.previous,
+            )
+    except KeyboardInterrupt:
+        raise UserError(
+            f"interrupted; go on with: python -m keras_ddl.train --resume {run}", INTERRUPTED
+        ) from None
+    if place.chief:
+        print(_summary(config, metrics, run))
+    return 0
+
+
+def _asked(args: argparse.Namespace) -> tuple[TrainConfig, Path, Path | None]:
+    """Configuration, clips and run folder: those of an unfinished run, or new ones."""
+    run = find_unfinished() if args.resume == NEWEST else args.resume
+    if run is not None and (run / CONFIG).is_file():
+        return _resumed(args, find_unfinished(run))
     config = configs.from_arguments(args)
     prepared = args.prepared
     if prepared is None:
         root = args.data or synthetic_root(config, CACHE)
         prepared = prepared_for(config, root, CACHE, layout=args.layout)
-    run = start_run(args.out)
-    try:
-        metrics = train(config, prepared, run)
-    except KeyboardInterrupt:
-        raise UserError(f"interrupted; {run} stays, marked incomplete", INTERRUPTED) from None
-    print(f"selected epoch {metrics['best_epoch']} of {config.epochs} ({SELECTION})")
-    print(table(metrics["validation"]))
-    for name, value in metrics["gamma"].items():
-        print(f"γ {name} {value:+.4f}")
-    print(f"{metrics['training_seconds']:.0f} s of training; results in {run}")
-    return 0
+    return config, prepared, run or args.out
 
 
-def _check_classes(prepared: Path, config: TrainConfig) -> None:
-    for split in ("train", "val"):
-        data = read_split(prepared, split)
-        labels = (with_pseudo_fakes(data) if config.pseudo_fakes else data).labels
-        if len(set(labels.tolist())) < 2:
+def _resumed(args: argparse.Namespace, run: Path) -> tuple[TrainConfig, Path, Path]:
+    kept = read_json(run / CONFIG)
+    config = TrainConfig.from_dict(kept["config"])
+    if args.overrides or args.config or args.preset != configs.DEFAULT_PRESET:
+        now, then = configs.from_arguments(args).to_dict(), config.to_dict()
+        changed = [f"{key} {then[key]} → {now[key]}" for key in now if now[key] != then[key]]
+        if changed:
             raise UserError(
-                f"{prepared}: expected clips of real and fake videos in {split}, received "
-                f"{int((labels == 0).sum())} real and {int((labels == 1).sum())} fake clips"
+                f"{run} was begun with another configuration: {', '.join(changed)}; go on as it "
+                f"was with --resume {run} alone, or begin anew with --out DIR"
             )
+    prepared = args.prepared or Path(kept["data"]["prepared"])
+    if read_summary(prepared)["fingerprint"] != kept["data"]["fingerprint"]:
+        raise UserError(
+            f"{prepared} has changed since {run} was begun; begin anew with --out DIR, or name "
+            "the clips it was begun with: --prepared DIR"
+        )
+    _log.info("going on with %s", run)
+    return config, prepared, run
+
+
+def _summary(config: TrainConfig, metrics: dict[str, Any], run: Path) -> str:
+    lines = [
+        f"selected epoch {metrics['best_epoch']} of {config.epochs} ({metrics['selection']})",
+        table(metrics["validation"]),
+        *(f"γ {name} {value:+.4f}" for name, value in metrics["gamma"].items()),
+        f"{metrics['training_seconds']:.0f} s of training; results in {run}",
+    ]
+    return "\n".join(lines)
 
 
 def _write_spec(run: Path, config: TrainConfig, prepared: Path, metrics: dict[str, Any]) -> None:
@@ -243,6 +274,13 @@ def _write_spec(run: Path, config: TrainConfig, prepared: Path, metrics: dict[st
         training=training, metrics=measured, weights_sha256=file_sha256(run / WEIGHTS)
     )
     spec.write(run / "clipspec.json")
+
+
+def _digest(model: keras.Model) -> str:
+    digest = hashlib.sha256()
+    for values in model.get_weights():
+        digest.update(values.tobytes())
+    return digest.hexdigest()
 
 
 def _csv(history: dict[str, list[float]]) -> str:

@@ -13,7 +13,6 @@ import pytest
 tf = pytest.importorskip("tensorflow")
 
 from keras_ddl import train as training
-from keras_ddl.callbacks import BestWeights, VideoAUC, cross_entropy
 from keras_ddl.clipspec import ClipSpec
 from keras_ddl.config import TrainConfig
 from keras_ddl.data.pipeline import clip_dataset
@@ -21,7 +20,12 @@ from keras_ddl.errors import UserError
 from keras_ddl.evaluate import clip_logits
 from keras_ddl.files import file_sha256
 from keras_ddl.framework import keras
-from keras_ddl.runs import INCOMPLETE, WEIGHTS, find_run, load_run, start_run
+from keras_ddl.runs import WEIGHTS, load_run, start_run
+from keras_ddl.training.best_weights import BestWeights
+from keras_ddl.training.fit import fit
+from keras_ddl.training.learning_rate import learning_rate
+from keras_ddl.training.progress import Progress, Record
+from keras_ddl.training.validation import VideoAUC, cross_entropy
 
 SMALL = {"frames": 4, "size": 32, "width": 0.25, "batch": 8, "epochs": 3, "halve_every": 2}
 PLAIN = TrainConfig.from_dict({**SMALL, "modules": []})
@@ -62,14 +66,14 @@ def test_learning_rate_is_halved_when_the_config_says(run: Path) -> None:
     expected = [1e-3, 1e-3, 5e-4, 5e-4, 2.5e-4, 2.5e-4, 1.25e-4, 1.25e-4]
     assert history["lr"] == pytest.approx(expected)
     config = TrainConfig(learning_rate=0.4, halve_every=0)
-    assert [training.learning_rate(config, epoch) for epoch in (0, 99)] == [0.4, 0.4]
+    assert [learning_rate(config, epoch) for epoch in (0, 99)] == [0.4, 0.4]
 
 
 def test_the_run_is_whole_and_is_the_latest(run: Path) -> None:
     names = {path.name for path in run.iterdir()}
     assert names == {
         *("config.json", "manifest.json", "clipspec.json", "history.json", "history.csv"),
-        *("curves.png", "metrics.json", WEIGHTS),
+        *("curves.png", "metrics.json", "wrong_videos.jsonl", WEIGHTS),
     }
     assert (run.parent / "latest").resolve() == run.resolve()
     rows = list(csv.DictReader((run / "history.csv").read_text().splitlines()))
@@ -101,7 +105,7 @@ def test_a_seed_repeats_and_the_test_split_plays_no_part(flicker_set: Path, tmp_
     shutil.copytree(flicker_set, without)
     shutil.rmtree(without / "test")
     first, again = (
-        training.fit(PLAIN, prepared, tmp_path / "w.h5", progress=False)
+        fit(PLAIN, prepared, tmp_path / "w.h5", progress=False)
         for prepared in (flicker_set, without)
     )
     assert first.history == again.history
@@ -122,13 +126,16 @@ def test_a_seed_repeats_and_the_test_split_plays_no_part(flicker_set: Path, tmp_
 def test_best_epoch(aucs: list[float], losses: list[float], best: int, tmp_path: Path) -> None:
     """The file holds the weights of the best epoch; the weight is the epoch's number."""
     model = keras.Sequential([keras.layers.Dense(1, use_bias=False, input_shape=(1,))])
-    keeper = BestWeights(tmp_path / "w.h5")
+    progress = Progress()
+    keeper, record = BestWeights(tmp_path / "w.h5", progress), Record(progress)
     keeper.set_model(model)
+    record.set_model(model)
     for epoch, (auc, loss) in enumerate(zip(aucs, losses, strict=True)):
         model.set_weights([np.full((1, 1), epoch + 1.0)])
-        keeper.on_epoch_end(epoch, {"val_video_auc": auc, "val_loss": loss})
+        for callback in (keeper, record):
+            callback.on_epoch_end(epoch, {"val_video_auc": auc, "val_loss": loss})
     model.load_weights(str(tmp_path / "w.h5"))
-    assert keeper.best_epoch == best == model.get_weights()[0].item()
+    assert progress.best_epoch == best == model.get_weights()[0].item()
     assert [path.name for path in tmp_path.iterdir()] == ["w.h5"]
 
 
@@ -146,7 +153,7 @@ def test_one_class_is_refused_with_its_counts(flicker_set: Path, tmp_path: Path)
         row["label"] = 0
     (broken / "val/index.json").write_text(json.dumps(index))
     with pytest.raises(UserError, match="in val, received 16 real and 0 fake clips"):
-        training.fit(PLAIN, broken, tmp_path / "w.h5", progress=False)
+        fit(PLAIN, broken, tmp_path / "w.h5", progress=False)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
@@ -171,26 +178,6 @@ def test_diverged_weights_stop_the_training_with_one_line(flicker_set: Path, bad
         watcher.on_epoch_end(3, logs)
 
 
-def test_ctrl_c_leaves_a_marked_run_and_latest_alone(
-    flicker_set: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(training, "fit", interrupt)
-    monkeypatch.setattr(training, "prepared_for", lambda *_, **__: flicker_set)
-    out = tmp_path / "run"
-    assert training.main(["--data", str(tmp_path), "--out", str(out)]) == 130
-    lines = capsys.readouterr().err.splitlines()
-    assert lines == [f"error: interrupted; {out} stays, marked incomplete"]
-    assert (out / INCOMPLETE).exists() and not (tmp_path / "latest").exists()
-    with pytest.raises(UserError, match="is incomplete"):
-        find_run(out)
-
-
 def test_the_command_trains_on_prepared_clips_and_keeps_averaged_weights(
     flicker_set: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -210,13 +197,13 @@ def test_the_command_trains_on_prepared_clips_and_keeps_averaged_weights(
 def test_clips_cut_to_another_spec_are_refused(flicker_set: Path, tmp_path: Path) -> None:
     config = TrainConfig.from_dict({**SMALL, "size": 64})
     with pytest.raises(UserError, match="is cut with size 32, the model expects 64"):
-        training.fit(config, flicker_set, tmp_path / "best.h5", progress=False)
+        fit(config, flicker_set, tmp_path / "best.h5", progress=False)
 
 
 @pytest.mark.slow
 def test_xla_compiles_the_step_of_both_modules(flicker_set: Path, tmp_path: Path) -> None:
     config = TrainConfig.from_dict({**SMALL, "width": 0.125, "epochs": 1, "xla": True})
-    fitted = training.fit(config, flicker_set, tmp_path / "best.h5", progress=False)
+    fitted = fit(config, flicker_set, tmp_path / "best.h5", progress=False)
     assert np.isfinite(fitted.history["loss"]).all()
     assert fitted.model.jit_compile
 

@@ -11,13 +11,14 @@ import pytest
 
 pytest.importorskip("tensorflow")
 
-from keras_ddl import manifest as module
+from keras_ddl.config import TrainConfig
 from keras_ddl.data.store import read_summary
-from keras_ddl.manifest import git_commit, manifest
+from keras_ddl.training import manifest as module
+from keras_ddl.training.manifest import git_commit, manifest
 
 
 def test_data_are_named_by_fingerprint_and_by_the_index_of_each_split(flicker_set: Path) -> None:
-    found = manifest(flicker_set, seed=3)
+    found = manifest(TrainConfig(seed=3), flicker_set)
     assert found["seed"] == 3 and found["deterministic"] is False
     assert found["data"]["fingerprint"] == read_summary(flicker_set)["fingerprint"]
     train = found["data"]["splits"]["train"]
@@ -27,7 +28,7 @@ def test_data_are_named_by_fingerprint_and_by_the_index_of_each_split(flicker_se
 
 
 def test_program_and_machine_are_named(flicker_set: Path) -> None:
-    found = manifest(flicker_set, seed=0)
+    found = manifest(TrainConfig(), flicker_set)
     import tensorflow as tf
 
     assert found["packages"]["tensorflow"] == tf.__version__

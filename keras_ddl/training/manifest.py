@@ -13,28 +13,37 @@ from pathlib import Path
 from typing import Any
 
 from keras_ddl import __version__
+from keras_ddl.config import TrainConfig
 from keras_ddl.data.store import read_summary
+from keras_ddl.files import file_sha256
+from keras_ddl.training.place import Place
 
 PACKAGES = (
     "tensorflow", "tf_keras", "keras", "numpy", "av", "opencv-python", "onnx", "tf2onnx",
     "onnxruntime", "tensorflow-model-optimization",
 )  # fmt: skip
 
+_IMBALANCE = {
+    "": "classes as they come",
+    "sampling": "as many reals as fakes drawn, and as many of each method",
+    "weights": "both classes count alike in the loss",
+}
 
-def manifest(prepared: Path, seed: int, deterministic: bool = False) -> dict[str, Any]:
+
+def manifest(config: TrainConfig, prepared: Path, place: Place | None = None) -> dict[str, Any]:
     """Describe program, machine and data at the start of a training.
 
     Args:
+        config: What is trained.
         prepared: Folder of prepared clips.
-        seed: Of the training.
-        deterministic: Whether TensorFlow was told to repeat to the bit.
+        place: Where it is trained.
 
     Returns:
         A JSON object: `program`, `packages`, `hardware`, `command`, `started`, `seed`,
-        `deterministic`, `data` (fingerprint, counts per split, SHA-256 of each split's index).
+        `deterministic`, `place`, `batch` (global and per replica), `data` (fingerprint, counts per
+        split, SHA-256 of each split's index, what is done about unequal classes).
     """
-    from keras_ddl.files import file_sha256
-
+    place = place or Place()
     summary = read_summary(prepared)
     splits = {
         split: {**counts, "index_sha256": file_sha256(Path(prepared) / split / "index.json")}
@@ -47,9 +56,16 @@ def manifest(prepared: Path, seed: int, deterministic: bool = False) -> dict[str
         "hardware": hardware(),
         "command": shlex.join(sys.orig_argv),
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "seed": seed,
-        "deterministic": deterministic,
-        "data": {"fingerprint": summary["fingerprint"], "splits": splits},
+        "seed": config.seed,
+        "deterministic": config.deterministic,
+        "place": place.describe(),
+        "batch": {"global": config.batch, "per_replica": config.batch // place.replicas},
+        "synchronised_batch_norm": place.synchronises(config.sync_batch_norm, config.batch),
+        "data": {
+            "fingerprint": summary["fingerprint"],
+            "splits": splits,
+            "imbalance": _IMBALANCE[config.balance],
+        },
     }
 
 

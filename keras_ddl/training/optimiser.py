@@ -9,8 +9,9 @@ from keras_ddl.framework import keras
 
 
 def make_optimiser(config: TrainConfig) -> Any:
-    """Return Adam with the configuration's learning rate, gradient clipping and weight averaging.
+    """Return Adam with the configuration's gradient clipping and weight averaging.
 
+    Its learning rate is that of the first step; `learning_rate.LearningRate` sets the others.
     `model.compile` wraps it in Keras' loss scaling where the precision is float16.
     """
     options: dict[str, Any] = {"learning_rate": config.learning_rate}

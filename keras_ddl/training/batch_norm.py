@@ -1,0 +1,48 @@
+"""Batch norm under several replicas, and at rest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keras_ddl.framework import keras
+from keras_ddl.layers import DFDC, MSA
+
+_HEAD = ("reduce", "frames_to_channels")  # the first layers after the backbone
+
+
+def synchronise(model: keras.Model) -> None:
+    """Let every batch norm of a model, those inside the modules included, see all replicas' clips.
+
+    That is Keras' `BatchNormalization(synchronized=True)`, set after building.
+    """
+    for layer in model.submodules:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.synchronized, layer.fused = True, False
+
+
+def agree(model: keras.Model) -> None:
+    """Give all replicas the mean of their moving statistics.
+
+    Without synchronised batch norm every replica has its own; what is judged and kept is the mean.
+    """
+    for weight in model.non_trainable_variables:
+        if weight.dtype.is_floating:
+            weight.assign(weight.read_value())
+
+
+def rest_backbone(model: keras.Model, rest: bool) -> None:
+    """Freeze the backbone, its batch norm included, and leave modules and head to learn; or undo.
+
+    Args:
+        model: Of `build_model`; to be compiled afterwards.
+        rest: False lets everything learn.
+    """
+    for layer in backbone_layers(model):
+        layer.trainable = not rest
+
+
+def backbone_layers(model: keras.Model) -> list[Any]:
+    """Layers of the CNN that the modules were put into."""
+    names = [layer.name for layer in model.layers]
+    end = min(names.index(name) for name in _HEAD if name in names)
+    return [layer for layer in model.layers[:end] if not isinstance(layer, (DFDC, MSA))]
