@@ -18,6 +18,7 @@ from keras_ddl.clipspec import ClipSpec
 from keras_ddl.config import TrainConfig
 from keras_ddl.errors import UserError
 from keras_ddl.files import file_sha256, read_json
+from keras_ddl.start_weights import is_for_backbone, load_start_weights
 
 if TYPE_CHECKING:
     from keras_ddl.framework import keras
@@ -136,19 +137,23 @@ def build(
     from keras_ddl.framework import keras
     from keras_ddl.model import build_model
 
+    start = config.weights if start_weights else ""
     before = keras.mixed_precision.global_policy()
     keras.mixed_precision.set_global_policy(precision)
     try:
-        return build_model(
+        model = build_model(
             config.backbone,
             modules=config.modules,
             frames=config.frames,
             size=config.size,
             keep=config.keep,
-            weights=(config.weights or None) if start_weights else None,
+            weights=start if start and is_for_backbone(start) else None,
             width=config.width,
         )
     except ValueError as error:
         raise UserError(str(error)) from error
     finally:
         keras.mixed_precision.set_global_policy(before)
+    if not is_for_backbone(start):
+        load_start_weights(model, Path(start))
+    return model

@@ -16,6 +16,7 @@ from keras_ddl import __version__
 from keras_ddl.config import TrainConfig
 from keras_ddl.data.store import read_summary
 from keras_ddl.files import file_sha256
+from keras_ddl.runs import WEIGHTS
 from keras_ddl.training.place import Place
 
 PACKAGES = (
@@ -40,8 +41,9 @@ def manifest(config: TrainConfig, prepared: Path, place: Place | None = None) ->
 
     Returns:
         A JSON object: `program`, `packages`, `hardware`, `command`, `started`, `seed`,
-        `deterministic`, `place`, `batch` (global and per replica), `data` (fingerprint, counts per
-        split, SHA-256 of each split's index, what is done about unequal classes).
+        `deterministic`, `place`, `batch` (global and per replica), `start` (its first weights),
+        `data` (fingerprint, counts per split, SHA-256 of each split's index, what is done about
+        unequal classes).
     """
     place = place or Place()
     summary = read_summary(prepared)
@@ -60,6 +62,7 @@ def manifest(config: TrainConfig, prepared: Path, place: Place | None = None) ->
         "deterministic": config.deterministic,
         "place": place.describe(),
         "batch": {"global": config.batch, "per_replica": config.batch // place.replicas},
+        "start": _start(config.weights),
         "synchronised_batch_norm": place.synchronises(config.sync_batch_norm, config.batch),
         "data": {
             "fingerprint": summary["fingerprint"],
@@ -67,6 +70,15 @@ def manifest(config: TrainConfig, prepared: Path, place: Place | None = None) ->
             "imbalance": _IMBALANCE[config.balance],
         },
     }
+
+
+def _start(weights: str) -> dict[str, str] | None:
+    """The start weights with their SHA-256, where they are a file's or a run's."""
+    if not weights:
+        return None
+    path = Path(weights) / WEIGHTS if Path(weights).is_dir() else Path(weights)
+    named = {"weights": weights}
+    return {**named, "sha256": file_sha256(path)} if path.is_file() else named
 
 
 def git_commit() -> str | None:

@@ -1,4 +1,4 @@
-"""Stops a training whose loss is not a number, and says what it was learning from."""
+"""Stops a training that has left the numbers, and says what it was learning from."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from typing import Any
 
 from keras_ddl.data.pipeline import TrainingClips
 from keras_ddl.errors import CHECK_FAILED, UserError
-from keras_ddl.framework import keras
+from keras_ddl.framework import keras, tf
 
 
 class StopWhenNotFinite(keras.callbacks.Callback):
-    """Ends the training with the first step whose loss is not finite.
+    """Ends the training with the first step whose loss, or whose weights, are no numbers.
+
+    The weights are looked at too: ReLU(NaN) is 0 on a CPU, and the loss stays finite.
 
     Args:
         clips: What is learnt from.
@@ -31,15 +33,23 @@ class StopWhenNotFinite(keras.callbacks.Callback):
         self._epoch = epoch
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        if logs is None or math.isfinite(logs["loss"]):
+        loss = math.nan if logs is None else logs["loss"]
+        if math.isfinite(loss) and bool(_finite(self.model.trainable_variables)):
             return
         step = self._first + batch
         videos = ", ".join(self._clips.videos_of(self._batch, self._epoch, step))
         raise UserError(
-            f"the loss is {logs['loss']} at step {step + 1} of epoch {self._epoch + 1}; its batch: "
-            f"{videos}; look at these clips, or set a lower learning_rate or clip_norm",
+            f"training diverged at step {step + 1} of epoch {self._epoch + 1}: loss {loss:.3g} or "
+            f"weights are not finite; its batch: {videos}; look at these clips, set a lower "
+            "learning_rate, or a clip_norm",
             CHECK_FAILED,
         )
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._first = 0
+
+
+@tf.function
+def _finite(weights: list[tf.Variable]) -> tf.Tensor:
+    """Whether all entries of all weights are finite."""
+    return tf.reduce_all([tf.reduce_all(tf.math.is_finite(weight)) for weight in weights])

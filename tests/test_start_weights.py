@@ -1,0 +1,83 @@
+"""Starting from another run or from the authors' tensors."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+tf = pytest.importorskip("tensorflow")
+
+sys.path.insert(0, str(Path(__file__).resolve().parent / "golden"))
+
+from naive_network import draw, network_shapes
+
+from keras_ddl import train as training
+from keras_ddl.config import TrainConfig
+from keras_ddl.errors import UserError
+from keras_ddl.files import file_sha256, read_json
+from keras_ddl.interop import load_released_weights
+from keras_ddl.runs import WEIGHTS, build, load_run, start_run
+
+SMALL = {"frames": 4, "size": 32, "width": 0.125, "batch": 8, "epochs": 1, "backbone": "resnet18"}
+
+
+@pytest.fixture(scope="module")
+def plain_run(flicker_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = start_run(tmp_path_factory.mktemp("runs") / "plain")
+    training.train(TrainConfig.from_dict({**SMALL, "modules": []}), flicker_set, run, False)
+    return run
+
+
+def test_a_plain_runs_network_with_new_modules_says_what_it_said(plain_run: Path) -> None:
+    """The modules start as the identity, so nothing that was learnt is lost."""
+    extended = build(TrainConfig.from_dict({**SMALL, "weights": str(plain_run)}))
+    assert any("dfdc" in layer.name for layer in extended.layers)
+    plain, _, _ = load_run(plain_run)
+    clips = np.random.default_rng(0).integers(0, 256, (3, 4, 32, 32, 3), np.uint8)
+    expected = plain.predict_on_batch(clips)
+    np.testing.assert_allclose(extended.predict_on_batch(clips), expected, atol=1e-5)
+    fresh = build(TrainConfig.from_dict(SMALL))
+    assert np.abs(fresh.predict_on_batch(clips) - expected).max() > 1e-2
+
+
+def test_a_run_that_starts_from_another_says_so(
+    plain_run: Path, flicker_set: Path, tmp_path: Path
+) -> None:
+    run = start_run(tmp_path / "tuned")
+    config = TrainConfig.from_dict(
+        {**SMALL, "modules": [], "weights": str(plain_run), "learning_rate": 1e-7}
+    )
+    training.train(config, flicker_set, run, progress=False)
+    start = read_json(run / "manifest.json")["start"]
+    assert start == {"weights": str(plain_run), "sha256": file_sha256(plain_run / WEIGHTS)}
+    kernels = [
+        load_run(folder)[0].get_layer("conv1").get_weights()[0] for folder in (plain_run, run)
+    ]
+    np.testing.assert_allclose(*kernels, atol=1e-5)
+
+
+def test_what_does_not_fit_is_refused(plain_run: Path, tmp_path: Path) -> None:
+    wider = TrainConfig.from_dict({**SMALL, "width": 0.25, "weights": str(plain_run)})
+    with pytest.raises(UserError, match=r"holds another network: .* differ in size"):
+        build(wider)
+    with pytest.raises(UserError, match=r"expected imagenet, a file \.h5"):
+        build(TrainConfig.from_dict({**SMALL, "weights": "weights.tflite"}))
+    with pytest.raises(UserError, match=r"no weights file .*absent\.npz"):
+        build(TrainConfig.from_dict({**SMALL, "weights": str(tmp_path / "absent.npz")}))
+
+
+def test_the_authors_tensors_fill_the_whole_network(tmp_path: Path) -> None:
+    arrays = {name: draw(name, shape) for name, shape in network_shapes(8).items()}
+    np.savez(tmp_path / "released.npz", **arrays)
+    settings = {"frames": 8, "size": 64}
+    config = TrainConfig.from_dict({**settings, "weights": str(tmp_path / "released.npz")})
+    expected = build(TrainConfig.from_dict(settings))
+    load_released_weights(expected, arrays)
+    for ours, theirs in zip(build(config).get_weights(), expected.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    small = TrainConfig.from_dict({**settings, "width": 0.5, "weights": config.weights})
+    with pytest.raises(UserError, match="does not fit compact_xception"):
+        build(small)

@@ -1,0 +1,183 @@
+"""Options of a training: each would be noticed if it silently did nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+tf = pytest.importorskip("tensorflow")
+
+from keras_ddl.config import TrainConfig
+from keras_ddl.data.store import read_split
+from keras_ddl.errors import CHECK_FAILED, UserError
+from keras_ddl.framework import keras
+from keras_ddl.training.batch_norm import backbone_layers
+from keras_ddl.training.fit import Fitted, fit, phases, training_clips
+from keras_ddl.training.learning_rate import learning_rate
+from keras_ddl.training.progress import Progress
+from keras_ddl.training.wrong_videos import WrongVideos, hardest, read_lines
+
+SMALL = {
+    **{"frames": 4, "size": 32, "width": 0.125, "batch": 8, "epochs": 2, "modules": []},
+    **{"backbone": "resnet18"},
+}
+
+
+def config(**values: Any) -> TrainConfig:
+    return TrainConfig.from_dict({**SMALL, **values})
+
+
+class Steps(keras.callbacks.Callback):
+    """Notes something of the model after every step."""
+
+    def __init__(self, look: Any) -> None:
+        super().__init__()
+        self.look, self.seen = look, []
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self.seen.append(self.look(self.model))
+
+
+def watched(settings: TrainConfig, prepared: Path, out: Path, look: Any) -> tuple[Fitted, list]:
+    steps = Steps(look)
+    fitted = fit(settings, prepared, out / "w.h5", False, watchers=lambda _: [steps])
+    return fitted, steps.seen
+
+
+def test_the_rate_of_every_step_is_the_configurations(flicker_set: Path, tmp_path: Path) -> None:
+    """Six steps an epoch; warm-up over four, halved after the first epoch, scaled by 8 / 2."""
+    settings = config(
+        learning_rate=0.001, warmup_steps=4, halve_every=1, scale_lr="linear", base_batch=2
+    )
+    _, rates = watched(
+        settings, flicker_set, tmp_path, lambda model: float(model.optimizer.learning_rate)
+    )
+    first = [0.001, 0.002, 0.003, 0.004, 0.004, 0.004]
+    assert rates == pytest.approx([*first, *[0.002] * 6])
+
+
+def test_the_scaling_rules() -> None:
+    for rule, factor in (("", 1), ("linear", 4), ("sqrt", 2)):
+        settings = config(learning_rate=0.01, scale_lr=rule, batch=48, base_batch=12)
+        assert learning_rate(settings, 0) == pytest.approx(0.01 * factor)
+
+
+def test_a_frozen_backbone_rests_while_the_rest_learns(flicker_set: Path, tmp_path: Path) -> None:
+    settings = config(frozen_epochs=1, modules=["msa"], batch=16)
+
+    def look(model: Any) -> tuple[list[np.ndarray], np.ndarray]:
+        backbone = [w.numpy() for layer in backbone_layers(model) for w in layer.weights]
+        return backbone, model.get_layer("logits").get_weights()[0]
+
+    fitted, seen = watched(settings, flicker_set, tmp_path, look)
+    names = {layer.name for layer in backbone_layers(fitted.model)}
+    assert {"conv1", "conv1_bn", "layer4_1_conv2"} <= names
+    assert not names & {"fusion", "logits", "stage1_msa"}
+    frozen, free = seen[:3], seen[3:]  # three steps an epoch
+    for backbone, _ in frozen[1:]:
+        for now, before in zip(backbone, frozen[0][0], strict=True):
+            np.testing.assert_array_equal(now, before)  # moving statistics too
+    assert (frozen[2][1] != frozen[0][1]).any()
+    moved = [(a != b).any() for a, b in zip(free[2][0], frozen[0][0], strict=True)]
+    assert np.mean(moved) > 0.8
+    assert len(fitted.history["loss"]) == 2
+
+
+def test_phases() -> None:
+    assert [(p.first, p.last, p.rests) for p in phases(config(epochs=5))] == [(0, 5, False)]
+    both = phases(config(epochs=5, frozen_epochs=2))
+    assert [(p.first, p.last, p.rests) for p in both] == [(0, 2, True), (2, 5, False)]
+
+
+def test_patience_ends_a_training_that_gets_no_better(flicker_set: Path, tmp_path: Path) -> None:
+    """At a rate of nearly nothing the validation AUC stays as it is; only its loss moves."""
+    fitted = fit(
+        config(epochs=9, patience=2, learning_rate=1e-12), flicker_set, tmp_path / "w.h5", False
+    )
+    assert len(fitted.history["loss"]) == fitted.best_epoch + 2 < 9
+    assert not Progress(epoch=4, best_epoch=1).waited(0)
+    assert Progress(epoch=4, best_epoch=1).waited(3)
+    assert not Progress(epoch=4, best_epoch=2).waited(3)
+
+
+def test_float16_scales_the_loss_in_training(flicker_set: Path, tmp_path: Path) -> None:
+    def look(model: Any) -> tuple[float, str]:
+        return float(model.optimizer.loss_scale), model.get_layer("conv1").compute_dtype
+
+    fitted, seen = watched(config(precision="mixed_float16", epochs=1), flicker_set, tmp_path, look)
+    assert np.isfinite(fitted.history["loss"]).all()
+    assert all(scale >= 1 and kind == "float16" for scale, kind in seen)
+
+
+def test_weights_count_in_the_loss(flicker_set: Path, tmp_path: Path) -> None:
+    """With every other real forgotten, reals weigh twice as much; the first loss tells."""
+    import shutil
+
+    fewer = tmp_path / "fewer"
+    shutil.copytree(flicker_set, fewer)
+    index = json.loads((fewer / "train/index.json").read_text())
+    reals = [row for row in index["clips"] if row["label"] == 0]
+    gone = [row["key"] for row in reals[::2]]
+    index["clips"] = [row for row in index["clips"] if row["label"] or row["key"] not in gone[:6]]
+    (fewer / "train/index.json").write_text(json.dumps(index))
+    labels = read_split(fewer, "train").labels
+    assert 0 < (labels == 0).sum() < (labels == 1).sum()
+
+    def first_loss(balance: str) -> float:
+        losses: list[float] = []
+
+        class First(keras.callbacks.Callback):
+            def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+                losses.append(logs["loss"])
+
+        settings = config(balance=balance, epochs=1)
+        fit(settings, fewer, tmp_path / "w.h5", False, watchers=lambda _: [First()])
+        return losses[0]
+
+    plain, weighted = first_loss(""), first_loss("weights")
+    assert abs(plain - weighted) > 1e-3
+
+
+def test_what_is_no_number_is_named_with_its_videos(flicker_set: Path, tmp_path: Path) -> None:
+    """A rate of 1e30 throws the weights out of float32 with the second step."""
+    settings = config(learning_rate=1e30)
+    with pytest.raises(UserError, match="diverged at step 2 of epoch 1") as caught:
+        fit(settings, flicker_set, tmp_path / "w.h5", False)
+    assert caught.value.exit_code == CHECK_FAILED
+    for video in training_clips(settings, flicker_set).videos_of(8, 0, 1):
+        assert video in str(caught.value)
+
+
+def test_wrong_videos_are_those_on_the_wrong_side(flicker_set: Path, tmp_path: Path) -> None:
+    path = tmp_path / "wrong.jsonl"
+    fit(
+        config(epochs=2, learning_rate=1e-12),  # learns nothing: half of the videos are wrong
+        *(flicker_set, tmp_path / "w.h5", False),
+        watchers=lambda validation: [WrongVideos(path, validation)],
+    )
+    lines = read_lines(path)
+    assert [line["epoch"] for line in lines] == [1, 2]
+    for line in lines:
+        assert line["wrong"]
+        for video in line["wrong"]:
+            assert (video["score"] >= 0.5) == (video["label"] == "real")
+        distances = [abs(video["score"] - 0.5) for video in line["wrong"]]
+        assert distances == sorted(distances, reverse=True)
+    both = {v["video"] for v in lines[0]["wrong"]} & {v["video"] for v in lines[1]["wrong"]}
+    assert {name for name, times in hardest(path, 99) if times == 2} == both
+
+
+def test_deterministic_repeats_to_the_bit(flicker_set: Path, tmp_path: Path) -> None:
+    settings = config(deterministic=True, epochs=1)
+    first, again = (fit(settings, flicker_set, tmp_path / "w.h5", False) for _ in range(2))
+    for ours, theirs in zip(first.model.get_weights(), again.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    other = fit(config(deterministic=True, epochs=1, seed=1), flicker_set, tmp_path / "w.h5", False)
+    assert any(
+        (a != b).any()
+        for a, b in zip(first.model.get_weights(), other.model.get_weights(), strict=True)
+    )
