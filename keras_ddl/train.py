@@ -164,6 +164,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="STEPS",
         help="besides those after epochs; 0 = none; default %(default)s",
     )
+    parser.add_argument("--seed", type=int, metavar="N", help="short for --set seed=N")
+    parser.add_argument(
+        "--deterministic", action="store_true", help="short for --set deterministic=true"
+    )
     parser.add_argument(
         "--strategy",
         default="auto",
@@ -171,6 +175,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="auto, none, mirrored, multiworker or tpu; auto takes what it finds",
     )
     args = parser.parse_args(argv)
+    args.overrides += [f"seed={args.seed}"] if args.seed is not None else []
+    args.overrides += ["deterministic=true"] if args.deterministic else []
     return run_cli(lambda: _run(args))
 
 

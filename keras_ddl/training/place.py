@@ -135,9 +135,8 @@ def open_place(name: str = "auto") -> Place:
 
     if name not in STRATEGIES:
         raise UserError(f"strategy: expected one of {', '.join(STRATEGIES)}; received {name!r}")
-    gpus = tf.config.list_physical_devices("GPU")
     if name == "auto":
-        name = _found(len(gpus))
+        name = _found()
     if name == "mirrored":
         devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
         return Place(tf.distribute.MirroredStrategy([device.name for device in devices]), name)
@@ -148,12 +147,14 @@ def open_place(name: str = "auto") -> Place:
     return Place()
 
 
-def _found(gpus: int) -> str:
-    if _tf_config_workers() > 1 or int(os.environ.get("SLURM_NTASKS", "1")) > 1:
+def _found() -> str:
+    from keras_ddl.framework import tf
+
+    if _tf_config_workers() > 1 or _slurm_tasks() > 1:
         return "multiworker"
     if os.environ.get("TPU_NAME"):
         return "tpu"
-    return "mirrored" if gpus > 1 else "none"
+    return "mirrored" if len(tf.config.list_physical_devices("GPU")) > 1 else "none"
 
 
 def _tf_config_workers() -> int:
@@ -170,17 +171,35 @@ def _tf_config_workers() -> int:
         ) from error
 
 
+def _slurm_tasks() -> int:
+    """Tasks of the job step that `srun` started this process in; a batch script is none."""
+    return int(os.environ.get("SLURM_STEP_NUM_TASKS", "1"))
+
+
+def _slurm() -> Any:
+    """TensorFlow's resolver of SLURM's variables; which GPUs a task sees is left to SLURM."""
+    from keras_ddl.framework import tf
+
+    job = int(os.environ.get("SLURM_JOB_ID", "0"))
+    return tf.distribute.cluster_resolver.SlurmClusterResolver(
+        port_base=20000 + job % 1000 * 16,  # so that jobs on one host keep out of each other's way
+        gpus_per_node=_slurm_tasks(),  # only has to be large enough: nothing is set by it
+        gpus_per_task=1,
+        auto_set_gpu=False,
+    )
+
+
 def _multiworker() -> Place:
     from keras_ddl.framework import tf
 
     if _tf_config_workers():
         resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
-    elif "SLURM_PROCID" in os.environ:
-        resolver = tf.distribute.cluster_resolver.SlurmClusterResolver()
+    elif _slurm_tasks() > 1:
+        resolver = _slurm()
     else:
         raise UserError(
-            "--strategy multiworker: expected TF_CONFIG (or SLURM's variables) to name the "
-            "workers, received neither; docs/training.md has an example",
+            "--strategy multiworker: expected TF_CONFIG (or srun's variables) to name the "
+            "workers, received neither; docs/training.md has examples",
             MISSING,
         )
     workers = resolver.cluster_spec().num_tasks("worker")

@@ -102,6 +102,32 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
+SLURM = """
+from keras_ddl.training.place import open_place
+place = open_place("auto")
+print(place.name, place.worker, place.workers, place.replicas)
+"""
+
+
+def test_tasks_of_slurm_find_each_other() -> None:
+    step = {"SLURM_STEP_NUM_TASKS": "2", "SLURM_STEP_TASKS_PER_NODE": "2", "SLURM_JOB_ID": "4711"}
+    tasks = [
+        subprocess.Popen(
+            [sys.executable, "-c", SLURM],
+            env={
+                **{key: value for key, value in os.environ.items() if key != "TF_CONFIG"},
+                **{**step, "SLURM_STEP_NODELIST": "localhost", "SLURM_PROCID": str(number)},
+            },
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        for number in (0, 1)
+    ]
+    said = [task.communicate()[0].split() for task in tasks]
+    assert said == [["multiworker", "0", "2", "2"], ["multiworker", "1", "2", "2"]]
+
+
 FOUR = """
 import sys
 from keras_ddl.framework import tf
@@ -155,7 +181,7 @@ def test_batch_norm_is_synchronised_where_a_replica_has_few_clips() -> None:
     [
         ("{", "TF_CONFIG: expected"),
         ('{"task": {}}', "TF_CONFIG: expected"),
-        ("", "expected TF_CONFIG .or SLURM's variables. to name the workers"),
+        ("", "expected TF_CONFIG .or srun's variables. to name the workers"),
     ],
 )
 def test_workers_that_nobody_names(
