@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 GATHER, SCATTER = "gather_kept", "scatter_kept"  # the names that DFDC gives the two operations
 
 
-def rewrite_kept_positions(proto: onnx.ModelProto, layers: Mapping[str, tuple[int, int]]) -> int:
+def rewrite_kept_positions(proto: onnx.ModelProto, layers: Iterable[Any]) -> int:
     """Let DFDC read and write its kept positions with GatherElements and ScatterElements.
 
     In the channels-first layout TensorFlow can say "these positions of every channel" only with
@@ -22,23 +22,23 @@ def rewrite_kept_positions(proto: onnx.ModelProto, layers: Mapping[str, tuple[in
 
     Args:
         proto: Changed in place; nodes are found by the names that DFDC gives them.
-        layers: Name of each DFDC layer → (frames, channels).
+        layers: The DFDC layers.
 
     Returns:
         How many of the layers were rewritten; a layer whose nodes are not as expected is left
         alone.
     """
     rewritten = 0
-    for layer, (frames, channels) in layers.items():
+    for layer in layers:
         found = {
             kind: node
             for node in proto.graph.node
             for kind in (GATHER, SCATTER)
-            if node.name.endswith(f"/{layer}/{kind}")
+            if node.name.endswith(f"/{layer.name}/{kind}")
         }
         top = _source(proto.graph, found[GATHER].input[1], "TopK") if len(found) == 2 else None
         if top is not None and found[SCATTER].op_type == "ScatterND":
-            _rewrite(proto.graph, layer, {**found, "TopK": top}, frames, channels)
+            _rewrite(proto.graph, layer, {**found, "TopK": top})
             rewritten += 1
     drop_unused(proto.graph)
     return rewritten
@@ -56,9 +56,10 @@ def _source(graph: Any, tensor: str, kind: str) -> Any | None:
     return None
 
 
-def _rewrite(graph: Any, layer: str, found: dict[str, Any], frames: int, channels: int) -> None:
+def _rewrite(graph: Any, dfdc: Any, found: dict[str, Any]) -> None:
     from onnx import helper, numpy_helper
 
+    layer, frames, channels = dfdc.name, dfdc.frames, dfdc.value.filters
     gather, scatter, top = found[GATHER], found[SCATTER], found["TopK"]
     image = next(node for node in graph.node if scatter.input[0] in node.output).input[0]
 
@@ -88,6 +89,11 @@ def _rewrite(graph: Any, layer: str, found: dict[str, Any], frames: int, channel
     ]
     _replace(graph, gather, before)
     _replace(graph, scatter, after)
+    # A runtime writes in place only where it is told that source and result have one size.
+    size = [f"{layer}/frames", channels, f"{layer}/positions"]
+    kind = helper.np_dtype_to_tensor_dtype(np.dtype(dfdc.compute_dtype))
+    for tensor in (rows, scatter.output[0]):
+        graph.value_info.append(helper.make_tensor_value_info(tensor, kind, size))
 
 
 def _kept(graph: Any, top: Any) -> int:

@@ -70,10 +70,7 @@ def onnx_from_keras(
     function = tf.function(served, input_signature=signature)
     proto, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=opset)
     _name_interface(proto, names)
-    dfdc = [layer for layer in twin.layers if isinstance(layer, DFDC)]
-    rewrite_kept_positions(
-        proto, {layer.name: (layer.frames, layer.value.filters) for layer in dfdc}
-    )
+    rewrite_kept_positions(proto, [layer for layer in twin.layers if isinstance(layer, DFDC)])
     foreign = Counter(
         node.op_type for node in proto.graph.node if node.domain not in ("", "ai.onnx")
     )

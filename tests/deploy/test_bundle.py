@@ -160,6 +160,12 @@ def test_infer_refuses_what_the_model_does_not_take(
         backend.infer(feed)
 
 
+def test_one_by_one_convolutions_take_few_channels_at_a_time(backend: Backend) -> None:
+    options = backend._session.get_session_options()  # type: ignore[attr-defined]
+    key = "mlas.nchwc_pointwise_conv_max_input_channel_batch"
+    assert options.get_session_config_entry(key) == "32"
+
+
 def test_a_closed_backend_says_so(synthetic_bundle: Path) -> None:
     with open_backend(synthetic_bundle / "model.onnx") as backend:
         pass

@@ -144,6 +144,19 @@ def test_kept_positions_are_read_and_written_as_elements(graph: Any) -> None:
     assert not unused
 
 
+def test_kept_positions_are_written_into_a_tensor_of_the_same_stated_size(graph: Any) -> None:
+    stated = {
+        value.name: [d.dim_value or d.dim_param for d in value.type.tensor_type.shape.dim]
+        for value in graph.graph.value_info
+    }
+    scatters = [node for node in graph.graph.node if node.op_type == "ScatterElements"]
+    for scatter in scatters:
+        size = stated[scatter.input[0]]
+        assert size == stated[scatter.output[0]]
+        assert len(size) == 3 and all(size)
+    assert len({stated[scatter.input[0]][0] for scatter in scatters}) == len(scatters)
+
+
 @pytest.mark.parametrize(
     ("backbone", "size", "modules"),
     [
