@@ -18,7 +18,6 @@ from keras_ddl.clipspec import ClipSpec
 from keras_ddl.config import TrainConfig
 from keras_ddl.errors import UserError
 from keras_ddl.files import file_sha256, read_json
-from keras_ddl.start_weights import is_for_backbone, load_start_weights
 
 if TYPE_CHECKING:
     from keras_ddl.framework import keras
@@ -116,7 +115,7 @@ def load_run(path: Path | None = None) -> tuple[keras.Model, TrainConfig, ClipSp
         raise UserError(str(error)) from error
     if file_sha256(run / WEIGHTS) != spec.weights_sha256:
         raise UserError(f"{run / WEIGHTS} is not the file that clipspec.json names; train again")
-    model = build(config, start_weights=False)
+    model = build(config)
     try:
         model.load_weights(str(run / WEIGHTS))
     except (OSError, ValueError) as error:
@@ -125,35 +124,31 @@ def load_run(path: Path | None = None) -> tuple[keras.Model, TrainConfig, ClipSp
 
 
 def build(
-    config: TrainConfig, start_weights: bool = True, precision: str = "float32"
+    config: TrainConfig, backbone_weights: str = "", precision: str = "float32"
 ) -> keras.Model:
     """Build the configuration's network.
 
     Args:
         config: Says which.
-        start_weights: Load the weights the configuration starts from, where it names any.
+        backbone_weights: What the backbone starts from, see its `build`; empty is nothing.
         precision: Keras' policy for its layers; a trained network is used in float32.
     """
     from keras_ddl.framework import keras
     from keras_ddl.model import build_model
 
-    start = config.weights if start_weights else ""
     before = keras.mixed_precision.global_policy()
     keras.mixed_precision.set_global_policy(precision)
     try:
-        model = build_model(
+        return build_model(
             config.backbone,
             modules=config.modules,
             frames=config.frames,
             size=config.size,
             keep=config.keep,
-            weights=start if start and is_for_backbone(start) else None,
+            weights=backbone_weights or None,
             width=config.width,
         )
     except ValueError as error:
         raise UserError(str(error)) from error
     finally:
         keras.mixed_precision.set_global_policy(before)
-    if not is_for_backbone(start):
-        load_start_weights(model, Path(start))
-    return model

@@ -4,40 +4,51 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from keras_ddl.config import TrainConfig
 from keras_ddl.errors import UserError
+from keras_ddl.runs import build, load_run
+
+if TYPE_CHECKING:
+    from keras_ddl.framework import keras
 
 RELEASED = (".npz", ".pth", ".pt")
 
 _log = logging.getLogger(__name__)
 
 
-def is_for_backbone(weights: str) -> bool:
-    """Whether start weights are the backbone's own business: `imagenet` or a Keras weights file."""
-    return not weights or weights == "imagenet" or Path(weights).suffix == ".h5"
+def build_started(config: TrainConfig, precision: str = "float32") -> keras.Model:
+    """Build a configuration's network with the weights it starts from.
 
-
-def load_start_weights(model: Any, path: Path) -> None:
-    """Load what `TrainConfig.weights` names into a new network.
+    Those of the backbone (`imagenet`, a Keras file) are the backbone's own business. A run may have
+    other modules: layers that both networks have are taken over, modules that only the new one has
+    stay the identity they start as.
 
     Args:
-        model: Of `build_model`.
-        path: A file of the authors' tensors, or a run folder. A run may have other modules: layers
-            that both networks have are taken over, modules that only the new one has stay the
-            identity they start as.
+        config: Says which network, and in `weights` what it starts from.
+        precision: Keras' policy for its layers.
 
     Raises:
-        UserError: If it is neither, or its layers are of another size.
+        UserError: If the weights are not there, of no known kind, or another network's.
     """
-    if path.is_dir():
-        _from_run(model, path)
-        return
-    if path.suffix not in RELEASED:
+    path = Path(config.weights)
+    if not config.weights or config.weights == "imagenet" or path.suffix == ".h5":
+        return build(config, config.weights, precision)
+    if not path.is_dir() and path.suffix not in RELEASED:
         raise UserError(
             "weights: expected imagenet, a file .h5 (backbone), .npz, .pth or .pt (the authors' "
             f"tensors) or a run folder, received {path}"
         )
+    model = build(config, precision=precision)
+    _load(model, path)
+    return model
+
+
+def _load(model: keras.Model, path: Path) -> None:
+    if path.is_dir():
+        _from_run(model, path)
+        return
     from keras_ddl.interop import load_released_weights, read_arrays
 
     try:
@@ -46,9 +57,7 @@ def load_start_weights(model: Any, path: Path) -> None:
         raise UserError(f"{path} does not fit {model.name}: {error}") from error
 
 
-def _from_run(model: Any, run: Path) -> None:
-    from keras_ddl.runs import load_run
-
+def _from_run(model: keras.Model, run: Path) -> None:
     source, _, _ = load_run(run)
     theirs = {layer.name: layer for layer in source.layers if layer.weights}
     ours = {layer.name: layer for layer in model.layers if layer.weights}

@@ -20,6 +20,7 @@ from keras_ddl.errors import UserError
 from keras_ddl.files import file_sha256, read_json
 from keras_ddl.interop import load_released_weights
 from keras_ddl.runs import WEIGHTS, build, load_run, start_run
+from keras_ddl.start_weights import build_started
 
 SMALL = {"frames": 4, "size": 32, "width": 0.125, "batch": 8, "epochs": 1, "backbone": "resnet18"}
 
@@ -33,7 +34,7 @@ def plain_run(flicker_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 def test_a_plain_runs_network_with_new_modules_says_what_it_said(plain_run: Path) -> None:
     """The modules start as the identity, so nothing that was learnt is lost."""
-    extended = build(TrainConfig.from_dict({**SMALL, "weights": str(plain_run)}))
+    extended = build_started(TrainConfig.from_dict({**SMALL, "weights": str(plain_run)}))
     assert any("dfdc" in layer.name for layer in extended.layers)
     plain, _, _ = load_run(plain_run)
     clips = np.random.default_rng(0).integers(0, 256, (3, 4, 32, 32, 3), np.uint8)
@@ -62,11 +63,11 @@ def test_a_run_that_starts_from_another_says_so(
 def test_what_does_not_fit_is_refused(plain_run: Path, tmp_path: Path) -> None:
     wider = TrainConfig.from_dict({**SMALL, "width": 0.25, "weights": str(plain_run)})
     with pytest.raises(UserError, match=r"holds another network: .* differ in size"):
-        build(wider)
+        build_started(wider)
     with pytest.raises(UserError, match=r"expected imagenet, a file \.h5"):
-        build(TrainConfig.from_dict({**SMALL, "weights": "weights.tflite"}))
+        build_started(TrainConfig.from_dict({**SMALL, "weights": "weights.tflite"}))
     with pytest.raises(UserError, match=r"no weights file .*absent\.npz"):
-        build(TrainConfig.from_dict({**SMALL, "weights": str(tmp_path / "absent.npz")}))
+        build_started(TrainConfig.from_dict({**SMALL, "weights": str(tmp_path / "absent.npz")}))
 
 
 def test_the_authors_tensors_fill_the_whole_network(tmp_path: Path) -> None:
@@ -76,8 +77,10 @@ def test_the_authors_tensors_fill_the_whole_network(tmp_path: Path) -> None:
     config = TrainConfig.from_dict({**settings, "weights": str(tmp_path / "released.npz")})
     expected = build(TrainConfig.from_dict(settings))
     load_released_weights(expected, arrays)
-    for ours, theirs in zip(build(config).get_weights(), expected.get_weights(), strict=True):
+    for ours, theirs in zip(
+        build_started(config).get_weights(), expected.get_weights(), strict=True
+    ):
         np.testing.assert_array_equal(ours, theirs)
     small = TrainConfig.from_dict({**settings, "width": 0.5, "weights": config.weights})
     with pytest.raises(UserError, match="does not fit compact_xception"):
-        build(small)
+        build_started(small)

@@ -14,7 +14,7 @@ from keras_ddl.data.pseudo_fakes import with_pseudo_fakes
 from keras_ddl.data.store import check_spec, read_split
 from keras_ddl.errors import UserError
 from keras_ddl.framework import keras, tf
-from keras_ddl.runs import build
+from keras_ddl.start_weights import build_started
 from keras_ddl.training.averaged_weights import AveragedWeights
 from keras_ddl.training.batch_norm import agree, rest_backbone, synchronise
 from keras_ddl.training.best_weights import BestWeights
@@ -104,7 +104,7 @@ def fit(
     chosen = checkpoints.choose(previous) if checkpoints else None
     state = chosen[1] if chosen else Progress()
     with place.strategy.scope():
-        model = build(config, precision=config.precision)
+        model = build_started(config, config.precision)
         if place.synchronises(config.sync_batch_norm, config.batch):
             synchronise(model)
     bar = TrainingBar(config.epochs, steps, state.epoch * steps + state.step, progress)
