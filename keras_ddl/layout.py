@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 ELEMENTWISE = {
     "Activation", "Add", "Average", "Dense", "Dropout", "InputLayer", "LeakyReLU", "Maximum",
-    "Multiply", "QuantPoint", "ReLU", "Softmax", "Subtract",
+    "Multiply", "ReLU", "Softmax", "Subtract",
 }  # fmt: skip
 
 
@@ -57,6 +57,8 @@ def _turn(kind: str, config: dict[str, Any], rank: int) -> str | None:
                 config[name] = np.reshape(config[name], (-1, 1, 1)).tolist()
     elif "data_format" in config:
         config["data_format"] = "channels_first"
+    elif kind == "QuantPoint":
+        config["mark"] = bool(config["bits"])
     elif kind in ("BatchNormalization", "Concatenate", "Normalization"):
         axes = config["axis"] if isinstance(config["axis"], (list, tuple)) else [config["axis"]]
         if any(axis not in (-1, 3) for axis in axes):

@@ -7,14 +7,19 @@ from keras_ddl.layers.dfdc import DFDC
 from keras_ddl.layers.inconsistency import InconsistencyMap
 from keras_ddl.layers.msa import MSA
 from keras_ddl.layers.pool import PaddedMaxPool2D
+from keras_ddl.layers.quant_conv import (
+    ChannelBias,
+    QuantConv2D,
+    QuantDepthwiseConv2D,
+)
 from keras_ddl.layers.quant_point import QuantPoint
 from keras_ddl.layers.temporal_contrast import TemporalContrast
 
 CUSTOM_OBJECTS = {
     layer.__name__: layer
     for layer in (
-        ClipToFrames, DFDC, FramesToChannels, InconsistencyMap, MSA, PaddedMaxPool2D, QuantPoint,
-        TemporalContrast,
+        ChannelBias, ClipToFrames, DFDC, FramesToChannels, InconsistencyMap, MSA, PaddedMaxPool2D,
+        QuantConv2D, QuantDepthwiseConv2D, QuantPoint, TemporalContrast,
     )
 }  # fmt: skip
 

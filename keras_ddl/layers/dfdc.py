@@ -7,6 +7,7 @@ from typing import Any
 from keras_ddl.framework import keras, tf
 from keras_ddl.layers.checks import check_data_format, check_frames, check_input
 from keras_ddl.layers.fold import extent, fold_clips, image_shape
+from keras_ddl.layers.quant_conv import QuantConv2D
 from keras_ddl.layers.quant_point import QuantPoint
 
 NORM_EPSILON = 1e-12
@@ -39,6 +40,7 @@ class DFDC(keras.layers.Layer):
         reduction: ``q`` and ``k`` have ``channels // reduction`` channels.
         data_format: ``channels_last`` or ``channels_first`` (the layout that exported graphs run
             in).
+        quantized: Round the projections and what goes into them to int8; the scores stay float.
 
     Input shape: ``(batch·frames, height, width, channels)``, floating point, any range.
     Output shape: the same.
@@ -59,6 +61,7 @@ class DFDC(keras.layers.Layer):
         keep: int | None = None,
         reduction: int = 8,
         data_format: str = "channels_last",
+        quantized: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -69,23 +72,27 @@ class DFDC(keras.layers.Layer):
         if reduction < 1:
             raise ValueError(f"DFDC: reduction must be at least 1; got {reduction}")
         self.frames, self.keep, self.reduction = frames, keep, reduction
-        self.data_format = data_format
+        self.data_format, self.quantized = data_format, quantized
 
     def build(self, input_shape: Any) -> None:
         channels = check_input("DFDC", input_shape, self.frames, self.reduction, self.data_format)
         first = self.data_format == "channels_first"
         # The kept positions of a clip lie as (frames, kept) where height and width were.
         gathered = (None, channels, None, None) if first else (None, None, None, channels)
-        self.input_quant = QuantPoint(name="input_quant", dtype=self.dtype_policy)
-        self.value_quant = QuantPoint(name="value_quant", dtype=self.dtype_policy)
+        self.input_quant = self._quant_point("input_quant")
+        self.value_quant = self._quant_point("value_quant")
         self.query = self._projection("query", channels // self.reduction, input_shape)
         self.key = self._projection("key", channels // self.reduction, input_shape)
         self.value = self._projection("value", channels, gathered)
         self.gamma = self.add_weight(name="gamma", shape=(1,), initializer="zeros")
         super().build(input_shape)
 
+    def _quant_point(self, name: str) -> Any:
+        rules = {"bits": 8, "mark": self.data_format == "channels_first"} if self.quantized else {}
+        return QuantPoint(name=name, dtype=self.dtype_policy, **rules)
+
     def _projection(self, name: str, filters: int, shape: Any) -> Any:
-        layer = keras.layers.Conv2D(
+        layer = (QuantConv2D if self.quantized else keras.layers.Conv2D)(
             filters,
             1,
             use_bias=False,
@@ -175,6 +182,7 @@ class DFDC(keras.layers.Layer):
             "keep": self.keep,
             "reduction": self.reduction,
             "data_format": self.data_format,
+            "quantized": self.quantized,
         }
         return {**super().get_config(), **config}
 

@@ -7,6 +7,7 @@ from typing import Any
 from keras_ddl.framework import keras, tf
 from keras_ddl.layers.checks import check_data_format, check_frames, check_input
 from keras_ddl.layers.fold import extent, fold_clips, image_shape
+from keras_ddl.layers.quant_conv import ChannelBias, QuantConv2D, QuantDepthwiseConv2D
 from keras_ddl.layers.quant_point import QuantPoint
 
 DIRECTIONS = ("vertical", "horizontal")
@@ -34,6 +35,8 @@ class MSA(keras.layers.Layer):
         reduction: The branches have ``channels // reduction`` channels.
         data_format: ``channels_last`` or ``channels_first`` (the layout that exported graphs run
             in).
+        quantized: Round the convolutions and what goes into them to int8. Batch norm is folded
+            then: the kernels carry its factor (and the third of each scale), a bias the rest.
 
     Input shape: ``(batch·frames, height, width, channels)``, floating point, any range.
     Output shape: the same.
@@ -46,7 +49,12 @@ class MSA(keras.layers.Layer):
     """
 
     def __init__(
-        self, frames: int = 8, reduction: int = 4, data_format: str = "channels_last", **kwargs: Any
+        self,
+        frames: int = 8,
+        reduction: int = 4,
+        data_format: str = "channels_last",
+        quantized: bool = False,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         check_frames("MSA", frames)
@@ -54,11 +62,15 @@ class MSA(keras.layers.Layer):
         if reduction < 1:
             raise ValueError(f"MSA: reduction must be at least 1; got {reduction}")
         self.frames, self.reduction, self.data_format = frames, reduction, data_format
+        self.quantized = quantized
 
     def build(self, input_shape: Any) -> None:
         channels = check_input("MSA", input_shape, self.frames, self.reduction, self.data_format)
         narrow = channels // self.reduction
-        self.input_quant = self._sublayer(QuantPoint, "input_quant")
+        self.input_quant = self._quant_point("input_quant")
+        self.pooled_quants = {
+            scale: self._quant_point(f"{scale}_input_quant") for scale in list(SCALES)[1:]
+        }
         self.branches = {
             d: {s: self._branch(d, s, channels, narrow) for s in SCALES} for d in DIRECTIONS
         }
@@ -78,12 +90,12 @@ class MSA(keras.layers.Layer):
 
     def _branch(self, direction: str, scale: str, channels: int, narrow: int) -> list[Any]:
         name, layout = f"{direction}_{scale}", {"data_format": self.data_format, "use_bias": False}
-        conv, depthwise = keras.layers.Conv2D, TimeTaps
+        conv, depthwise = self._conv(), QuantTimeTaps if self.quantized else TimeTaps
         return [
             self._sublayer(
                 depthwise, f"{name}_taps", channels, kernel_size=(3, 1), padding="same", **layout
             ),
-            self._sublayer(QuantPoint, f"{name}_quant"),
+            self._quant_point(f"{name}_quant"),
             self._sublayer(
                 conv, f"{name}_pointwise", channels, filters=narrow, kernel_size=1, **layout
             ),
@@ -93,12 +105,21 @@ class MSA(keras.layers.Layer):
     def _merge(self, direction: str, channels: int, narrow: int) -> list[Any]:
         config = {"filters": channels, "kernel_size": 1, "data_format": self.data_format}
         return [
-            self._sublayer(QuantPoint, f"{direction}_merge_quant"),
-            self._sublayer(keras.layers.Conv2D, f"{direction}_merge", narrow, **config),
+            self._quant_point(f"{direction}_merge_quant"),
+            self._sublayer(self._conv(), f"{direction}_merge", narrow, **config),
             self._norm(f"{direction}_merge_bn", channels),
         ]
 
+    def _conv(self) -> Any:
+        return QuantConv2D if self.quantized else keras.layers.Conv2D
+
+    def _quant_point(self, name: str) -> Any:
+        rules = {"bits": 8, "mark": self.data_format == "channels_first"} if self.quantized else {}
+        return self._sublayer(QuantPoint, name, **rules)
+
     def _norm(self, name: str, channels: int) -> Any:
+        if self.quantized:
+            return self._sublayer(ChannelBias, name, channels, data_format=self.data_format)
         axis = 1 if self.data_format == "channels_first" else -1
         return self._sublayer(
             keras.layers.BatchNormalization,
@@ -124,15 +145,26 @@ class MSA(keras.layers.Layer):
 
     def _aggregate(self, x: Any, training: bool | None) -> list[Any]:
         """Mean of the three scales per direction, each convolution on its own."""
-        pooled = _pyramid(x, self.data_format)
+        pooled = self._pyramid(x)
         means = []
         for direction in DIRECTIONS:
             z = [_chain(self.branches[direction][s], pooled[s], training) for s in SCALES]
-            if self.data_format == "channels_first":  # a third of each: convolutions absorb it
+            if self.quantized:  # the kernels have the third in them
+                means.append(_sum_scales(z, self.data_format))
+            elif self.data_format == "channels_first":  # a third of each: convolutions absorb it
                 means.append(_sum_scales([scale / len(z) for scale in z], self.data_format))
             else:
                 means.append(_sum_scales(z, self.data_format) / len(z))
         return means
+
+    def _pyramid(self, x: Any) -> dict[str, Any]:
+        """`x` at each scale: means of two frames, and of two of those; ``(B, T, P, C)`` or NCTP."""
+        layout = "NCHW" if self.data_format == "channels_first" else "NHWC"
+        scales = {next(iter(SCALES)): x}
+        for scale, rounded in self.pooled_quants.items():
+            x = rounded(tf.nn.avg_pool2d(x, (2, 1), (2, 1), "VALID", data_format=layout))
+            scales[scale] = x
+        return scales
 
     def _time_major(self, inputs: Any) -> Any:
         """The whole layer for an exported graph: time is a spatial axis of NCHW throughout."""
@@ -163,6 +195,7 @@ class MSA(keras.layers.Layer):
             "frames": self.frames,
             "reduction": self.reduction,
             "data_format": self.data_format,
+            "quantized": self.quantized,
         }
         return {**super().get_config(), **config}
 
@@ -182,20 +215,20 @@ class TimeTaps(keras.layers.DepthwiseConv2D):
         return tf.nn.depthwise_conv2d(inputs, kernel, [1] * 4, padding, data_format="NCHW")
 
 
+class QuantTimeTaps(QuantDepthwiseConv2D):
+    """`TimeTaps` with a rounded kernel."""
+
+    def call(self, inputs: Any) -> Any:
+        if self.data_format == "channels_first":
+            return TimeTaps.call(self, inputs)
+        return super().call(inputs)
+
+
 def _chain(layers: list[Any], x: Any, training: Any) -> Any:
     for layer in layers:
         is_norm = isinstance(layer, keras.layers.BatchNormalization)
         x = layer(x, training=training) if is_norm else layer(x)
     return x
-
-
-def _pyramid(x: Any, data_format: str) -> dict[str, Any]:
-    """`x` at each scale: means of two frames, and of two of those; ``(B, T, P, C)`` or NCTP."""
-    layout = "NCHW" if data_format == "channels_first" else "NHWC"
-    scales = [x]
-    for _ in list(SCALES)[1:]:
-        scales.append(tf.nn.avg_pool2d(scales[-1], (2, 1), (2, 1), "VALID", data_format=layout))
-    return dict(zip(SCALES, scales, strict=True))
 
 
 def _sum_scales(scales: list[Any], data_format: str) -> Any:

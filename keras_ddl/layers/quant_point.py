@@ -2,22 +2,74 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from keras_ddl.framework import keras, tf
 
+MARK = "int8_range"  # the name by which the exporter finds the places
+
 
 class QuantPoint(keras.layers.Layer):
-    """The identity, with a name.
+    """The identity, with a name, until it is told a number of bits; then a quantiser.
 
-    Quantisation-aware training finds these layers by name and puts a quantiser in their place;
-    until then they change nothing and cost nothing.
+    The quantiser is tensorflow-model-optimization's: symmetric, one range for the whole tensor, a
+    moving average of what passes in training. Zero is exact and the range is ±127 steps, as
+    TensorRT demands.
+
+    Args:
+        bits: 8, or None for the identity.
+        mark: Leave a clip to the range under the name `MARK` in the graph and round nothing: for
+            the trace of an export, which puts ONNX's own operators there.
+
+    Attributes:
+        active: False rounds nothing for now; for eager calls.
+        observer: Where set, it is shown every eager input.
 
     Input shape: any. Output shape: the same.
     """
 
-    def call(self, inputs: Any) -> Any:
-        return tf.identity(inputs)
+    active = True
+    observer: Callable[[Any], None] | None = None
+
+    def __init__(self, bits: int | None = None, mark: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.bits, self.mark = bits, mark
+
+    def build(self, input_shape: Any) -> None:
+        if self.bits:
+            from tensorflow_model_optimization.python.core.quantization.keras import quantizers
+
+            self._quantiser = quantizers.MovingAverageQuantizer(
+                self.bits, per_axis=False, symmetric=True, narrow_range=True
+            )
+            self._range = self._quantiser.build(input_shape, "range", self)
+        super().build(input_shape)
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        if self.observer is not None:
+            self.observer(inputs)
+        if not self.bits or not self.active:
+            return tf.identity(inputs)
+        if self.mark:
+            low, high = (self._range[end] for end in ("min_var", "max_var"))
+            return tf.raw_ops.ClipByValue(
+                t=inputs, clip_value_min=low, clip_value_max=high, name=MARK
+            )
+        return self._quantiser(inputs, bool(training), self._range)
+
+    @property
+    def amax(self) -> float:
+        """Largest magnitude that survives; one step is amax / 127."""
+        return float(self._range["max_var"].numpy())
+
+    @amax.setter
+    def amax(self, value: float) -> None:
+        self._range["min_var"].assign(-value)
+        self._range["max_var"].assign(value)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "bits": self.bits, "mark": self.mark}

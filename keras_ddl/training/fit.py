@@ -73,6 +73,7 @@ def fit(
     every: int = 0,
     previous: bool = False,
     watchers: Watchers = lambda _: (),
+    make: Callable[[], keras.Model] | None = None,
 ) -> Fitted:
     """Train a network on prepared clips.
 
@@ -88,6 +89,7 @@ def fit(
         every: Steps between them; 0 = after epochs only.
         previous: Go on from the newest but one.
         watchers: Makes more callbacks, which see the weights that are judged.
+        make: Makes the network; default: the configuration's, with the weights it starts from.
 
     Raises:
         UserError: If a split is empty or has one class, or training diverges.
@@ -104,7 +106,7 @@ def fit(
     chosen = checkpoints.choose(previous) if checkpoints else None
     state = chosen[1] if chosen else Progress()
     with place.strategy.scope():
-        model = build_started(config, config.precision)
+        model = make() if make else build_started(config, config.precision)
         if place.synchronises(config.sync_batch_norm, config.batch):
             synchronise(model)
     bar = TrainingBar(config.epochs, steps, state.epoch * steps + state.step, progress)

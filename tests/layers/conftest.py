@@ -60,7 +60,7 @@ class Contract:
     Args:
         kind: The layer's class.
         arguments: A value other than the default for every argument the class itself declares;
-            `data_format` is left to the check.
+            `data_format` and `quantized` are left to the check.
         shape: An input, channels-last.
         trainable, frozen: How many numbers each kind of weight holds.
         output: Shape of the output where it is not the input's.
@@ -100,8 +100,8 @@ class Contract:
             if parameter.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD and name != "self"
         }
         given = dict(self.arguments)
-        if "data_format" in declared:
-            given["data_format"] = "channels_first"
+        special = {"data_format": "channels_first", "quantized": True}
+        given.update({name: value for name, value in special.items() if name in declared})
         assert given.keys() == declared.keys(), "the table must give every argument"
         assert all(given[name] != default for name, default in declared.items()), "non-default"
         layer = self.kind(name="renamed", dtype="mixed_bfloat16", **given)

@@ -40,8 +40,9 @@ CASES = {  # layer → non-default arguments, input shape, what is expected
         {"output": (2, 3, 2, 3)},
     ),
 }
-# No argument of its own; takes layers and is never saved; an initializer.
-APART = {"QuantPoint", "InconsistencyMap", "TemporalContrast"}
+# Those of quantised networks, see tests/quantization; takes layers and is never saved; initializer.
+QUANTISED = {"ChannelBias", "QuantConv2D", "QuantDepthwiseConv2D", "QuantPoint"}
+APART = QUANTISED | {"InconsistencyMap", "TemporalContrast"}
 
 
 @pytest.mark.parametrize("name", CASES)

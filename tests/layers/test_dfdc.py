@@ -208,14 +208,14 @@ def test_every_projection_and_quant_point_can_be_addressed(layer: DFDC) -> None:
 @pytest.mark.parametrize("name", ["input_quant", "value_quant"])
 def test_quant_points_lie_on_the_path(layer: DFDC, x, name: str, monkeypatch) -> None:
     before = layer(x)
-    monkeypatch.setattr(getattr(layer, name), "call", lambda inputs: tf.round(inputs))
+    monkeypatch.setattr(getattr(layer, name), "call", lambda inputs, **_: tf.round(inputs))
     assert np.abs(layer(x) - before).max() > 0.01
 
 
 def test_rounding_the_scores_input_leaves_the_passed_through_values_exact(
     layer: DFDC, x: np.ndarray, monkeypatch
 ) -> None:
-    monkeypatch.setattr(layer.input_quant, "call", lambda inputs: tf.round(inputs))
+    monkeypatch.setattr(layer.input_quant, "call", lambda inputs, **_: tf.round(inputs))
     untouched = layer.inconsistency(x).numpy().reshape(-1, H, W) == 0
     np.testing.assert_array_equal(layer(x).numpy()[untouched], x[untouched])
 

@@ -1,0 +1,1 @@
+"""int8: which layers, which ranges, and what each costs."""

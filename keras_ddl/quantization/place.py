@@ -1,0 +1,227 @@
+"""A trained network → the same network with quantisers where TensorRT wants them.
+
+- Batch norm is folded: kernels take its factor, a bias is left.
+- A quantised convolution rounds its kernel per output channel and its input as a whole. One
+  quantiser stands behind each tensor, whoever reads it; padding comes after it, for 0 is exact.
+- Of a residual sum the branch that no convolution ends is rounded (the second, if both do): the
+  runtime adds it inside the other branch's convolution.
+- Inputs of pooling are rounded, so that it may run on integers.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from keras_ddl.framework import keras
+from keras_ddl.layers import CUSTOM_OBJECTS, DFDC, MSA, QuantPoint
+from keras_ddl.layers.msa import DIRECTIONS, SCALES
+from keras_ddl.quantization.rules import RULES, Rule, decide
+
+CONVOLUTIONS = {"Conv2D": "QuantConv2D", "DepthwiseConv2D": "QuantDepthwiseConv2D"}
+MODULES = ("DFDC", "MSA")
+POOLINGS = ("AveragePooling2D", "MaxPooling2D", "PaddedMaxPool2D")
+PADDING = "ZeroPadding2D"
+NORM = "BatchNormalization"
+
+
+def quantised(model: keras.Model, rules: Sequence[Rule] = RULES) -> keras.Model:
+    """Return a copy of a float network with batch norm folded and quantisers placed.
+
+    The quantisers have no ranges yet: see `calibration.calibrate`.
+
+    Args:
+        model: Of `build_model`, trained.
+        rules: Which layers compute in int8.
+    """
+    graph = _Graph(model, rules)
+    twin = keras.Model.from_config(graph.rewritten(), custom_objects=CUSTOM_OBJECTS)
+    for layer in twin.layers:
+        if layer.weights and not isinstance(layer, QuantPoint):
+            _fill(layer, model, graph.norms)
+    return twin
+
+
+def quant_points(model: keras.Model) -> dict[str, QuantPoint]:
+    """The quantisers of a network by name, those inside the modules as `module/name`."""
+    found = {}
+    for layer in model.layers:
+        if isinstance(layer, QuantPoint):
+            found[layer.name] = layer
+        elif isinstance(layer, (DFDC, MSA)):
+            inner = [part for part in layer.submodules if isinstance(part, QuantPoint)]
+            found.update({f"{layer.name}/{part.name}": part for part in inner})
+    return {name: point for name, point in found.items() if point.bits}
+
+
+def rounded_layers(model: keras.Model) -> dict[str, Any]:
+    """The convolutions with rounded kernels by name, those inside the modules as `module/name`."""
+    found = {}
+    for layer in model.layers:
+        if isinstance(layer, (DFDC, MSA)):
+            inner = [part for part in layer.submodules if hasattr(part, "rounded")]
+            found.update({f"{layer.name}/{part.name}": part for part in inner})
+        elif hasattr(layer, "rounded"):
+            found[layer.name] = layer
+    return found
+
+
+def set_active(model: keras.Model, active: bool) -> None:
+    """Let all quantisers of a network round, or none; seen by eager calls."""
+    for point in quant_points(model).values():
+        point.active = active
+    for layer in rounded_layers(model).values():
+        layer.rounded.active = active
+
+
+class _Graph:
+    """The layers of a functional model as its configuration has them, and who feeds whom.
+
+    Attributes:
+        norms: Convolution → the batch norm that is folded into it.
+    """
+
+    def __init__(self, model: keras.Model, rules: Sequence[Rule]) -> None:
+        self.config = copy.deepcopy(model.get_config())
+        self.layers = {entry["name"]: entry for entry in self.config["layers"]}
+        self._rules = rules
+        readers: dict[str, list[str]] = {}
+        for name in self.layers:
+            for source in self.sources(name):
+                readers.setdefault(source, []).append(name)
+        self.norms = {
+            self.sources(name)[0]: name
+            for name, entry in self.layers.items()
+            if entry["class_name"] == NORM
+            and self.kind(self.sources(name)[0]) in CONVOLUTIONS
+            and readers[self.sources(name)[0]] == [name]
+        }
+
+    def kind(self, name: str) -> str:
+        return str(self.layers[name]["class_name"])
+
+    def sources(self, name: str) -> list[str]:
+        """Layers that a layer reads; of a layer that is called twice, those of both calls."""
+        return [call[0] for node in self.layers[name]["inbound_nodes"] for call in node]
+
+    def int8(self, name: str) -> bool:
+        """Whether a layer computes in int8. One that is called twice stays float."""
+        able = self.kind(name) in CONVOLUTIONS or self.kind(name) in MODULES
+        once = len(self.layers[name]["inbound_nodes"]) == 1
+        return able and once and decide(name, self._rules).int8
+
+    def rewritten(self) -> dict[str, Any]:
+        """The configuration of the quantised network."""
+        points: dict[str, dict[str, Any]] = {}
+        for reader, source in list(self._rounded()):
+            point = f"{source}_quant"
+            points[point] = _entry("QuantPoint", {"name": point, "bits": 8}, source)
+            for call in self.layers[reader]["inbound_nodes"][0]:
+                if call[0] == source:
+                    call[0] = point
+        folded = set(self.norms.values())
+        for name, entry in self.layers.items():
+            entry.pop("build_config", None)
+            if name in folded:
+                self._swap(name, "ChannelBias", {"name": name})
+            elif self.int8(name) and entry["class_name"] in CONVOLUTIONS:
+                self._swap(name, CONVOLUTIONS[entry["class_name"]], entry["config"])
+            elif entry["class_name"] in MODULES:
+                entry["config"]["quantized"] = self.int8(name)
+        return {**self.config, "layers": [*self.layers.values(), *points.values()]}
+
+    def _rounded(self) -> Iterator[tuple[str, str]]:
+        """(Reader, source) of every connection that a quantiser goes into."""
+        for name in self.layers:
+            sources = self.sources(name)
+            if self.kind(name) in CONVOLUTIONS and self.int8(name):
+                reader, source = name, sources[0]
+                while self.kind(source) == PADDING:
+                    reader, source = source, self.sources(source)[0]
+                yield reader, source
+            elif self.kind(name) in POOLINGS:
+                yield name, sources[0]
+            elif self.kind(name) == "Add" and len(sources) == 2 and self._residual(sources):
+                ends = [self._ends_in_int8(source) for source in sources]
+                loose = [source for source, end in zip(sources, ends, strict=True) if not end]
+                for source in loose or sources[1:]:
+                    yield name, source
+
+    def _residual(self, sources: Sequence[str]) -> bool:
+        """Whether a sum is one of feature maps with a convolution at the end of some branch."""
+        return any(self._ends_in_int8(source) for source in sources)
+
+    def _ends_in_int8(self, name: str) -> bool:
+        if self.kind(name) == NORM:
+            name = self.sources(name)[0]
+        return self.kind(name) in CONVOLUTIONS and self.int8(name)
+
+    def _swap(self, name: str, kind: str, config: dict[str, Any]) -> None:
+        nodes = self.layers[name]["inbound_nodes"]
+        self.layers[name].clear()
+        self.layers[name].update(_entry(kind, config), inbound_nodes=nodes)
+
+
+def _entry(kind: str, config: dict[str, Any], source: str = "") -> dict[str, Any]:
+    nodes = [[[source, 0, 0, {}]]] if source else []
+    return {"class_name": kind, "config": config, "name": config["name"], "inbound_nodes": nodes}
+
+
+def _fill(layer: Any, model: keras.Model, norms: dict[str, str]) -> None:
+    """Give a layer of the quantised network its weights from the float one."""
+    source = model.get_layer(layer.name)
+    if layer.name in norms:
+        factor, _ = _folded(model.get_layer(norms[layer.name]))
+        _convolution(layer, source, factor)
+    elif isinstance(source, keras.layers.BatchNormalization) and hasattr(layer, "bias"):
+        layer.bias.assign(_folded(source)[1])
+    elif isinstance(source, MSA) and layer.quantized:
+        _msa(layer, source)
+    elif isinstance(source, DFDC) and layer.quantized:
+        for name in ("query", "key", "value"):
+            _convolution(getattr(layer, name), getattr(source, name))
+        layer.gamma.assign(source.gamma)
+    elif type(layer).__name__ in CONVOLUTIONS.values():
+        _convolution(layer, source)
+    else:
+        layer.set_weights(source.get_weights())
+
+
+def _msa(layer: MSA, source: MSA) -> None:
+    layer.gamma.assign(source.gamma)
+    for direction in DIRECTIONS:
+        for scale in SCALES:
+            taps, _, pointwise, norm = source.branches[direction][scale]
+            own_taps, _, own_pointwise, bias = layer.branches[direction][scale]
+            factor, rest = _folded(norm)
+            _convolution(own_taps, taps)
+            _convolution(own_pointwise, pointwise, factor / len(SCALES))
+            bias.bias.assign(rest / len(SCALES))
+        _, merge, norm = source.merges[direction]
+        _, own_merge, bias = layer.merges[direction]
+        factor, rest = _folded(norm)
+        _convolution(own_merge, merge, factor)
+        bias.bias.assign(rest)
+
+
+def _folded(norm: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Batch norm as factor and bias per channel: y = factor · x + bias."""
+    mean, variance = norm.moving_mean.numpy(), norm.moving_variance.numpy()
+    factor = 1 / np.sqrt(variance + norm.epsilon)
+    if norm.scale:
+        factor = factor * norm.gamma.numpy()
+    return factor, (norm.beta.numpy() if norm.center else 0) - mean * factor
+
+
+def _convolution(target: Any, source: Any, factor: Any = 1.0) -> None:
+    """Copy a kernel (and a bias) times a factor per output channel."""
+    if hasattr(source, "depthwise_kernel"):  # (h, w, C, 1)
+        scale = np.reshape(factor, (-1, 1)) if np.ndim(factor) else factor
+        target.depthwise_kernel.assign(source.depthwise_kernel * scale)
+    else:
+        target.kernel.assign(source.kernel * factor)
+    if source.use_bias:
+        target.bias.assign(source.bias * factor)
