@@ -105,9 +105,16 @@ def test_the_labelled_test_set_is_a_dataset_of_its_own(
         ({"dfdc_train_part_0/metadata.json": '{"a.mp4": "FAKE"}'}, "REAL or FAKE"),
         ({"dfdc_train_part_0/metadata.json": "[]"}, "expected an object"),
         ({"dfdc_train_part_0/metadata.json": '{"a.mp4'}, "not valid JSON"),
-        ({"labels.csv": "file,label\na.mp4,1\n"}, "columns filename,label"),
-        ({"labels.csv": "label,filename\n1\n"}, "line 2: expected a file name"),
+        ({"labels.csv": "file,label\na.mp4,1\n"}, "columns filename,label.*; add filename"),
+        ({"labels.csv": "filename,label\n"}, "a line per video, received none"),
+        ({"labels.csv": ""}, "add filename,label"),
+        ({"labels.csv": f"filename,label\n{'a' * 200_000},1\n"}, "labels.csv: field larger than"),
+        (
+            {"labels.csv": "label,filename\n1\n"},
+            "line 2: expected a file name .*received '' and '1'",
+        ),
         ({"labels.csv": "filename,label\na.mp4,2\n"}, "line 2: .*0 .real.*'a.mp4' and '2'"),
+        ({"labels.csv": "filename,label\n\na.mp4,2\n"}, "line 3: "),  # an empty line counts
     ],
 )
 def test_what_is_not_dfdc(tmp_path: Path, files: dict[str, str], message: str) -> None:
@@ -115,6 +122,12 @@ def test_what_is_not_dfdc(tmp_path: Path, files: dict[str, str], message: str) -
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
     with pytest.raises(UserError, match=message):
+        list(dfdc(tmp_path))
+
+
+def test_labels_in_another_encoding(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_bytes("filename,label\nmüller.mp4,1\n".encode("latin-1"))
+    with pytest.raises(UserError, match=r"expected a CSV file .*labels\.csv: 'utf-8' codec"):
         list(dfdc(tmp_path))
 
 

@@ -82,3 +82,9 @@ def test_what_is_not_understood(tmp_path: Path, text: str, message: str) -> None
 def test_no_such_file(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"expected a CSV file .*manifest\.csv"):
         list(manifest(tmp_path))
+
+
+def test_another_encoding(tmp_path: Path) -> None:
+    (tmp_path / "manifest.csv").write_bytes("path,label\nmüller.mp4,1\n".encode("latin-1"))
+    with pytest.raises(UserError, match=r"expected a CSV file .*manifest\.csv: 'utf-8' codec"):
+        list(manifest(tmp_path))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from keras_ddl.data.layouts.index import Index, Official, dataset_folder
+from keras_ddl.data.layouts.rows import read_rows
 from keras_ddl.data.video_index import Video
 from keras_ddl.errors import UserError
 from keras_ddl.files import read_json
@@ -119,15 +119,12 @@ def _videos(clips: list[_Clip]) -> Iterator[Video]:
 
 def _labelled(table: Path) -> list[Video]:
     """Return the videos of the labelled test set."""
-    with table.open(encoding="utf-8-sig", newline="") as file:
-        rows = list(csv.DictReader(file))
-    if not rows or not {"filename", "label"} <= rows[0].keys():
-        raise UserError(f"{table}: expected the columns filename,label and at least one row")
+    _, rows = read_rows(table, ("filename", "label"))
     folders = [table.parent / name for name in TEST_VIDEO_FOLDERS]
-    first = rows[0]["filename"] or ""
+    first = rows[0][1]["filename"]
     folder = next((f for f in folders if (f / first).is_file()), table.parent)
     videos = []
-    for number, row in enumerate(rows, start=2):
+    for number, row in rows:
         if row["label"] not in ("0", "1") or not row["filename"]:
             raise UserError(
                 f"{table}, line {number}: expected a file name and 0 (real) or 1 (fake), "
