@@ -17,6 +17,7 @@ cv2 = pytest.importorskip("cv2")
 pytest.importorskip("av")
 tf = pytest.importorskip("tensorflow")
 
+from keras_ddl import config
 from keras_ddl.clips import Clip
 from keras_ddl.clipspec import ClipSpec
 from keras_ddl.data import prepare as preparing
@@ -241,8 +242,19 @@ def test_only_what_is_named_is_taken() -> None:
 def test_clips_of_another_spec_are_refused(root: Path, tmp_path: Path) -> None:
     out = _prepare(root, tmp_path / "out")
     check_spec(out, SPEC)
-    with pytest.raises(UserError, match=r"cut with margin 1\.3, the model expects 1\.5"):
-        check_spec(out, SPEC.replace(margin=1.5))
+    other = SPEC.replace(margin=1.5, interval_ms=80.0)
+    told = r"cut with interval_ms 40\.0 and margin 1\.3, the model expects 80\.0 and 1\.5"
+    with pytest.raises(UserError, match=told) as fixed:
+        check_spec(out, other)
+    with pytest.raises(UserError, match=told) as settable:
+        check_spec(out, other, settable=True)
+    given = str(fixed.value).partition("again with ")[2].split()
+    again = tmp_path / "again"
+    assert main([str(root), "--out", str(again), "--size", "32", "--processes", "1", *given]) == 0
+    check_spec(again, other)
+    given = str(settable.value).partition("--set ")[2].partition(",")[0].split()
+    sizes = ["size=32", "frames=8"]
+    check_spec(out, config.load("cpu", None, [*sizes, *given]).spec())
 
 
 @pytest.fixture
