@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
 from keras_ddl.errors import UserError
@@ -45,7 +48,7 @@ def ordered_map(
     with _pool(processes, start, start_args) as pool:
         pending: deque[Future[Result]] = deque()
         for job in jobs:
-            pending.append(pool.submit(work, job))
+            pending.append(_submit(pool, work, job))
             if len(pending) >= AHEAD * processes:
                 yield pending.popleft().result()
         while pending:
@@ -67,7 +70,7 @@ def unordered_map(
     with _pool(processes, start, start_args) as pool:
         pending: dict[Future[Result], int] = {}
         for number, job in enumerate(jobs):
-            pending[pool.submit(work, job)] = number
+            pending[_submit(pool, work, job)] = number
             if len(pending) >= AHEAD * processes:
                 yield from _taken(pending)
         while pending:
@@ -80,22 +83,49 @@ def _taken(pending: dict[Future[Result], int]) -> Iterator[tuple[int, Result]]:
         yield pending.pop(future), future.result()
 
 
+def _submit(pool: ProcessPoolExecutor, work: Callable[[Job], Result], job: Job) -> Future[Result]:
+    """Hand a job out. A process that this starts never hears Ctrl-C, which is the parent's."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return pool.submit(work, job)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 @contextmanager
 def _pool(
     processes: int, start: Callable[..., None], start_args: tuple[Any, ...]
 ) -> Iterator[ProcessPoolExecutor]:
+    """Processes that end with this block, in the middle of a job where it is left early.
+
+    They end, too, when this process does, even by `kill -9`: each watches a pipe whose other end
+    is open here alone.
+    """
     # spawn: a fork of a process that runs TensorFlow or OpenCV threads may hang
-    pool = ProcessPoolExecutor(processes, get_context("spawn"), _start_worker, (start, start_args))
+    context = get_context("spawn")
+    watched, held = context.Pipe(duplex=False)
+    pool = ProcessPoolExecutor(processes, context, _start_worker, (watched, start, start_args))
     try:
         yield pool
+        pool.shutdown()
     except BrokenProcessPool as error:
         raise UserError(
             "a worker process died, perhaps for lack of memory; try with one process"
         ) from error
     finally:
+        held.close()
         pool.shutdown(cancel_futures=True)
+        watched.close()
 
 
-def _start_worker(start: Callable[..., None], start_args: tuple[Any, ...]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's
+def _start_worker(
+    watched: Connection, start: Callable[..., None], start_args: tuple[Any, ...]
+) -> None:
+    threading.Thread(target=_end_with, args=(watched,), daemon=True).start()
     start(*start_args)
+
+
+def _end_with(watched: Connection) -> None:
+    """End this process when the other end of the pipe is closed."""
+    watched.poll(None)
+    os._exit(1)
