@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from keras_ddl.data.cut_video import cut_video
 from keras_ddl.data.layouts import LAYOUTS
 from keras_ddl.data.parallel import unordered_map
-from keras_ddl.data.prepare import PROCESSES, cut_video
+from keras_ddl.data.prepare import PROCESSES
 from keras_ddl.data.store import Cut, read_summary
 from keras_ddl.data.video_index import Video
 from keras_ddl.errors import UserError, run_cli

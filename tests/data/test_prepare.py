@@ -22,7 +22,8 @@ from keras_ddl.clips import Clip
 from keras_ddl.clipspec import ClipSpec
 from keras_ddl.data import prepare as preparing
 from keras_ddl.data.crop_sheet import SHEET
-from keras_ddl.data.prepare import cut_video, main, prepare
+from keras_ddl.data.cut_video import cut_video
+from keras_ddl.data.prepare import main, prepare
 from keras_ddl.data.sampling import ClipSampler
 from keras_ddl.data.shard_writer import PreparedWriter
 from keras_ddl.data.store import Cut, check_spec, encode_clip, read_split, read_summary
