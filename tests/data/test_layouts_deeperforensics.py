@@ -10,6 +10,7 @@ import pytest
 
 from keras_ddl.data.layouts import LAYOUTS
 from keras_ddl.data.layouts.deeperforensics import deeperforensics, index_deeperforensics
+from keras_ddl.data.verify import verify
 from keras_ddl.errors import MISSING, UserError
 
 Put = Callable[[Path, list[str]], None]
@@ -83,3 +84,18 @@ def test_what_is_not_deeperforensics(deeper: Path, ffpp_root: Path) -> None:
         list(deeperforensics(deeper))
     with pytest.raises(UserError, match="expected DeeperForensics"):
         list(deeperforensics(ffpp_root))
+
+
+def test_published_splits_share_nobody_and_other_lists_that_do_are_told_of(
+    deeper: Path, ffpp_root: Path, put_files: Put
+) -> None:
+    (deeper.parent / "FaceForensics++").symlink_to(ffpp_root)
+
+    def leaks() -> list[str]:
+        report = verify(deeper, "deeperforensics", content="none")
+        return [f.message for f in report.findings if f.kind == "identity leak"]
+
+    assert leaks() == []
+    (deeper / "lists/splits/val.txt").write_text("703_M000.mp4\n")  # M000 is in train
+    put_files(deeper / "manipulated_videos/end_to_end", ["703_M000.mp4"])
+    assert [message.split(" is in ")[0] for message in leaks()] == ["DeeperForensics-1.0: M000"]

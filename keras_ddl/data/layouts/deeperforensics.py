@@ -24,7 +24,8 @@ def deeperforensics(root: Path) -> Iterator[Video]:
 
     A line of `lists/splits/{train,val,test}.txt` names a fake, `<target>_<source>.mp4`, which
     every variant folder of `manipulated_videos` has; the variant is the method. The reals are the
-    targets, FaceForensics++ originals in c23; `source_videos` are not used.
+    targets, FaceForensics++ originals in c23; `source_videos` are not used. The publisher divided
+    the 100 actors 71 : 9 : 20 (its dataset page, "Lists"): none is in two splits.
 
     FaceForensics++ is looked for at the root, then in its sub folders, then in the folders beside
     it, each sorted by name; the first that has `original_sequences/youtube/c23/videos` is taken.
