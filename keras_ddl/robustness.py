@@ -146,7 +146,7 @@ def _videos(prepared: Path, limit: int | None) -> list[Video]:
         raise UserError(f"{root}, which the run was trained on, is gone; put it back")
     index = read_json(prepared / "test" / "index.json")["videos"]
     prepared_ones = {tuple(row["key"]) for row in index}  # not all, after `prepare --only`
-    everything = LAYOUTS[summary["layout"]](root)
+    everything = LAYOUTS[summary["layout"]](root).present()
     test = [v for v in everything if v.split == "test" and v.key in prepared_ones]
     chosen = []
     for label in (0, 1):

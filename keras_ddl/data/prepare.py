@@ -79,7 +79,7 @@ def prepare(
     if not 1 <= quality <= 100:
         raise UserError(f"JPEG quality: expected 1 to 100, received {quality}")
     root, out = Path(root), Path(out)
-    videos = _chosen(list(LAYOUTS[layout](root)), only)
+    videos = _chosen(list(LAYOUTS[layout](root).present()), only)
     _check_keys(videos)
     spec = spec.replace(detector=open_detector(detector).name)
     fingerprint = _fingerprint(videos, spec, clips_per_video, quality)

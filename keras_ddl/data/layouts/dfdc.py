@@ -40,7 +40,7 @@ class _Clip:
     original: str
 
 
-def dfdc(root: Path) -> Iterator[Video]:
+def dfdc(root: Path) -> Index:
     """Index DFDC.
 
     Parts 0 to 34 are for training, 35 to 39 for validation, 40 to 49 for test. A fake goes where
@@ -52,18 +52,13 @@ def dfdc(root: Path) -> Iterator[Video]:
         root: The folder that holds `dfdc_train_part_*` and, itself or in `test`, `labels.csv`
             with its videos beside it or one folder below.
 
-    Yields:
-        Videos that are there; missing ones are warned of. The method is not published: it is
-        `fake`. The identity is the original's stem: who is in it is not published either.
+    Returns:
+        Its index. The method is not published: it is `fake`. The identity is the original's stem:
+        who is in it is not published either.
 
     Raises:
         UserError: If there is no part and no `labels.csv`, or one of the files is malformed.
     """
-    yield from index_dfdc(root).present()
-
-
-def index_dfdc(root: Path) -> Index:
-    """Read the dataset; see `dfdc`."""
     root = dataset_folder(root)
     parts = {
         int(match[1]): folder

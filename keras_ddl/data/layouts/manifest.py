@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 from keras_ddl.data.layouts.held_out import hold_out
@@ -17,7 +16,7 @@ LABELS = {"0": 0, "real": 0, "1": 1, "fake": 1}
 FILE = "manifest.csv"
 
 
-def manifest(root: Path) -> Iterator[Video]:
+def manifest(root: Path) -> Index:
     """Index the videos that a CSV file names.
 
     Columns: `path` (absolute, or relative to the file), `label` (0 or real, 1 or fake), and
@@ -29,18 +28,12 @@ def manifest(root: Path) -> Iterator[Video]:
     Args:
         root: The CSV file, or a folder with a `manifest.csv`.
 
-    Yields:
-        Videos that are there; missing ones are warned of. The dataset is the file's stem, or the
-        folder's name.
+    Returns:
+        Its index; the dataset is the file's stem, or the folder's name.
 
     Raises:
         UserError: If there is no such file, a column is missing or a value is not understood.
     """
-    yield from index_manifest(root).present()
-
-
-def index_manifest(root: Path) -> Index:
-    """Read the manifest; see `manifest`."""
     root = Path(root)
     table = root / FILE if root.is_dir() else root
     dataset = root.resolve().name if root.is_dir() else table.stem
