@@ -87,7 +87,7 @@ def _submit(pool: ProcessPoolExecutor, work: Callable[[Job], Result], job: Job) 
     """Hand a job out. A process that this starts never hears Ctrl-C, which is the parent's."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        return pool.submit(work, job)
+        return pool.submit(_run, work, job)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
@@ -98,13 +98,15 @@ def _pool(
 ) -> Iterator[ProcessPoolExecutor]:
     """Processes that end with this block, in the middle of a job where it is left early.
 
-    They end, too, when this process does, even by `kill -9`: each watches a pipe whose other end
-    is open here alone.
+    They end, too, when this process does, even by `kill -9`: each watches two pipes whose other
+    ends are open here alone.
     """
     # spawn: a fork of a process that runs TensorFlow or OpenCV threads may hang
     context = get_context("spawn")
-    watched, held = context.Pipe(duplex=False)
-    pool = ProcessPoolExecutor(processes, context, _start_worker, (watched, start, start_args))
+    going_on, keep_going = context.Pipe(duplex=False)
+    alive, stay_alive = context.Pipe(duplex=False)
+    watched = (going_on, alive)
+    pool = ProcessPoolExecutor(processes, context, _start_worker, (*watched, start, start_args))
     try:
         yield pool
         pool.shutdown()
@@ -113,19 +115,56 @@ def _pool(
             "a worker process died, perhaps for lack of memory; try with one process"
         ) from error
     finally:
-        held.close()
+        keep_going.close()
         pool.shutdown(cancel_futures=True)
-        watched.close()
+        for pipe in (stay_alive, *watched):
+            pipe.close()
+
+
+class _Worker:
+    """What a worker process knows of itself; `moving` is held while the rest changes."""
+
+    moving = threading.Lock()
+    busy = False
+    stopping = False
 
 
 def _start_worker(
-    watched: Connection, start: Callable[..., None], start_args: tuple[Any, ...]
+    going_on: Connection,
+    alive: Connection,
+    start: Callable[..., None],
+    start_args: tuple[Any, ...],
 ) -> None:
-    threading.Thread(target=_end_with, args=(watched,), daemon=True).start()
+    threading.Thread(target=_stop_with, args=(going_on,), daemon=True).start()
+    threading.Thread(target=_die_with, args=(alive,), daemon=True).start()
     start(*start_args)
 
 
-def _end_with(watched: Connection) -> None:
-    """End this process when the other end of the pipe is closed."""
-    watched.poll(None)
+def _run(work: Callable[[Job], Result], job: Job) -> Result:
+    with _Worker.moving:
+        if _Worker.stopping:
+            os._exit(1)
+        _Worker.busy = True
+    try:
+        return work(job)
+    finally:
+        with _Worker.moving:
+            _Worker.busy = False
+
+
+def _stop_with(going_on: Connection) -> None:
+    """End this process in the middle of a job, or else before the next one.
+
+    Not between the two: the parent may be reading a result, and would wait for its end for ever.
+    """
+    going_on.poll(None)  # until the other end is closed
+    with _Worker.moving:
+        _Worker.stopping = True
+        if _Worker.busy:
+            os._exit(1)
+
+
+def _die_with(alive: Connection) -> None:
+    """End this process, whatever it does, when there is no parent any more."""
+    alive.poll(None)
     os._exit(1)
