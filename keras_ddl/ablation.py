@@ -194,6 +194,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
+    from keras_ddl import framework  # noqa: F401 - a lack is told of before videos are drawn
+
     base = configs.from_arguments(args)
     difficulties = args.difficulties or [base.synthetic_difficulty]
     matrix = list(cells(base, difficulties, args.seeds, CACHE, args.out))

@@ -86,3 +86,38 @@ def test_no_worker_outlives_its_parent(
         assert parent.returncode == -signal.SIGKILL
     else:
         assert (parent.returncode, error) == (130, "interrupted\n")
+
+
+LARGE = """
+import sys
+from keras_ddl.data.parallel import unordered_map
+from keras_ddl.errors import run_cli
+
+def start():
+    pass
+
+def work(job):
+    return bytes(100_000_000)  # nearly always on its way to the parent
+
+def body():
+    for number, _ in unordered_map(work, range(100_000), 2, start):
+        print("done", number, flush=True)
+    return 0
+
+if __name__ == "__main__":
+    sys.exit(run_cli(body))
+"""
+
+
+def test_an_interrupt_in_the_middle_of_a_result_does_not_hang(tmp_path: Path) -> None:
+    script = tmp_path / "large.py"
+    script.write_text(LARGE)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, str(script)], **pipes) as parent:
+        assert parent.stdout.readline().startswith("done ")
+        parent.send_signal(signal.SIGINT)
+        try:
+            _, error = parent.communicate(timeout=60)
+        finally:
+            parent.kill()
+    assert (parent.returncode, error) == (130, "interrupted\n")
