@@ -301,18 +301,27 @@ def _run(args: argparse.Namespace) -> int:
     bundle, backend = open_bundle(args.bundle)
     with backend:
         detector = open_detector(args.detector)
-        panels = []
+        panels: list[Panel] = []
+        code = 0
         for number, video in enumerate(args.videos, 1):
             print(f"{number}/{len(args.videos)} {video.name}", file=sys.stderr, flush=True)
             with_footage = (bundle, backend, detector, args.domain)
-            panels += panels_for(video, *with_footage, by_face=args.faces)
+            try:
+                panels += panels_for(video, *with_footage, by_face=args.faces)
+            except UserError as error:  # this file's own; the others are judged all the same
+                if error.exit_code != USAGE:
+                    raise
+                print(f"error: {error}", file=sys.stderr)
+                code = error.exit_code
+    if not panels:
+        return code
     heading = f"model {bundle.model_id} | trained on: {bundle.domain} | faces: {detector.name}"
     write_png(contact_sheet(panels, f"{heading} | footage: {args.domain}"), args.out)
     if args.faces:
         for panel in panels:
             print(_line(panel))
     print(args.out)
-    return 0
+    return code
 
 
 def _line(panel: Panel) -> str:

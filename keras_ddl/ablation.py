@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 import numpy as np
 
 from keras_ddl import config as configs
 from keras_ddl.config import TrainConfig
+from keras_ddl.data.parallel import unordered_map
 from keras_ddl.data.prepare import CACHE, prepared_for
 from keras_ddl.data.store import read_summary
 from keras_ddl.errors import run_cli
@@ -96,8 +94,10 @@ def run_cell(cell: Cell) -> dict[str, Any]:
     from keras_ddl.training.fit import fit
 
     keras.backend.clear_session()
-    with tempfile.TemporaryDirectory() as folder:
-        fitted = fit(cell.config, cell.prepared, Path(folder) / "best.h5", progress=False)
+    cell.file.parent.mkdir(parents=True, exist_ok=True)
+    weights = cell.file.with_suffix(".h5")
+    fitted = fit(cell.config, cell.prepared, weights, progress=False)
+    weights.unlink()  # not a temporary file: a killed cell's is written over by the next call
     spec = ClipSpec.read(cell.prepared / "clipspec.json")
     _, test = score_split(fitted.model, spec, cell.prepared, "test")
     result = {
@@ -109,7 +109,6 @@ def run_cell(cell: Cell) -> dict[str, Any]:
         "seconds": round(fitted.seconds, 1),
         "parameters": fitted.model.count_params(),
     }
-    cell.file.parent.mkdir(parents=True, exist_ok=True)
     write_json(cell.file, result)
     return result
 
@@ -196,6 +195,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
+    from keras_ddl import framework  # noqa: F401 - a lack is told of before videos are drawn
+
     base = configs.from_arguments(args)
     difficulties = args.difficulties or [base.synthetic_difficulty]
     matrix = list(cells(base, difficulties, args.seeds, CACHE, args.out))
@@ -209,20 +210,18 @@ def _results(missing: Sequence[Cell], jobs: int) -> Iterator[dict[str, Any]]:
     if jobs <= 1:
         yield from map(run_cell, missing)
         return
-    pool = ProcessPoolExecutor(jobs, get_context("spawn"), initializer=_start_worker)
-    try:
-        for future in as_completed([pool.submit(run_cell, cell) for cell in missing]):
-            yield future.result()
-    finally:
-        pool.shutdown(cancel_futures=True)
+    for _, result in unordered_map(run_cell, missing, jobs, _start_worker):
+        yield result
 
 
 def _start_worker() -> None:
-    """One compute thread, since `jobs` workers share the cores; Ctrl-C is the parent's."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """One compute thread, since `jobs` workers share the cores."""
     os.environ["OMP_NUM_THREADS"] = "1"
+    from tqdm import tqdm
+
     from keras_ddl.framework import tf
 
+    tqdm.set_lock(RLock())  # the usual one is made for several processes, and outlives a killed one
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
 

@@ -42,8 +42,10 @@ def report_intervals(
 ) -> dict[str, Interval]:
     """Percentile bootstrap intervals of the numbers of `metrics.report`.
 
-    Whole videos are drawn, within each class, and the threshold stays as it is: the same draws as
-    `metrics.bootstrap_ci` with the same seed, which takes any metric but computes one at a time.
+    Whole videos are drawn, within each class, and the threshold stays as it is. Clips of one video
+    are alike, so that clips drawn one by one would give intervals far too narrow; drawing within
+    each class keeps both present. A class of one video does not vary at all: read nothing into an
+    interval over a handful of videos.
 
     Args:
         labels, scores: One per clip or video.

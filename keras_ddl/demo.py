@@ -43,7 +43,7 @@ def _demo(preset: str) -> int:
         "--fp16",
         allowed=(0, MISSING),
     )
-    videos = test_videos(RUN)
+    videos = sample_videos(RUN)
     OUT.mkdir(parents=True, exist_ok=True)
     annotated = OUT / "annotated.mp4"
     _step(
@@ -86,7 +86,7 @@ def _detector(run: Path) -> str:
     )
 
 
-def test_videos(run: Path) -> list[Path]:
+def sample_videos(run: Path) -> list[Path]:
     """Real, then fake videos of the run's test split: a few of each, of different people.
 
     Raises:

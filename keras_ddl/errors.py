@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 
 USAGE = 2
 MISSING = 3
@@ -26,13 +30,31 @@ class UserError(Exception):
 
 
 def run_cli(body: Callable[[], int]) -> int:
-    """Run the body of a command; turn a `UserError` or Ctrl-C into one line and an exit code."""
+    """Run the body of a command; turn a `UserError`, Ctrl-C or SIGTERM into a line and a code."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     try:
-        return body()
+        with _sigterm_interrupts():
+            return body()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
+
+
+@contextmanager
+def _sigterm_interrupts() -> Iterator[None]:
+    """Let SIGTERM end this block as Ctrl-C does, so that what it opened is closed."""
+    if threading.current_thread() is not threading.main_thread():  # only that one may ask for it
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

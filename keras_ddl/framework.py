@@ -3,14 +3,20 @@
 The project is built on `tf_keras` (Keras 2): tensorflow-model-optimization wraps only its layers.
 The layers in `keras_ddl.layers` use nothing that Keras 3 lacks; to drop them into a Keras 3 network
 set ``KERAS_DDL_KERAS=keras`` before the first import.
+
+TensorFlow's own start-up lines are left out of stderr, warnings and errors are not;
+``TF_CPP_MIN_LOG_LEVEL=0`` shows everything.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import re
+from contextlib import nullcontext
 
 from keras_ddl.errors import MISSING, UserError
+from keras_ddl.held_stderr import held_stderr
 
 _CHOICES = ("tf_keras", "keras")
 _choice = os.environ.get("KERAS_DDL_KERAS", "tf_keras")
@@ -20,17 +26,27 @@ if _choice not in _CHOICES:
         "unset it for tf_keras"
     )
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+_SAYS_NOTHING = re.compile(
+    rb"^WARNING: All log messages before absl::InitializeLog"
+    rb"|^I\d{4} |^\d{4}-[-\d]+ [:.\d]+: I "  # information, in both of TensorFlow's formats
+    rb"|factory for plugin \w+ when one has already been registered"
+    rb"|computation placer already registered"
+    rb"|TF-TRT Warning: Could not find TensorRT"
+    rb"|failed call to cuInit: .*(\(303\)|CUDA_ERROR_NO_DEVICE)"  # no driver, or no GPU
+)
+_all_shown = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1") == "0"
 if _choice == "tf_keras":
     os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 
 try:
-    import tensorflow as tf
+    with nullcontext() if _all_shown else held_stderr(_SAYS_NOTHING):
+        import tensorflow as tf
 
-    if _choice == "tf_keras":
-        import tf_keras as keras
-    else:
-        import keras
+        if _choice == "tf_keras":
+            import tf_keras as keras
+        else:
+            import keras
+        tf.config.list_physical_devices()  # looks for GPUs here, not at the first operation
 except ImportError as error:
     raise UserError(
         f"this command needs TensorFlow and {_choice} ({error}); "

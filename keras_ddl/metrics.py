@@ -1,4 +1,4 @@
-"""How right a set of scores is: the numbers of the paper's tables and their uncertainty.
+"""How right a set of scores is: the numbers of the paper's tables.
 
 Pure NumPy functions. Everywhere: a label is 1 for fake and 0 for real, a score is a fake
 probability or anything that grows with it, and a clip or video is called fake when its score is at
@@ -8,7 +8,7 @@ is a ValueError with the counts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Hashable, Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +16,6 @@ from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-Metric = Callable[[Ints, Floats], float]
 
 VIDEO_SCORES = ("mean", "median", "topk")
 
@@ -230,50 +229,6 @@ def clips_of_videos(keys: list[Hashable], y: Ints) -> dict[Hashable, list[int]]:
                 "one key; make keys of (dataset, method, compression, video id)"
             )
     return clips
-
-
-def bootstrap_ci(
-    metric: Metric,
-    labels: ArrayLike,
-    scores: ArrayLike,
-    keys: Iterable[Hashable] | None = None,
-    *,
-    level: float = 0.95,
-    resamples: int = 1000,
-    seed: int = 0,
-) -> Interval:
-    """Percentile bootstrap interval of a metric, resampling whole videos within each class.
-
-    Clips of one video are alike, so that clips drawn one by one would give an interval far too
-    narrow; drawing within each class keeps both present. A class of one video does not vary at all:
-    read nothing into an interval over a handful of videos.
-
-    Args:
-        metric: A function of (labels, scores), such as `auc`.
-        labels, scores: One per clip or video.
-        keys: Which video each row belongs to; None where every row is a video.
-        level: Share of resamples inside the interval.
-        resamples, seed: How many times to draw; the same seed gives the same interval.
-
-    Raises:
-        ValueError: one class alone, a video with two labels, `level` outside (0, 1), no resamples.
-    """
-    if not 0 < level < 1 or resamples < 1:
-        raise ValueError(
-            f"level must lie in (0, 1) and resamples be positive, got {level}, {resamples}"
-        )
-    y, s = two_classes(labels, scores)
-    clips = clips_of_videos(list(range(len(y)) if keys is None else keys), y)
-    rows = [np.array(video) for video in clips.values()]
-    classes = [np.flatnonzero([y[video[0]] == label for video in rows]) for label in (0, 1)]
-    rng = np.random.default_rng(seed)
-    values = []
-    for _ in range(resamples):
-        drawn = np.concatenate([rng.choice(videos, size=len(videos)) for videos in classes])
-        chosen = np.concatenate([rows[video] for video in drawn])
-        values.append(metric(y[chosen], s[chosen]))
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(low), float(high))
 
 
 def report(labels: ArrayLike, scores: ArrayLike, threshold: float = 0.5) -> dict[str, float]:

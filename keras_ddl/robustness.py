@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from keras_ddl.data.cut_video import cut_video
 from keras_ddl.data.layouts import LAYOUTS
 from keras_ddl.data.parallel import unordered_map
-from keras_ddl.data.prepare import PROCESSES, cut_video
+from keras_ddl.data.prepare import PROCESSES
 from keras_ddl.data.store import Cut, read_summary
 from keras_ddl.data.video_index import Video
 from keras_ddl.errors import UserError, run_cli
@@ -138,17 +139,24 @@ def _units(families: Sequence[str]) -> dict[str, Any]:
 
 
 def _videos(prepared: Path, limit: int | None) -> list[Video]:
-    """The dataset's test videos, evenly thinned in either class."""
+    """The test videos that were prepared, evenly thinned in either class."""
     summary = read_summary(prepared)
     root = Path(summary["root"])
-    if not root.is_dir():
+    if not root.exists():
         raise UserError(f"{root}, which the run was trained on, is gone; put it back")
-    test = [v for v in LAYOUTS[summary["layout"]](root) if v.split == "test"]
+    index = read_json(prepared / "test" / "index.json")["videos"]
+    prepared_ones = {tuple(row["key"]) for row in index}  # not all, after `prepare --only`
+    everything = LAYOUTS[summary["layout"]](root).present()
+    test = [v for v in everything if v.split == "test" and v.key in prepared_ones]
     chosen = []
     for label in (0, 1):
         mine = [video for video in test if video.label == label]
         if not mine:
-            raise UserError(f"{root} has no {('real', 'fake')[label]} test videos; add some")
+            name = ("real", "fake")[label]
+            raise UserError(
+                f"expected {name} test videos in {prepared} and still in {root}, received none; "
+                "add some and prepare them"
+            )
         count = len(mine) if limit is None else min(limit, len(mine))
         chosen += [mine[int((i + 0.5) * len(mine) / count)] for i in range(count)]
     return chosen

@@ -1,7 +1,8 @@
 """`python -m keras_ddl.score VIDEO_OR_IMAGE…`: a verdict for each face, and the evidence picture.
 
 It runs what a device runs: the run's exported bundle through the streaming pipeline. A run that has
-no bundle yet, or an older one, is exported first.
+no bundle yet, or an older one, is exported first. A file that is no video or picture costs a line
+and the exit code, not the other files.
 """
 
 from __future__ import annotations
@@ -38,9 +39,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     run = find_run(args.run)
-    for file in args.files:
-        if not file.is_file():
-            raise UserError(f"expected a video or a picture, received {file}, which is no file")
+    if not any(file.is_file() for file in args.files):  # one of several is told of in its turn
+        received = f"received {args.files[0]}, which is no file"
+        raise UserError(f"expected a video or a picture, {received}; check the name")
     bundle = run / "bundle"
     if _stale(run, bundle):
         print(f"exporting {run} first", file=sys.stderr, flush=True)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 import zlib
 from collections.abc import Callable, Iterable
 from fractions import Fraction
@@ -30,6 +33,40 @@ def shared_real() -> Path:
 def shared_reference() -> Path:
     """The folder of reference vectors beside the project; skips, naming it, where absent."""
     return _beside("reference")
+
+
+class Processes:
+    """Asks /proc who is alive."""
+
+    def children(self, pid: int) -> list[int]:
+        """The processes that a process has started."""
+        tasks = Path(f"/proc/{pid}/task").glob("*/children")
+        return [int(child) for task in tasks for child in task.read_text().split()]
+
+    def alive(self, pid: int) -> bool:
+        """Whether a process runs."""
+        try:
+            return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        except FileNotFoundError:
+            return False
+
+    def end(self, pids: Iterable[int]) -> bool:
+        """Wait for processes that should be ending; false, and they are killed, if they do not."""
+        for _ in range(600):
+            if not any(map(self.alive, pids)):
+                return True
+            time.sleep(0.1)
+        for pid in filter(self.alive, pids):
+            os.kill(pid, signal.SIGKILL)
+        return False
+
+
+@pytest.fixture(scope="session")
+def processes() -> Processes:
+    """Whose child is whose, and who has ended; skips where there is no /proc."""
+    if not Path("/proc/self/task").is_dir():
+        pytest.skip("needs /proc")
+    return Processes()
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,6 +43,47 @@ def test_finished_cells_are_kept_and_missing_ones_made(matrix: list[Cell]) -> No
     assert matrix[1].stored() == second[1]
     changed = replace(matrix[0], config=replace(matrix[0].config, learning_rate=0.01))
     assert changed.stored() is None
+
+
+LONG = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+from keras_ddl.ablation import Cell, run_matrix
+from keras_ddl.config import TrainConfig
+from keras_ddl.errors import run_cli
+
+def body():
+    base = TrainConfig.from_dict({small} | {{"epochs": 1_000_000}})
+    clips, out = Path(sys.argv[1]), Path(sys.argv[2])
+    cells = [
+        Cell("none", replace(base, seed=seed), clips, out / f"seed{{seed}}.json")
+        for seed in range(3)
+    ]
+    run_matrix(cells, jobs=2, progress=False)
+    return 0
+
+if __name__ == "__main__":
+    sys.exit(run_cli(body))
+"""
+
+
+def test_sigterm_ends_the_workers_in_the_middle_of_a_training(
+    flicker_set: Path, tmp_path: Path, processes: Any
+) -> None:
+    script = tmp_path / "long.py"
+    script.write_text(LONG.format(small=SMALL))
+    line = [sys.executable, str(script), str(flicker_set), str(tmp_path)]
+    with subprocess.Popen(line, stderr=subprocess.PIPE, text=True) as parent:
+        while len(list(tmp_path.glob("seed*.h5"))) < 2:  # an epoch is over in both
+            assert parent.poll() is None, parent.stderr.read()
+            time.sleep(0.1)
+        workers = processes.children(parent.pid)
+        assert len(workers) >= 2
+        parent.send_signal(signal.SIGTERM)
+        assert processes.end(workers)
+        error = parent.stderr.read()
+    assert (parent.returncode, error) == (130, "interrupted\n")
 
 
 def test_the_matrix_holds_every_variant_seed_and_difficulty(

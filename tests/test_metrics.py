@@ -25,7 +25,6 @@ TWO_CLASS_METRICS = [
     metrics.roc,
     metrics.report,
     partial(metrics.tpr_at_fpr, fpr=0.1),
-    partial(metrics.bootstrap_ci, metrics.auc),
 ]
 
 
@@ -231,45 +230,6 @@ def test_a_key_with_two_labels_is_an_error():
 def test_malformed_video_input_is_an_error(arguments: tuple, message: str):
     with pytest.raises(ValueError, match=message):
         metrics.video_scores(*arguments)
-
-
-def test_bootstrap_repeats_with_its_seed_and_holds_the_estimate():
-    labels, scores = table("random", 5)
-    first = metrics.bootstrap_ci(metrics.auc, labels, scores, resamples=200, seed=1)
-    assert first == metrics.bootstrap_ci(metrics.auc, labels, scores, resamples=200, seed=1)
-    assert first != metrics.bootstrap_ci(metrics.auc, labels, scores, resamples=200, seed=2)
-    assert 0 <= first.low < metrics.auc(labels, scores) < first.high <= 1
-
-
-def test_bootstrap_width_is_the_binomial_one():
-    labels = np.repeat([0, 1], 200)
-    scores = np.tile(np.repeat([0.9, 0.1], 100), 2)  # half of each class is called fake
-    low, high = metrics.bootstrap_ci(metrics.accuracy, labels, scores, resamples=2000)
-    half_width = 1.96 * np.sqrt(0.25 / 400)
-    assert (low, high) == pytest.approx((0.5 - half_width, 0.5 + half_width), abs=0.006)
-
-
-def test_bootstrap_draws_videos_not_clips():
-    labels, scores = table("random", 7)
-    per_video = metrics.bootstrap_ci(metrics.auc, labels, scores, resamples=300)
-    keys, labels, scores = (np.repeat(x, 16) for x in (np.arange(len(labels)), labels, scores))
-    as_clips = metrics.bootstrap_ci(metrics.auc, labels, scores, resamples=300)
-    as_videos = metrics.bootstrap_ci(metrics.auc, labels, scores, keys.tolist(), resamples=300)
-    assert as_videos == pytest.approx(per_video)
-    # Sixteen copies of a clip say nothing new, yet drawn one by one they shrink it by four.
-    shrunk = (as_clips.high - as_clips.low) / (per_video.high - per_video.low)
-    assert shrunk == pytest.approx(1 / 4, rel=0.25)
-
-
-def test_bootstrap_keeps_both_classes_when_one_is_rare():
-    labels, scores = [1] + [0] * 60, [0.95] + [0.01 * i for i in range(60)]
-    assert metrics.bootstrap_ci(metrics.auc, labels, scores, resamples=200) == (1.0, 1.0)
-
-
-@pytest.mark.parametrize("arguments", [{"level": 1.0}, {"level": 0}, {"resamples": 0}])
-def test_malformed_bootstrap_is_an_error(arguments: dict):
-    with pytest.raises(ValueError, match="level must lie in"):
-        metrics.bootstrap_ci(metrics.auc, LABELS, SCORES, **arguments)
 
 
 def test_report_holds_every_number_and_is_json():

@@ -120,6 +120,22 @@ def test_command(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "--videos: expected 1 or more, received 0" in capsys.readouterr().err
 
 
+def test_only_prepared_videos_are_taken(run: Path) -> None:
+    root = run.parent / "set"
+    table = root / "methods.csv"
+    files = {"real": "real/p20_real", "swap": "fake/p20_fake", "lips": "fake/p21_fake"}
+    lines = [
+        f"test/{name}.mp4,{int(method != 'real')},test,{method}\n" for method, name in files.items()
+    ]
+    table.write_text("path,label,split,method\n" + "".join(lines))
+    spec, out = ClipSpec(frames=8, size=32), run.parent / "only"
+    how = {"processes": 1, "progress": False, "layout": "csv"}
+    prepare(table, out, spec, only=["swap"], **how)
+    assert [video.method for video in module._videos(out, None)] == ["real", "swap"]
+    prepare(table, out, spec, **how)
+    assert [video.method for video in module._videos(out, None)] == ["real", "lips", "swap"]
+
+
 def test_a_set_that_is_gone_is_named(run: Path) -> None:
     root = run.parent / "set"
     moved = root.rename(run.parent / "elsewhere")

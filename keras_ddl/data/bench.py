@@ -130,7 +130,7 @@ def _peak(video: Path, size: int) -> float:
 
 def _print_peak(video: Path, size: int) -> int:
     from keras_ddl.clipspec import ClipSpec
-    from keras_ddl.data.prepare import cut_video
+    from keras_ddl.data.cut_video import cut_video
     from keras_ddl.faces import open_detector
 
     cut_video(video, ClipSpec(size=size), open_detector("haar"), 8)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
 from keras_ddl.errors import UserError
@@ -45,7 +48,7 @@ def ordered_map(
     with _pool(processes, start, start_args) as pool:
         pending: deque[Future[Result]] = deque()
         for job in jobs:
-            pending.append(pool.submit(work, job))
+            pending.append(_submit(pool, work, job))
             if len(pending) >= AHEAD * processes:
                 yield pending.popleft().result()
         while pending:
@@ -67,7 +70,7 @@ def unordered_map(
     with _pool(processes, start, start_args) as pool:
         pending: dict[Future[Result], int] = {}
         for number, job in enumerate(jobs):
-            pending[pool.submit(work, job)] = number
+            pending[_submit(pool, work, job)] = number
             if len(pending) >= AHEAD * processes:
                 yield from _taken(pending)
         while pending:
@@ -80,22 +83,88 @@ def _taken(pending: dict[Future[Result], int]) -> Iterator[tuple[int, Result]]:
         yield pending.pop(future), future.result()
 
 
+def _submit(pool: ProcessPoolExecutor, work: Callable[[Job], Result], job: Job) -> Future[Result]:
+    """Hand a job out. A process that this starts never hears Ctrl-C, which is the parent's."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return pool.submit(_run, work, job)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 @contextmanager
 def _pool(
     processes: int, start: Callable[..., None], start_args: tuple[Any, ...]
 ) -> Iterator[ProcessPoolExecutor]:
+    """Processes that end with this block, in the middle of a job where it is left early.
+
+    They end, too, when this process does, even by `kill -9`: each watches two pipes whose other
+    ends are open here alone.
+    """
     # spawn: a fork of a process that runs TensorFlow or OpenCV threads may hang
-    pool = ProcessPoolExecutor(processes, get_context("spawn"), _start_worker, (start, start_args))
+    context = get_context("spawn")
+    going_on, keep_going = context.Pipe(duplex=False)
+    alive, stay_alive = context.Pipe(duplex=False)
+    watched = (going_on, alive)
+    pool = ProcessPoolExecutor(processes, context, _start_worker, (*watched, start, start_args))
     try:
         yield pool
+        pool.shutdown()
     except BrokenProcessPool as error:
         raise UserError(
             "a worker process died, perhaps for lack of memory; try with one process"
         ) from error
     finally:
+        keep_going.close()
         pool.shutdown(cancel_futures=True)
+        for pipe in (stay_alive, *watched):
+            pipe.close()
 
 
-def _start_worker(start: Callable[..., None], start_args: tuple[Any, ...]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's
+class _Worker:
+    """What a worker process knows of itself; `moving` is held while the rest changes."""
+
+    moving = threading.Lock()
+    busy = False
+    stopping = False
+
+
+def _start_worker(
+    going_on: Connection,
+    alive: Connection,
+    start: Callable[..., None],
+    start_args: tuple[Any, ...],
+) -> None:
+    threading.Thread(target=_stop_with, args=(going_on,), daemon=True).start()
+    threading.Thread(target=_die_with, args=(alive,), daemon=True).start()
     start(*start_args)
+
+
+def _run(work: Callable[[Job], Result], job: Job) -> Result:
+    with _Worker.moving:
+        if _Worker.stopping:
+            os._exit(1)
+        _Worker.busy = True
+    try:
+        return work(job)
+    finally:
+        with _Worker.moving:
+            _Worker.busy = False
+
+
+def _stop_with(going_on: Connection) -> None:
+    """End this process in the middle of a job, or else before the next one.
+
+    Not between the two: the parent may be reading a result, and would wait for its end for ever.
+    """
+    going_on.poll(None)  # until the other end is closed
+    with _Worker.moving:
+        _Worker.stopping = True
+        if _Worker.busy:
+            os._exit(1)
+
+
+def _die_with(alive: Connection) -> None:
+    """End this process, whatever it does, when there is no parent any more."""
+    alive.poll(None)
+    os._exit(1)

@@ -10,24 +10,20 @@ import argparse
 import hashlib
 import logging
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from keras_ddl.clipspec import ClipSpec
 from keras_ddl.config import TrainConfig
+from keras_ddl.data.cut_video import cut_video
 from keras_ddl.data.layouts import LAYOUTS
-from keras_ddl.data.manipulated import ManipulatedTrack
 from keras_ddl.data.parallel import unordered_map
 from keras_ddl.data.prepared_report import REPORT, write_report
-from keras_ddl.data.sampling import ClipSampler
 from keras_ddl.data.shard_writer import PreparedWriter, check_hashes, drop_parts
-from keras_ddl.data.store import FORMAT, JPEG_QUALITY, Cut, encode_clip, read_summary
+from keras_ddl.data.store import FORMAT, JPEG_QUALITY, Cut, read_summary
 from keras_ddl.data.video_index import Video
 from keras_ddl.errors import CHECK_FAILED, UserError, run_cli
-
-if TYPE_CHECKING:
-    from keras_ddl.video import Frame
 
 CLIPS_PER_VIDEO = 8
 PROCESSES = 2
@@ -83,7 +79,7 @@ def prepare(
     if not 1 <= quality <= 100:
         raise UserError(f"JPEG quality: expected 1 to 100, received {quality}")
     root, out = Path(root), Path(out)
-    videos = _chosen(list(LAYOUTS[layout](root)), only)
+    videos = _chosen(list(LAYOUTS[layout](root).present()), only)
     _check_keys(videos)
     spec = spec.replace(detector=open_detector(detector).name)
     fingerprint = _fingerprint(videos, spec, clips_per_video, quality)
@@ -93,13 +89,7 @@ def prepare(
     else:
         rules = {"clips_per_video": clips_per_video, "quality": quality}
         with PreparedWriter(out, spec, fingerprint) as writer:
-            done = writer.done()
-            if done:
-                _log.info("going on: %d of %d videos are done", len(done), len(videos))
-            jobs = [(n, video) for n, video in enumerate(videos) if n not in done]
-            work = unordered_map(_work, [v for _, v in jobs], processes, _start, (spec, rules))
-            for job, cut in _bar(work, len(videos), len(done), progress):
-                writer.add(*jobs[job], cut)
+            _add_missing(writer, videos, spec, rules, processes, progress)
             writer.finish({"root": str(root.resolve()), "layout": layout, **rules})
     if not (out / REPORT).exists():
         write_report(out)
@@ -119,57 +109,6 @@ def prepared_for(
     name = f"clips-{root.resolve().name}-{hashlib.sha256(rules.encode()).hexdigest()[:8]}"
     clips = config.clips_per_video
     return prepare(root, cache / name, spec, config.detector, processes, clips, layout)
-
-
-def cut_video(
-    path: Path,
-    spec: ClipSpec,
-    detector: Any,
-    clips_per_video: int,
-    everyone: bool = False,
-    mask: Path | None = None,
-    quality: int = JPEG_QUALITY,
-    change: Callable[[Iterator[Frame]], Iterator[Frame]] = iter,
-) -> Cut:
-    """Walk one video through the face corridor and sample its clips.
-
-    Args:
-        path: The video.
-        spec: What a clip is.
-        detector: An open face detector.
-        clips_per_video: Largest number of clips of one face.
-        everyone: Take every face that stays long enough, not the one that stays longest: right for
-            reals, where the label holds for all.
-        mask: Video of the manipulated region, same frames; takes the face that lies on it. Where
-            none does, the longest track.
-        quality: Of the JPEG frames.
-        change: What happens to the whole frames first (see `keras_ddl.perturb`).
-    """
-    from keras_ddl.faceclips import FaceClipper
-    from keras_ddl.video import read_video
-
-    clipper = FaceClipper(spec, detector, stride_ms=spec.span_ms / 2)
-    sampler, manipulated = ClipSampler(clips_per_video), ManipulatedTrack(mask)
-    reason, end_ms = "", 0.0
-    try:
-        for frame in change(read_video(path)):
-            step = clipper.push(frame)
-            sampler.push([track.id for track in step.tracks], step.clips)
-            manipulated.push(step.tracks)
-            reason = next((clipper.reason(track.id) for track in step.tracks), reason)
-            end_ms = frame.time_ms
-    except UserError as error:
-        return Cut("unreadable", str(error))
-    if sampler.longest is None:
-        return Cut("no face", "no face was found in any frame", duration_ms=end_ms)
-    chosen = manipulated.best()
-    if chosen is None or not sampler.clips(chosen):
-        chosen = sampler.longest
-    tracks = sampler.tracks() if everyone else (chosen,)
-    clips = [encode_clip(clip, quality) for track in tracks for clip in sampler.clips(track)]
-    if not clips:
-        return Cut("too short", reason or "no complete clip of one face", duration_ms=end_ms)
-    return Cut("ok", clips=tuple(clips), duration_ms=end_ms)
 
 
 def _chosen(videos: list[Video], only: Sequence[str]) -> list[Video]:
@@ -214,6 +153,24 @@ def _fingerprint(
         line = f"{video.split} {video.label} {video.key} {stat.st_size} {stat.st_mtime_ns} {mask}\n"
         digest.update(line.encode())
     return digest.hexdigest()
+
+
+def _add_missing(
+    writer: PreparedWriter,
+    videos: Sequence[Video],
+    spec: ClipSpec,
+    rules: dict[str, int],
+    processes: int,
+    progress: bool,
+) -> None:
+    """Cut the videos that an earlier call has not finished."""
+    done = writer.done()
+    if done:
+        _log.info("going on: %d of %d videos are done", len(done), len(videos))
+    jobs = [(n, video) for n, video in enumerate(videos) if n not in done]
+    work = unordered_map(_work, [v for _, v in jobs], processes, _start, (spec, rules))
+    for job, cut in _bar(work, len(videos), len(done), progress):
+        writer.add(*jobs[job], cut)
 
 
 _worker: dict[str, Any] = {}

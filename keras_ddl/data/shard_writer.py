@@ -48,6 +48,8 @@ class PreparedWriter:
         self._parts = self._partial / PARTS
 
     def __enter__(self) -> PreparedWriter:
+        from keras_ddl import framework  # noqa: F401 - a lack is told of before hours of work
+
         if self._out.exists():
             read_summary(self._out)  # refuses to replace a folder of anything else
         self._out.parent.mkdir(parents=True, exist_ok=True)

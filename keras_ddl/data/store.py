@@ -222,19 +222,34 @@ def read_split(prepared: Path, split: str) -> PreparedSplit:
     )
 
 
-def check_spec(prepared: Path, spec: ClipSpec) -> None:
+def check_spec(prepared: Path, spec: ClipSpec, settable: bool = False) -> None:
     """Refuse clips that were cut to other rules than a model's.
 
+    Args:
+        prepared: Folder of prepared clips.
+        spec: What the model expects.
+        settable: The model is yet to be trained, so its settings may follow the clips.
+
     Raises:
-        UserError: naming the first field that differs.
+        UserError: naming every field that differs, and what to pass to which command.
     """
     cut = ClipSpec.read(Path(prepared) / SPEC)
-    for name in ("frames", "size", "interval_ms", "margin", "smoothing", "color"):
-        if getattr(cut, name) != getattr(spec, name):
-            raise UserError(
-                f"{prepared} is cut with {name} {getattr(cut, name)}, the model expects "
-                f"{getattr(spec, name)}; prepare the videos again with its settings"
-            )
+    names = ("frames", "size", "interval_ms", "margin", "smoothing", "color")
+    pairs = {name: (getattr(cut, name), getattr(spec, name)) for name in names}
+    unlike = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+    if not unlike:
+        return
+    if settable:
+        settings = " ".join(f"{name}={there}" for name, (there, _) in unlike.items())
+        remedy = f"take them as they are with --set {settings}, or prepare the videos again"
+    else:
+        options = " ".join(
+            f"--{name.replace('_', '-')} {wanted}" for name, (_, wanted) in unlike.items()
+        )
+        remedy = f"prepare the videos again with {options}"
+    has = " and ".join(f"{name} {there}" for name, (there, _) in unlike.items())
+    expected = " and ".join(str(wanted) for _, wanted in unlike.values())
+    raise UserError(f"{prepared} is cut with {has}, the model expects {expected}; {remedy}")
 
 
 def _check_shards(prepared: Path, summary: dict[str, Any], split: str) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from keras_ddl.data.file_check import check_files
-from keras_ddl.data.layouts import INDEXES, Index
+from keras_ddl.data.layouts import LAYOUTS, Index
 from keras_ddl.data.layouts.index import Official
 from keras_ddl.data.video_index import SPLITS, Video
 from keras_ddl.errors import CHECK_FAILED, UserError, run_cli
@@ -104,7 +104,7 @@ def verify(
 
     Args:
         root: The dataset's folder.
-        layout: A name in `keras_ddl.data.layouts.INDEXES`.
+        layout: A name in `keras_ddl.data.layouts.LAYOUTS`.
         content: `quick` opens every file, looks for a video stream and compares files of equal
             size; `deep` also decodes every frame; `none` looks at lists, names and sizes alone.
         processes: Worker processes that open files; 1 = in this process.
@@ -115,7 +115,7 @@ def verify(
     """
     if content not in CONTENT:
         raise ValueError(f"content: expected one of {', '.join(CONTENT)}; received {content!r}")
-    index = INDEXES[layout](Path(root))
+    index = LAYOUTS[layout](Path(root))
     sizes = {video.path: video.path.stat().st_size for video in index.videos}
     findings = [*_leaks(index), *_doubled_keys(index), *_lacking(index), *_empty(sizes)]
     findings += [*_missing(index), *_unlike_official(index)]
@@ -290,7 +290,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         epilog="Ends with 0 where training is safe and with 4 where it is not.",
     )
     parser.add_argument("root", type=Path, help="folder of the dataset")
-    parser.add_argument("--layout", choices=sorted(INDEXES), default="folder")
+    parser.add_argument("--layout", choices=sorted(LAYOUTS), default="folder")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything found there")
     parser.add_argument("--processes", type=int, default=PROCESSES, metavar="N")
     group = parser.add_mutually_exclusive_group()

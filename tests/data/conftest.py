@@ -1,12 +1,13 @@
-"""Full-size trees of the public datasets, made of files of a few bytes."""
+"""Full-size trees of the public datasets, made of files of a few bytes; and a few real videos."""
 
 from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 FFPP_METHODS = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures", "FaceShifter")
@@ -77,4 +78,26 @@ def celebdf_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
             _put(root / folder / f"{name}.mp4")
         lines += [f"{label} {folder}/{name}.mp4" for name in draw.sample(names, listed)]
     (root / "List_of_testing_videos.txt").write_text("\n".join(lines) + "\n")
+    return root
+
+
+@pytest.fixture
+def face_videos(
+    tmp_path: Path, draw_face: Callable[..., np.ndarray], write_mp4: Callable[..., Path]
+) -> Path:
+    """A face each in train/real and train/fake, and one bad video of each kind."""
+
+    def portrait(count: int, shade: int = 120) -> Iterator[np.ndarray]:
+        for i in range(count):  # the face drifts to the right
+            yield draw_face(np.full((120, 160, 3), shade, np.uint8), 72 + 0.5 * i, 60, 60)
+
+    root = tmp_path / "set"
+    for name in ("train/real", "train/fake", "val/real", "val/fake"):
+        (root / name).mkdir(parents=True)
+    write_mp4(root / "train/real/a_0.mp4", portrait(32))
+    write_mp4(root / "train/fake/a_1.mp4", portrait(24, shade=90))
+    write_mp4(root / "train/real/short_0.mp4", portrait(7))
+    write_mp4(root / "val/fake/wall_1.mp4", [np.full((120, 160, 3), 128, np.uint8)] * 9)
+    (root / "val/real/text_0.mp4").write_text("this is no video\n" * 40)
+    (root / "val/real/empty_0.mp4").touch()
     return root

@@ -24,7 +24,7 @@ def test_given_splits_are_taken_as_they_are(tmp_path: Path) -> None:
     _touch(
         root, "train/real/a_1.mp4", "train/fake/a_2.MP4", "val/fake/swap/x/b.avi", "test/real/c.mov"
     )
-    videos = {video.video_id: video for video in folder(root)}
+    videos = {video.video_id: video for video in folder(root).present()}
     assert {name: (v.split, v.label, v.method) for name, v in videos.items()} == {
         "a_1.mp4": ("train", 0, "real"),
         "a_2.MP4": ("train", 1, "fake"),
@@ -38,21 +38,21 @@ def test_given_splits_are_taken_as_they_are(tmp_path: Path) -> None:
 
 def test_equal_stems_under_two_methods_have_two_keys(tmp_path: Path) -> None:
     _touch(tmp_path, "test/fake/f2f/000.mp4", "test/fake/swap/000.mp4", "test/real/000.mp4")
-    assert len({video.key for video in folder(tmp_path)}) == 3
+    assert len({video.key for video in folder(tmp_path).present()}) == 3
 
 
 def test_without_splits_whole_identities_are_held_out(tmp_path: Path) -> None:
     for person in range(20):
         _touch(tmp_path, f"real/id{person:02d}_a.mp4", f"fake/id{person:02d}_b.mp4")
-    videos = list(folder(tmp_path))
+    videos = list(folder(tmp_path).present())
     people = {
         s: {v.identities[0] for v in videos if v.split == s} for s in ("train", "val", "test")
     }
     assert [len(people[s]) for s in ("train", "val", "test")] == [14, 3, 3]
     assert sum(map(len, people.values())) == len(set.union(*people.values()))
     assert all({v.label for v in videos if v.split == s} == {0, 1} for s in people)
-    assert list(folder(tmp_path)) == videos
-    assert list(folder(tmp_path, seed=1)) != videos
+    assert list(folder(tmp_path).present()) == videos
+    assert list(folder(tmp_path, seed=1).present()) != videos
 
 
 def test_held_out_split_does_not_depend_on_the_order_of_names() -> None:
@@ -66,7 +66,7 @@ def test_other_files_are_left_out_with_a_warning(
 ) -> None:
     _touch(tmp_path, "train/real/a.mp4", "train/real/notes.txt", "train/real/._a.mp4")
     with caplog.at_level(logging.WARNING):
-        assert [video.path.name for video in folder(tmp_path)] == ["a.mp4"]
+        assert [video.path.name for video in folder(tmp_path).present()] == ["a.mp4"]
     assert "left out 1 files" in caplog.text and "notes.txt" in caplog.text
 
 
@@ -81,12 +81,12 @@ def test_other_files_are_left_out_with_a_warning(
 def test_what_cannot_be_a_dataset(names: tuple[str, ...], message: str, tmp_path: Path) -> None:
     _touch(tmp_path, *names)
     with pytest.raises(UserError, match=message):
-        list(folder(tmp_path))
+        list(folder(tmp_path).present())
 
 
 def test_root_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="expected a dataset folder"):
-        list(LAYOUTS["folder"](tmp_path / "nowhere"))
+        list(LAYOUTS["folder"](tmp_path / "nowhere").present())
 
 
 @pytest.mark.parametrize(("label", "split"), [(2, "train"), (0, "dev")])

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from keras_ddl.data.layouts import LAYOUTS
-from keras_ddl.data.layouts.celebdf import celebdf, index_celebdf
+from keras_ddl.data.layouts.celebdf import celebdf
 from keras_ddl.errors import UserError
 
 Put = Callable[[Path, list[str]], None]
@@ -30,7 +30,7 @@ def _small(root: Path, put: Put, level: str = "") -> Path:
 
 
 def test_official_numbers(celebdf_root: Path) -> None:
-    index = index_celebdf(celebdf_root)
+    index = celebdf(celebdf_root)
     assert index.missing == ()
     everything = [*index.videos, *index.left_out]
     assert Counter(v.label for v in everything) == {0: 890, 1: 5639}
@@ -43,13 +43,13 @@ def test_official_numbers(celebdf_root: Path) -> None:
 def test_the_test_part_is_the_list_with_its_labels_turned(celebdf_root: Path) -> None:
     lines = [line.split() for line in (celebdf_root / LIST).read_text().splitlines()]
     expected = {name.removesuffix(".mp4"): {"1": 0, "0": 1}[label] for label, name in lines}
-    test = {v.video_id: v.label for v in celebdf(celebdf_root) if v.split == "test"}
+    test = {v.video_id: v.label for v in celebdf(celebdf_root).present() if v.split == "test"}
     assert test == expected and len(test) == 518
     assert all(test[name] == name.startswith("Celeb-synthesis") for name in test)
 
 
 def test_validation_people_are_nobody_else_in_training(celebdf_root: Path) -> None:
-    index = index_celebdf(celebdf_root)
+    index = celebdf(celebdf_root)
     people = {
         s: {i for v in index.videos if v.split == s for i in v.identities} for s in ("train", "val")
     }
@@ -61,11 +61,11 @@ def test_validation_people_are_nobody_else_in_training(celebdf_root: Path) -> No
     strangers = {name for name in people["val"] if name.startswith("YouTube-real/")}
     assert len(strangers) == round(0.15 * 230)
     assert Counter(v.label for v in index.videos if v.split == "val")[1] > 800
-    assert index_celebdf(celebdf_root) == index
+    assert celebdf(celebdf_root) == index
 
 
 def test_what_the_names_say(tmp_path: Path, put_files: Put) -> None:
-    videos = {v.video_id: v for v in LAYOUTS["celebdf"](_small(tmp_path, put_files))}
+    videos = {v.video_id: v for v in LAYOUTS["celebdf"](_small(tmp_path, put_files)).present()}
     assert len(videos) == 20 and {v.dataset for v in videos.values()} == {"Celeb-DF-v1"}
     fake = videos["Celeb-synthesis/id2_id3_0000"]
     assert (fake.label, fake.method, fake.identities) == (1, "Celeb-synthesis", ("id2", "id3"))
@@ -81,10 +81,10 @@ def test_what_the_names_say(tmp_path: Path, put_files: Put) -> None:
 def test_a_videos_level_and_other_capitals_are_accepted(
     tmp_path: Path, put_files: Put, level: str
 ) -> None:
-    plain = list(celebdf(_small(tmp_path / "a", put_files)))
+    plain = list(celebdf(_small(tmp_path / "a", put_files)).present())
     root = _small(tmp_path / "b", put_files, level)
     (root / "YouTube-real").rename(root / "Youtube-real")
-    deeper = list(celebdf(root))
+    deeper = list(celebdf(root).present())
     assert [(v.key, v.split, v.label) for v in deeper] == [(v.key, v.split, v.label) for v in plain]
     assert all(v.path.parent.name == "videos" for v in deeper)
 
@@ -96,9 +96,9 @@ def test_a_missing_listed_file_warns(
     gone = root / "Celeb-synthesis/id2_id3_0000.mp4"
     gone.unlink()
     with caplog.at_level(logging.WARNING):
-        assert len(list(celebdf(root))) == 19
+        assert len(list(celebdf(root).present())) == 19
     assert f"1 of 20 listed videos are missing, the first is {gone}" in caplog.text
-    (missing,) = index_celebdf(root).missing
+    (missing,) = celebdf(root).missing
     assert (missing.path, missing.label, missing.split) == (gone, 1, "test")
 
 
@@ -110,7 +110,7 @@ def test_people_all_tied_together_lose_the_mixed_fakes(tmp_path: Path, put_files
         [f"Celeb-synthesis/id{a}_id{b}_0000.mp4" for a in people for b in people if a != b],
     )
     (tmp_path / LIST).write_text("")
-    index = index_celebdf(tmp_path)
+    index = celebdf(tmp_path)
     # three people are 15 %: of 20·19 fakes 17·16 are for training and 3·2 for validation
     counts = Counter((v.split, v.label) for v in index.videos)
     assert counts == {("train", 0): 17, ("val", 0): 3, ("train", 1): 272, ("val", 1): 6}
@@ -133,12 +133,12 @@ def test_a_list_that_is_not_the_published_one(
     root = _small(tmp_path, put_files)
     (root / LIST).write_text(line + "\n")
     with pytest.raises(UserError, match=message):
-        list(celebdf(root))
+        list(celebdf(root).present())
 
 
 def test_what_is_not_celebdf(tmp_path: Path, put_files: Put) -> None:
     with pytest.raises(UserError, match="expected Celeb-DF"):
-        list(celebdf(tmp_path))
+        list(celebdf(tmp_path).present())
     (_small(tmp_path, put_files) / LIST).unlink()
     with pytest.raises(UserError, match=r"expected .*List_of_testing_videos\.txt"):
-        list(celebdf(tmp_path))
+        list(celebdf(tmp_path).present())

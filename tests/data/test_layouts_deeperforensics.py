@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from keras_ddl.data.layouts import LAYOUTS
-from keras_ddl.data.layouts.deeperforensics import deeperforensics, index_deeperforensics
+from keras_ddl.data.layouts.deeperforensics import deeperforensics
+from keras_ddl.data.verify import verify
 from keras_ddl.errors import MISSING, UserError
 
 Put = Callable[[Path, list[str]], None]
@@ -39,7 +40,7 @@ def deeper(tmp_path: Path, put_files: Put) -> Path:
 
 def test_official_numbers_with_reals_from_beside(deeper: Path, ffpp_root: Path) -> None:
     (deeper.parent / "FaceForensics++").symlink_to(ffpp_root)
-    videos = list(LAYOUTS["deeperforensics"](deeper))
+    videos = list(LAYOUTS["deeperforensics"](deeper).present())
     assert Counter((v.method, v.label, v.split) for v in videos) == {
         (method, int(method != "real"), split): number
         for method in ("real", *VARIANTS)
@@ -60,7 +61,7 @@ def test_a_sub_folder_comes_before_a_sibling(deeper: Path, ffpp_root: Path, put_
     (deeper.parent / "FaceForensics++").symlink_to(ffpp_root)
     inside = "target_videos/original_sequences/youtube/c23/videos"
     put_files(deeper, [f"{inside}/{i:03d}.mp4" for i in range(999)])
-    index = index_deeperforensics(deeper)
+    index = deeperforensics(deeper)
     assert index.notes == (f"DeeperForensics-1.0: reals from {deeper / inside}",)
     assert [v.path for v in index.missing] == [deeper / inside / "999.mp4"]
     assert sum(v.label == 0 for v in index.videos) == 999
@@ -68,7 +69,7 @@ def test_a_sub_folder_comes_before_a_sibling(deeper: Path, ffpp_root: Path, put_
 
 def test_without_faceforensics_the_error_says_where_it_belongs(deeper: Path) -> None:
     with pytest.raises(UserError, match=r"original_sequences/youtube/c23.*in it or beside") as info:
-        list(deeperforensics(deeper))
+        list(deeperforensics(deeper).present())
     assert info.value.exit_code == MISSING
 
 
@@ -77,9 +78,24 @@ def test_what_is_not_deeperforensics(deeper: Path, ffpp_root: Path) -> None:
     lists = deeper / "lists/splits"
     (lists / "val.txt").write_text("000_M101.mp4 end_to_end/1_M101.mp4\n")
     with pytest.raises(UserError, match="expected such as 000_M101"):
-        list(deeperforensics(deeper))
+        list(deeperforensics(deeper).present())
     (lists / "val.txt").unlink()
     with pytest.raises(UserError, match=r"expected .*val\.txt.*lists"):
-        list(deeperforensics(deeper))
+        list(deeperforensics(deeper).present())
     with pytest.raises(UserError, match="expected DeeperForensics"):
-        list(deeperforensics(ffpp_root))
+        list(deeperforensics(ffpp_root).present())
+
+
+def test_published_splits_share_nobody_and_other_lists_that_do_are_told_of(
+    deeper: Path, ffpp_root: Path, put_files: Put
+) -> None:
+    (deeper.parent / "FaceForensics++").symlink_to(ffpp_root)
+
+    def leaks() -> list[str]:
+        report = verify(deeper, "deeperforensics", content="none")
+        return [f.message for f in report.findings if f.kind == "identity leak"]
+
+    assert leaks() == []
+    (deeper / "lists/splits/val.txt").write_text("703_M000.mp4\n")  # M000 is in train
+    put_files(deeper / "manipulated_videos/end_to_end", ["703_M000.mp4"])
+    assert [message.split(" is in ")[0] for message in leaks()] == ["DeeperForensics-1.0: M000"]

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from keras_ddl.data.layouts import LAYOUTS
-from keras_ddl.data.layouts.dfdc import dfdc, index_dfdc
-from keras_ddl.data.layouts.dfdc_preview import dfdc_preview, index_dfdc_preview
+from keras_ddl.data.layouts.dfdc import dfdc
+from keras_ddl.data.layouts.dfdc_preview import dfdc_preview
 from keras_ddl.errors import UserError
 
 Put = Callable[[Path, list[str]], None]
@@ -43,7 +43,7 @@ def _parts(root: Path, put: Put) -> Path:
 
 
 def test_parts_make_the_splits(tmp_path: Path, put_files: Put) -> None:
-    index = index_dfdc(_parts(tmp_path, put_files))
+    index = dfdc(_parts(tmp_path, put_files))
     assert index.missing == ()
     regular = [v for v in index.videos if "orphan" not in v.video_id and ABROAD not in v.video_id]
     assert Counter((v.split, v.label) for v in regular) == {
@@ -61,7 +61,7 @@ def test_parts_make_the_splits(tmp_path: Path, put_files: Put) -> None:
 
 
 def test_a_fake_and_its_original_are_in_one_fold(tmp_path: Path, put_files: Put) -> None:
-    videos = {v.video_id: v for v in dfdc(_parts(tmp_path, put_files))}
+    videos = {v.video_id: v for v in dfdc(_parts(tmp_path, put_files)).present()}
     abroad = videos[f"40/{ABROAD}"]
     assert (abroad.split, abroad.identities) == ("train", ("real_000_0",))
     assert {videos[f"{name[-2:]}/{name}"].split for name in ORPHANS} == {"train"}
@@ -78,7 +78,7 @@ def test_a_missing_clip_warns(
     gone = root / "dfdc_train_part_3/real_003_0.mp4"
     gone.unlink()
     with caplog.at_level(logging.WARNING):
-        assert len(list(dfdc(root))) == 402
+        assert len(list(dfdc(root).present())) == 402
     assert f"1 of 403 listed videos are missing, the first is {gone}" in caplog.text
 
 
@@ -89,12 +89,12 @@ def test_the_labelled_test_set_is_a_dataset_of_its_own(
     folder = tmp_path / table
     put_files(folder / videos, ["aaa.mp4", "bbb.mp4"])
     (folder / "labels.csv").write_text("filename,label\naaa.mp4,1\nbbb.mp4,0\nccc.mp4,1\n")
-    index = LAYOUTS["dfdc"](tmp_path)
+    index = LAYOUTS["dfdc"](tmp_path).present()
     assert [(v.video_id, v.label, v.method, v.split, v.dataset) for v in index] == [
         ("bbb", 0, "real", "test", "DFDC-test"),
         ("aaa", 1, "fake", "test", "DFDC-test"),
     ]
-    assert [v.path.name for v in index_dfdc(tmp_path).missing] == ["ccc.mp4"]
+    assert [v.path.name for v in dfdc(tmp_path).missing] == ["ccc.mp4"]
 
 
 @pytest.mark.parametrize(
@@ -105,9 +105,16 @@ def test_the_labelled_test_set_is_a_dataset_of_its_own(
         ({"dfdc_train_part_0/metadata.json": '{"a.mp4": "FAKE"}'}, "REAL or FAKE"),
         ({"dfdc_train_part_0/metadata.json": "[]"}, "expected an object"),
         ({"dfdc_train_part_0/metadata.json": '{"a.mp4'}, "not valid JSON"),
-        ({"labels.csv": "file,label\na.mp4,1\n"}, "columns filename,label"),
-        ({"labels.csv": "label,filename\n1\n"}, "line 2: expected a file name"),
+        ({"labels.csv": "file,label\na.mp4,1\n"}, "columns filename,label.*; add filename"),
+        ({"labels.csv": "filename,label\n"}, "a line per video, received none"),
+        ({"labels.csv": ""}, "add filename,label"),
+        ({"labels.csv": f"filename,label\n{'a' * 200_000},1\n"}, "labels.csv: field larger than"),
+        (
+            {"labels.csv": "label,filename\n1\n"},
+            "line 2: expected a file name .*received '' and '1'",
+        ),
         ({"labels.csv": "filename,label\na.mp4,2\n"}, "line 2: .*0 .real.*'a.mp4' and '2'"),
+        ({"labels.csv": "filename,label\n\na.mp4,2\n"}, "line 3: "),  # an empty line counts
     ],
 )
 def test_what_is_not_dfdc(tmp_path: Path, files: dict[str, str], message: str) -> None:
@@ -115,13 +122,19 @@ def test_what_is_not_dfdc(tmp_path: Path, files: dict[str, str], message: str) -
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
     with pytest.raises(UserError, match=message):
-        list(dfdc(tmp_path))
+        list(dfdc(tmp_path).present())
+
+
+def test_labels_in_another_encoding(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_bytes("filename,label\nmüller.mp4,1\n".encode("latin-1"))
+    with pytest.raises(UserError, match=r"expected a CSV file .*labels\.csv: 'utf-8' codec"):
+        list(dfdc(tmp_path).present())
 
 
 def test_a_part_of_another_number_is_noted(tmp_path: Path, put_files: Put) -> None:
     root = _parts(tmp_path, put_files)
     (root / "dfdc_train_part_49").rename(root / "dfdc_train_part_50")
-    index = index_dfdc(root)
+    index = dfdc(root)
     assert len(index.videos) == 403 - 8 and "dfdc_train_part_50: left out" in index.notes[0]
 
 
@@ -141,7 +154,7 @@ def _preview(root: Path, put: Put) -> Path:
 
 
 def test_preview(tmp_path: Path, put_files: Put) -> None:
-    index = index_dfdc_preview(_preview(tmp_path, put_files))
+    index = dfdc_preview(_preview(tmp_path, put_files))
     assert index.missing == index.left_out == ()
     counts = Counter((v.split, v.method) for v in index.videos)
     # 15 % of 20 people: pairs stay whole, so four of them
@@ -165,11 +178,11 @@ def test_preview_warns_and_refuses(
     gone = root / "method_A/1022/1022_1023_A_000.mp4"
     gone.unlink()
     with caplog.at_level(logging.WARNING):
-        assert len(list(dfdc_preview(root))) == 71
+        assert len(list(dfdc_preview(root).present())) == 71
     assert f"missing, the first is {gone}" in caplog.text
     (root / "dataset.json").write_text('{"a/b.mp4": {"label": "fake", "set": "val"}}')
     with pytest.raises(UserError, match="a set train or test"):
-        list(dfdc_preview(root))
+        list(dfdc_preview(root).present())
     (root / "dataset.json").unlink()
     with pytest.raises(UserError, match=r"cannot read .*dataset\.json"):
-        list(LAYOUTS["dfdc_preview"](root))
+        list(LAYOUTS["dfdc_preview"](root).present())

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from keras_ddl.data.layouts import LAYOUTS
-from keras_ddl.data.layouts.ffpp import ffpp, index_ffpp
+from keras_ddl.data.layouts.ffpp import ffpp
 from keras_ddl.errors import UserError
 
 Put = Callable[[Path, list[str]], None]
@@ -35,7 +35,7 @@ def _small(root: Path, put: Put, flat: bool = False) -> Path:
 
 
 def test_official_numbers_per_method_and_split(ffpp_root: Path) -> None:
-    counts = Counter((v.method, v.label, v.split) for v in ffpp(ffpp_root))
+    counts = Counter((v.method, v.label, v.split) for v in ffpp(ffpp_root).present())
     methods = {"Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures", "FaceShifter"}
     assert counts == {
         (method, int(method != "real"), split): number
@@ -45,7 +45,7 @@ def test_official_numbers_per_method_and_split(ffpp_root: Path) -> None:
 
 
 def test_keys_identities_and_masks(ffpp_root: Path) -> None:
-    videos = list(ffpp(ffpp_root))
+    videos = list(ffpp(ffpp_root).present())
     assert len({v.key for v in videos}) == len(videos) == 6000
     first, second = json.loads((ffpp_root / "splits/val.json").read_text())[0]
     stem = f"{second}_{first}"
@@ -63,7 +63,7 @@ def test_keys_identities_and_masks(ffpp_root: Path) -> None:
 
 
 def test_nothing_is_missing_from_a_whole_copy(ffpp_root: Path) -> None:
-    index = index_ffpp(ffpp_root)
+    index = ffpp(ffpp_root)
     assert index.missing == () and index.notes == ()
     assert {o.videos for o in index.official} == {720, 140} and len(index.official) == 18
 
@@ -72,7 +72,7 @@ def test_nothing_is_missing_from_a_whole_copy(ffpp_root: Path) -> None:
 def test_compressions_on_disk_and_both_places_of_the_splits(
     tmp_path: Path, put_files: Put, flat: bool
 ) -> None:
-    videos = list(LAYOUTS["ffpp"](_small(tmp_path, put_files, flat)))
+    videos = list(LAYOUTS["ffpp"](_small(tmp_path, put_files, flat)).present())
     assert Counter((v.compression, v.label) for v in videos) == {
         ("c23", 0): 6,
         ("c23", 1): 6,
@@ -89,37 +89,37 @@ def test_a_missing_file_warns_and_is_known(
     gone = root / "manipulated_sequences/Deepfakes/c40/videos/003_002.mp4"
     gone.unlink()
     with caplog.at_level(logging.WARNING):
-        videos = list(ffpp(root))
+        videos = list(ffpp(root).present())
     assert len(videos) == 23 and gone not in {v.path for v in videos}
     assert f"1 of 24 listed videos are missing, the first is {gone}" in caplog.text
-    assert [v.path for v in index_ffpp(root).missing] == [gone]
+    assert [v.path for v in ffpp(root).missing] == [gone]
 
 
 def test_fakes_of_a_compression_want_their_reals(tmp_path: Path, put_files: Put) -> None:
     root = _small(tmp_path, put_files)
     (root / "original_sequences/youtube/c40").rename(tmp_path / "elsewhere")
-    missing = index_ffpp(root).missing
+    missing = ffpp(root).missing
     assert [(v.video_id, v.compression) for v in missing] == [(f"00{i}", "c40") for i in range(6)]
 
 
 def test_videos_in_no_split_are_noted(tmp_path: Path, put_files: Put) -> None:
     root = _small(tmp_path, put_files)
     put_files(root, [f"original_sequences/youtube/{C23}/777.mp4"])
-    assert [note.partition(": ")[2] for note in index_ffpp(root).notes] == [
+    assert [note.partition(": ")[2] for note in ffpp(root).notes] == [
         "left out 1 videos that are in no split"
     ]
 
 
 def test_what_is_not_faceforensics(tmp_path: Path, put_files: Put) -> None:
     with pytest.raises(UserError, match=r"expected FaceForensics\+\+"):
-        list(ffpp(tmp_path))
+        list(ffpp(tmp_path).present())
     root = _small(tmp_path / "set", put_files)
     (root / "splits/val.json").write_text('{"002": "003"}')
     with pytest.raises(UserError, match="expected a list of pairs"):
-        list(ffpp(root))
+        list(ffpp(root).present())
     (root / "splits/val.json").unlink()
     with pytest.raises(UserError, match=r"val\.json.*received neither"):
-        list(ffpp(root))
+        list(ffpp(root).present())
 
 
 def _actors(root: Path, put: Put) -> Path:
@@ -135,7 +135,7 @@ def _actors(root: Path, put: Put) -> Path:
 
 def test_dfd_holds_actors_out_and_loses_no_real(tmp_path: Path, put_files: Put) -> None:
     root = _actors(tmp_path, put_files)
-    videos = list(LAYOUTS["dfd"](root))
+    videos = list(LAYOUTS["dfd"](root).present())
     people = {
         s: {i for v in videos if v.split == s for i in v.identities}
         for s in ("train", "val", "test")
@@ -153,7 +153,9 @@ def test_dfd_holds_actors_out_and_loses_no_real(tmp_path: Path, put_files: Put) 
     fake = next(v for v in videos if v.label)
     assert fake.video_id == f"{'_'.join(fake.identities)}__walking__YR5OVD4S"
     assert (fake.dataset, fake.method, fake.compression) == ("DFD", "DeepFakeDetection", "c23")
-    assert list(LAYOUTS["ffpp"](root)) == videos  # without FaceForensics++ no splits are needed
+    assert (
+        list(LAYOUTS["ffpp"](root).present()) == videos
+    )  # without FaceForensics++ no splits are needed
 
 
 def test_dfd_comes_beside_faceforensics_as_a_dataset_of_its_own(
@@ -161,17 +163,17 @@ def test_dfd_comes_beside_faceforensics_as_a_dataset_of_its_own(
 ) -> None:
     root = _actors(_small(tmp_path, put_files), put_files)
     with caplog.at_level(logging.INFO):
-        videos = list(ffpp(root))
+        videos = list(ffpp(root).present())
     sizes = Counter(v.dataset for v in videos)
     assert sizes == {"FaceForensics++": 24, "DFD": 56 + 380 + 24}
     assert "DFD: left out 352 videos" in caplog.text  # 756 − 404
-    masks = [v.mask.name for v in index_ffpp(root).left_out + tuple(videos) if v.mask]
+    masks = [v.mask.name for v in ffpp(root).left_out + tuple(videos) if v.mask]
     assert masks == ["01_02__walking__YR5OVD4S.mp4"]
 
 
 def test_dfd_files_of_other_names_are_noted(tmp_path: Path, put_files: Put) -> None:
     root = _actors(tmp_path, put_files)
     put_files(root, [f"original_sequences/actors/{C23}/readme.mp4"])
-    assert any("readme.mp4: left out" in note for note in index_ffpp(root).notes)
+    assert any("readme.mp4: left out" in note for note in ffpp(root).notes)
     with pytest.raises(UserError, match="expected DeepFakeDetection"):
-        list(LAYOUTS["dfd"](root / "original_sequences"))
+        list(LAYOUTS["dfd"](root / "original_sequences").present())

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from keras_ddl.data.layouts import INDEXES, LAYOUTS
-from keras_ddl.data.layouts.manifest import index_manifest, manifest
+from keras_ddl.data.layouts import LAYOUTS
+from keras_ddl.data.layouts.manifest import manifest
 from keras_ddl.errors import UserError
 
 Put = Callable[[Path, list[str]], None]
@@ -24,7 +24,7 @@ def test_every_column(tmp_path: Path, put_files: Put) -> None:
         "b.mp4,1,val,,lipsync,anna; ben\n"
         f"{tmp_path}/far/c.mp4,FAKE,test,,,\n"
     )
-    anna, swap, far = LAYOUTS["csv"](table)
+    anna, swap, far = LAYOUTS["csv"](table).present()
     assert anna.key == ("news", "real", "", "anna") and anna.label == 0
     assert anna.path == tmp_path / "clips/a.mp4" and anna.identities == ("anna",)
     assert swap.key == ("news", "lipsync", "", "b.mp4") and swap.label == 1
@@ -38,14 +38,14 @@ def test_two_columns_and_a_folder(tmp_path: Path, put_files: Put) -> None:
     put_files(tmp_path, names)
     rows = [f"{name},{int('y' in name)},5\n" for name in names]
     (tmp_path / "manifest.csv").write_text("path,label,stars\n" + "".join(rows))
-    videos = list(manifest(tmp_path))
+    videos = list(manifest(tmp_path).present())
     people = {
         s: {v.identities[0] for v in videos if v.split == s} for s in ("train", "val", "test")
     }
     assert [len(people[s]) for s in people] == [14, 3, 3]
     assert len(videos) == 40 and len(set.union(*people.values())) == 20
     assert {v.dataset for v in videos} == {tmp_path.name}
-    assert "not used: stars" in INDEXES["csv"](tmp_path).notes[0]
+    assert "not used: stars" in LAYOUTS["csv"](tmp_path).notes[0]
 
 
 def test_a_missing_file_warns(
@@ -54,11 +54,11 @@ def test_a_missing_file_warns(
     put_files(tmp_path, ["a.mp4"])
     (tmp_path / "m.csv").write_text("path,label,split\na.mp4,0,train\nb.mp4,1,train\n")
     with caplog.at_level(logging.WARNING):
-        assert [v.path.name for v in manifest(tmp_path / "m.csv")] == ["a.mp4"]
+        assert [v.path.name for v in manifest(tmp_path / "m.csv").present()] == ["a.mp4"]
     assert "1 of 2 listed videos are missing" in caplog.text
     (tmp_path / "a.mp4").unlink()
     with pytest.raises(UserError, match="received none: 2 listed are missing"):
-        list(manifest(tmp_path / "m.csv"))
+        list(manifest(tmp_path / "m.csv").present())
 
 
 @pytest.mark.parametrize(
@@ -76,9 +76,15 @@ def test_a_missing_file_warns(
 def test_what_is_not_understood(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "manifest.csv").write_text(text)
     with pytest.raises(UserError, match=message):
-        index_manifest(tmp_path)
+        manifest(tmp_path)
 
 
 def test_no_such_file(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"expected a CSV file .*manifest\.csv"):
-        list(manifest(tmp_path))
+        list(manifest(tmp_path).present())
+
+
+def test_another_encoding(tmp_path: Path) -> None:
+    (tmp_path / "manifest.csv").write_bytes("path,label\nmüller.mp4,1\n".encode("latin-1"))
+    with pytest.raises(UserError, match=r"expected a CSV file .*manifest\.csv: 'utf-8' codec"):
+        list(manifest(tmp_path).present())

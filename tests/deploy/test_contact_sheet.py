@@ -180,3 +180,24 @@ def test_the_command_reports_mistakes_in_one_line(
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith("error: ")
     assert "Traceback" not in done.stderr
+
+
+def test_bad_files_cost_a_line_each_and_the_exit_code(
+    command: Command, face_video: Path, synthetic_bundle: Path, tmp_path: Path
+) -> None:
+    text, cut, target = (tmp_path / name for name in ("text.mp4", "cut.mp4", "sheet.png"))
+    text.write_text("this is no video\n" * 40)
+    cut.write_bytes(face_video.read_bytes()[:1000])  # its index is gone
+    bad = (text, cut, tmp_path / "absent.mp4")
+    options = ("--bundle", synthetic_bundle, "--detector", "haar", "--out", target, "--faces")
+    done = command("contact_sheet.py", text, face_video, *bad[1:], *options)
+    assert done.returncode == 2
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert [line.split(": ")[1] for line in errors] == [str(path) for path in bad]
+    assert "Traceback" not in done.stderr
+    verdict, name = done.stdout.splitlines()
+    assert verdict.startswith(f"{face_video.name}, face 1: ") and name == str(target)
+    assert target.is_file()
+    target.unlink()
+    alone = command("contact_sheet.py", *bad, *options)
+    assert (alone.returncode, alone.stdout) == (2, "") and not target.exists()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 from keras_ddl.data.layouts.held_out import ONLY_VAL, hold_out
@@ -31,7 +30,7 @@ _NAMES = {
 }
 
 
-def celebdf(root: Path) -> Iterator[Video]:
+def celebdf(root: Path) -> Index:
     """Index Celeb-DF.
 
     The test part is the published list; a list of 518 videos makes it version 2, any other
@@ -46,19 +45,13 @@ def celebdf(root: Path) -> Iterator[Video]:
         root: The folder that holds the three folders (each may have a `videos` level) and the
             list.
 
-    Yields:
-        Videos that are there; `video_id` is folder and stem. Listed ones that are missing are
-        warned of.
+    Returns:
+        Its index; a `video_id` is folder and stem.
 
     Raises:
         UserError: If the list or all folders are missing, a line is malformed or contradicts its
             folder, or there are too few people to hold out.
     """
-    yield from index_celebdf(root).present()
-
-
-def index_celebdf(root: Path) -> Index:
-    """Read the dataset; see `celebdf`."""
     root = dataset_folder(root)
     folders = {name: _folder(root, name) for name in LABELS}
     if not any(folder.is_dir() for folder in folders.values()):

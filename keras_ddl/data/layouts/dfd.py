@@ -16,7 +16,12 @@ METHOD = "DeepFakeDetection"
 SOURCE = "actors"
 
 
-def dfd(root: Path) -> Iterator[Video]:
+def has_dfd(root: Path) -> bool:
+    """Whether the folder holds anything of the dataset."""
+    return any(folder.is_dir() for _, _, folder in _folders(root))
+
+
+def dfd(root: Path) -> Index:
     """Index DeepFakeDetection; the `ffpp` layout brings it too.
 
     There are no official splits. Actors are held out for validation and test
@@ -27,22 +32,12 @@ def dfd(root: Path) -> Iterator[Video]:
     Args:
         root: The folder that holds `original_sequences` and `manipulated_sequences`.
 
-    Yields:
-        Videos; fakes with a mask where there is one.
+    Returns:
+        Its index; fakes with a mask where there is one.
 
     Raises:
         UserError: If it is not there, or too few actors are.
     """
-    yield from index_dfd(root).present()
-
-
-def has_dfd(root: Path) -> bool:
-    """Whether the folder holds anything of the dataset."""
-    return any(folder.is_dir() for _, _, folder in _folders(root))
-
-
-def index_dfd(root: Path) -> Index:
-    """Read the dataset; see `dfd`."""
     root = dataset_folder(root)
     if not has_dfd(root):
         raise UserError(

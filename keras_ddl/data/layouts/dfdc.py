@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from keras_ddl.data.layouts.index import Index, Official, dataset_folder
+from keras_ddl.data.layouts.rows import read_rows
 from keras_ddl.data.video_index import Video
 from keras_ddl.errors import UserError
 from keras_ddl.files import read_json
@@ -40,7 +40,7 @@ class _Clip:
     original: str
 
 
-def dfdc(root: Path) -> Iterator[Video]:
+def dfdc(root: Path) -> Index:
     """Index DFDC.
 
     Parts 0 to 34 are for training, 35 to 39 for validation, 40 to 49 for test. A fake goes where
@@ -52,18 +52,13 @@ def dfdc(root: Path) -> Iterator[Video]:
         root: The folder that holds `dfdc_train_part_*` and, itself or in `test`, `labels.csv`
             with its videos beside it or one folder below.
 
-    Yields:
-        Videos that are there; missing ones are warned of. The method is not published: it is
-        `fake`. The identity is the original's stem: who is in it is not published either.
+    Returns:
+        Its index. The method is not published: it is `fake`. The identity is the original's stem:
+        who is in it is not published either.
 
     Raises:
         UserError: If there is no part and no `labels.csv`, or one of the files is malformed.
     """
-    yield from index_dfdc(root).present()
-
-
-def index_dfdc(root: Path) -> Index:
-    """Read the dataset; see `dfdc`."""
     root = dataset_folder(root)
     parts = {
         int(match[1]): folder
@@ -119,15 +114,12 @@ def _videos(clips: list[_Clip]) -> Iterator[Video]:
 
 def _labelled(table: Path) -> list[Video]:
     """Return the videos of the labelled test set."""
-    with table.open(encoding="utf-8-sig", newline="") as file:
-        rows = list(csv.DictReader(file))
-    if not rows or not {"filename", "label"} <= rows[0].keys():
-        raise UserError(f"{table}: expected the columns filename,label and at least one row")
+    _, rows = read_rows(table, ("filename", "label"))
     folders = [table.parent / name for name in TEST_VIDEO_FOLDERS]
-    first = rows[0]["filename"] or ""
+    first = rows[0][1]["filename"]
     folder = next((f for f in folders if (f / first).is_file()), table.parent)
     videos = []
-    for number, row in enumerate(rows, start=2):
+    for number, row in rows:
         if row["label"] not in ("0", "1") or not row["filename"]:
             raise UserError(
                 f"{table}, line {number}: expected a file name and 0 (real) or 1 (fake), "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -20,7 +19,7 @@ SETS = ("train", "test")
 _NUMBERS = re.compile(r"(\d+)(?:_(\d+))?_")
 
 
-def dfdc_preview(root: Path) -> Iterator[Video]:
+def dfdc_preview(root: Path) -> Index:
     """Index the DFDC preview.
 
     Training and test are the published sets; validation people are held out from training
@@ -30,18 +29,13 @@ def dfdc_preview(root: Path) -> Iterator[Video]:
     Args:
         root: The folder that holds `dataset.json`.
 
-    Yields:
-        Videos that are there; missing ones are warned of. The method is the first folder of a
-        fake's path, `video_id` the path without its suffix.
+    Returns:
+        Its index; the method is the first folder of a fake's path, `video_id` the path without its
+        suffix.
 
     Raises:
         UserError: If `dataset.json` is missing or malformed, or there are too few people.
     """
-    yield from index_dfdc_preview(root).present()
-
-
-def index_dfdc_preview(root: Path) -> Index:
-    """Read the dataset; see `dfdc_preview`."""
     root = dataset_folder(root)
     path = root / "dataset.json"
     entries = read_json(path)

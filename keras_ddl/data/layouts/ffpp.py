@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from keras_ddl.data.layouts.dfd import has_dfd, index_dfd
+from keras_ddl.data.layouts.dfd import dfd, has_dfd
 from keras_ddl.data.layouts.index import Index, Official, dataset_folder
 from keras_ddl.data.layouts.sequences import COMPRESSIONS, manipulated, mask_files, originals
 from keras_ddl.data.video_index import SPLITS, Video
@@ -21,7 +21,7 @@ SOURCE = "youtube"
 Pairs = dict[str, list[tuple[str, str]]]
 
 
-def ffpp(root: Path) -> Iterator[Video]:
+def ffpp(root: Path) -> Index:
     """Index FaceForensics++ and, where it is there, DeepFakeDetection (dataset `DFD`).
 
     Every method and compression that is on disk is taken. A pair [a, b] of a split file stands for
@@ -31,18 +31,13 @@ def ffpp(root: Path) -> Iterator[Video]:
         root: The folder that holds `original_sequences`, `manipulated_sequences` and the split
             files, the latter in `splits` or directly.
 
-    Yields:
-        Videos that are there; missing ones are warned of. Fakes have both people as identities,
-        and a mask where `manipulated_sequences/<method>/masks` holds one.
+    Returns:
+        Its index; fakes have both people as identities, and a mask where
+        `manipulated_sequences/<method>/masks` holds one.
 
     Raises:
         UserError: If there is neither dataset, or the split files are missing or malformed.
     """
-    yield from index_ffpp(root).present()
-
-
-def index_ffpp(root: Path) -> Index:
-    """Read the dataset; see `ffpp`."""
     root = dataset_folder(root)
     folders = list(_folders(root))
     if not folders and not has_dfd(root):
@@ -51,9 +46,9 @@ def index_ffpp(root: Path) -> Index:
             f"{originals(Path(), SOURCE, 'c23')} nor {manipulated(Path(), METHODS[0], 'c23')} "
             "nor the like in raw or c40; name the folder above them"
         )
-    dfd = index_dfd(root) if has_dfd(root) else Index(())
+    beside = dfd(root) if has_dfd(root) else Index(())
     if not folders:
-        return dfd
+        return beside
     pairs = {split: _pairs(root, split) for split in SPLITS}
     masks = {method: mask_files(root, method) for method in METHODS}
     listed: list[Video] = []
@@ -70,7 +65,7 @@ def index_ffpp(root: Path) -> Index:
         for method, compression, _ in folders
         for split, count in OFFICIAL.items()
     ]
-    return Index.of(listed, official=official, notes=notes).joined(dfd)
+    return Index.of(listed, official=official, notes=notes).joined(beside)
 
 
 def _folders(root: Path) -> Iterator[tuple[str, str, Path]]:

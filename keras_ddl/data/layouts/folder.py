@@ -17,7 +17,7 @@ CLASSES = ("real", "fake")
 _log = logging.getLogger(__name__)
 
 
-def folder(root: Path, seed: int = SPLIT_SEED) -> Iterator[Video]:
+def folder(root: Path, seed: int = SPLIT_SEED) -> Index:
     """Index a plain folder.
 
     With `train`, `val` and `test` folders the splits are taken as they are. Without them, whole
@@ -29,8 +29,8 @@ def folder(root: Path, seed: int = SPLIT_SEED) -> Iterator[Video]:
         root: The folder.
         seed: Seed of the held-out split; unused where the folders carry splits.
 
-    Yields:
-        Videos, sorted by split, class and path. The method is the class name, or the first
+    Returns:
+        The index, sorted by split, class and path. The method is the class name, or the first
         folder below `fake/`; `video_id` is the path below the class folder.
 
     Raises:
@@ -50,12 +50,7 @@ def folder(root: Path, seed: int = SPLIT_SEED) -> Iterator[Video]:
             f"{root} holds no video; expected {{train,val,test}}/{{real,fake}}/*.mp4 or "
             "{real,fake}/*.mp4 in it"
         )
-    yield from videos
-
-
-def index_folder(root: Path) -> Index:
-    """Read the folder; it lists nothing, so nothing can be missing."""
-    return Index(tuple(folder(root)))
+    return Index(tuple(videos))
 
 
 def _part(root: Path, part: Path, split: str) -> Iterator[Video]:

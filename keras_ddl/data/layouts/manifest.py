@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator
 from pathlib import Path
 
 from keras_ddl.data.layouts.held_out import hold_out
 from keras_ddl.data.layouts.index import Index
+from keras_ddl.data.layouts.rows import Row, read_rows
 from keras_ddl.data.video_index import SPLITS, Video
 from keras_ddl.errors import UserError
 
@@ -17,7 +16,7 @@ LABELS = {"0": 0, "real": 0, "1": 1, "fake": 1}
 FILE = "manifest.csv"
 
 
-def manifest(root: Path) -> Iterator[Video]:
+def manifest(root: Path) -> Index:
     """Index the videos that a CSV file names.
 
     Columns: `path` (absolute, or relative to the file), `label` (0 or real, 1 or fake), and
@@ -29,37 +28,16 @@ def manifest(root: Path) -> Iterator[Video]:
     Args:
         root: The CSV file, or a folder with a `manifest.csv`.
 
-    Yields:
-        Videos that are there; missing ones are warned of. The dataset is the file's stem, or the
-        folder's name.
+    Returns:
+        Its index; the dataset is the file's stem, or the folder's name.
 
     Raises:
         UserError: If there is no such file, a column is missing or a value is not understood.
     """
-    yield from index_manifest(root).present()
-
-
-def index_manifest(root: Path) -> Index:
-    """Read the manifest; see `manifest`."""
     root = Path(root)
     table = root / FILE if root.is_dir() else root
     dataset = root.resolve().name if root.is_dir() else table.stem
-    try:
-        with table.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            columns = reader.fieldnames or ()
-            rows = [(reader.line_num, row) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(
-            f"expected a CSV file with the columns {','.join(REQUIRED)}, received {table}: {error}"
-        ) from error
-    if lacking := [name for name in REQUIRED if name not in columns]:
-        raise UserError(
-            f"{table}: expected the columns {','.join(REQUIRED)}, received {','.join(columns)}; "
-            f"add {','.join(lacking)}"
-        )
-    if not rows:
-        raise UserError(f"{table}: expected a line per video, received none")
+    columns, rows = read_rows(table, REQUIRED)
     unused = [name for name in columns if name not in REQUIRED + OPTIONAL]
     notes = [f"{table}: columns that are not used: {','.join(unused)}"] if unused else []
     videos = [_video(table, number, row, dataset, "split" in columns) for number, row in rows]
@@ -69,11 +47,9 @@ def index_manifest(root: Path) -> Index:
     return Index.of(videos, mixed, notes=notes)
 
 
-def _video(
-    table: Path, number: int, row: dict[str, str | None], dataset: str, has_split: bool
-) -> Video:
+def _video(table: Path, number: int, row: Row, dataset: str, has_split: bool) -> Video:
     def value(name: str, default: str = "") -> str:
-        return (row.get(name) or "").strip() or default
+        return row.get(name, "").strip() or default
 
     label, split = LABELS.get(value("label").lower()), value("split") if has_split else "train"
     inner = Path(value("path"))

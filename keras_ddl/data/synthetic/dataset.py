@@ -6,14 +6,12 @@ import json
 import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from keras_ddl.data.parallel import unordered_map
 from keras_ddl.data.synthetic.encode import PART, write_video
 from keras_ddl.errors import MISSING, UserError
 
@@ -267,13 +265,14 @@ def _run(jobs: list[Job], processes: int) -> Iterator[str]:
     if processes == 1 or len(jobs) < 2:
         yield from map(_draw, jobs)
         return
-    with ExitStack() as stack:
-        # spawn: a fork of a process that runs TensorFlow or OpenCV threads may hang
-        pool = ProcessPoolExecutor(
-            processes, mp_context=get_context("spawn"), initializer=_one_thread
-        )
-        stack.callback(pool.shutdown, wait=True, cancel_futures=True)
-        yield from pool.map(_draw, jobs, chunksize=len(LABELS))
+    step = len(LABELS)  # twins in one process, which draws their portrait once
+    chunks = [jobs[start : start + step] for start in range(0, len(jobs), step)]
+    for _, files in unordered_map(_draw_all, chunks, processes, _one_thread):
+        yield from files
+
+
+def _draw_all(jobs: list[Job]) -> list[str]:
+    return [_draw(job) for job in jobs]
 
 
 def _one_thread() -> None:

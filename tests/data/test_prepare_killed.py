@@ -1,0 +1,104 @@
+"""Preparation killed at any moment: nothing finished is lost, nobody goes on without it."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("cv2")
+pytest.importorskip("av")
+pytest.importorskip("tensorflow")
+
+from keras_ddl.clipspec import ClipSpec
+from keras_ddl.data import prepare as preparing
+from keras_ddl.data.prepare import prepare
+from keras_ddl.data.store import Cut
+
+SPEC = ClipSpec(frames=8, size=32)
+
+
+def _prepare(root: Path, out: Path, **changes: object) -> Path:
+    settings = {"processes": 1, "clips_per_video": 3, "progress": False, **changes}
+    return prepare(root, out, SPEC, **settings)  # type: ignore[arg-type]
+
+
+KILLED = """
+import os, pathlib, shutil, signal, sys
+from pathlib import Path
+from keras_ddl.clipspec import ClipSpec
+from keras_ddl.data import prepare as module
+from keras_ddl.data.shard_writer import PreparedWriter
+
+def dying(owner, name, when):
+    inner = getattr(owner, name)
+    def call(*args, **kwargs):
+        if when(*args):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return inner(*args, **kwargs)
+    setattr(owner, name, call)
+
+root, out, moment = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
+if moment == "after three videos":
+    dying(PreparedWriter, "add", lambda writer, *_: len(writer.done()) == 3)
+if moment == "before the folder is in place":
+    dying(pathlib.Path, "rename", lambda path, target: path.name == ".out.partial")
+if moment == "before the parts are gone":
+    dying(shutil, "rmtree", lambda path, *_: Path(path) == out / "parts")
+module.prepare(root, out, ClipSpec(frames=8, size=32), processes=1, clips_per_video=3,
+               progress=False)
+"""
+AT_LAST = ("before the folder is in place", "before the parts are gone")
+
+
+@pytest.mark.parametrize("moment", ["after three videos", *AT_LAST])
+def test_a_killed_run_goes_on_without_doing_a_video_twice(
+    moment: str, face_videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, undisturbed = tmp_path / "out", _prepare(face_videos, tmp_path / "undisturbed")
+    command = [sys.executable, "-c", KILLED, str(face_videos), str(out), moment]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    assert out.exists() == (moment == "before the parts are gone")
+    seen = []
+    inner = preparing.cut_video
+
+    def counted(path: Path, *args: Any, **kwargs: Any) -> Cut:
+        seen.append(path.name)
+        return inner(path, *args, **kwargs)
+
+    monkeypatch.setattr(preparing, "cut_video", counted)
+    _prepare(face_videos, out)
+    assert len(seen) == (0 if moment in AT_LAST else 3)  # of six
+    for name in ("train/clips-00000.tfrecord", "train/index.json", "val/index.json"):
+        assert (out / name).read_bytes() == (undisturbed / name).read_bytes()
+    assert not list(tmp_path.glob(".*.partial")) and not (out / "parts").exists()
+
+
+def test_workers_end_with_a_killed_command_and_the_next_one_goes_on(
+    face_videos: Path, tmp_path: Path, processes: Any
+) -> None:
+    for number in range(40):
+        shutil.copy(face_videos / "train/real/a_0.mp4", face_videos / f"train/real/b{number}_0.mp4")
+    out, parts = tmp_path / "out", tmp_path / ".out.partial" / "parts"
+    line = [sys.executable, "-m", "keras_ddl.data.prepare", str(face_videos), "--out", str(out)]
+    line += ["--size", "32", "--clips-per-video", "1", "--processes", "2"]
+    with subprocess.Popen(line, stderr=subprocess.DEVNULL) as parent:
+        while len(list(parts.glob("*.json"))) < 4:  # three videos and the fingerprint
+            assert parent.poll() is None
+            time.sleep(0.01)
+        workers = processes.children(parent.pid)
+        assert len(workers) >= 2
+        parent.kill()
+        assert processes.end(workers)
+    assert parent.returncode == -signal.SIGKILL and not out.exists()
+    again = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert again.returncode == 0
+    (going_on,) = [text for text in again.stderr.splitlines() if "going on: " in text]
+    assert going_on.endswith(" of 46 videos are done")
+    assert "train: 42 clips; videos: 42 ok, 1 too short" in again.stdout

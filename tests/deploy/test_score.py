@@ -1,0 +1,47 @@
+"""`python -m keras_ddl.score`: what the contact sheet gets, and what becomes of bad files."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from keras_ddl.score import main
+
+
+@pytest.fixture
+def run(tmp_path: Path, synthetic_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run folder with a bundle that is newer than it."""
+    monkeypatch.setenv("KERAS_DDL_OFFLINE", "1")
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for name in ("config.json", "weights.h5"):
+        (folder / name).touch()
+    shutil.copy(synthetic_bundle / "clipspec.json", folder)
+    shutil.copytree(synthetic_bundle, folder / "bundle", copy_function=shutil.copyfile)
+    return folder
+
+
+def test_bad_files_among_good_ones(
+    run: Path, face_video: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    text, absent, sheet = tmp_path / "text.mp4", tmp_path / "absent.mp4", tmp_path / "sheet.png"
+    text.write_text("this is no video\n" * 40)
+    options = ["--run", str(run), "--out", str(sheet)]
+    assert main([str(absent), str(face_video), str(text), *options]) == 2
+    out, err = capfd.readouterr()
+    assert out.splitlines()[0].startswith(f"{face_video.name}, face 1: ") and sheet.is_file()
+    errors = [line for line in err.splitlines() if line.startswith("error: ")]
+    assert [line.split(": ")[1] for line in errors] == [str(absent), str(text)]
+    assert main([str(face_video), *options]) == 0
+
+
+def test_no_file_at_all_is_refused_before_anything_is_exported(
+    tmp_path: Path, run: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(run / "bundle")
+    assert main([str(tmp_path / "absent.mp4"), "--run", str(run)]) == 2
+    err = capfd.readouterr().err
+    assert err.startswith("error: expected a video or a picture, received ")
+    assert len(err.splitlines()) == 1
