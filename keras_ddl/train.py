@@ -181,6 +181,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
+    from keras_ddl import framework  # noqa: F401  says that TensorFlow is missing before any work
+
     config, prepared, run = _asked(args)
     from keras_ddl.training.place import open_place
     from keras_ddl.training.restart import restart_when_a_worker_is_lost

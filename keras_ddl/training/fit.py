@@ -96,7 +96,7 @@ def fit(
     """
     place = place or Place()
     place.check_batch(config.batch)
-    check_spec(prepared, config.spec())
+    check_spec(prepared, config.spec(), settable=True)
     _check_classes(prepared, config)
     keras.utils.set_random_seed(config.seed)
     if config.deterministic:
