@@ -104,6 +104,7 @@ class MSA(keras.layers.Layer):
 
     def _merge(self, direction: str, channels: int, narrow: int) -> list[Any]:
         config = {"filters": channels, "kernel_size": 1, "data_format": self.data_format}
+        config["use_bias"] = not self.quantized  # what is left of the norm is one
         return [
             self._quant_point(f"{direction}_merge_quant"),
             self._sublayer(self._conv(), f"{direction}_merge", narrow, **config),
@@ -168,11 +169,11 @@ class MSA(keras.layers.Layer):
 
     def _time_major(self, inputs: Any) -> Any:
         """The whole layer for an exported graph: time is a spatial axis of NCHW throughout."""
-        x = fold_clips(self.input_quant(inputs), self.frames, self.data_format)
-        x = tf.transpose(x, (0, 2, 1, 3))  # (B, C, T, P)
+        x = tf.transpose(fold_clips(inputs, self.frames, self.data_format), (0, 2, 1, 3))
+        means = self._aggregate(self.input_quant(x), training=False)  # (B, C, T, P)
         gates = [
             tf.sigmoid(_chain(self.merges[d], z, training=False))
-            for d, z in zip(DIRECTIONS, self._aggregate(x, training=False), strict=True)
+            for d, z in zip(DIRECTIONS, means, strict=True)
         ]
         outputs = tf.transpose(x * self._scaled(gates[0] + gates[1]), (0, 2, 1, 3))
         return tf.reshape(outputs, image_shape(inputs))

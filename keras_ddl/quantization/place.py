@@ -127,8 +127,11 @@ class _Graph:
             entry.pop("build_config", None)
             if name in folded:
                 self._swap(name, "ChannelBias", {"name": name})
-            elif self.int8(name) and entry["class_name"] in CONVOLUTIONS:
-                self._swap(name, CONVOLUTIONS[entry["class_name"]], entry["config"])
+            elif entry["class_name"] in CONVOLUTIONS:
+                if name in self.norms:  # one bias is enough
+                    entry["config"]["use_bias"] = False
+                if self.int8(name):
+                    self._swap(name, CONVOLUTIONS[entry["class_name"]], entry["config"])
             elif entry["class_name"] in MODULES:
                 entry["config"]["quantized"] = self.int8(name)
         return {**self.config, "layers": [*self.layers.values(), *points.values()]}
@@ -177,7 +180,8 @@ def _fill(layer: Any, model: keras.Model, norms: dict[str, str]) -> None:
         factor, _ = _folded(model.get_layer(norms[layer.name]))
         _convolution(layer, source, factor)
     elif isinstance(source, keras.layers.BatchNormalization) and hasattr(layer, "bias"):
-        layer.bias.assign(_folded(source)[1])
+        convolution = next(name for name, norm in norms.items() if norm == layer.name)
+        layer.bias.assign(_rest(source, model.get_layer(convolution)))
     elif isinstance(source, MSA) and layer.quantized:
         _msa(layer, source)
     elif isinstance(source, DFDC) and layer.quantized:
@@ -196,15 +200,13 @@ def _msa(layer: MSA, source: MSA) -> None:
         for scale in SCALES:
             taps, _, pointwise, norm = source.branches[direction][scale]
             own_taps, _, own_pointwise, bias = layer.branches[direction][scale]
-            factor, rest = _folded(norm)
             _convolution(own_taps, taps)
-            _convolution(own_pointwise, pointwise, factor / len(SCALES))
-            bias.bias.assign(rest / len(SCALES))
+            _convolution(own_pointwise, pointwise, _folded(norm)[0] / len(SCALES))
+            bias.bias.assign(_rest(norm, pointwise) / len(SCALES))
         _, merge, norm = source.merges[direction]
         _, own_merge, bias = layer.merges[direction]
-        factor, rest = _folded(norm)
-        _convolution(own_merge, merge, factor)
-        bias.bias.assign(rest)
+        _convolution(own_merge, merge, _folded(norm)[0])
+        bias.bias.assign(_rest(norm, merge))
 
 
 def _folded(norm: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -216,12 +218,18 @@ def _folded(norm: Any) -> tuple[np.ndarray, np.ndarray]:
     return factor, (norm.beta.numpy() if norm.center else 0) - mean * factor
 
 
+def _rest(norm: Any, convolution: Any) -> np.ndarray:
+    """The bias that is left of a convolution and its batch norm."""
+    factor, rest = _folded(norm)
+    return rest + (convolution.bias.numpy() * factor if convolution.use_bias else 0)
+
+
 def _convolution(target: Any, source: Any, factor: Any = 1.0) -> None:
-    """Copy a kernel (and a bias) times a factor per output channel."""
+    """Copy a kernel times a factor per output channel, and the bias where the target has one."""
     if hasattr(source, "depthwise_kernel"):  # (h, w, C, 1)
         scale = np.reshape(factor, (-1, 1)) if np.ndim(factor) else factor
         target.depthwise_kernel.assign(source.depthwise_kernel * scale)
     else:
         target.kernel.assign(source.kernel * factor)
-    if source.use_bias:
+    if target.use_bias:
         target.bias.assign(source.bias * factor)
