@@ -68,6 +68,7 @@ def train(
     from keras_ddl.training.gammas import gammas
     from keras_ddl.training.manifest import manifest
     from keras_ddl.training.place import Place
+    from keras_ddl.training.tensorboard import tensorboard_logs
     from keras_ddl.training.wrong_videos import WRONG_VIDEOS, WrongVideos
 
     place = place or Place()
@@ -77,6 +78,7 @@ def train(
     described = manifest(config, prepared, place)
     write_json(run / CONFIG, {"config": config.to_dict(), "data": _data(prepared)})
     write_json(run / "manifest.json", described)
+    boards = tensorboard_logs(run, prepared, place, config.pseudo())
     fitted = fit(
         config,
         prepared,
@@ -86,7 +88,7 @@ def train(
         checkpoints=Checkpoints(shared, place.chief),
         every=every,
         previous=previous,
-        watchers=lambda validation: [WrongVideos(run / WRONG_VIDEOS, validation)],
+        watchers=lambda validation: [WrongVideos(run / WRONG_VIDEOS, validation), *boards],
     )
     spec = ClipSpec.read(prepared / "clipspec.json")
     _, validation = score_split(fitted.model, spec, prepared, "val", config.pseudo())
