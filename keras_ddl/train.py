@@ -101,9 +101,8 @@ def train(
         "training_seconds": round(fitted.seconds, 1),
     }
     write_json(run / "metrics.json", metrics)
-    write_json(
-        run / "manifest.json", {**described, "training_seconds": metrics["training_seconds"]}
-    )
+    spent = {"training_seconds": metrics["training_seconds"], "energy_joules": fitted.joules}
+    write_json(run / "manifest.json", {**described, **spent})
     write_json(run / "history.json", fitted.history)
     write_text(run / "history.csv", _csv(fitted.history))
     plot_curves(fitted.history, fitted.best_epoch, run / "curves.png")

@@ -17,6 +17,7 @@ class Progress:
         step: Steps done of the next one.
         best_epoch: From 1, chosen on validation; 0 before the first.
         seconds: Wall time of the training, validation included, over all its runs.
+        joules: Energy of the GPUs, likewise; None where it is not reported.
         history: Per quantity its value at each finished epoch.
         sums: State of the running metrics of the unfinished epoch.
     """
@@ -25,6 +26,7 @@ class Progress:
     step: int = 0
     best_epoch: int = 0
     seconds: float = 0.0
+    joules: float | None = 0.0
     history: dict[str, list[float]] = field(default_factory=dict)
     sums: list[list[float]] = field(default_factory=list)
 
