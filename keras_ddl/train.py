@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import hashlib
-import io
 import logging
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +44,7 @@ def train(
     place: Place | None = None,
     every: int = CHECKPOINT_STEPS,
     previous: bool = False,
+    watchers: Sequence[keras.callbacks.Callback] = (),
 ) -> dict[str, Any]:
     """Train and fill a run folder that `runs.start_run` made; `latest` then points to it.
 
@@ -58,6 +58,7 @@ def train(
         place: Where to train; default: one device.
         every: Steps between checkpoints within an epoch; 0 = after epochs only.
         previous: Go on from the newest checkpoint but one.
+        watchers: More callbacks, which see the weights that are judged.
 
     Returns:
         What `metrics.json` holds: validation results of the selected epoch, γ, times, sizes.
@@ -68,6 +69,7 @@ def train(
     from keras_ddl.training.gammas import gammas
     from keras_ddl.training.manifest import manifest
     from keras_ddl.training.place import Place
+    from keras_ddl.training.progress import history_csv
     from keras_ddl.training.tensorboard import tensorboard_logs
     from keras_ddl.training.wrong_videos import WRONG_VIDEOS, WrongVideos
 
@@ -78,7 +80,7 @@ def train(
     described = manifest(config, prepared, place)
     write_json(run / CONFIG, {"config": config.to_dict(), "data": _data(prepared)})
     write_json(run / "manifest.json", described)
-    boards = tensorboard_logs(run, prepared, place, config.pseudo())
+    more = [*tensorboard_logs(run, prepared, place, config.pseudo()), *watchers]
     fitted = fit(
         config,
         prepared,
@@ -88,7 +90,7 @@ def train(
         checkpoints=Checkpoints(shared, place.chief),
         every=every,
         previous=previous,
-        watchers=lambda validation: [WrongVideos(run / WRONG_VIDEOS, validation), *boards],
+        watchers=lambda validation: [WrongVideos(run / WRONG_VIDEOS, validation), *more],
     )
     spec = ClipSpec.read(prepared / "clipspec.json")
     _, validation = score_split(fitted.model, spec, prepared, "val", config.pseudo())
@@ -104,7 +106,7 @@ def train(
     spent = {"training_seconds": metrics["training_seconds"], "energy_joules": fitted.joules}
     write_json(run / "manifest.json", {**described, **spent})
     write_json(run / "history.json", fitted.history)
-    write_text(run / "history.csv", _csv(fitted.history))
+    write_text(run / "history.csv", history_csv(fitted.history))
     plot_curves(fitted.history, fitted.best_epoch, run / "curves.png")
     _write_spec(run, config, prepared, metrics)
     if place.workers > 1:  # the same line on every worker, or something is wrong
@@ -171,11 +173,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="NAME",
         help="auto, none, mirrored, multiworker or tpu; auto takes what it finds",
     )
+    parser.add_argument("--mlflow", action="store_true", help="log to MLflow too")
     args = parser.parse_args(argv)
     return run_cli(lambda: _run(args))
 
 
 def _run(args: argparse.Namespace) -> int:
+    from keras_ddl.training.mlflow_run import check_mlflow, mlflow_run
+
+    if args.mlflow:
+        check_mlflow()
     config, prepared, run = _asked(args)
     from keras_ddl.training.place import open_place
     from keras_ddl.training.restart import restart_when_a_worker_is_lost
@@ -189,7 +196,8 @@ def _run(args: argparse.Namespace) -> int:
     if place.chief and not (run and (run / CONFIG).is_file()):
         run = start_run(run)
     try:
-        with restart_when_a_worker_is_lost(place, run):
+        logged = mlflow_run(run.name, config) if args.mlflow and place.chief else nullcontext(())
+        with restart_when_a_worker_is_lost(place, run), logged as watchers:
             metrics = train(
                 config,
                 prepared,
@@ -197,6 +205,7 @@ def _run(args: argparse.Namespace) -> int:
                 place=place,
                 every=args.checkpoint_every,
                 previous=args.previous,
+                watchers=watchers,
             )
     except KeyboardInterrupt:
         raise UserError(
@@ -282,15 +291,6 @@ def _digest(model: keras.Model) -> str:
     for values in model.get_weights():
         digest.update(values.tobytes())
     return digest.hexdigest()
-
-
-def _csv(history: dict[str, list[float]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("epoch", *history))
-    for epoch, values in enumerate(zip(*history.values(), strict=True), start=1):
-        writer.writerow((epoch, *values))
-    return text.getvalue()
 
 
 if __name__ == "__main__":

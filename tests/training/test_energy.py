@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("tensorflow")
+tf = pytest.importorskip("tensorflow")
 
 from keras_ddl.framework import keras
+from keras_ddl.training import energy
 from keras_ddl.training.checkpoint import Checkpoints, WriteCheckpoints
 from keras_ddl.training.energy import EnergyMeter, energy_meter, gpu_joules
 from keras_ddl.training.place import Place
@@ -124,5 +125,26 @@ def test_a_checkpoint_keeps_the_sum(tmp_path: Path) -> None:
     assert found is not None and found[1].joules == 610.0
 
 
-def test_several_workers_report_none() -> None:
-    assert energy_meter(Place(workers=2)).joules() is None
+class TwoReplicas:
+    """Of a strategy, only what `Place` asks for its arithmetic."""
+
+    num_replicas_in_sync = 2
+
+
+@pytest.mark.parametrize(
+    ("place", "gpus", "counted"),
+    [
+        (Place(), 4, 1),  # one device trains
+        (Place(TwoReplicas()), 4, 2),
+        (Place(TwoReplicas()), 0, 0),  # logical CPUs
+        (Place(TwoReplicas(), workers=2), 1, 0),  # nobody sees the other's GPU
+    ],
+)
+def test_the_gpus_that_train_are_counted(
+    place: Place, gpus: int, counted: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [kind] * gpus)
+    asked: list[int] = []
+    monkeypatch.setattr(energy, "gpu_joules", asked.append)
+    assert energy_meter(place).joules() is None
+    assert asked == [counted, counted]
