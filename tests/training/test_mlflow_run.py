@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 pytest.importorskip("tensorflow")
 
 from keras_ddl import train as training
+from keras_ddl.config import TrainConfig
+from keras_ddl.framework import keras
+from keras_ddl.training.mlflow_run import mlflow_run
 
 SETTINGS = {
     **{"frames": 4, "size": 32, "width": 0.125, "batch": 8, "epochs": 3, "modules": "none"},
@@ -20,26 +24,50 @@ SETTINGS = {
 SET = ["--set", *(f"{key}={value}" for key, value in SETTINGS.items())]
 
 
-@pytest.mark.filterwarnings("ignore")  # of MLflow's own dependencies
-def test_mlflow_holds_configuration_and_every_epoch(
-    flicker_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A client of an empty store, which all runs go to."""
     mlflow = pytest.importorskip("mlflow")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     monkeypatch.chdir(tmp_path)
+    return mlflow.MlflowClient()
+
+
+@pytest.mark.filterwarnings("ignore")  # of MLflow's own dependencies
+def test_mlflow_holds_configuration_and_every_epoch(
+    store: Any, flicker_set: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "run"
     options = ["--prepared", str(flicker_set), "--out", str(out), "--mlflow"]
     assert training.main([*options, *SET]) == 0
-    client = mlflow.MlflowClient()
-    (found,) = client.search_runs(["0"])
+    (found,) = store.search_runs(["0"])
     assert (found.info.run_name, found.info.status) == ("run", "FINISHED")
     assert found.data.params["backbone"] == "resnet18" and found.data.params["epochs"] == "3"
     assert found.data.params["opt_name"] == "Adam"
     history = json.loads((out / "history.json").read_text())
     assert len(set(history["lr"])) == 3
     for name, values in history.items():
-        points = client.get_metric_history(found.info.run_id, name)
+        points = store.get_metric_history(found.info.run_id, name)
         assert sorted((p.step, p.value) for p in points) == list(enumerate(values))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_training_that_goes_on_within_an_epoch_is_described_once(
+    store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keras' `fit` is then called twice, and the learning rate has changed meanwhile."""
+    monkeypatch.setenv("MLFLOW_AUTOLOGGING_TESTING", "true")  # MLflow's callback then raises what it meets
+    model = keras.Sequential([keras.layers.Dense(1, input_shape=(1,))])
+    model.compile("sgd", "mse")
+    with mlflow_run("twice", TrainConfig()) as (callback,):
+        callback.set_model(model)
+        for epoch, rate in enumerate((0.5, 0.25)):
+            model.optimizer.learning_rate = rate
+            callback.on_train_begin()
+            callback.on_epoch_end(epoch, {"loss": rate})
+    (found,) = store.search_runs(["0"])
+    assert found.data.params["opt_learning_rate"] == "0.5"
+    assert found.data.metrics["loss"] == 0.25
 
 
 def test_a_missing_package_is_one_line_before_anything_is_made(
