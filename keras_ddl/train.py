@@ -22,6 +22,7 @@ from keras_ddl.data.video_index import SPLITS
 from keras_ddl.errors import INTERRUPTED, UserError, run_cli
 from keras_ddl.evaluate import score_split, table
 from keras_ddl.files import file_sha256, read_json, write_json, write_text
+from keras_ddl.model_card import write_model_card
 from keras_ddl.plots import plot_curves
 from keras_ddl.runs import CONFIG, WEIGHTS, find_unfinished, finish_run, start_run
 
@@ -67,11 +68,12 @@ def train(
     from keras_ddl.training.checkpoint import Checkpoints
     from keras_ddl.training.fit import fit
     from keras_ddl.training.gammas import gammas
+    from keras_ddl.training.hardest import WRONG_VIDEOS
     from keras_ddl.training.manifest import manifest
     from keras_ddl.training.place import Place
     from keras_ddl.training.progress import history_csv
     from keras_ddl.training.tensorboard import tensorboard_logs
-    from keras_ddl.training.wrong_videos import WRONG_VIDEOS, WrongVideos
+    from keras_ddl.training.wrong_videos import WrongVideos
 
     place = place or Place()
     shared = run
@@ -109,6 +111,7 @@ def train(
     write_text(run / "history.csv", history_csv(fitted.history))
     plot_curves(fitted.history, fitted.best_epoch, run / "curves.png")
     _write_spec(run, config, prepared, metrics)
+    write_model_card(run)
     if place.workers > 1:  # the same line on every worker, or something is wrong
         _log.info("worker %d of %d: weights %s", place.worker, place.workers, _digest(fitted.model))
     if place.chief:

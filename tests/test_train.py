@@ -73,7 +73,14 @@ def test_the_run_is_whole_and_is_the_latest(run: Path) -> None:
     names = {path.name for path in run.iterdir()}
     assert names == {
         *("config.json", "manifest.json", "clipspec.json", "history.json", "history.csv"),
-        *("curves.png", "metrics.json", "tensorboard", "wrong_videos.jsonl", WEIGHTS),
+        *(
+            "MODEL_CARD.md",
+            "curves.png",
+            "metrics.json",
+            "tensorboard",
+            "wrong_videos.jsonl",
+            WEIGHTS,
+        ),
     }
     assert (run.parent / "latest").resolve() == run.resolve()
     rows = list(csv.DictReader((run / "history.csv").read_text().splitlines()))
