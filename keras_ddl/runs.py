@@ -2,8 +2,8 @@
 
 `runs/<YYYYmmdd-HHMMSS>/` holds config.json, manifest.json, clipspec.json, weights.h5, history.json,
 history.csv, wrong_videos.jsonl, curves.png, metrics.json, MODEL_CARD.md and tensorboard/;
-`runs/latest` points to the newest complete one. A folder with a file `INCOMPLETE` belongs to a training that runs still or
-was interrupted; in `checkpoints/` is what it can go on from.
+`runs/latest` points to the newest complete one. A folder with a file `INCOMPLETE` belongs to a
+training that runs still or was interrupted; in `checkpoints/` is what it can go on from.
 """
 
 from __future__ import annotations

@@ -56,7 +56,8 @@ def test_a_training_that_goes_on_within_an_epoch_is_described_once(
     store: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Keras' `fit` is then called twice, and the learning rate has changed meanwhile."""
-    monkeypatch.setenv("MLFLOW_AUTOLOGGING_TESTING", "true")  # MLflow's callback then raises what it meets
+    # MLflow's callback then raises what it meets.
+    monkeypatch.setenv("MLFLOW_AUTOLOGGING_TESTING", "true")
     model = keras.Sequential([keras.layers.Dense(1, input_shape=(1,))])
     model.compile("sgd", "mse")
     with mlflow_run("twice", TrainConfig()) as (callback,):
