@@ -30,6 +30,7 @@ from keras_ddl.data.pseudo_fakes import with_pseudo_fakes
 from keras_ddl.data.store import PreparedSplit, check_spec, read_split, read_summary
 from keras_ddl.errors import UserError, run_cli
 from keras_ddl.files import read_json, write_json, write_text
+from keras_ddl.model_card import write_model_card
 from keras_ddl.operating_point import RECORD, OperatingPoint
 from keras_ddl.report import REPORT, Content, ScoredSet, write_report
 from keras_ddl.report.content import Heat, no_heat
@@ -82,8 +83,8 @@ def evaluate(
 ) -> dict[str, Any]:
     """Choose a run's threshold and temperature on validation, then score test splits.
 
-    Writes `test.json`, `test_scores.csv` and `report.html` into the run and the two numbers into
-    its `clipspec.json`; the same files again when nothing has changed.
+    Writes `test.json`, `test_scores.csv`, `report.html` and `MODEL_CARD.md` into the run and the
+    two numbers into its `clipspec.json`; the same files again when nothing has changed.
 
     Args:
         run: A complete run folder.
@@ -133,6 +134,7 @@ def evaluate(
     shown = (run.name, config.to_dict(), spec, result, sets, _heat(model))
     content = Content(*shown, stress=known_robustness(run, spec.weights_sha256))
     write_report(run / REPORT, content)
+    write_model_card(run)
     return result
 
 

@@ -10,7 +10,7 @@ _TRAIN, _VAL, _THIRD, _BEST = "#4878a8", "#d1662c", "#5a9a5a", "#888888"
 
 
 def plot_curves(history: Mapping[str, Sequence[float]], best_epoch: int, path: Path) -> Path:
-    """Draw loss, AUC and the modules' γ over the epochs; mark the selected one.
+    """Draw loss, AUC, the modules' γ and the learning rate over the epochs; mark the selected one.
 
     Args:
         history: Per quantity its value at each epoch; quantities that are absent are left out.
@@ -20,9 +20,9 @@ def plot_curves(history: Mapping[str, Sequence[float]], best_epoch: int, path: P
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(13, 4), dpi=120, layout="constrained")
+    figure = Figure(figsize=(11, 7.5), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(1, 3)
+    axes = figure.subplots(2, 2).ravel()
     lines = {"loss": ("training", _TRAIN), "val_loss": ("validation", _VAL)}
     _panel(axes[0], history, best_epoch, "Cross-entropy", lines)
     lines = {
@@ -34,6 +34,11 @@ def plot_curves(history: Mapping[str, Sequence[float]], best_epoch: int, path: P
     axes[1].set_ylim(min(0.4, axes[1].get_ylim()[0]), 1.02)
     lines = {"gamma_dfdc": ("DFDC", _TRAIN), "gamma_msa": ("MSA", _VAL)}
     _panel(axes[2], history, best_epoch, "Mean |γ| of the modules (0 = unused)", lines)
+    axes[2].set_ylim(bottom=0)
+    _panel(
+        axes[3], history, best_epoch, "Learning rate", {"lr": ("last step of the epoch", _TRAIN)}
+    )
+    axes[3].set_yscale("log")
     partial = path.with_name(f".{path.name}.part")
     figure.savefig(partial, format="png")
     partial.replace(path)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import hashlib
-import io
 import logging
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +22,7 @@ from keras_ddl.data.video_index import SPLITS
 from keras_ddl.errors import INTERRUPTED, UserError, run_cli
 from keras_ddl.evaluate import score_split, table
 from keras_ddl.files import file_sha256, read_json, write_json, write_text
+from keras_ddl.model_card import write_model_card
 from keras_ddl.plots import plot_curves
 from keras_ddl.runs import CONFIG, WEIGHTS, find_unfinished, finish_run, start_run
 
@@ -45,6 +45,7 @@ def train(
     place: Place | None = None,
     every: int = CHECKPOINT_STEPS,
     previous: bool = False,
+    watchers: Sequence[keras.callbacks.Callback] = (),
 ) -> dict[str, Any]:
     """Train and fill a run folder that `runs.start_run` made; `latest` then points to it.
 
@@ -58,6 +59,7 @@ def train(
         place: Where to train; default: one device.
         every: Steps between checkpoints within an epoch; 0 = after epochs only.
         previous: Go on from the newest checkpoint but one.
+        watchers: More callbacks, which see the weights that are judged.
 
     Returns:
         What `metrics.json` holds: validation results of the selected epoch, γ, times, sizes.
@@ -66,9 +68,12 @@ def train(
     from keras_ddl.training.checkpoint import Checkpoints
     from keras_ddl.training.fit import fit
     from keras_ddl.training.gammas import gammas
+    from keras_ddl.training.hardest import WRONG_VIDEOS
     from keras_ddl.training.manifest import manifest
     from keras_ddl.training.place import Place
-    from keras_ddl.training.wrong_videos import WRONG_VIDEOS, WrongVideos
+    from keras_ddl.training.progress import history_csv
+    from keras_ddl.training.tensorboard import tensorboard_logs
+    from keras_ddl.training.wrong_videos import WrongVideos
 
     place = place or Place()
     shared = run
@@ -77,6 +82,7 @@ def train(
     described = manifest(config, prepared, place)
     write_json(run / CONFIG, {"config": config.to_dict(), "data": _data(prepared)})
     write_json(run / "manifest.json", described)
+    more = [*tensorboard_logs(run, prepared, place, config.pseudo()), *watchers]
     fitted = fit(
         config,
         prepared,
@@ -86,7 +92,7 @@ def train(
         checkpoints=Checkpoints(shared, place.chief),
         every=every,
         previous=previous,
-        watchers=lambda validation: [WrongVideos(run / WRONG_VIDEOS, validation)],
+        watchers=lambda validation: [WrongVideos(run / WRONG_VIDEOS, validation), *more],
     )
     spec = ClipSpec.read(prepared / "clipspec.json")
     _, validation = score_split(fitted.model, spec, prepared, "val", config.pseudo())
@@ -99,13 +105,13 @@ def train(
         "training_seconds": round(fitted.seconds, 1),
     }
     write_json(run / "metrics.json", metrics)
-    write_json(
-        run / "manifest.json", {**described, "training_seconds": metrics["training_seconds"]}
-    )
+    spent = {"training_seconds": metrics["training_seconds"], "energy_joules": fitted.joules}
+    write_json(run / "manifest.json", {**described, **spent})
     write_json(run / "history.json", fitted.history)
-    write_text(run / "history.csv", _csv(fitted.history))
+    write_text(run / "history.csv", history_csv(fitted.history))
     plot_curves(fitted.history, fitted.best_epoch, run / "curves.png")
     _write_spec(run, config, prepared, metrics)
+    write_model_card(run)
     if place.workers > 1:  # the same line on every worker, or something is wrong
         _log.info("worker %d of %d: weights %s", place.worker, place.workers, _digest(fitted.model))
     if place.chief:
@@ -174,6 +180,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="NAME",
         help="auto, none, mirrored, multiworker or tpu; auto takes what it finds",
     )
+    parser.add_argument("--mlflow", action="store_true", help="log to MLflow too")
     args = parser.parse_args(argv)
     args.overrides += [f"seed={args.seed}"] if args.seed is not None else []
     args.overrides += ["deterministic=true"] if args.deterministic else []
@@ -182,6 +189,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     from keras_ddl import framework  # noqa: F401  says that TensorFlow is missing before any work
+    from keras_ddl.training.mlflow_run import check_mlflow, mlflow_run
+
+    if args.mlflow:
+        check_mlflow()
 
     config, prepared, run = _asked(args)
     from keras_ddl.training.place import open_place
@@ -196,7 +207,8 @@ def _run(args: argparse.Namespace) -> int:
     if place.chief and not (run and (run / CONFIG).is_file()):
         run = start_run(run)
     try:
-        with restart_when_a_worker_is_lost(place, run):
+        logged = mlflow_run(run.name, config) if args.mlflow and place.chief else nullcontext(())
+        with restart_when_a_worker_is_lost(place, run), logged as watchers:
             metrics = train(
                 config,
                 prepared,
@@ -204,6 +216,7 @@ def _run(args: argparse.Namespace) -> int:
                 place=place,
                 every=args.checkpoint_every,
                 previous=args.previous,
+                watchers=watchers,
             )
     except KeyboardInterrupt:
         raise UserError(
@@ -289,15 +302,6 @@ def _digest(model: keras.Model) -> str:
     for values in model.get_weights():
         digest.update(values.tobytes())
     return digest.hexdigest()
-
-
-def _csv(history: dict[str, list[float]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("epoch", *history))
-    for epoch, values in enumerate(zip(*history.values(), strict=True), start=1):
-        writer.writerow((epoch, *values))
-    return text.getvalue()
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from keras_ddl.runs import INCOMPLETE, WEIGHTS, build, load_run
 from keras_ddl.threshold import choose_threshold
 
 CONFIG = {"frames": 4, "size": 32, "width": 0.25, "batch": 8, "epochs": 1, "modules": ["dfdc"]}
-WRITTEN = ("clipspec.json", "test.json", "test_scores.csv", "report.html")
+WRITTEN = ("clipspec.json", "test.json", "test_scores.csv", "report.html", "MODEL_CARD.md")
 
 
 @pytest.fixture(scope="module")

@@ -73,7 +73,14 @@ def test_the_run_is_whole_and_is_the_latest(run: Path) -> None:
     names = {path.name for path in run.iterdir()}
     assert names == {
         *("config.json", "manifest.json", "clipspec.json", "history.json", "history.csv"),
-        *("curves.png", "metrics.json", "wrong_videos.jsonl", WEIGHTS),
+        *(
+            "MODEL_CARD.md",
+            "curves.png",
+            "metrics.json",
+            "tensorboard",
+            "wrong_videos.jsonl",
+            WEIGHTS,
+        ),
     }
     assert (run.parent / "latest").resolve() == run.resolve()
     rows = list(csv.DictReader((run / "history.csv").read_text().splitlines()))
@@ -188,6 +195,7 @@ def test_the_command_trains_on_prepared_clips_and_keeps_averaged_weights(
     assert "results in" in capsys.readouterr().out
     manifest = json.loads((out / "manifest.json").read_text())
     assert manifest["training_seconds"] > 0
+    assert manifest["energy_joules"] is None or manifest["hardware"]["gpus"]
     assert manifest["data"]["splits"]["train"]["clips"] == 48
     model, config, _ = load_run(out)
     assert config.ema == 0.5

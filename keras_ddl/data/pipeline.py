@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,7 @@ def clip_dataset(
     batch: int,
     *,
     pseudo: SelfBlend | None = None,
+    only: Sequence[int] | None = None,
     cache_bytes: int = CACHE_BYTES,
 ) -> tf.data.Dataset:
     """Return all clips of a split once, in the order of its index; the last batch may be smaller.
@@ -40,6 +41,7 @@ def clip_dataset(
         batch: Clips per batch.
         pseudo: Take the reals only, each followed by a fake made of it, always the same
             (`keras_ddl.data.pseudo_fakes`).
+        only: Numbers of the clips to return, pseudo-fakes counted, in place of all.
         cache_bytes: Keep the decoded clips in memory where they take no more than that.
 
     Returns:
@@ -48,14 +50,14 @@ def clip_dataset(
     Raises:
         UserError: If the folder is not a prepared one or the split is empty.
     """
-    clips = _Reader(read_split(prepared, split), pseudo, cache_bytes)
-    count = len(clips.data.labels)
+    clips = _Reader(read_split(prepared, split), pseudo, cache_bytes if only is None else 0)
+    numbers = range(len(clips.data.labels)) if only is None else only
 
     def draws() -> Iterator[Draw]:
-        return ((index, np.array([index, index], np.int32)) for index in range(count))
+        return ((index, np.array([index, index], np.int32)) for index in numbers)
 
     dataset = clips.read(draws).batch(batch).prefetch(2)
-    return _sized(dataset, -(-count // batch))
+    return _sized(dataset, -(-len(numbers) // batch))
 
 
 class TrainingClips:

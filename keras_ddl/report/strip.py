@@ -23,12 +23,8 @@ def strip(clip: np.ndarray, heat: np.ndarray | None) -> list[str]:
     """
     import cv2
 
-    chosen = np.unique(np.linspace(0, len(clip) - 1, FRAMES).round().astype(int))
     pictures = []
-    for number in chosen:
-        tile = cv2.resize(clip[number], (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-        if heat is not None:
-            tile = np.vstack([tile, _overlaid(tile, heat[number])])
+    for tile in tiles(clip, heat):
         written, encoded = cv2.imencode(".png", cv2.cvtColor(tile, cv2.COLOR_RGB2BGR))
         if not written:
             raise ValueError(f"OpenCV could not encode a picture of shape {tile.shape}")
@@ -36,6 +32,18 @@ def strip(clip: np.ndarray, heat: np.ndarray | None) -> list[str]:
             "data:image/png;base64," + base64.b64encode(encoded.tobytes()).decode("ascii")
         )
     return pictures
+
+
+def tiles(clip: np.ndarray, heat: np.ndarray | None) -> list[np.ndarray]:
+    """Return the pictures of `strip` themselves, uint8 (192 or 96, 96, 3), RGB."""
+    import cv2
+
+    chosen = np.unique(np.linspace(0, len(clip) - 1, FRAMES).round().astype(int))
+    found = []
+    for number in chosen:
+        tile = cv2.resize(clip[number], (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+        found.append(tile if heat is None else np.vstack([tile, _overlaid(tile, heat[number])]))
+    return found
 
 
 def _overlaid(tile: np.ndarray, heat: np.ndarray) -> np.ndarray:

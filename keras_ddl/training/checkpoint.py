@@ -19,6 +19,7 @@ from keras_ddl.files import file_sha256, read_json, write_json
 from keras_ddl.framework import keras, tf
 from keras_ddl.runs import CHECKPOINTS
 from keras_ddl.training.batch_norm import agree
+from keras_ddl.training.energy import EnergyMeter
 from keras_ddl.training.progress import Progress
 
 KEEP = 2
@@ -126,14 +127,20 @@ class WriteCheckpoints(keras.callbacks.Callback):
         progress: Is kept with the weights.
         steps: Per epoch.
         every: Steps; 0 = after epochs only.
+        meter: Says what the GPUs have used so far.
     """
 
     def __init__(
-        self, checkpoints: Checkpoints, progress: Progress, steps: int, every: int = 0
+        self,
+        checkpoints: Checkpoints,
+        progress: Progress,
+        steps: int,
+        every: int,
+        meter: EnergyMeter,
     ) -> None:
         super().__init__()
         self._checkpoints, self._progress = checkpoints, progress
-        self._steps, self._every = steps, every
+        self._steps, self._every, self._meter = steps, every, meter
         self._since = time.monotonic()
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
@@ -151,6 +158,7 @@ class WriteCheckpoints(keras.callbacks.Callback):
         now = time.monotonic()
         self._progress.seconds += now - self._since
         self._since = now
+        self._progress.joules = self._meter.joules()
         self._checkpoints.write(self.model, self._progress)
 
 

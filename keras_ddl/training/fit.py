@@ -19,6 +19,7 @@ from keras_ddl.training.averaged_weights import AveragedWeights
 from keras_ddl.training.batch_norm import agree, rest_backbone, synchronise
 from keras_ddl.training.best_weights import BestWeights
 from keras_ddl.training.checkpoint import Checkpoints, WriteCheckpoints, restore
+from keras_ddl.training.energy import energy_meter
 from keras_ddl.training.gammas import GammaLog
 from keras_ddl.training.learning_rate import LearningRate
 from keras_ddl.training.not_finite import StopWhenNotFinite
@@ -40,12 +41,14 @@ class Fitted:
         history: Per quantity its value at each epoch.
         best_epoch: From 1, chosen on validation.
         seconds: Wall time of the training, validation included.
+        joules: Energy of the GPUs meanwhile; None where it is not reported.
     """
 
     model: keras.Model
     history: dict[str, list[float]]
     best_epoch: int
     seconds: float
+    joules: float | None = None
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,7 @@ def fit(
             synchronise(model)
     bar = TrainingBar(config.epochs, steps, state.epoch * steps + state.step, progress)
     started = time.monotonic() - state.seconds
+    meter = energy_meter(place, state.joules)
     try:
         for phase in phases(config):
             if state.epoch >= phase.last or state.waited(config.patience):
@@ -128,7 +132,7 @@ def fit(
                 averages = AveragedWeights()
                 record = [Record(state, config.patience)]
                 if checkpoints:
-                    record.append(WriteCheckpoints(checkpoints, state, steps, every))
+                    record.append(WriteCheckpoints(checkpoints, state, steps, every, meter))
                 model.fit(
                     place.spread(_stream(clips, config, place, (first, skipped))),
                     initial_epoch=first,
@@ -155,7 +159,8 @@ def fit(
     finally:
         bar.close()
     model.load_weights(str(weights))
-    return Fitted(model, state.history, state.best_epoch, time.monotonic() - started)
+    seconds = time.monotonic() - started
+    return Fitted(model, state.history, state.best_epoch, seconds, meter.joules())
 
 
 def training_clips(config: TrainConfig, prepared: Path) -> TrainingClips:

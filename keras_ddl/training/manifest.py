@@ -15,7 +15,7 @@ from typing import Any
 from keras_ddl import __version__
 from keras_ddl.config import TrainConfig
 from keras_ddl.data.store import read_summary
-from keras_ddl.files import file_sha256
+from keras_ddl.files import file_sha256, read_json
 from keras_ddl.runs import WEIGHTS
 from keras_ddl.training.place import Place
 
@@ -42,13 +42,13 @@ def manifest(config: TrainConfig, prepared: Path, place: Place | None = None) ->
     Returns:
         A JSON object: `program`, `packages`, `hardware`, `command`, `started`, `seed`,
         `deterministic`, `place`, `batch` (global and per replica), `start` (its first weights),
-        `data` (fingerprint, counts per split, SHA-256 of each split's index, what is done about
-        unequal classes).
+        `data` (fingerprint, per split the counts of videos and of real and fake clips and the
+        SHA-256 of its index, what is done about unequal classes).
     """
     place = place or Place()
     summary = read_summary(prepared)
     splits = {
-        split: {**counts, "index_sha256": file_sha256(Path(prepared) / split / "index.json")}
+        split: {**counts, **_index(Path(prepared) / split / "index.json")}
         for split, counts in summary["splits"].items()
     }
     return {
@@ -79,6 +79,13 @@ def _start(weights: str) -> dict[str, str] | None:
     path = Path(weights) / WEIGHTS if Path(weights).is_dir() else Path(weights)
     named = {"weights": weights}
     return {**named, "sha256": file_sha256(path)} if path.is_file() else named
+
+
+def _index(path: Path) -> dict[str, Any]:
+    """SHA-256 of a split's index, and its clips by class."""
+    labels = [row["label"] for row in read_json(path)["clips"]]
+    fake = sum(labels)
+    return {"index_sha256": file_sha256(path), "real": len(labels) - fake, "fake": fake}
 
 
 def git_commit() -> str | None:

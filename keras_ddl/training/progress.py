@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -17,6 +19,7 @@ class Progress:
         step: Steps done of the next one.
         best_epoch: From 1, chosen on validation; 0 before the first.
         seconds: Wall time of the training, validation included, over all its runs.
+        joules: Energy of the GPUs, likewise; None where it is not reported.
         history: Per quantity its value at each finished epoch.
         sums: State of the running metrics of the unfinished epoch.
     """
@@ -25,6 +28,7 @@ class Progress:
     step: int = 0
     best_epoch: int = 0
     seconds: float = 0.0
+    joules: float | None = 0.0
     history: dict[str, list[float]] = field(default_factory=dict)
     sums: list[list[float]] = field(default_factory=list)
 
@@ -73,3 +77,13 @@ class GoOn(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if logs is not None:
             logs.update({metric.name: float(metric.result()) for metric in self.model.metrics})
+
+
+def history_csv(history: dict[str, list[float]]) -> str:
+    """Return a history as CSV: a row per epoch, from 1, and a column per quantity."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("epoch", *history))
+    for epoch, values in enumerate(zip(*history.values(), strict=True), start=1):
+        writer.writerow((epoch, *values))
+    return text.getvalue()

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from keras_ddl.files import write_text
 from keras_ddl.framework import keras
+from keras_ddl.training.hardest import read_lines
 from keras_ddl.training.validation import VideoAUC
 
-WRONG_VIDEOS = "wrong_videos.jsonl"
 _CLASSES = ("real", "fake")
 
 
@@ -46,18 +45,3 @@ class WrongVideos(keras.callbacks.Callback):
         lines = [line for line in read_lines(self._path) if line["epoch"] <= epoch]
         lines.append({"epoch": epoch + 1, "wrong": wrong})
         write_text(self._path, "".join(json.dumps(line) + "\n" for line in lines))
-
-
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Return the epochs of such a file; none where it is not there."""
-    if not path.is_file():
-        return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-
-
-def hardest(path: Path, count: int = 5) -> list[tuple[str, int]]:
-    """Return the videos that were wrong in most epochs, with their number."""
-    times: Counter[str] = Counter()
-    for line in read_lines(path):
-        times.update(video["video"] for video in line["wrong"])
-    return times.most_common(count)

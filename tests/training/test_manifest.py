@@ -24,7 +24,7 @@ def test_data_are_named_by_fingerprint_and_by_the_index_of_each_split(flicker_se
     train = found["data"]["splits"]["train"]
     content = (flicker_set / "train" / "index.json").read_bytes()
     assert train["index_sha256"] == hashlib.sha256(content).hexdigest()
-    assert (train["clips"], train["ok"]) == (48, 24)
+    assert (train["clips"], train["ok"], train["real"], train["fake"]) == (48, 24, 24, 24)
 
 
 def test_program_and_machine_are_named(flicker_set: Path) -> None:

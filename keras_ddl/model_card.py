@@ -1,0 +1,300 @@
+"""`python -m keras_ddl.model_card [RUN]`: what a run's model is, in Markdown, from its own files.
+
+It states only what the files in the run say; what they do not say is "not measured" or "not
+recorded".
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from keras_ddl import robustness
+from keras_ddl.errors import run_cli
+from keras_ddl.files import write_text
+from keras_ddl.run_facts import RunFacts
+from keras_ddl.runs import find_run
+from keras_ddl.tables import label
+
+MODEL_CARD = "MODEL_CARD.md"
+NOT_MEASURED = "not measured"
+NOT_RECORDED = "not recorded"
+_NUMBERS = {
+    "ACC": "accuracy",
+    "AUC": "auc",
+    "F1": "f1",
+    "AP": "average_precision",
+    "EER": "eer",
+    "TPR at 1 % FPR": "tpr_at_1pct_fpr",
+}
+
+
+def write_model_card(run: Path) -> Path:
+    """Write RUN/MODEL_CARD.md, whole or not at all; equal files in the run give an equal card."""
+    path = Path(run) / MODEL_CARD
+    write_text(path, card(RunFacts.read(Path(run))))
+    return path
+
+
+def card(facts: RunFacts) -> str:
+    """Return the whole card as Markdown."""
+    sections = {
+        "": _model(facts),
+        "Intended use": _use(facts),
+        "Data": _data(facts),
+        "Training": _training(facts),
+        "Validation": _validation(facts),
+        "Test": _test(facts),
+        "Per dataset, compression and method": _breakdown(facts),
+        "Calibration and operating point": _operating_point(facts),
+        "Robustness": _robustness(facts),
+        "Hardest validation videos": _hardest(facts),
+        "Time, energy, machine": _cost(facts),
+        "Versions": _versions(facts),
+        "Configuration": ["```json", json.dumps(facts.config.to_dict(), indent=1), "```"],
+    }
+    lines = [f"# Model card: {facts.name}"]
+    for title, body in sections.items():
+        lines += ["", *([f"## {title}", ""] if title else []), *body]
+    return "\n".join(lines) + "\n"
+
+
+def _model(facts: RunFacts) -> list[str]:
+    config, spec = facts.config, facts.spec
+    modules = ", ".join(config.modules).upper() or "no modules"
+    size = facts.metrics.get("parameters")
+    return [
+        "Says how likely the face in a short video clip is to have been manipulated.",
+        "",
+        *_pairs(
+            {
+                "network": f"{config.backbone}, width {config.width:g}, with {modules}",
+                "parameters": NOT_RECORDED if size is None else f"{size:,}",
+                "input": f"face crops, {spec['frames']} frames {spec['interval_ms']:g} ms apart, "
+                f"{spec['size']} × {spec['size']} px, {spec['color']}, crop {spec['margin']:g} × "
+                f"the face box of detector {spec['detector']}",
+                "output": "probability of fake per clip; a video's score is the mean of its clips'",
+                "weights (SHA-256)": spec["weights_sha256"],
+            }
+        ),
+    ]
+
+
+def _use(facts: RunFacts) -> list[str]:
+    lines = [
+        "For research, and to point people who look for themselves to videos worth a closer look.",
+        "",
+        "Out of scope:",
+        "",
+        "- **Proof.** A score is a hint, with error rates known for the videos below alone.",
+        "- **Automated decisions about persons**: blocking, reporting, accusing, clearing.",
+        "- Forgeries, cameras, compressions and people unlike those of the training data; sound; "
+        "pictures without a face; faces smaller, darker or more blurred than those.",
+    ]
+    if facts.spec.get("training", {}).get("dataset") == "synthetic":
+        lines += [
+            "",
+            "**This model has seen generated faces only. It knows nothing about real footage, and "
+            "its scores there mean nothing.**",
+        ]
+    return lines
+
+
+def _data(facts: RunFacts) -> list[str]:
+    data = facts.manifest.get("data")
+    name = facts.spec.get("training", {}).get("dataset") or NOT_RECORDED
+    if data is None:
+        return [f"Dataset {name}; counts and fingerprint {NOT_RECORDED}."]
+    known = ("clips", "real", "fake", "ok", "index_sha256")
+    rows = [
+        [
+            *(split, *(counts.get(key, NOT_RECORDED) for key in known[:4])),
+            ", ".join(f"{n} {why}" for why, n in counts.items() if why not in known) or "none",
+        ]
+        for split, counts in data["splits"].items()
+    ]
+    heads = ("split", "clips", "real", "fake", "videos", "videos without a clip")
+    return [
+        f"Dataset {name}, fingerprint of the prepared clips `{data['fingerprint']}`.",
+        "",
+        *_table(heads, rows),
+        "",
+        f"Unequal classes: {data['imbalance']}.",
+    ]
+
+
+def _training(facts: RunFacts) -> list[str]:
+    config, manifest, metrics = facts.config, facts.manifest, facts.metrics
+    batch, place = manifest.get("batch", {}), manifest.get("place", {})
+    best = metrics.get("best_epoch", NOT_RECORDED)
+    gamma = ", ".join(f"{name} {value:+.4f}" for name, value in metrics.get("gamma", {}).items())
+    halved = f", halved every {config.halve_every} epochs" if config.halve_every else ""
+    return _pairs(
+        {
+            "preset": config.preset,
+            "start": config.weights or "random weights",
+            "optimiser": f"Adam, learning rate {config.learning_rate:g}{halved}",
+            "batch": f"{config.batch} clips, {batch.get('per_replica', NOT_RECORDED)} per "
+            f"replica; replicas: {place.get('replicas', NOT_RECORDED)}",
+            "precision": config.precision,
+            "epochs": f"selected {best} of {config.epochs} "
+            f"({metrics.get('selection', NOT_RECORDED)})",
+            "seed": f"{config.seed}{', deterministic' if config.deterministic else ''}",
+            "γ of the modules": gamma or ("none" if metrics else NOT_RECORDED),
+        }
+    )
+
+
+def _validation(facts: RunFacts) -> list[str]:
+    found = facts.metrics.get("validation")
+    if found is None:
+        return [f"{NOT_MEASURED}."]
+    rows = [[level, *_numbers(found[level])] for level in ("clip", "video")]
+    return [
+        f"At threshold {found['threshold']:g}; the epoch was selected on these very videos:",
+        "",
+        *_table(("level", *_NUMBERS, "real", "fake"), rows),
+    ]
+
+
+def _test(facts: RunFacts) -> list[str]:
+    if facts.test is None:
+        return [f"{NOT_MEASURED}: `python -m keras_ddl.evaluate`."]
+    lines: list[str] = []
+    for part in facts.test["sets"]:
+        seen = "the set trained on" if part["trained_on"] else "another set than trained on"
+        rows = [
+            [level, *_numbers(part[level], part["intervals"][level])] for level in ("clip", "video")
+        ]
+        lines += [
+            f"{part['name']} ({seen}, `{part['fingerprint']}`), threshold {part['threshold']:g}; "
+            "in brackets 95 % of 1000 resamples of whole videos:",
+            "",
+            *_table(("level", *_NUMBERS, "real", "fake"), rows),
+            "",
+        ]
+    return lines[:-1]
+
+
+def _breakdown(facts: RunFacts) -> list[str]:
+    if facts.test is None:
+        return [f"{NOT_MEASURED}."]
+    rows = [
+        [part["name"], kind[:-1], label(row)]
+        + (_numbers(row["video"], row["intervals"]["video"]) if row["video"] else [row["missing"]])
+        for part in facts.test["sets"]
+        for kind in ("datasets", "compressions", "methods")
+        for row in part[kind]
+    ]
+    return ["At video level:", "", *_table(("set", "by", "", *_NUMBERS, "real", "fake"), rows)]
+
+
+def _operating_point(facts: RunFacts) -> list[str]:
+    found = facts.spec.get("metrics", {}).get("calibration")
+    if found is None:
+        return [
+            f"{NOT_MEASURED}: threshold {facts.spec['threshold']:g} and temperature "
+            f"{facts.spec['temperature']:g} are those that nothing was fitted to."
+        ]
+    parts = {"validation": found}
+    for part in facts.test["sets"] if facts.test else ():
+        parts[f"test, {part['name']}"] = part
+    rows = [(k, f"{v['ece_before']:.4f}", f"{v['ece_after']:.4f}") for k, v in parts.items()]
+    return [
+        f"Chosen on {found['videos']} validation videos ({found['clips']} clips): temperature "
+        f"{found['temperature']:g}, threshold {found['threshold']:g}, balanced accuracy there "
+        f"{found['balanced_accuracy']:.4f}. Rule: {found['rule']}.",
+        "",
+        *_table(("expected calibration error of clips", "before", "after the temperature"), rows),
+    ]
+
+
+def _robustness(facts: RunFacts) -> list[str]:
+    if facts.stress is None:
+        return [f"{NOT_MEASURED}: `python -m keras_ddl.robustness`."]
+    return [robustness.table(facts.stress)]
+
+
+def _hardest(facts: RunFacts) -> list[str]:
+    if facts.hardest is None:
+        return [f"{NOT_RECORDED}."]
+    if not facts.hardest:
+        return ["None was on the wrong side of 0.5 after any epoch."]
+    return _table(("video", "epochs in which it was wrong"), facts.hardest)
+
+
+def _cost(facts: RunFacts) -> list[str]:
+    manifest = facts.manifest
+    machine = manifest.get("hardware", {})
+    seconds, joules = manifest.get("training_seconds"), manifest.get("energy_joules")
+    return _pairs(
+        {
+            "training, validation included": f"{seconds:g} s" if seconds else NOT_MEASURED,
+            "energy of the GPUs": NOT_MEASURED if joules is None else f"{joules:.0f} J",
+            "processor": f"{machine.get('processor', NOT_RECORDED)}, cores: "
+            f"{machine.get('cores', NOT_RECORDED)}",
+            "GPUs": ", ".join(machine["gpus"]) or "none" if "gpus" in machine else NOT_RECORDED,
+        }
+    )
+
+
+def _versions(facts: RunFacts) -> list[str]:
+    manifest = facts.manifest
+    program = manifest.get("program", {})
+    packages = manifest.get("packages", {})
+    listed = ", ".join(f"{name} {version}" for name, version in packages.items() if version)
+    return _pairs(
+        {
+            "started": manifest.get("started", NOT_RECORDED),
+            "keras-ddl": f"{program.get('version', NOT_RECORDED)}, commit "
+            f"{program.get('git') or NOT_RECORDED}",
+            "Python": manifest.get("python", NOT_RECORDED),
+            "packages": listed or NOT_RECORDED,
+            "command": f"`{manifest['command']}`" if "command" in manifest else NOT_RECORDED,
+        }
+    )
+
+
+def _numbers(found: dict[str, Any], intervals: dict[str, Any] | None = None) -> list[str]:
+    """The cells of one row: numbers, with their intervals where there are any, and counts."""
+    cells = []
+    for name in _NUMBERS.values():
+        ends = intervals and intervals.get(name)
+        cells.append(f"{found[name]:.4f}" + (f" [{ends[0]:.4f}, {ends[1]:.4f}]" if ends else ""))
+    return [*cells, str(found["real"]), str(found["fake"])]
+
+
+def _pairs(values: dict[str, Any]) -> list[str]:
+    return _table(("", ""), values.items())
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:
+    def line(cells: Iterable[Any]) -> str:
+        return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"
+
+    return [line(heads), "|---" * len(heads) + "|", *(line(row) for row in rows)]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m keras_ddl.model_card",
+        description="Write a run's MODEL_CARD.md anew, from the files in it; `train` and "
+        "`evaluate` do so too.",
+    )
+    parser.add_argument("run", type=Path, nargs="?", help="run folder; default runs/latest")
+    args = parser.parse_args(argv)
+    return run_cli(lambda: _run(args))
+
+
+def _run(args: argparse.Namespace) -> int:
+    print(write_model_card(find_run(args.run)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
