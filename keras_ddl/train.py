@@ -154,6 +154,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="DIR",
         help="go on with an unfinished run, default the newest; a DIR not there yet is begun",
     )
+    where.add_argument(
+        "--find-batch", action="store_true", help="train nothing; find the largest batch that fits"
+    )
+    parser.add_argument(
+        "--memory-limit",
+        type=float,
+        default=0,
+        metavar="MIB",
+        help="of --find-batch: as if there were so much; default: what there is",
+    )
     parser.add_argument(
         "--previous", action="store_true", help="go on from the newest checkpoint but one"
     )
@@ -176,6 +186,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     config, prepared, run = _asked(args)
+    if args.find_batch:
+        from keras_ddl.training.find_batch import report
+
+        print(report(config, prepared, args.strategy, args.memory_limit))
+        return 0
     from keras_ddl.training.place import open_place
     from keras_ddl.training.restart import restart_when_a_worker_is_lost
 

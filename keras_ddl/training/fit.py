@@ -103,10 +103,7 @@ def fit(
     steps = clips.steps(config.batch)
     chosen = checkpoints.choose(previous) if checkpoints else None
     state = chosen[1] if chosen else Progress()
-    with place.strategy.scope():
-        model = build(config, precision=config.precision)
-        if place.synchronises(config.sync_batch_norm, config.batch):
-            synchronise(model)
+    model = untrained(config, place)
     bar = TrainingBar(config.epochs, steps, state.epoch * steps + state.step, progress)
     started = time.monotonic() - state.seconds
     try:
@@ -115,7 +112,7 @@ def fit(
                 continue
             with place.strategy.scope():
                 rest_backbone(model, phase.rests)
-                _compile(model, config)
+                compile_model(model, config)
                 if chosen:
                     # A phase begins with a new optimiser.
                     begun = (state.epoch, state.step) != (phase.first, 0)
@@ -191,7 +188,17 @@ def _stream(
     return lambda: clips.stream(config.batch, start, part, place.replicas)
 
 
-def _compile(model: keras.Model, config: TrainConfig) -> None:
+def untrained(config: TrainConfig, place: Place) -> keras.Model:
+    """Build the configuration's network where it is to be trained."""
+    with place.strategy.scope():
+        model = build(config, precision=config.precision)
+        if place.synchronises(config.sync_batch_norm, config.batch):
+            synchronise(model)
+    return model
+
+
+def compile_model(model: keras.Model, config: TrainConfig) -> None:
+    """Give a network the configuration's optimiser and loss; in the scope of its strategy."""
     optimiser: Any = make_optimiser(config)
     model.compile(
         optimizer=optimiser,
