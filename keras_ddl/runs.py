@@ -1,9 +1,10 @@
 """Run folders: where a training leaves its results, and how to load them again.
 
 `runs/<YYYYmmdd-HHMMSS>/` holds config.json, manifest.json, clipspec.json, weights.h5, history.json,
-history.csv, wrong_videos.jsonl, curves.png and metrics.json; `runs/latest` points to the newest
-complete one. A folder with a file `INCOMPLETE` belongs to a training that runs still or was
-interrupted; in `checkpoints/` is what it can go on from.
+history.csv, wrong_videos.jsonl, curves.png and metrics.json, of a training with `--profile` also
+tensorboard/; `runs/latest` points to the newest complete one. A folder with a file `INCOMPLETE`
+belongs to a training that runs still or was interrupted; in `checkpoints/` is what it can go on
+from.
 """
 
 from __future__ import annotations

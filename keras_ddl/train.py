@@ -45,6 +45,7 @@ def train(
     place: Place | None = None,
     every: int = CHECKPOINT_STEPS,
     previous: bool = False,
+    profile: bool = False,
 ) -> dict[str, Any]:
     """Train and fill a run folder that `runs.start_run` made; `latest` then points to it.
 
@@ -58,6 +59,7 @@ def train(
         place: Where to train; default: one device.
         every: Steps between checkpoints within an epoch; 0 = after epochs only.
         previous: Go on from the newest checkpoint but one.
+        profile: Trace some steps for TensorBoard and say what cost most.
 
     Returns:
         What `metrics.json` holds: validation results of the selected epoch, γ, times, sizes.
@@ -68,6 +70,7 @@ def train(
     from keras_ddl.training.gammas import gammas
     from keras_ddl.training.manifest import manifest
     from keras_ddl.training.place import Place
+    from keras_ddl.training.profile import ProfileSteps
     from keras_ddl.training.wrong_videos import WRONG_VIDEOS, WrongVideos
 
     place = place or Place()
@@ -77,6 +80,7 @@ def train(
     described = manifest(config, prepared, place)
     write_json(run / CONFIG, {"config": config.to_dict(), "data": _data(prepared)})
     write_json(run / "manifest.json", described)
+    profiles = [ProfileSteps(run / "tensorboard")] if profile and place.chief else []
     fitted = fit(
         config,
         prepared,
@@ -86,7 +90,7 @@ def train(
         checkpoints=Checkpoints(shared, place.chief),
         every=every,
         previous=previous,
-        watchers=lambda validation: [WrongVideos(run / WRONG_VIDEOS, validation)],
+        watchers=lambda validation: [WrongVideos(run / WRONG_VIDEOS, validation), *profiles],
     )
     spec = ClipSpec.read(prepared / "clipspec.json")
     _, validation = score_split(fitted.model, spec, prepared, "val", config.pseudo())
@@ -175,6 +179,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="besides those after epochs; 0 = none; default %(default)s",
     )
     parser.add_argument(
+        "--profile", action="store_true", help="trace some steps; say what costs most"
+    )
+    parser.add_argument(
         "--strategy",
         default="auto",
         metavar="NAME",
@@ -211,6 +218,7 @@ def _run(args: argparse.Namespace) -> int:
                 place=place,
                 every=args.checkpoint_every,
                 previous=args.previous,
+                profile=args.profile,
             )
     except KeyboardInterrupt:
         raise UserError(
