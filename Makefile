@@ -42,8 +42,9 @@ edge-env: $(EDGE_READY)  ## build .venv-edge: what a device has, without TensorF
 edge-test: edge-env  ## run the tests of the edge half in it
 	$(EDGE_PY) -m pytest -r fE
 
-bench: setup  ## speed of the layers against the plain network, of preparation and of the input pipeline
+bench: setup  ## speed of layers, training step, preparation and input pipeline
 	$(PY) -m export.bench
+	$(PY) -m export.bench_naive
 	$(PY) -m keras_ddl.data.bench
 
 clean:  ## remove both environments and the tools' caches (runs/ and data/ stay)
