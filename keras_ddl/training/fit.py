@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_ddl.config import TrainConfig
-from keras_ddl.data.pipeline import TrainingClips
+from keras_ddl.data.pipeline import CACHE_BYTES, TrainingClips
 from keras_ddl.data.pseudo_fakes import with_pseudo_fakes
 from keras_ddl.data.store import check_spec, read_split
 from keras_ddl.errors import UserError
@@ -153,8 +153,10 @@ def fit(
     return Fitted(model, state.history, state.best_epoch, time.monotonic() - started)
 
 
-def training_clips(config: TrainConfig, prepared: Path) -> TrainingClips:
-    """What a configuration learns from."""
+def training_clips(
+    config: TrainConfig, prepared: Path, cache_bytes: int = CACHE_BYTES
+) -> TrainingClips:
+    """What a configuration learns from; see `TrainingClips` for `cache_bytes`."""
     return TrainingClips(
         prepared,
         config.seed,
@@ -163,6 +165,7 @@ def training_clips(config: TrainConfig, prepared: Path) -> TrainingClips:
         balance=config.balance == "sampling",
         weights=config.balance == "weights",
         pseudo=config.pseudo(),
+        cache_bytes=cache_bytes,
     )
 
 
