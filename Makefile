@@ -42,9 +42,11 @@ edge-env: $(EDGE_READY)  ## build .venv-edge: what a device has, without TensorF
 edge-test: edge-env  ## run the tests of the edge half in it
 	$(EDGE_PY) -m pytest -r fE
 
-bench: setup  ## speed of the layers against the plain network, of preparation and of the input pipeline
+bench: setup  ## speed of layers, training step, preparation, input pipeline and two workers
 	$(PY) -m export.bench
+	$(PY) -m export.bench_naive
 	$(PY) -m keras_ddl.data.bench
+	$(PY) -m keras_ddl.training.efficiency
 
 clean:  ## remove both environments and the tools' caches (runs/ and data/ stay)
 	rm -rf $(VENV) $(EDGE_VENV) build dist .pytest_cache .ruff_cache .mypy_cache

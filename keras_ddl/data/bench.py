@@ -21,6 +21,7 @@ import numpy as np
 
 from keras_ddl.errors import run_cli
 from keras_ddl.files import read_json, write_json
+from keras_ddl.memory import peak_mib
 
 OUT = Path("runs/bench-data.json")
 MODELS = Path("runs/bench.json")
@@ -134,9 +135,7 @@ def _print_peak(video: Path, size: int) -> int:
     from keras_ddl.faces import open_detector
 
     cut_video(video, ClipSpec(size=size), open_detector("haar"), 8)
-    status = Path("/proc/self/status")
-    lines = status.read_text(encoding="ascii").splitlines() if status.is_file() else []
-    print(next((int(x.split()[1]) / 1024 for x in lines if x.startswith("VmHWM")), float("nan")))
+    print(peak_mib())
     return 0
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_ddl.config import TrainConfig
-from keras_ddl.data.pipeline import TrainingClips
+from keras_ddl.data.pipeline import CACHE_BYTES, TrainingClips
 from keras_ddl.data.pseudo_fakes import with_pseudo_fakes
 from keras_ddl.data.store import check_spec, read_split
 from keras_ddl.errors import UserError
@@ -108,10 +108,7 @@ def fit(
     steps = clips.steps(config.batch)
     chosen = checkpoints.choose(previous) if checkpoints else None
     state = chosen[1] if chosen else Progress()
-    with place.strategy.scope():
-        model = make() if make else build_started(config, config.precision)
-        if place.synchronises(config.sync_batch_norm, config.batch):
-            synchronise(model)
+    model = untrained(config, place, make)
     bar = TrainingBar(config.epochs, steps, state.epoch * steps + state.step, progress)
     started = time.monotonic() - state.seconds
     meter = energy_meter(place, state.joules)
@@ -121,7 +118,7 @@ def fit(
                 continue
             with place.strategy.scope():
                 rest_backbone(model, phase.rests)
-                _compile(model, config)
+                compile_model(model, config)
                 if chosen:
                     # A phase begins with a new optimiser.
                     begun = (state.epoch, state.step) != (phase.first, 0)
@@ -163,8 +160,10 @@ def fit(
     return Fitted(model, state.history, state.best_epoch, seconds, meter.joules())
 
 
-def training_clips(config: TrainConfig, prepared: Path) -> TrainingClips:
-    """What a configuration learns from."""
+def training_clips(
+    config: TrainConfig, prepared: Path, cache_bytes: int = CACHE_BYTES
+) -> TrainingClips:
+    """What a configuration learns from; see `TrainingClips` for `cache_bytes`."""
     return TrainingClips(
         prepared,
         config.seed,
@@ -173,6 +172,7 @@ def training_clips(config: TrainConfig, prepared: Path) -> TrainingClips:
         balance=config.balance == "sampling",
         weights=config.balance == "weights",
         pseudo=config.pseudo(),
+        cache_bytes=cache_bytes,
     )
 
 
@@ -198,7 +198,19 @@ def _stream(
     return lambda: clips.stream(config.batch, start, part, place.replicas)
 
 
-def _compile(model: keras.Model, config: TrainConfig) -> None:
+def untrained(
+    config: TrainConfig, place: Place, make: Callable[[], keras.Model] | None = None
+) -> keras.Model:
+    """Build the configuration's network, or what `make` makes, where it is to be trained."""
+    with place.strategy.scope():
+        model = make() if make else build_started(config, config.precision)
+        if place.synchronises(config.sync_batch_norm, config.batch):
+            synchronise(model)
+    return model
+
+
+def compile_model(model: keras.Model, config: TrainConfig) -> None:
+    """Give a network the configuration's optimiser and loss; in the scope of its strategy."""
     optimiser: Any = make_optimiser(config)
     model.compile(
         optimizer=optimiser,
