@@ -1,4 +1,4 @@
-"""What the commands share: one-line errors, checked numbers, choices, quiet libraries."""
+"""What the commands share: checked numbers, choices, quiet libraries."""
 
 from __future__ import annotations
 
@@ -6,22 +6,12 @@ import argparse
 import logging
 import math
 from collections.abc import Callable
-from typing import NoReturn
 
 from deploy.bundle import SYNTHETIC
 from deploy.quiet import silence_libraries
-from keras_ddl.errors import USAGE
 
 FOOTAGE = ("real", SYNTHETIC)
 DETECTORS = ("auto", "haar", "yunet")
-
-
-class Parser(argparse.ArgumentParser):
-    """An `ArgumentParser` whose errors are one line, as those of every other check."""
-
-    def error(self, message: str) -> NoReturn:
-        """Print the line and leave with exit code 2."""
-        self.exit(USAGE, f"error: {message}; see {self.prog} --help\n")
 
 
 def at_least(lowest: int) -> Callable[[str], int]:

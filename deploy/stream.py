@@ -19,10 +19,10 @@ from typing import Any
 if not __package__:  # run as a script: import from the clone, and keep this folder off the path
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from deploy.arguments import DETECTORS, FOOTAGE, Parser, at_least, positive, set_up_logging
+from deploy.arguments import DETECTORS, FOOTAGE, at_least, positive, set_up_logging
 from deploy.bundle import DEFAULT_BUNDLE, open_bundle
 from deploy.sinks import STDOUT, AnnotatedVideo, JsonLines, Progress, Sink, Window
-from keras_ddl.errors import INTERRUPTED, UserError, run_cli
+from keras_ddl.errors import INTERRUPTED, Parser, UserError, run_cli
 from keras_ddl.faceclips import DETECT_EVERY
 
 

@@ -19,7 +19,7 @@ from typing import Any
 if not __package__:  # run as a script: import from the clone, and keep this folder off the path
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from keras_ddl.errors import run_cli
+from keras_ddl.errors import Parser, run_cli
 
 NETWORKS = {"plain": (), "+ DFDC": ("dfdc",), "+ MSA": ("msa",), "+ both": ("dfdc", "msa")}
 PEAK_SIZE = 2048
@@ -29,7 +29,7 @@ BATCH_LABELS = [1]
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m export.bench",
         description="Time plain, + DFDC, + MSA and both in ONNX Runtime and TensorFlow, in turn, "
         "one clip at a time; print ratios and write runs/bench.json.",

@@ -19,7 +19,7 @@ from typing import Any
 if not __package__:  # run as a script: import from the clone, and keep this folder off the path
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from keras_ddl.errors import run_cli
+from keras_ddl.errors import Parser, run_cli
 from keras_ddl.memory import peak_mib
 from keras_ddl.on_call import OnCall, serve
 
@@ -30,7 +30,7 @@ MODULES = ("ours", "naive", "naive PyTorch")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m export.bench_naive",
         description="Time training steps of the modules, and of the whole network, as they are "
         "here and as written naively (T × T products, slices), in turn; write "

@@ -7,7 +7,6 @@ clips. Exit codes are in docs/exit-codes.md.
 
 from __future__ import annotations
 
-import argparse
 import logging
 import sys
 from collections import Counter
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 if not __package__:  # run as a script: import from the clone, and keep this folder off the path
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from keras_ddl.errors import MISSING, UserError, run_cli
+from keras_ddl.errors import MISSING, Parser, UserError, run_cli
 
 if TYPE_CHECKING:
     import numpy as np
@@ -136,7 +135,7 @@ def parity_clips(config_data: dict[str, Any], spec: Any) -> tuple[np.ndarray, st
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python export/to_onnx.py",
         description="Export a run to ONNX and prove that it kept the answer.",
     )

@@ -16,7 +16,7 @@ if not __package__:  # run as a script: import from the clone, and keep this fol
 
 from export.machine import first_gpu, tensorrt_version
 from keras_ddl.clipspec import ClipSpec
-from keras_ddl.errors import MISSING, UserError, run_cli
+from keras_ddl.errors import MISSING, Parser, UserError, run_cli
 
 DEFAULT_BUNDLE = Path("runs/latest/bundle")
 PRECISIONS = {
@@ -48,7 +48,7 @@ def check_bundle(bundle: Path) -> ClipSpec:
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    result = argparse.ArgumentParser(prog="to_trt.py", description=__doc__.splitlines()[0])
+    result = Parser(prog="to_trt.py", description=__doc__.splitlines()[0])
     result.add_argument(
         "bundle", nargs="?", type=Path, default=DEFAULT_BUNDLE, help="default: %(default)s"
     )

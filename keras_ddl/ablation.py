@@ -18,7 +18,7 @@ from keras_ddl.config import TrainConfig
 from keras_ddl.data.parallel import unordered_map
 from keras_ddl.data.prepare import CACHE, prepared_for
 from keras_ddl.data.store import read_summary
-from keras_ddl.errors import run_cli
+from keras_ddl.errors import Parser, run_cli
 from keras_ddl.files import read_json, write_json, write_text
 from keras_ddl.runs import RUNS
 from keras_ddl.train import synthetic_root
@@ -177,7 +177,7 @@ def _spread(values: Sequence[float]) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m keras_ddl.ablation",
         description="Train {none, dfdc, msa, both} × seeds × difficulties; keeps finished cells.",
     )

@@ -5,7 +5,6 @@ Every step is the very command a user types; this file only runs them one after 
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
@@ -13,7 +12,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from keras_ddl.errors import MISSING, UserError, run_cli
+from keras_ddl.errors import MISSING, Parser, UserError, run_cli
 
 OUT = Path("runs/demo")
 RUN = Path("runs/latest")
@@ -22,7 +21,7 @@ VIDEOS_PER_CLASS = 2
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m keras_ddl.demo",
         description="Train a small detector on generated videos, export it, judge videos it never "
         "saw, and draw what it saw. Ends by saying where to look.",

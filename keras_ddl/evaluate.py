@@ -28,7 +28,7 @@ from keras_ddl.data.pipeline import clip_dataset
 from keras_ddl.data.prepare import CACHE, prepared_for
 from keras_ddl.data.pseudo_fakes import with_pseudo_fakes
 from keras_ddl.data.store import PreparedSplit, check_spec, read_split, read_summary
-from keras_ddl.errors import UserError, run_cli
+from keras_ddl.errors import Parser, UserError, run_cli
 from keras_ddl.files import read_json, write_json, write_text
 from keras_ddl.model_card import write_model_card
 from keras_ddl.operating_point import RECORD, OperatingPoint
@@ -225,7 +225,7 @@ def _fates(data: PreparedSplit) -> dict[str, int]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m keras_ddl.evaluate",
         description="Choose a run's threshold and temperature on validation and score it on test "
         "splits; writes test.json, test_scores.csv and report.html into it. See "

@@ -7,7 +7,6 @@ freely.
 
 from __future__ import annotations
 
-import argparse
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from keras_ddl.errors import MISSING, UserError, run_cli
+from keras_ddl.errors import MISSING, Parser, UserError, run_cli
 
 Transform = Callable[[np.ndarray], np.ndarray]
 
@@ -252,7 +251,7 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Check released weights against compact_xception and write them as one plain .npz."""
-    parser = argparse.ArgumentParser(prog="python -m keras_ddl.interop", description=main.__doc__)
+    parser = Parser(prog="python -m keras_ddl.interop", description=main.__doc__)
     parser.add_argument("weights", type=Path, help=".npz, .pth or .pt")
     parser.add_argument("--out", type=Path, required=True, help="the .npz to write")
     parser.add_argument("--prefix", default="", help="what stands before every name, e.g. module.")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from typing import Any
 
-from keras_ddl.errors import UserError, run_cli
+from keras_ddl.errors import Parser, UserError, run_cli
 
 MODULES = ("dfdc", "msa")
 REDUCED_CHANNELS = 256
@@ -149,7 +148,7 @@ def with_inconsistency_map(model: Any, grid: int | None = None) -> Any:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """`python -m keras_ddl.model --summary`: parameters and GMAC per clip of every ablation."""
-    parser = argparse.ArgumentParser(prog="python -m keras_ddl.model", description=main.__doc__)
+    parser = Parser(prog="python -m keras_ddl.model", description=main.__doc__)
     parser.add_argument(
         "--summary", action="store_true", help="print the table (the default action)"
     )

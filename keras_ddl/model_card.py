@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_ddl import robustness
-from keras_ddl.errors import run_cli
+from keras_ddl.errors import Parser, run_cli
 from keras_ddl.files import write_text
 from keras_ddl.run_facts import RunFacts
 from keras_ddl.runs import find_run
@@ -281,7 +281,7 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m keras_ddl.model_card",
         description="Write a run's MODEL_CARD.md anew, from the files in it; `train` and "
         "`evaluate` do so too.",

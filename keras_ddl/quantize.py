@@ -14,7 +14,7 @@ import numpy as np
 from keras_ddl.clipspec import ClipSpec
 from keras_ddl.config import TrainConfig
 from keras_ddl.data.store import read_split, read_summary
-from keras_ddl.errors import UserError, run_cli
+from keras_ddl.errors import Parser, UserError, run_cli
 from keras_ddl.evaluate import score_split
 from keras_ddl.files import read_json, write_text
 from keras_ddl.runs import CONFIG, WEIGHTS, find_run, load_run
@@ -169,7 +169,7 @@ def _chosen(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m keras_ddl.quantize",
         description="Quantise a run to int8 by TensorRT's rules and show what that costs.",
     )

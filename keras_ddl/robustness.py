@@ -17,7 +17,7 @@ from keras_ddl.data.parallel import unordered_map
 from keras_ddl.data.prepare import PROCESSES
 from keras_ddl.data.store import Cut, read_summary
 from keras_ddl.data.video_index import Video
-from keras_ddl.errors import UserError, run_cli
+from keras_ddl.errors import Parser, UserError, run_cli
 from keras_ddl.files import read_json, write_json, write_text
 from keras_ddl.perturb import FAMILIES, LEVELS, perturb
 
@@ -234,7 +234,7 @@ def _decoded(images: Sequence[bytes]) -> np.ndarray:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m keras_ddl.robustness",
         description="Score a run's test videos under ten kinds of damage at five levels.",
     )

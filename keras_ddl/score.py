@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from keras_ddl.clipspec import ClipSpec
-from keras_ddl.errors import UserError, run_cli
+from keras_ddl.errors import Parser, UserError, run_cli
 from keras_ddl.runs import find_run
 
 OUT = Path("evidence.png")
@@ -23,7 +23,7 @@ REPO = Path(__file__).resolve().parent.parent
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m keras_ddl.score",
         description="Judge videos or pictures: a line for each face, and the evidence drawn.",
     )

@@ -16,7 +16,7 @@ from keras_ddl.data.layouts import LAYOUTS
 from keras_ddl.data.prepare import CACHE, PROCESSES, prepared_for
 from keras_ddl.data.store import read_summary
 from keras_ddl.data.video_index import SPLITS
-from keras_ddl.errors import INTERRUPTED, UserError, run_cli
+from keras_ddl.errors import INTERRUPTED, Parser, UserError, run_cli
 from keras_ddl.evaluate import table
 from keras_ddl.files import read_json
 from keras_ddl.runs import CONFIG, find_unfinished, start_run
@@ -44,7 +44,7 @@ def synthetic_root(config: TrainConfig, cache: Path) -> Path:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m keras_ddl.train",
         description="Train on a dataset; without --data, on a synthetic set generated first.",
     )

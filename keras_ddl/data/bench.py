@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_ddl.errors import run_cli
+from keras_ddl.errors import Parser, run_cli
 from keras_ddl.files import read_json, write_json
 from keras_ddl.memory import peak_mib
 
@@ -32,7 +32,7 @@ CLIPS = 48
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m keras_ddl.data.bench",
         description="Time preparation (× real time, peak memory) and the input pipeline (clips/s).",
     )

@@ -23,7 +23,7 @@ from keras_ddl.data.prepared_report import REPORT, write_report
 from keras_ddl.data.shard_writer import PreparedWriter, check_hashes, drop_parts
 from keras_ddl.data.store import FORMAT, JPEG_QUALITY, Cut, read_summary
 from keras_ddl.data.video_index import Video
-from keras_ddl.errors import CHECK_FAILED, UserError, run_cli
+from keras_ddl.errors import CHECK_FAILED, Parser, UserError, run_cli
 
 CLIPS_PER_VIDEO = 8
 PROCESSES = 2
@@ -209,7 +209,7 @@ def _bar(
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     defaults = ClipSpec()
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m keras_ddl.data.prepare",
         description="Cut a dataset's videos into face clips.",
     )

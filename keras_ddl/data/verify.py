@@ -19,7 +19,7 @@ from keras_ddl.data.file_check import check_files
 from keras_ddl.data.layouts import LAYOUTS, Index
 from keras_ddl.data.layouts.index import Official
 from keras_ddl.data.video_index import SPLITS, Video
-from keras_ddl.errors import CHECK_FAILED, UserError, run_cli
+from keras_ddl.errors import CHECK_FAILED, Parser, UserError, run_cli
 from keras_ddl.files import file_sha256, write_json
 
 FORMAT = 1
@@ -284,7 +284,7 @@ def table(report: Report) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code: 0 safe, 4 not."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m keras_ddl.data.verify",
         description="Check a dataset: counts, missing and broken files, leaks, duplicates.",
         epilog="Ends with 0 where training is safe and with 4 where it is not.",

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from keras_ddl.config import TrainConfig
-from keras_ddl.errors import CHECK_FAILED, UserError, run_cli
+from keras_ddl.errors import CHECK_FAILED, Parser, UserError, run_cli
 from keras_ddl.memory import MIB, peak_mib
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def run_trial(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m keras_ddl.training.batch_trial",
         description="Make two training steps with random clips; print what they took as JSON.",
     )

@@ -24,7 +24,7 @@ from typing import Any
 
 from keras_ddl import config as configs
 from keras_ddl.config import TrainConfig
-from keras_ddl.errors import MISSING, UserError, run_cli
+from keras_ddl.errors import MISSING, Parser, UserError, run_cli
 from keras_ddl.files import write_json
 from keras_ddl.on_call import OnCall, serve
 
@@ -36,7 +36,7 @@ SETTINGS = ("alone", "apart", "together")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m keras_ddl.training.efficiency",
         description="Time training steps of one worker on one core and of two on two, with the "
         "same batch for each worker; say what input and all-reduce take.",

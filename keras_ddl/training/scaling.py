@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from keras_ddl.errors import run_cli
+from keras_ddl.errors import Parser, run_cli
 
 BACKWARD = 2  # times the forward pass' operations
 GPUS = 8  # of a host
@@ -95,7 +95,7 @@ def predicted_step(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m keras_ddl.training.scaling",
         description="Predict training on 8 GPUs of a host and on 8 such hosts.",
     )

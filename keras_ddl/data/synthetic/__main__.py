@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from keras_ddl.data.synthetic import dataset
-from keras_ddl.errors import UserError, run_cli
+from keras_ddl.errors import Parser, UserError, run_cli
 
 
 def _people(text: str) -> tuple[str, int]:
@@ -22,7 +22,7 @@ def _people(text: str) -> tuple[str, int]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m keras_ddl.data.synthetic",
         description="Write seeded portrait videos into OUT/{train,val,test}/{real,fake}/*.mp4 "
         "and OUT/manifest.json. A finished set is left alone, an interrupted one completed.",

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_ddl.data.synthetic.dataset import DEFAULT_DIFFICULTY, MANIFEST, generate
-from keras_ddl.errors import run_cli
+from keras_ddl.errors import Parser, run_cli
 
 if TYPE_CHECKING:
     from keras_ddl.data.synthetic.render import Renderer
@@ -171,7 +171,7 @@ def table(columns: Mapping[str, Mapping[str, float]]) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m keras_ddl.data.synthetic.measure",
         description="AUC of simple statistics on synthetic sets, as a Markdown table.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
