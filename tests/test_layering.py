@@ -28,9 +28,24 @@ EDGE = (
     "keras_ddl.metrics",
     "keras_ddl.errors",
 )
-BUILDS_ENGINES = ("export.*", "keras_ddl", "keras_ddl.clipspec", "keras_ddl.errors")
+BUILDS_ENGINES = (
+    "export.*",
+    "keras_ddl",
+    "keras_ddl.clipspec",
+    "keras_ddl.errors",
+    "keras_ddl.files",
+    "deploy.backends.*",
+)
 RUNS_WHAT_SHIPS = ("export.*", "keras_ddl.*", "deploy.backends.*")
-ENGINE_SIDE = ("export.to_trt", "export.machine", "export.bundle")
+ENGINE_SIDE = (
+    "export.to_trt",
+    "export.machine",
+    "export.bundle",
+    "export.onnx_graph",
+    "export.int8_share",
+    "export.trt_rules",
+    "export.trt_operators",
+)
 ALLOWED = {
     "keras_ddl": (),  # keras_ddl.demo starts the other halves as processes, it does not import them
     "export": ("keras_ddl.*",),
