@@ -153,3 +153,28 @@ def all_names(model: onnx.ModelProto) -> set[str]:
     graph = model.graph
     names = {name for node in graph.node for name in (*node.input, *node.output, node.name)}
     return names | {value.name for value in (*graph.input, *graph.output, *graph.initializer)}
+
+
+def sort_nodes(model: onnx.ModelProto) -> None:
+    """Put the nodes into an order that can be run, otherwise the one they have.
+
+    Raises:
+        ValueError: a node needs, directly or not, what it makes itself.
+    """
+    graph = model.graph
+    waiting = list(graph.node)
+    made_later = {name for node in waiting for name in node.output if name}
+    ordered: list[Any] = []
+    while waiting:
+        left = []
+        for node in waiting:
+            if made_later & set(node.input):
+                left.append(node)
+            else:
+                ordered.append(node)
+                made_later -= set(node.output)
+        if len(left) == len(waiting):
+            raise ValueError(f"the graph has a circle through '{left[0].name}'")
+        waiting = left
+    del graph.node[:]
+    graph.node.extend(ordered)
