@@ -31,7 +31,7 @@ class BuildFiles:
         return self.bundle / FOLDER
 
     @property
-    def onnx(self) -> Path:
+    def graph(self) -> Path:
         """The prepared graph."""
         return self.folder / f"model.{self.precision}.onnx"
 
@@ -97,8 +97,8 @@ def write_plan(
             key: str(value) if isinstance(value, Path) else value
             for key, value in asdict(options).items()
         },
-        "onnx": files.onnx.name,
-        "onnx_sha256": file_sha256(files.onnx),
+        "onnx": files.graph.name,
+        "onnx_sha256": file_sha256(files.graph),
         "opset": prepared.proto.opset_import[0].version,
         "bundle_sha256": file_sha256(files.bundle / "model.onnx"),
         "notes": list(prepared.notes),
@@ -116,7 +116,7 @@ def write_plan(
 def _trtexec(files: BuildFiles, target: Target, options: BuildOptions, shape: list[int]) -> str:
     """The same build with NVIDIA's own tool, for a second opinion; it pins no float32 layers."""
     sizes = {name: "x".join(map(str, (size, *shape))) for name, size in options.profile.items()}
-    words = [f"trtexec --onnx={files.onnx.name} --saveEngine={files.engine.name}"]
+    words = [f"trtexec --onnx={files.graph.name} --saveEngine={files.engine.name}"]
     words += [f"--{name}Shapes=clip:{text}" for name, text in sizes.items()]
     words += [f"--memPoolSize=workspace:{options.workspace_mib}"]
     words += [f"--builderOptimizationLevel={options.optimisation_level}"]

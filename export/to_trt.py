@@ -108,9 +108,10 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument(
         "bundle", nargs="?", type=Path, default=DEFAULT_BUNDLE, help="default: %(default)s"
     )
-    group = result.add_argument_group("precision (default: fp16)").add_mutually_exclusive_group()
+    precisions = result.add_argument_group("precision (default: fp16)")
+    choice = precisions.add_mutually_exclusive_group()
     for name, text in PRECISIONS.items():
-        group.add_argument(
+        choice.add_argument(
             f"--{name}", dest="precision", action="store_const", const=name, help=text
         )
     result.set_defaults(precision="fp16")
@@ -159,7 +160,7 @@ def _run(arguments: argparse.Namespace) -> int:
         raise UserError(f"prepared in '{bundle / 'trt'}', but not built: {reason}", MISSING)
     medians = {name: _build(job, name, graph, machine.gpu) for name, graph in prepared.items()}
     fastest = min(medians, key=lambda name: medians[name])
-    print(f"{bundle / 'trt' / f'model.{fastest}.engine'}: {medians[fastest]:.2f} ms a call")
+    print(f"{bundle / 'trt' / f'model.{fastest}.engine'}: {medians[fastest]:.2f} ms a clip")
     return 0
 
 
@@ -199,10 +200,10 @@ def _prepare(job: Job, precision: str) -> PreparedGraph:
     with open_backend(job.bundle / "model.onnx") as reference, open_backend(candidate) as own:
         parity = compare_runtimes(reference, own, clips.clips, job.spec.threshold)
     require_parity(parity, _tolerance(job, precision), f"the {precision} graph")
-    candidate.replace(files.onnx)
+    candidate.replace(files.graph)
     plan = write_plan(files, prepared, job.target, job.options, job.machine.describe())
     version = ".".join(map(str, job.target.version))
-    print(f"{files.onnx}: TensorRT {version}, typing {plan['typing']}, {len(RULES)} rules kept")
+    print(f"{files.graph}: TensorRT {version}, typing {plan['typing']}, {len(RULES)} rules kept")
     for note in prepared.notes:
         print(f"  {note}")
     print(f"  graph against the bundle's on {clips.origin}: {parity}")
@@ -210,7 +211,7 @@ def _prepare(job: Job, precision: str) -> PreparedGraph:
 
 
 def _build(job: Job, precision: str, prepared: PreparedGraph, gpu: Gpu) -> float:
-    """Build, prove and install one engine; return its median milliseconds."""
+    """Build, prove and install one engine; return its best median, in milliseconds a clip."""
     from export.build_plan import BuildFiles
     from export.trt_gate import build_engine
 
@@ -218,7 +219,8 @@ def _build(job: Job, precision: str, prepared: PreparedGraph, gpu: Gpu) -> float
         BuildFiles(job.bundle, precision), prepared, job.spec, gpu, job.options,
         job.target.strongly_typed, job.clips.clips, _tolerance(job, precision), job.profile,
     )  # fmt: skip
-    return min(float(row["p50_ms"]) / row["batch"] for row in sidecar.report["speed"])
+    per_clip = [row["p50_ms"] / row["batch"] for row in sidecar.report["speed"]]
+    return float(min(per_clip))
 
 
 def _tolerance(job: Job, precision: str) -> float:

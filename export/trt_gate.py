@@ -60,18 +60,18 @@ def build_engine(
     trt = importlib.import_module("tensorrt")
     shape = (spec.frames, spec.size, spec.size, 3)
     plan = engine_from_onnx(
-        trt, files.onnx.read_bytes(), shape, files.precision, strongly_typed, options,
+        trt, files.graph.read_bytes(), shape, files.precision, strongly_typed, options,
         prepared.float_nodes,
     )  # fmt: skip
     work = files.folder / f".{files.precision}.{os.getpid()}.part"
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     try:
-        engine = work / files.engine.name
-        engine.write_bytes(plan)
+        path = work / files.engine.name
+        path.write_bytes(plan)
         sidecar = EngineSidecar(
-            engine_sha256=file_sha256(engine),
-            onnx_sha256=file_sha256(files.onnx),
+            engine_sha256=file_sha256(path),
+            onnx_sha256=file_sha256(files.graph),
             bundle_sha256=file_sha256(files.bundle / "model.onnx"),
             precision=files.precision,
             strongly_typed=strongly_typed,
@@ -85,21 +85,21 @@ def build_engine(
             dla_core=options.dla_core,
             metadata={entry.key: entry.value for entry in prepared.proto.metadata_props},
         )
-        sidecar.write(engine)
-        report = _prove(engine, files, clips, spec, tolerance, profile)
+        sidecar.write(path)
+        report = _prove(path, files, clips, spec, tolerance, profile)
         layers = report.pop("layer_list")
         sidecar = EngineSidecar(**{**vars(sidecar), "report": report})
-        sidecar.write(engine)
+        sidecar.write(path)
         write_json(files.layers, layers)
-        sidecar_path(engine).replace(sidecar_path(files.engine))
-        engine.replace(files.engine)
+        sidecar_path(path).replace(sidecar_path(files.engine))
+        path.replace(files.engine)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return sidecar
 
 
 def _prove(
-    engine: Path,
+    path: Path,
     files: BuildFiles,
     clips: np.ndarray,
     spec: ClipSpec,
@@ -107,7 +107,7 @@ def _prove(
     profile: bool,
 ) -> dict[str, Any]:
     report: dict[str, Any] = {}
-    with TrtBackend(engine) as candidate:
+    with TrtBackend(path) as candidate:
         layers = layers_from_inspector(candidate.layer_information())
         print(f"layers: {summary(layers)}")
         require_precision(layers, files.precision)
@@ -122,7 +122,7 @@ def _prove(
         print(f"  {times[slowest]:.3f} ms  {slowest}")
     rows = []
     for graph in (False, True):
-        with open_backend(engine, cuda_graph=graph) as backend:
+        with open_backend(path, cuda_graph=graph) as backend:
             mode = "CUDA graph" if graph else "no graph"
             rows += [{"mode": mode, **row} for row in speed(backend, batches)]
     print(f"latency and throughput of the engine:\n{table(rows)}")

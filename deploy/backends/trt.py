@@ -135,8 +135,7 @@ class TrtBackend(Backend):
     def _enqueue(self) -> None:
         """Copy in, compute, copy out, on the one stream."""
         for spec in self.inputs:
-            tensor = self._tensors[spec.name]
-            self._device.to_device(tensor.address, self._used(spec.name))
+            self._device.to_device(self._tensors[spec.name].address, self._used(spec.name))
         if not self._context.execute_async_v3(self._device.stream_handle):
             raise UserError(
                 f"TensorRT cannot run '{self.name}': {self._log.reason()}", CHECK_FAILED
@@ -182,6 +181,9 @@ class TrtBackend(Backend):
             self._enqueue()
             self._device.wait()
         return {name: float(np.mean(values[1:] or values)) for name, values in times.items()}
+
+    def __enter__(self) -> TrtBackend:
+        return self
 
     def close(self) -> None:
         """Release graph, memory, stream, context and engine, in this order."""
