@@ -1,6 +1,8 @@
 """Build a TensorRT engine from a bundle: `python export/to_trt.py --fp16 [BUNDLE]`.
 
-This version looks at the machine and says what is missing; it does not build engines yet.
+Prepares the graph for the precision and version, checks it against TensorRT's rules and against the
+bundle's own answers, and builds where TensorRT and a GPU are. Where they are not, the prepared
+graph and the build plan stay in BUNDLE/trt and one line says what is missing.
 Exit codes are in docs/exit-codes.md. Needs no TensorFlow.
 """
 
@@ -9,22 +11,76 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 if not __package__:  # run as a script: import from the clone, and keep this folder off the path
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from export.machine import first_gpu, tensorrt_version
+from deploy.backends.machine import Gpu, first_gpu, tensorrt_version
+from export.build_options import BuildOptions, add_arguments, options_from
+from export.clip_file import ClipSet, clips_for
+from export.trt_rules import Target, target_for
 from keras_ddl.clipspec import ClipSpec
-from keras_ddl.errors import MISSING, Parser, UserError, run_cli
+from keras_ddl.errors import MISSING, USAGE, Parser, UserError, run_cli
+
+if TYPE_CHECKING:
+    import onnx
+
+    from export.trt_graph import PreparedGraph
 
 DEFAULT_BUNDLE = Path("runs/latest/bundle")
 PRECISIONS = {
     "fp32": "single precision, the reference",
     "fp16": "half precision, what most GPUs are fast at",
-    "int8": "8-bit integers; needs a bundle that was quantised",
-    "best": "whichever of them is fastest here",
+    "int8": "8-bit integers; needs a quantised bundle or --calibration",
+    "best": "builds fp16 and, where possible, int8; keeps the faster one",
 }
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What is here: version and GPU where they are, else why not."""
+
+    version: str | None
+    gpu: Gpu | None
+    missing: UserError | None
+
+    @classmethod
+    def look(cls) -> Machine:
+        """Look for TensorRT first, then for a GPU."""
+        version = gpu = missing = None
+        try:
+            version = tensorrt_version()
+            gpu = first_gpu()
+        except UserError as error:
+            missing = error
+        return cls(version, gpu, missing)
+
+    def describe(self) -> dict[str, Any]:
+        """As the plan holds it."""
+        return {
+            "tensorrt": self.version,
+            "gpu": self.gpu.name if self.gpu else None,
+            "missing": str(self.missing) if self.missing else None,
+        }
+
+
+@dataclass(frozen=True)
+class Job:
+    """One bundle on its way to engines."""
+
+    bundle: Path
+    spec: ClipSpec
+    proto: onnx.ModelProto
+    target: Target
+    machine: Machine
+    options: BuildOptions
+    clips: ClipSet
+    ranges: str
+    tolerance: float | None
+    profile: bool
 
 
 def check_bundle(bundle: Path) -> ClipSpec:
@@ -52,30 +108,125 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument(
         "bundle", nargs="?", type=Path, default=DEFAULT_BUNDLE, help="default: %(default)s"
     )
-    group = result.add_argument_group("precision (default: fp16)").add_mutually_exclusive_group()
+    precisions = result.add_argument_group("precision (default: fp16)")
+    choice = precisions.add_mutually_exclusive_group()
     for name, text in PRECISIONS.items():
-        group.add_argument(
+        choice.add_argument(
             f"--{name}", dest="precision", action="store_const", const=name, help=text
         )
     result.set_defaults(precision="fp16")
+    add_arguments(result)
+    group = result.add_argument_group("clips and checks")
+    group.add_argument(
+        "--calibration", type=Path, metavar="NPZ", help="clips: uint8 (N, T, S, S, 3)"
+    )
+    group.add_argument(
+        "--ranges",
+        default="percentile",
+        choices=("max", "moving-average", "percentile", "entropy"),
+        help="how int8 ranges are chosen; default: %(default)s",
+    )
+    group.add_argument("--tolerance", type=float, help="largest change of the fake probability")
+    group.add_argument("--profile", action="store_true", help="measure the time of each layer")
+    group.add_argument(
+        "--tensorrt", metavar="VERSION", help="prepare for this version; default: the one here"
+    )
     return result
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     arguments = parser().parse_args(argv)
+    return run_cli(lambda: _run(arguments))
 
-    def body() -> int:
-        check_bundle(arguments.bundle)
-        version, gpu = tensorrt_version(), first_gpu()
+
+def _run(arguments: argparse.Namespace) -> int:
+    from export.onnx_graph import load_model
+
+    bundle: Path = arguments.bundle
+    spec = check_bundle(bundle)
+    options = options_from(arguments, bundle / "trt" / "timing.cache")
+    machine = Machine.look()
+    target = _target(arguments.tensorrt, machine)
+    job = Job(
+        bundle, spec, load_model(bundle / "model.onnx"), target, machine, options,
+        clips_for(spec, arguments.calibration), arguments.ranges, arguments.tolerance,
+        arguments.profile,
+    )  # fmt: skip
+    precisions = _candidates(job) if arguments.precision == "best" else [arguments.precision]
+    prepared = {precision: _prepare(job, precision) for precision in precisions}
+    if machine.missing or machine.gpu is None:
+        reason = machine.missing or "no GPU"
+        raise UserError(f"prepared in '{bundle / 'trt'}', but not built: {reason}", MISSING)
+    medians = {name: _build(job, name, graph, machine.gpu) for name, graph in prepared.items()}
+    fastest = min(medians, key=lambda name: medians[name])
+    print(f"{bundle / 'trt' / f'model.{fastest}.engine'}: {medians[fastest]:.2f} ms a clip")
+    return 0
+
+
+def _target(wanted: str | None, machine: Machine) -> Target:
+    """The version here, or the one named; both where they agree."""
+    if wanted is None or machine.version is None:
+        return target_for(wanted or machine.version)
+    target, here = target_for(wanted), target_for(machine.version)
+    if target != here:
         raise UserError(
-            f"found '{arguments.bundle}', TensorRT {version} and {gpu.name}, but this version of "
-            f"keras-ddl does not build {arguments.precision} engines yet: run the bundle with "
-            "python deploy/stream.py",
-            MISSING,
+            f"expected --tensorrt {machine.version}, the one installed, received {wanted}: engines "
+            "are built by the version that runs them",
+            USAGE,
         )
+    return here
 
-    return run_cli(body)
+
+def _candidates(job: Job) -> list[str]:
+    if any(node.op_type == "QuantizeLinear" for node in job.proto.graph.node):
+        return ["int8"]
+    return ["fp16", "int8"] if job.clips.calibrated else ["fp16"]
+
+
+def _prepare(job: Job, precision: str) -> PreparedGraph:
+    """Write and verify the graph of one precision, and its plan."""
+    from deploy.backends import open_backend
+    from export.build_plan import BuildFiles, write_plan
+    from export.runtime_parity import compare_runtimes, require_parity
+    from export.trt_graph import prepare
+    from export.trt_rules import RULES, require
+
+    files = BuildFiles(job.bundle, precision)
+    clips = job.clips
+    prepared = prepare(job.proto, precision, job.target, clips.clips, clips.calibrated, job.ranges)
+    candidate = files.write_candidate(prepared.proto)
+    require(prepared.proto, job.target, str(candidate))
+    with open_backend(job.bundle / "model.onnx") as reference, open_backend(candidate) as own:
+        parity = compare_runtimes(reference, own, clips.clips, job.spec.threshold)
+    require_parity(parity, _tolerance(job, precision), f"the {precision} graph")
+    candidate.replace(files.graph)
+    plan = write_plan(files, prepared, job.target, job.options, job.machine.describe())
+    version = ".".join(map(str, job.target.version))
+    print(f"{files.graph}: TensorRT {version}, typing {plan['typing']}, {len(RULES)} rules kept")
+    for note in prepared.notes:
+        print(f"  {note}")
+    print(f"  graph against the bundle's on {clips.origin}: {parity}")
+    return prepared
+
+
+def _build(job: Job, precision: str, prepared: PreparedGraph, gpu: Gpu) -> float:
+    """Build, prove and install one engine; return its best median, in milliseconds a clip."""
+    from export.build_plan import BuildFiles
+    from export.trt_gate import build_engine
+
+    sidecar = build_engine(
+        BuildFiles(job.bundle, precision), prepared, job.spec, gpu, job.options,
+        job.target.strongly_typed, job.clips.clips, _tolerance(job, precision), job.profile,
+    )  # fmt: skip
+    per_clip = [row["p50_ms"] / row["batch"] for row in sidecar.report["speed"]]
+    return float(min(per_clip))
+
+
+def _tolerance(job: Job, precision: str) -> float:
+    from export.runtime_parity import TOLERANCES
+
+    return TOLERANCES[precision] if job.tolerance is None else job.tolerance
 
 
 if __name__ == "__main__":

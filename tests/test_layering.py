@@ -27,10 +27,41 @@ EDGE = (
     "keras_ddl.faceclips",
     "keras_ddl.metrics",
     "keras_ddl.errors",
+    "keras_ddl.files",
 )
-BUILDS_ENGINES = ("export.*", "keras_ddl", "keras_ddl.clipspec", "keras_ddl.errors")
+BUILDS_ENGINES = (
+    "export.*",
+    "keras_ddl",
+    "keras_ddl.clipspec",
+    "keras_ddl.errors",
+    "keras_ddl.files",
+    "deploy.backends.*",
+)
 RUNS_WHAT_SHIPS = ("export.*", "keras_ddl.*", "deploy.backends.*")
-ENGINE_SIDE = ("export.to_trt", "export.machine", "export.bundle")
+ENGINE_SIDE = (
+    "export.to_trt",
+    "export.bundle",
+    "export.onnx_graph",
+    "export.int8_share",
+    "export.trt_rules",
+    "export.trt_operators",
+    "export.uint8_input",
+    "export.fold_batch_norm",
+    "export.float_islands",
+    "export.tensor_ranges",
+    "export.insert_qdq",
+    "export.mixed_fp16",
+    "export.trt_graph",
+    "export.trt_build",
+    "export.trt_gate",
+    "export.build_options",
+    "export.build_plan",
+    "export.build_progress",
+    "export.clip_file",
+    "export.engine_layers",
+    "export.engine_speed",
+    "export.runtime_parity",
+)
 ALLOWED = {
     "keras_ddl": (),  # keras_ddl.demo starts the other halves as processes, it does not import them
     "export": ("keras_ddl.*",),

@@ -1,4 +1,4 @@
-"""ONNX Runtime on the CPU."""
+"""ONNX Runtime, on the CPU or through one of its accelerators."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from deploy.backends.base import Backend, TensorSpec
 from deploy.needs import need
-from keras_ddl.errors import USAGE, UserError
+from keras_ddl.errors import MISSING, USAGE, UserError
 
 DTYPES = {
     "tensor(uint8)": np.uint8,
@@ -26,6 +26,12 @@ DTYPES = {
 # default, 128, convolutions from 64 channels to 16, as MSA has them, took 2 to 3 times as long.
 # Versions that do not know the setting ignore it.
 CHANNEL_BATCH = ("mlas.nchwc_pointwise_conv_max_input_channel_batch", "32")
+# What a device may fall back on is named too: operators that it lacks run there.
+PROVIDERS = {
+    "cpu": ("CPUExecutionProvider",),
+    "cuda": ("CUDAExecutionProvider", "CPUExecutionProvider"),
+    "tensorrt": ("TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"),
+}
 SILENT = 4  # ONNX Runtime's "fatal": its other messages come back as exceptions anyway
 
 
@@ -35,15 +41,20 @@ class OrtBackend(Backend):
     Args:
         path: The model file.
         threads: Threads within one operator; None leaves the choice to the runtime.
+        device: "cpu", "cuda" or "tensorrt".
 
     Raises:
-        UserError: onnxruntime is not installed (3), or it cannot load the file (2).
+        UserError: onnxruntime, or its build for the device, is not installed (3), or it cannot
+            load the file (2).
     """
 
-    def __init__(self, path: Path, threads: int | None = None) -> None:
+    def __init__(self, path: Path, threads: int | None = None, device: str = "cpu") -> None:
         if threads is not None and threads < 1:
             raise ValueError(f"expected threads >= 1, received {threads}")
+        if device not in PROVIDERS:
+            raise ValueError(f"expected a device of {sorted(PROVIDERS)}, received {device!r}")
         ort = need("onnxruntime", "running a model")
+        _require_provider(ort.get_available_providers(), device)
         options = ort.SessionOptions()
         options.log_severity_level = SILENT
         options.inter_op_num_threads = 1
@@ -51,13 +62,14 @@ class OrtBackend(Backend):
         if threads is not None:
             options.intra_op_num_threads = threads
         try:
-            session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            session = ort.InferenceSession(str(path), options, providers=list(PROVIDERS[device]))
         except Exception as error:  # the runtime's own exception classes have no common public base
             reason = str(error).splitlines()[0]
             message = f"expected an ONNX model, cannot load '{path}': {reason}; export it again"
             raise UserError(message, USAGE) from error
+        _require_provider(session.get_providers(), device)  # it falls back without a word
         self._session: Any = session
-        self.name = f"onnxruntime {ort.__version__} cpu"
+        self.name = f"onnxruntime {ort.__version__} {device}"
         self.inputs = tuple(_spec(node) for node in session.get_inputs())
         self.outputs = tuple(_spec(node) for node in session.get_outputs())
         self.metadata = dict(session.get_modelmeta().custom_metadata_map)
@@ -70,6 +82,15 @@ class OrtBackend(Backend):
         """Release the session's memory."""
         self._session = None
         super().close()
+
+
+def _require_provider(found: list[str], device: str) -> None:
+    if PROVIDERS[device][0] not in found:
+        raise UserError(
+            f"expected ONNX Runtime with {PROVIDERS[device][0]}, received {', '.join(found)}: "
+            "pip install onnxruntime-gpu instead of onnxruntime, or run on the CPU",
+            MISSING,
+        )
 
 
 def _spec(node: Any) -> TensorSpec:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from export.machine import Gpu, first_gpu, gpus
+from deploy.backends.machine import Gpu, first_gpu, gpus
 from keras_ddl.clipspec import ClipSpec
 from keras_ddl.errors import UserError
 

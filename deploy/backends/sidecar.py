@@ -1,0 +1,179 @@
+"""What an engine was built from and for, written beside it and checked before it is loaded.
+
+TensorRT refuses a foreign engine with an unclear message, or crashes; a JSON file can be read
+anywhere. `NAME.engine` has `NAME.engine.json`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from deploy.backends.machine import Gpu, first_gpu, tensorrt_version
+from keras_ddl.errors import CHECK_FAILED, MISSING, UserError
+from keras_ddl.files import file_sha256, read_json, write_json
+
+VERSION = 1
+AMPERE = (8, 0)  # a hardware-compatible engine runs on this compute capability and above
+
+
+@dataclass(frozen=True)
+class EngineSidecar:
+    """The facts about one engine.
+
+    Attributes:
+        engine_sha256: Of the engine file.
+        onnx_sha256: Of the prepared ONNX file that was built.
+        bundle_sha256: Of the bundle's `model.onnx` that it was prepared from.
+        precision: "fp32", "fp16" or "int8".
+        strongly_typed: Whether the graph's types were binding.
+        tensorrt: Version that built it.
+        gpu: Name of the GPU.
+        compute_capability: (major, minor).
+        system: Operating system and processor, as "Linux-x86_64".
+        profile: "min", "opt" and "max" → clips in a batch.
+        hardware_compatible: Built for every GPU from Ampere on.
+        version_compatible: Loadable by later releases of the same TensorRT series.
+        dla_core: The DLA core it was built for, or None.
+        metadata: The strings of the ONNX file, the ClipSpec among them.
+        report: What was measured after the build: parity, layers, latency.
+        version: Of this format.
+    """
+
+    engine_sha256: str
+    onnx_sha256: str
+    bundle_sha256: str
+    precision: str
+    strongly_typed: bool
+    tensorrt: str
+    gpu: str
+    compute_capability: tuple[int, int]
+    system: str
+    profile: Mapping[str, int]
+    hardware_compatible: bool = False
+    version_compatible: bool = False
+    dla_core: int | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    report: Mapping[str, Any] = field(default_factory=dict)
+    version: int = VERSION
+
+    def write(self, engine: Path) -> Path:
+        """Write the sidecar of an engine, whole or not at all."""
+        path = sidecar_path(engine)
+        write_json(path, dataclasses.asdict(self))
+        return path
+
+
+def sidecar_path(engine: Path) -> Path:
+    """Where an engine's sidecar lies."""
+    return engine.with_name(engine.name + ".json")
+
+
+def system_name() -> str:
+    """Operating system and processor of this machine."""
+    return f"{platform.system()}-{platform.machine()}"
+
+
+def read_sidecar(engine: Path) -> EngineSidecar:
+    """Read the sidecar of an engine.
+
+    Raises:
+        UserError: there is none (3), or it is not one of this format (4).
+    """
+    path = sidecar_path(engine)
+    if not path.is_file():
+        raise UserError(
+            f"expected {path.name} beside '{engine}', found none: an engine is used only where it "
+            "is known what it was built for; build it here with python export/to_trt.py",
+            MISSING,
+        )
+    values = read_json(path)
+    names = {entry.name for entry in dataclasses.fields(EngineSidecar)}
+    if not isinstance(values, dict) or values.get("version") != VERSION or set(values) != names:
+        raise UserError(
+            f"'{path}' is not a sidecar of version {VERSION}: build the engine again with "
+            "python export/to_trt.py",
+            CHECK_FAILED,
+        )
+    major, minor = values["compute_capability"]
+    return EngineSidecar(**{**values, "compute_capability": (major, minor)})
+
+
+def check_engine(engine: Path) -> EngineSidecar:
+    """Refuse an engine that is not for this machine, library and model, without loading it.
+
+    Looks for TensorRT and for a GPU first: `tensorrt.Runtime` of 8.6 does not survive their lack.
+
+    Returns:
+        The sidecar.
+
+    Raises:
+        UserError: TensorRT, a GPU or the sidecar is missing (3); anything differs (4), with the
+            command that builds the engine again.
+    """
+    sidecar = read_sidecar(engine)
+    version, gpu = tensorrt_version(), first_gpu()
+    found = mismatch(sidecar, engine, version, gpu)
+    if found:
+        raise UserError(
+            f"'{engine}' {found}: build it again with {rebuild_command(sidecar, engine)}",
+            CHECK_FAILED,
+        )
+    return sidecar
+
+
+def mismatch(sidecar: EngineSidecar, engine: Path, version: str, gpu: Gpu) -> str:
+    """Say in words why an engine does not fit; empty when it does."""
+    if not _version_fits(sidecar, version):
+        return f"was built by TensorRT {sidecar.tensorrt}, here is {version}"
+    if not _gpu_fits(sidecar, gpu):
+        have, built = (
+            f"{name} (compute capability {'.'.join(map(str, capability))})"
+            for name, capability in (
+                (gpu.name, gpu.compute_capability),
+                (sidecar.gpu, sidecar.compute_capability),
+            )
+        )
+        return f"was built for {built}, here is {have}"
+    if sidecar.system != system_name():
+        return f"was built on {sidecar.system}, here is {system_name()}"
+    model = bundle_model(engine)
+    if model is not None and file_sha256(model) != sidecar.bundle_sha256:
+        return f"was built from another model than '{model}'"
+    if file_sha256(engine) != sidecar.engine_sha256:
+        return "is not the file that its sidecar describes"
+    return ""
+
+
+def bundle_model(engine: Path) -> Path | None:
+    """The `model.onnx` of the bundle that an engine lies in, None where it lies in none."""
+    for folder in list(engine.resolve().parents)[:3]:
+        if (folder / "model.onnx").is_file() and (folder / "clipspec.json").is_file():
+            return folder / "model.onnx"
+    return None
+
+
+def rebuild_command(sidecar: EngineSidecar, engine: Path) -> str:
+    """The command that builds an engine again."""
+    model = bundle_model(engine)
+    bundle = f" {model.parent}" if model else ""
+    return f"python export/to_trt.py --{sidecar.precision}{bundle}"
+
+
+def _version_fits(sidecar: EngineSidecar, version: str) -> bool:
+    if sidecar.tensorrt == version:
+        return True
+    built, here = (
+        [int(p) for p in v.split(".") if p.isdecimal()] for v in (sidecar.tensorrt, version)
+    )
+    return sidecar.version_compatible and built[:1] == here[:1] and built <= here
+
+
+def _gpu_fits(sidecar: EngineSidecar, gpu: Gpu) -> bool:
+    if sidecar.hardware_compatible:
+        return gpu.compute_capability >= AMPERE
+    return (sidecar.gpu, sidecar.compute_capability) == (gpu.name, gpu.compute_capability)

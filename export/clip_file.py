@@ -1,0 +1,63 @@
+"""Clips to calibrate and compare on: an `.npz` file, or seeded noise where there is none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from keras_ddl.clipspec import ClipSpec
+from keras_ddl.errors import USAGE, UserError
+
+KEY = "clips"
+NOISE_CLIPS = 8
+MOST = 64  # clips used: ranges settle long before
+
+
+@dataclass(frozen=True)
+class ClipSet:
+    """Clips and what they are.
+
+    Attributes:
+        clips: uint8 ``(N, T, S, S, 3)``, N at least 1.
+        origin: In words.
+        calibrated: Whether int8 ranges may be chosen from them: not from noise.
+    """
+
+    clips: np.ndarray
+    origin: str
+    calibrated: bool
+
+
+def clips_for(spec: ClipSpec, path: Path | None) -> ClipSet:
+    """Read clips of a spec's shape.
+
+    Args:
+        spec: The bundle's contract.
+        path: An `.npz` with an array ``clips``; None: noise of a fixed seed.
+
+    Raises:
+        UserError: no such file, not such a file, or clips of another shape (2).
+    """
+    shape = (spec.frames, spec.size, spec.size, 3)
+    if path is None:
+        noise = np.random.default_rng(0).integers(0, 256, (NOISE_CLIPS, *shape), np.uint8)
+        return ClipSet(noise, f"{NOISE_CLIPS} clips of noise (--calibration has better)", False)
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            clips = file[KEY]
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise UserError(
+            f"expected an .npz file with an array '{KEY}', cannot read '{path}': {reason}", USAGE
+        ) from error
+    if clips.dtype != np.uint8 or clips.shape[1:] != shape or len(clips) == 0:
+        wanted = ", ".join(map(str, shape))
+        raise UserError(
+            f"expected clips uint8 (N, {wanted}) as the bundle says, received {clips.dtype} "
+            f"{clips.shape} in '{path}'",
+            USAGE,
+        )
+    chosen = np.linspace(0, len(clips) - 1, min(MOST, len(clips))).astype(int)
+    return ClipSet(np.ascontiguousarray(clips[chosen]), f"{len(chosen)} clips of {path.name}", True)

@@ -1,0 +1,94 @@
+"""A small graph with everything that decides over precision."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+# A convolution with its batch norm, a residual add, and DFDC in small: a projection, scores
+# normalised by 1e-12, TopK, min-max; the kept frames' means go into a sigmoid.
+SMALL = """
+<ir_version: 8, opset_import: ["" : 17]>
+small (uint8[b, 4, 6, 6] clip) => (float[b] score, float[b, 2] map)
+<int64[4] shape = {-1, 4, 6, 6}, float scale = {0.00392157}, float eps = {1e-12},
+ int64[1] channel = {1}, int64[2] pixels = {2, 3}, int64[1] k = {2}, int64[1] all = {1}>
+{
+  [reshape] raw = Reshape(clip, shape)
+  [cast] whole = Cast<to = 1>(raw)
+  [scale] x = Mul(whole, scale)
+  [conv] a = Conv<pads = [1, 1, 1, 1]>(x, w)
+  [norm] n = BatchNormalization<epsilon = 0.001>(a, gamma, beta, mean, variance)
+  [relu] r = Relu(n)
+  [second] c = Conv(r, w2, b2)
+  [add] s = Add(r, c)
+  [project] q = Conv(s, wq)
+  [square] q2 = Mul(q, q)
+  [sum] norm2 = ReduceSum<keepdims = 1>(q2, channel)
+  [floor] safe = Max(norm2, eps)
+  [root] length = Sqrt(safe)
+  [unit] u = Div(q, length)
+  [variance] v = ReduceMean<axes = [2, 3], keepdims = 0>(u)
+  [top] values, places = TopK(v, k)
+  [least] low = ReduceMin<axes = [1], keepdims = 1>(values)
+  [map] map = Sub(values, low)
+  [pool] p = GlobalAveragePool(s)
+  [flat] f = Flatten(p)
+  [head] h = MatMul(f, wh)
+  [squeeze] z = Squeeze(h, all)
+  [sigmoid] score = Sigmoid(z)
+}
+"""
+
+
+def small_model(seed: int = 0, opset: int = 17) -> Any:
+    onnx = pytest.importorskip("onnx")
+    from onnx import numpy_helper, version_converter
+
+    random = np.random.default_rng(seed)
+    model = onnx.parser.parse_model(SMALL)
+    shapes = {
+        "w": (4, 4, 3, 3), "gamma": (4,), "beta": (4,), "mean": (4,), "variance": (4,),
+        "w2": (4, 4, 1, 1), "b2": (4,), "wq": (4, 4, 1, 1), "wh": (4, 1),
+    }  # fmt: skip
+    for name, shape in shapes.items():
+        values = random.standard_normal(shape).astype(np.float32)
+        values = 0.5 + np.abs(values) if name == "variance" else values
+        model.graph.initializer.append(numpy_helper.from_array(values, name))
+    onnx.checker.check_model(model, full_check=True)
+    return model if opset == 17 else version_converter.convert_version(model, opset)
+
+
+@pytest.fixture
+def small() -> Any:
+    """The small graph; 4 frames of 6 × 6 pixels in, a score and a map out."""
+    return small_model()
+
+
+@pytest.fixture
+def small_19() -> Any:
+    """The same in opset 19."""
+    return small_model(opset=19)
+
+
+@pytest.fixture
+def small_clips() -> np.ndarray:
+    """Clips for the small graph."""
+    return np.random.default_rng(1).integers(0, 256, (5, 4, 6, 6), np.uint8)
+
+
+@pytest.fixture(scope="session")
+def run_onnx() -> Any:
+    """Runs a model on clips with ONNX Runtime: a dictionary of outputs."""
+    ort = pytest.importorskip("onnxruntime")
+
+    def run(model: Any, clips: np.ndarray) -> dict[str, np.ndarray]:
+        options = ort.SessionOptions()
+        options.log_severity_level = 4
+        session = ort.InferenceSession(model.SerializeToString(), options)
+        names = [value.name for value in session.get_outputs()]
+        feed = {session.get_inputs()[0].name: clips}
+        return dict(zip(names, session.run(names, feed), strict=True))
+
+    return run

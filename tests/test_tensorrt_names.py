@@ -1,0 +1,138 @@
+"""Every TensorRT and CUDA name in the code exists: in all versions, or behind `optional`.
+
+The name lists in `tests/doubles` were read from the official bindings; with the full lists beside
+the project (`../shared/tensorrt-api`) they are held against these.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from strict_cuda import NAMES
+from strict_tensorrt import ENUMS, FOLDER, VERSIONS, names_of
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCES = [
+    ROOT / name
+    for name in (
+        "export/trt_build.py",
+        "export/build_progress.py",
+        "export/trt_gate.py",
+        "deploy/backends/trt.py",
+        "deploy/backends/engine_log.py",
+        "deploy/doctor.py",
+    )
+]
+MODULES = ("trt", "tensorrt", "self._trt")
+# What the code calls an object → its class.
+OBJECTS = {
+    "builder": "Builder", "config": "IBuilderConfig", "network": "INetworkDefinition",
+    "parser": "OnnxParser", "profile": "IOptimizationProfile", "layer": "ILayer",
+    "tensor": "ITensor", "cache": "ITimingCache", "runtime": "Runtime", "engine": "ICudaEngine",
+    "context": "IExecutionContext", "self._context": "IExecutionContext",
+    "self._engine": "ICudaEngine", "inspector": "EngineInspector",
+}  # fmt: skip
+# Read only where the version has them, which the code sees to: (class, name) → since or until.
+GUARDED = {
+    ("IBuilderConfig", "progress_monitor"): "where trt.IProgressMonitor is",
+    ("ILayer", "precision"): "without strong typing, which 11 always has",
+    ("ILayer", "set_output_type"): "without strong typing, which 11 always has",
+}
+OURS = {"__version__"}
+
+
+def used(source: str) -> Iterator[tuple[str, ...]]:
+    """(module, name[, member]) or (object, member) of every attribute in a source."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Attribute):
+            chain = ast.unparse(node)
+            for module in MODULES:
+                if chain.startswith(f"{module}."):
+                    yield ("module", *chain.removeprefix(f"{module}.").split("."))
+            for name, kind in OBJECTS.items():
+                if ast.unparse(node.value) == name:
+                    yield (kind, node.attr)
+
+
+def unknown(source: str, version: str) -> set[tuple[str, ...]]:
+    """What a source uses and a version lacks."""
+    names = names_of(version)
+    missing = set()
+    for kind, name, *members in used(source):
+        if kind == "module" and name not in OURS:
+            if name not in names["module"]:
+                missing.add((kind, name))
+            elif members and name in ENUMS and members[0] not in names["classes"][name]:
+                missing.add((name, members[0]))
+        elif kind != "module" and name not in names["classes"][kind]:
+            missing.add((kind, name))
+    return missing - GUARDED.keys()
+
+
+def optional_names() -> Iterator[tuple[str, ...]]:
+    tree = ast.parse((ROOT / "export/trt_build.py").read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.List):
+            words = [e.value for e in node.elts if isinstance(e, ast.Constant)]
+            yield from (("?", str(word)) for word in words if str(word).isupper())
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.name)
+def test_every_name_exists_in_every_version(source: Path, version: str):
+    assert unknown(source.read_text(encoding="utf-8"), version) == set()
+
+
+def test_the_check_is_not_blind():
+    source = "trt.BuilderFlag.FP16\nconfig.int8_calibrator = 1\ntrt.Spam\nengine.num_bindings"
+    assert unknown(source, "11.4.0.106") == {
+        ("BuilderFlag", "FP16"),
+        ("IBuilderConfig", "int8_calibrator"),
+        ("module", "Spam"),
+        ("ICudaEngine", "num_bindings"),
+    }
+    assert unknown(source, "8.6.1") == {("module", "Spam")}
+
+
+def test_guarded_names_exist_somewhere_and_not_everywhere():
+    for kind, name in GUARDED:
+        having = [v for v in VERSIONS if name in names_of(v)["classes"][kind]]
+        assert having and having != VERSIONS
+
+
+def test_optional_flags_exist_in_some_version():
+    found = {name for _, name in optional_names()}
+    known = {
+        name
+        for version in VERSIONS
+        for kind in ("BuilderFlag", "NetworkDefinitionCreationFlag")
+        for name in names_of(version)["classes"][kind]
+    }
+    assert {"EXPLICIT_BATCH", "STRONGLY_TYPED", "FP16", "INT8"} <= found <= known
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_lists_are_those_of_the_official_bindings(version: str):
+    full = ROOT.parent / "shared" / "tensorrt-api" / f"{version}.json"
+    if not full.is_file():
+        pytest.skip("needs ../shared/tensorrt-api beside the project")
+    official = json.loads(full.read_text(encoding="utf-8"))
+    ours = names_of(version)
+    assert ours["tensorrt"] == official["tensorrt"]
+    assert set(ours["module"]) <= set(official["module"])
+    for kind, members in ours["classes"].items():
+        assert members == official["classes"][kind]
+
+
+def test_versions_cover_every_series():
+    assert {version.split(".")[0] for version in VERSIONS} == {"8", "10", "11"}
+    assert len(list(FOLDER.iterdir())) == len(VERSIONS)
+
+
+def test_cuda_names_are_those_of_the_real_bindings():
+    runtime = pytest.importorskip("cuda.bindings.runtime")
+    assert [name for name in NAMES if not hasattr(runtime, name)] == []
