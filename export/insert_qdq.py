@@ -63,7 +63,7 @@ def insert_qdq(
     result: onnx.ModelProto = need_onnx().ModelProto()
     result.CopyFrom(proto)
     graph = Graph(proto).infer(batch=1)
-    pairs = _Pairs(result)
+    pairs = Pairs(result)
     inside = {node.output[0]: node for node in result.graph.node}  # the copies, by what they make
     for node in _convolutions(graph):
         if node.input[0] in ranges and node.name not in keep_float:
@@ -118,7 +118,7 @@ def _channel_tops(values: np.ndarray) -> np.ndarray:
     return np.asarray(np.abs(values).reshape(len(values), -1).max(axis=1), np.float64)
 
 
-class _Pairs:
+class Pairs:
     """Puts Q/DQ behind tensors of a graph, once for each."""
 
     def __init__(self, model: onnx.ModelProto) -> None:

@@ -58,6 +58,7 @@ def onnx_from_keras(
             MISSING,
         ) from error
     from export.kept_positions import rewrite_kept_positions
+    from export.marked_ranges import quantise_marked
     from keras_ddl.framework import tf
     from keras_ddl.layers import DFDC
     from keras_ddl.layout import channels_first
@@ -69,6 +70,7 @@ def onnx_from_keras(
     function = tf.function(served, input_signature=signature)
     proto, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=opset)
     _name_interface(proto, names)
+    quantise_marked(proto)
     rewrite_kept_positions(proto, [layer for layer in twin.layers if isinstance(layer, DFDC)])
     foreign = Counter(
         node.op_type for node in proto.graph.node if node.domain not in ("", "ai.onnx")
