@@ -1,5 +1,8 @@
 """Export a run to ONNX: `python export/to_onnx.py [RUN]` writes RUN/bundle/.
 
+`--precision fp16` writes RUN/bundle-fp16/, with float32 where float16 would overflow or round too
+much; `--precision int8` writes RUN/bundle-int8/ from the network that `keras_ddl.quantize` made.
+
 The graph takes raw uint8 clips and returns `fake_probability` and, for networks with DFDC,
 `inconsistency_map`. It becomes final only after ONNX Runtime has given Keras' answer on the same
 clips. Exit codes are in docs/exit-codes.md.
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
 
 OPSET = 17  # the highest that TensorRT 8.6 (JetPack 6.0) parses
 PARITY_CLIPS = 16
-TOLERANCE = 1e-4
+TOLERANCE = {"fp32": 1e-4, "fp16": 1e-2, "int8": 5e-2}  # of the fake probability, clip by clip
 
 
 def onnx_from_keras(
@@ -142,40 +145,68 @@ def main(argv: Sequence[str] | None = None) -> int:
         description="Export a run to ONNX and prove that it kept the answer.",
     )
     parser.add_argument("run", type=Path, nargs="?", help="run folder; default runs/latest")
+    parser.add_argument("--precision", default="fp32", choices=sorted(TOLERANCE), help="fp32")
     parser.add_argument("--no-map", action="store_true", help="leave the inconsistency map out")
     arguments = parser.parse_args(argv)
-    return run_cli(lambda: _export(arguments.run, not arguments.no_map))
+    return run_cli(lambda: _export(arguments.run, arguments.precision, not arguments.no_map))
 
 
-def _export(run: Path | None, inconsistency_map: bool) -> int:
+def _export(run: Path | None, precision: str, inconsistency_map: bool) -> int:
     from export.bundle import write_bundle
     from export.parity import compare, require
     from keras_ddl.files import read_json
-    from keras_ddl.runs import find_run, load_run
+    from keras_ddl.runs import find_run
 
     folder = find_run(run)
-    model, _, spec = load_run(folder)
+    model, spec = _network(folder, precision)
     proto = onnx_from_keras(model, inconsistency_map, temperature=spec.temperature)
     clips, origin = parity_clips(read_json(folder / "config.json")["data"], spec)
+    if precision == "fp16":
+        proto = _half(proto, clips)
 
     def gate(candidate: Path) -> None:
         report = compare(model, candidate / "model.onnx", clips, spec.temperature, spec.threshold)
         print(f"parity on {len(clips)} {origin}: {report}")
-        require(report, TOLERANCE)
+        require(report, TOLERANCE[precision], exact=precision == "fp32")
 
-    bundle = write_bundle(folder / "bundle", proto, spec, gate)
+    name = "bundle" if precision == "fp32" else f"bundle-{precision}"
+    bundle = write_bundle(folder / name, proto, spec, gate)
     operators = Counter(node.op_type for node in proto.graph.node)
     print(
         f"{bundle / 'model.onnx'}: opset {proto.opset_import[0].version}, "
         f"{sum(operators.values())} nodes, threshold {spec.threshold:.4g}, "
         f"temperature {spec.temperature:.4g}"
     )
+    if precision == "int8":
+        from export.int8_share import int8_share
+
+        print(int8_share(proto))
     if "calibration" not in spec.metrics:
         print(
             f"threshold and temperature are not chosen yet: python -m keras_ddl.evaluate {folder}, "
             "then export again"
         )
     return 0
+
+
+def _network(folder: Path, precision: str) -> tuple[Any, Any]:
+    """The run's float network or its int8 one, and the spec."""
+    from keras_ddl.quantization.stored import load_quantised
+    from keras_ddl.runs import load_run
+
+    if precision == "int8":
+        return load_quantised(folder)
+    model, _, spec = load_run(folder)
+    return model, spec
+
+
+def _half(proto: onnx.ModelProto, clips: np.ndarray) -> onnx.ModelProto:
+    """The graph in float16, with float32 where the clips' values or the operators ask for it."""
+    from export.mixed_fp16 import float_tensors, mixed_fp16
+    from export.tensor_ranges import collect_ranges
+
+    ranges = collect_ranges(proto, clips, float_tensors(proto), "max")
+    return mixed_fp16(proto, ranges)
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ def load_quantised(run: Path) -> tuple[keras.Model, ClipSpec]:
             f"{run} has no int8 network; make one with: python -m keras_ddl.quantize {run}", MISSING
         )
     record = read_json(folder / RECORD)
-    model, _, spec = load_run(run)
+    model, config, spec = load_run(run)
     if record["float_sha256"] != spec.weights_sha256:
         raise UserError(
             f"{folder} was made from other weights than {run} has now; make it again with: "
@@ -44,7 +44,13 @@ def load_quantised(run: Path) -> tuple[keras.Model, ClipSpec]:
     int8 = quantised(model, [Rule(**rule) for rule in record["rules"]])
     if file_sha256(folder / WEIGHTS) != record["weights_sha256"]:
         raise UserError(f"{folder / WEIGHTS} is not what {RECORD} names; quantise again")
-    int8.load_weights(str(folder / WEIGHTS))
+    try:
+        int8.load_weights(str(folder / WEIGHTS))
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{folder / WEIGHTS} does not fit {config.backbone}: {str(error).splitlines()[0]}; "
+            f"make it again with: python -m keras_ddl.quantize {run}"
+        ) from error
     return int8, spec.replace(weights_sha256=record["weights_sha256"])
 
 
