@@ -19,7 +19,7 @@ import numpy as np
 
 from keras_ddl.errors import MISSING, USAGE, UserError, run_cli
 
-COUNT = 64
+COUNT = 128
 SPLITS = ("train", "val", "test")
 
 

@@ -26,9 +26,11 @@ def test_the_file_is_what_the_builder_reads(flicker_set: Path, tmp_path: Path, c
     assert main(command) == 0
     assert "10 clips of the split 'train'" in capsys.readouterr().out
     found = clips_for(ClipSpec(frames=4, size=32), out)
-    assert (found.clips.shape, found.calibrated) == ((10, 4, 32, 32, 3), True)
+    assert found.measured.shape == found.compared.shape == (5, 4, 32, 32, 3)
+    assert found.calibrated and not np.array_equal(found.measured, found.compared)
+    both = np.concatenate([found.measured, found.compared])
     # Fakes flicker, reals stand still: five of each.
-    change = np.abs(np.diff(found.clips.astype(int), axis=1)).mean(axis=(1, 2, 3, 4))
+    change = np.abs(np.diff(both.astype(int), axis=1)).mean(axis=(1, 2, 3, 4))
     assert (change > 20).sum() == 5
     assert [path.name for path in tmp_path.iterdir()] == ["clips.npz"]
 

@@ -104,13 +104,16 @@ def test_islands_are_pinned_where_types_are_the_builders(version: str):
     trt.layers += [
         trt.layer("conv"),
         trt.layer("score"),
+        trt.layer("score_1"),
+        trt.layer("score_of_conv"),
         trt.layer("score", dtype="INT32"),
         trt.layer("score", shape_tensor=True),
     ]
     build(trt, "fp16", False)
-    assert len(trt.recorded("ILayer", "precision")) == 1
-    assert trt.layers[1].precision == trt.module.DataType.FLOAT
-    assert trt.recorded("ILayer", "set_output_type") == [(0, trt.module.DataType.FLOAT)]
+    assert len(trt.recorded("ILayer", "precision")) == 2
+    pinned = [layer.precision for layer in trt.layers[1:3]]
+    assert pinned == [trt.module.DataType.FLOAT] * 2
+    assert trt.recorded("ILayer", "set_output_type") == [(0, trt.module.DataType.FLOAT)] * 2
 
 
 def test_a_version_without_weak_typing_is_not_asked_for_it():
@@ -176,7 +179,7 @@ def test_an_engine_is_built_proven_and_described(
     assert command(monkeypatch, trt, *arguments, tiny_bundle) == 0
     out = capsys.readouterr().out
     assert f"layers: 1 {precision}" in out
-    assert "0 flips of 6" in out
+    assert "0 flips of 3" in out
     assert "0.250 ms  conv" in out
     assert "batch 2, CUDA graph: p50" in out
     folder = tiny_bundle / "trt"
