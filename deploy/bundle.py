@@ -43,10 +43,15 @@ class Bundle:
 def open_bundle(path: Path | str, threads: int | None = None) -> tuple[Bundle, Backend]:
     """Load a bundle and verify it; the caller closes the backend.
 
+    Args:
+        path: The folder, or an engine that `export/to_trt.py` built of it, which then runs in the
+            place of `model.onnx`.
+        threads: Compute threads of ONNX Runtime.
+
     Raises:
         UserError: files missing (3), unreadable (2), or sidecar, metadata and graph disagree (4).
     """
-    path = Path(path)
+    path, model = _folder_and_model(Path(path))
     for name in (MODEL_FILE, SPEC_FILE):
         if not (path / name).is_file():
             raise UserError(f"expected {name} in bundle '{path}', found none: {REMEDY}", MISSING)
@@ -54,7 +59,7 @@ def open_bundle(path: Path | str, threads: int | None = None) -> tuple[Bundle, B
         spec = ClipSpec.read(path / SPEC_FILE)
     except ValueError as error:
         raise UserError(f"cannot read '{path / SPEC_FILE}': {error}", USAGE) from error
-    backend = open_backend(path / MODEL_FILE, threads)
+    backend = open_backend(model, threads)
     try:
         _verify(spec, backend, path)
     except UserError:
@@ -62,6 +67,14 @@ def open_bundle(path: Path | str, threads: int | None = None) -> tuple[Bundle, B
         raise
     has_map = any(out.name == "inconsistency_map" for out in backend.outputs)
     return Bundle(path, spec, _model_id(spec, path), training_domain(spec), has_map), backend
+
+
+def _folder_and_model(path: Path) -> tuple[Path, Path]:
+    """The bundle, and the file to run: the bundle's own, or the engine that was named."""
+    if path.suffix != ".engine":
+        return path, path / MODEL_FILE
+    folder = next((f for f in path.parents if (f / SPEC_FILE).is_file()), path.parent)
+    return folder, path
 
 
 def training_domain(spec: ClipSpec) -> str:

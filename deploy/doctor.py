@@ -1,0 +1,177 @@
+"""What this machine can do: `python -m deploy.doctor`, one screen, or `--json` for programs.
+
+Needs nothing beyond NumPy; what is not installed is a line, not an error. Looks for a GPU before it
+touches TensorRT, which 8.6 does not survive otherwise.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import platform
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+if not __package__:  # run as a script: import from the clone, and keep this folder off the path
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+from deploy.backends.machine import Gpu, gpus, tensorrt_version
+from deploy.bundle import DEFAULT_BUNDLE
+from deploy.machine_report import Line, devices, memory, opencv, runtimes
+from keras_ddl.errors import Parser, UserError, run_cli
+
+MARKS = {"yes": "+", "no": "-", "warning": "!"}
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that was found.
+
+    Attributes:
+        lines: In the order of the screen.
+        engines: Engine file → why it does not fit here; empty where it does.
+        next_command: What to type now.
+    """
+
+    lines: tuple[Line, ...]
+    engines: dict[str, str]
+    next_command: str
+
+
+def examine(bundle: Path = DEFAULT_BUNDLE) -> Report:
+    """Look at this machine and at one bundle."""
+    found = gpus()
+    version, reason = _tensorrt()
+    lines = [
+        Line("system", "yes", f"{platform.platform()}, Python {platform.python_version()}"),
+        memory(),
+        _gpu_line(found),
+        Line("TensorRT", "yes" if version else "no", version or reason),
+        *_cuda_lines(found, version),
+        runtimes(),
+        *opencv(),
+        *devices(),
+    ]
+    has_bundle = (bundle / "model.onnx").is_file() and (bundle / "clipspec.json").is_file()
+    lines.append(
+        Line("bundle", "yes", str(bundle))
+        if has_bundle
+        else Line("bundle", "no", f"none at {bundle}; make demo trains and exports one")
+    )
+    engines = _engines(bundle, version, found)
+    for name, problem in engines.items():
+        lines.append(
+            Line("engine", "warning" if problem else "yes", f"{name} {problem or 'fits here'}")
+        )
+    has_camera = any(line.topic == "cameras" and line.state == "yes" for line in lines)
+    able = version is not None and bool(found)
+    return Report(tuple(lines), engines, _next(bundle, has_bundle, able, engines, has_camera))
+
+
+def _tensorrt() -> tuple[str | None, str]:
+    try:
+        return tensorrt_version(), ""
+    except UserError as error:
+        return None, str(error)
+
+
+def _gpu_line(found: Sequence[Gpu]) -> Line:
+    if not found:
+        return Line("GPU", "no", "no NVIDIA GPU, or its driver does not load")
+    text = ", ".join(
+        f"{gpu.name} (compute capability {'.'.join(map(str, gpu.compute_capability))})"
+        for gpu in found
+    )
+    return Line("GPU", "yes", text)
+
+
+def _cuda_lines(found: Sequence[Gpu], version: str | None) -> list[Line]:
+    """CUDA's bindings, memory of the GPU, and DLA cores; asked only where there is a GPU."""
+    from deploy.backends.cuda_device import CudaDevice, cuda_runtime
+
+    try:
+        cuda_runtime()
+    except UserError as error:
+        return [Line("CUDA", "no", str(error))]
+    if not found:
+        return [Line("CUDA", "yes", "bindings load; no GPU to use them on")]
+    try:
+        device = CudaDevice()
+        free, total = device.free_memory()
+        device.close()
+    except UserError as error:
+        return [Line("CUDA", "warning", str(error))]
+    text = f"bindings load; GPU memory {free >> 20} of {total >> 20} MiB free"
+    lines = [Line("CUDA", "yes", text)]
+    if version is not None:
+        from deploy.backends.engine_log import engine_log
+
+        trt = importlib.import_module("tensorrt")
+        runtime = trt.Runtime(engine_log(trt))
+        cores = int(runtime.num_DLA_cores)
+        lines.append(Line("DLA", "yes" if cores else "no", f"{cores} cores"))
+    return lines
+
+
+def _engines(bundle: Path, version: str | None, found: Sequence[Gpu]) -> dict[str, str]:
+    """Every engine of a bundle, and why it does not fit; read from sidecars, none is loaded."""
+    from deploy.backends.sidecar import mismatch, read_sidecar
+
+    result = {}
+    for path in sorted((bundle / "trt").glob("*.engine")):
+        try:
+            facts = read_sidecar(path)
+        except UserError as error:
+            result[str(path)] = str(error)
+            continue
+        if version is None or not found:
+            result[str(path)] = "cannot run here: TensorRT or a GPU is missing"
+        else:
+            result[str(path)] = mismatch(facts, path, version, found[0])
+    return result
+
+
+def _next(
+    bundle: Path, has_bundle: bool, able: bool, engines: dict[str, str], has_camera: bool
+) -> str:
+    if not has_bundle:
+        return "make demo"
+    fitting = [name for name, problem in engines.items() if not problem]
+    if able and not fitting:
+        return f"python export/to_trt.py --fp16 {bundle}"
+    source = "--camera 0" if has_camera else "--source VIDEO.mp4"
+    chosen = fitting[0] if able else str(bundle)
+    return f"python deploy/stream.py --bundle {chosen} {source}"
+
+
+def screen(report: Report) -> str:
+    """The report as text."""
+    width = max(len(line.topic) for line in report.lines)
+    rows = [f"{MARKS[line.state]} {line.topic:{width}}  {line.text}" for line in report.lines]
+    return "\n".join([*rows, f"next: {report.next_command}"])
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code, 0 whatever it finds."""
+    options = Parser(prog="python -m deploy.doctor", description=(__doc__ or "").splitlines()[0])
+    options.add_argument("--bundle", type=Path, default=DEFAULT_BUNDLE, help="default: %(default)s")
+    options.add_argument("--json", action="store_true", help="one JSON object instead")
+    arguments = options.parse_args(argv)
+
+    def body() -> int:
+        report = examine(arguments.bundle)
+        show: Callable[[Report], str] = _as_json if arguments.json else screen
+        print(show(report))
+        return 0
+
+    return run_cli(body)
+
+
+def _as_json(report: Report) -> str:
+    return json.dumps(asdict(report), ensure_ascii=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

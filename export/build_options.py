@@ -60,12 +60,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--opt-batch", type=int, help="clips to tune for")
     group.add_argument("--max-batch", type=int, help="most clips in a batch")
     group = parser.add_argument_group("build")
-    group.add_argument("--workspace", type=int, default=WORKSPACE_MIB, metavar="MIB")
+    group.add_argument(
+        "--workspace",
+        type=int,
+        default=WORKSPACE_MIB,
+        metavar="MIB",
+        help="memory for layers while they compute; default: %(default)s",
+    )
     group.add_argument("--timing-cache", type=Path, metavar="FILE", help="default: in BUNDLE/trt")
-    group.add_argument("--opt-level", type=int, default=OPTIMISATION_LEVEL, help="0 to 5")
+    group.add_argument(
+        "--opt-level",
+        type=int,
+        default=OPTIMISATION_LEVEL,
+        help="0 builds fastest, 5 searches longest; default: %(default)s",
+    )
     group.add_argument("--hardware-compatible", action="store_true", help="any GPU from Ampere on")
     group.add_argument("--version-compatible", action="store_true", help="later releases too")
-    group.add_argument("--dla-core", type=int, metavar="N", help="with fallback on the GPU")
+    group.add_argument(
+        "--dla-core", type=int, metavar="N", help="a Jetson's accelerator; falls back on the GPU"
+    )
 
 
 def options_from(arguments: argparse.Namespace, cache: Path) -> BuildOptions:

@@ -12,7 +12,7 @@ from keras_ddl.errors import USAGE, UserError
 
 KEY = "clips"
 NOISE_CLIPS = 8
-MOST = 64  # clips used: ranges settle long before
+MOST = 128  # clips used, half of them to measure
 
 
 @dataclass(frozen=True)
@@ -20,12 +20,14 @@ class ClipSet:
     """Clips and what they are.
 
     Attributes:
-        clips: uint8 ``(N, T, S, S, 3)``, N at least 1.
-        origin: In words.
+        measured: To choose ranges from: uint8 ``(N, T, S, S, 3)``, N at least 1.
+        compared: To compare answers on; others than those measured where there are two or more.
+        origin: What is compared on, in words.
         calibrated: Whether int8 ranges may be chosen from them: not from noise.
     """
 
-    clips: np.ndarray
+    measured: np.ndarray
+    compared: np.ndarray
     origin: str
     calibrated: bool
 
@@ -43,7 +45,8 @@ def clips_for(spec: ClipSpec, path: Path | None) -> ClipSet:
     shape = (spec.frames, spec.size, spec.size, 3)
     if path is None:
         noise = np.random.default_rng(0).integers(0, 256, (NOISE_CLIPS, *shape), np.uint8)
-        return ClipSet(noise, f"{NOISE_CLIPS} clips of noise (--calibration has better)", False)
+        origin = f"{NOISE_CLIPS} clips of noise (--calibration has better)"
+        return ClipSet(noise, noise, origin, False)
     try:
         with np.load(path, allow_pickle=False) as file:
             clips = file[KEY]
@@ -60,4 +63,5 @@ def clips_for(spec: ClipSpec, path: Path | None) -> ClipSet:
             USAGE,
         )
     chosen = np.linspace(0, len(clips) - 1, min(MOST, len(clips))).astype(int)
-    return ClipSet(np.ascontiguousarray(clips[chosen]), f"{len(chosen)} clips of {path.name}", True)
+    measured, compared = clips[chosen[::2]], clips[chosen[1::2] if len(chosen) > 1 else chosen]
+    return ClipSet(measured, compared, f"{len(compared)} clips of {path.name}", True)

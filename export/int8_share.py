@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+if not __package__:  # run as a script: import from the clone, and keep this folder off the path
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
 from export.onnx_graph import Graph, load_model
 from keras_ddl.errors import Parser, run_cli
 

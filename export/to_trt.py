@@ -194,11 +194,13 @@ def _prepare(job: Job, precision: str) -> PreparedGraph:
 
     files = BuildFiles(job.bundle, precision)
     clips = job.clips
-    prepared = prepare(job.proto, precision, job.target, clips.clips, clips.calibrated, job.ranges)
+    prepared = prepare(
+        job.proto, precision, job.target, clips.measured, clips.calibrated, job.ranges
+    )  # fmt: skip
     candidate = files.write_candidate(prepared.proto)
     require(prepared.proto, job.target, str(candidate))
     with open_backend(job.bundle / "model.onnx") as reference, open_backend(candidate) as own:
-        parity = compare_runtimes(reference, own, clips.clips, job.spec.threshold)
+        parity = compare_runtimes(reference, own, clips.compared, job.spec.threshold)
     require_parity(parity, _tolerance(job, precision), f"the {precision} graph")
     candidate.replace(files.graph)
     plan = write_plan(files, prepared, job.target, job.options, job.machine.describe())
@@ -217,7 +219,7 @@ def _build(job: Job, precision: str, prepared: PreparedGraph, gpu: Gpu) -> float
 
     sidecar = build_engine(
         BuildFiles(job.bundle, precision), prepared, job.spec, gpu, job.options,
-        job.target.strongly_typed, job.clips.clips, _tolerance(job, precision), job.profile,
+        job.target.strongly_typed, job.clips.compared, _tolerance(job, precision), job.profile,
     )  # fmt: skip
     per_clip = [row["p50_ms"] / row["batch"] for row in sidecar.report["speed"]]
     return float(min(per_clip))

@@ -6,6 +6,7 @@ where a version lacks them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from export.build_progress import progress_monitor
 from keras_ddl.errors import CHECK_FAILED, MISSING, UserError
 
 MIB = 1 << 20
+NUMBERED = re.compile(r"_\d+$")
 
 
 def optional(owner: Any, *names: str) -> Any:
@@ -131,7 +133,8 @@ def pin_float32(trt: Any, network: Any, names: Collection[str]) -> int:
     Args:
         trt: The TensorRT module.
         network: A network whose types are the builder's choice.
-        names: Of ONNX nodes; the parser names layers after them.
+        names: Of ONNX nodes; the parser names layers after them, and further layers of the same
+            node with a number behind.
 
     Returns:
         How many layers were pinned; those that make no floats are left alone.
@@ -140,7 +143,7 @@ def pin_float32(trt: Any, network: Any, names: Collection[str]) -> int:
     pinned = 0
     for i in range(network.num_layers):
         layer = network.get_layer(i)
-        if layer.name not in wanted or not layer.num_outputs:
+        if not wanted & {layer.name, NUMBERED.sub("", layer.name)} or not layer.num_outputs:
             continue
         outputs = [layer.get_output(k) for k in range(layer.num_outputs)]
         if all(tensor.dtype in floats and not tensor.is_shape_tensor for tensor in outputs):

@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+if not __package__:  # run as a script: import from the clone, and keep this folder off the path
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
 from export.onnx_graph import Graph, attribute, load_model
 from export.trt_operators import ParserTable, parser_table
 from keras_ddl.errors import CHECK_FAILED, Parser, UserError, run_cli

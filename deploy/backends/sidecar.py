@@ -93,7 +93,8 @@ def read_sidecar(engine: Path) -> EngineSidecar:
         )
     values = read_json(path)
     names = {entry.name for entry in dataclasses.fields(EngineSidecar)}
-    if not isinstance(values, dict) or values.get("version") != VERSION or set(values) != names:
+    whole = isinstance(values, dict) and values.get("version") == VERSION and set(values) == names
+    if not whole or len(values["compute_capability"]) != 2:
         raise UserError(
             f"'{path}' is not a sidecar of version {VERSION}: build the engine again with "
             "python export/to_trt.py",

@@ -172,3 +172,11 @@ def test_a_closed_backend_says_so(synthetic_bundle: Path) -> None:
     backend.close()
     with pytest.raises(ValueError, match="closed"):
         backend.infer({"clip": clips()})
+
+
+def test_an_accelerator_that_is_not_there_is_named(synthetic_bundle: Path) -> None:
+    with pytest.raises(UserError, match=r"CUDAExecutionProvider, received .*CPU") as caught:
+        open_backend(synthetic_bundle / "model.onnx", device="cuda")
+    assert caught.value.exit_code == 3
+    with pytest.raises(ValueError, match="expected a device of"):
+        open_backend(synthetic_bundle / "model.onnx", device="tpu")

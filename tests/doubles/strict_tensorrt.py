@@ -173,7 +173,9 @@ class StrictTensorRT:
 
     def runtime(self, log: Any) -> Strict:
         return self.strict(
-            "Runtime", deserialize_cuda_engine=lambda plan: self.engine(log, bytes(plan))
+            "Runtime",
+            deserialize_cuda_engine=lambda plan: self.engine(log, bytes(plan)),
+            num_DLA_cores=2,
         )
 
     def engine(self, log: Any, plan: bytes) -> Strict | None:

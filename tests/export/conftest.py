@@ -92,3 +92,75 @@ def run_onnx() -> Any:
         return dict(zip(names, session.run(names, feed), strict=True))
 
     return run
+
+
+TINY = """
+<ir_version: 8, opset_import: ["" : 17]>
+tiny (uint8[batch, 4, 32, 32, 3] clip)
+  => (float[batch] fake_probability, float[batch, 4, 4, 4] inconsistency_map)
+<int64[4] frames = {-1, 32, 32, 3}, float scale = {0.00392157}, int64[4] back = {-1, 4, 4, 4},
+ int64[2] rows = {-1, 4}, int64[1] one = {1}, int64[1] k = {4}, int64[2] flat = {-1, 64}>
+{
+  [reshape] raw = Reshape(clip, frames)
+  [cast] whole = Cast<to = 1>(raw)
+  [scale] x = Mul(whole, scale)
+  [turn] c = Transpose<perm = [0, 3, 1, 2]>(x)
+  [conv] a = Conv<strides = [8, 8]>(c, w)
+  [relu] r = Relu(a)
+  [heat] q = Conv(r, wq)
+  [shape] m = Reshape(q, back)
+  [list] l = Reshape(m, flat)
+  [top] values, places = TopK(l, k)
+  [least] low = ReduceMin<axes = [1], keepdims = 1>(values)
+  [low] b = Unsqueeze(low, axes)
+  [map] inconsistency_map = Sub(m, b)
+  [pool] p = GlobalAveragePool(r)
+  [line] f = Flatten(p)
+  [head] h = MatMul(f, wh)
+  [clips] hc = Reshape(h, rows)
+  [mean] hm = ReduceMean<axes = [1], keepdims = 0>(hc)
+  [sigmoid] fake_probability = Sigmoid(hm)
+}
+"""
+
+
+@pytest.fixture(scope="session")
+def tiny_model() -> Any:
+    """A graph with a bundle's interface: 4 frames of 32 × 32 pixels, DFDC and head in small."""
+    onnx = pytest.importorskip("onnx")
+    random = np.random.default_rng(0)
+    model = onnx.parser.parse_model(TINY)
+    constants = {"w": (4, 3, 8, 8), "wq": (1, 4, 1, 1), "wh": (4, 1)}
+    for name, shape in constants.items():
+        values = random.standard_normal(shape).astype(np.float32) / 4
+        model.graph.initializer.append(onnx.numpy_helper.from_array(values, name))
+    axes = onnx.numpy_helper.from_array(np.array([2, 3]), "axes")
+    model.graph.initializer.append(axes)
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+@pytest.fixture
+def tiny_bundle(tiny_model: Any, tmp_path: Any) -> Any:
+    """A bundle around the tiny graph."""
+    import onnx
+
+    from keras_ddl.clipspec import ClipSpec
+
+    folder = tmp_path / "bundle"
+    folder.mkdir()
+    spec = ClipSpec(frames=4, size=32)
+    model = onnx.ModelProto()
+    model.CopyFrom(tiny_model)
+    onnx.helper.set_model_props(model, {"clipspec": spec.to_json()})
+    (folder / "model.onnx").write_bytes(model.SerializeToString())
+    spec.write(folder / "clipspec.json")
+    return folder
+
+
+@pytest.fixture
+def tiny_clips(tmp_path: Any) -> Any:
+    """An `.npz` file of clips for the tiny bundle."""
+    path = tmp_path / "clips.npz"
+    np.savez(path, clips=np.random.default_rng(2).integers(0, 256, (6, 4, 32, 32, 3), np.uint8))
+    return path

@@ -13,6 +13,7 @@ from export.float_islands import head_nodes, projection_nodes, score_nodes
 from export.fold_batch_norm import fold_batch_norm
 from export.insert_qdq import insert_qdq, quantisable
 from export.int8_share import int8_share
+from export.mixed_fp16 import mixed_fp16
 from export.onnx_graph import Graph
 from export.trt_rules import check, target_for
 from export.uint8_input import cast_inputs_first
@@ -140,6 +141,10 @@ def test_most_of_the_compact_network_is_int8():
     result = insert_qdq(model, dict.fromkeys(quantisable(model), 1.0))
     found = int8_share(result)
     assert found.share >= 0.95
+    half = mixed_fp16(model)
+    onnx.checker.check_model(half, full_check=True)
+    for version in ("8.6", "10.3", "11.4"):
+        assert check(model, target_for(version)) == check(half, target_for(version)) == []
     left = [node.name for node in found.nodes if not node.int8]
     assert all(any(word in name for word in ("dfdc", "inconsistency_map", "attention", "logits"))
                for name in left)  # fmt: skip

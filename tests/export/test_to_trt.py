@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from deploy.backends.machine import Gpu, first_gpu, gpus
@@ -70,6 +73,10 @@ def fake_tensorrt(folder: Path, source: str) -> Path:
     return folder
 
 
+def no_tensorrt(folder: Path) -> Path:
+    return fake_tensorrt(folder, "raise ImportError('none')")
+
+
 @pytest.mark.parametrize("flags", [(), ("--fp32",), ("--fp16",), ("--int8",), ("--best",)], ids=str)
 def test_a_missing_bundle_is_named_first(tmp_path: Path, flags: tuple[str, ...]):
     code, out, err = run(tmp_path, *flags)
@@ -93,23 +100,80 @@ def test_an_unreadable_spec_is_bad_input(tmp_path: Path, bundle: Path):
         "raise OSError('libnvinfer.so.10: wrong ELF class\\nsecond line')",
     ],
 )
-def test_tensorrt_that_does_not_load_is_one_line(tmp_path: Path, bundle: Path, failure: str):
-    code, out, err = run(tmp_path, "--fp16", bundle, packages=fake_tensorrt(tmp_path, failure))
-    assert (code, out) == (3, "")
+def test_tensorrt_that_does_not_load_is_one_line(tmp_path: Path, tiny_bundle: Path, failure: str):
+    code, out, err = run(tmp_path, "--fp16", tiny_bundle, packages=fake_tensorrt(tmp_path, failure))
     line = one_line(err)
-    assert "TensorRT does not load" in line
+    assert code == 3
+    assert f"prepared in '{tiny_bundle / 'trt'}', but not built: TensorRT does not load" in line
     assert "'.[trt]'" in line and "JetPack" in line
+    assert "float16 except" in out and "13 rules kept" in out
 
 
-def test_what_is_left_to_say_once_tensorrt_loads(tmp_path: Path, bundle: Path):
-    packages = fake_tensorrt(tmp_path, "__version__ = '10.3.0'")
-    code, out, err = run(tmp_path, "--best", bundle, packages=packages)
-    assert (code, out) == (3, "")
-    if gpus():
-        assert "TensorRT 10.3.0" in one_line(err)
-        assert "does not build best engines yet" in err
-    else:
-        assert "no NVIDIA GPU found" in one_line(err)
+def test_the_plan_and_the_graph_are_left_for_the_target(tmp_path: Path, tiny_bundle: Path):
+    arguments = ("--fp16", "--max-batch", 4, "--tensorrt", "8.6", "--workspace", 256)
+    assert run(tmp_path, *arguments, tiny_bundle, packages=no_tensorrt(tmp_path))[0] == 3
+    folder = tiny_bundle / "trt"
+    plan = json.loads((folder / "plan.fp16.json").read_text(encoding="utf-8"))
+    assert plan["typing"] == "by flags"
+    assert plan["flags"] == ["BuilderFlag.FP16", "BuilderFlag.OBEY_PRECISION_CONSTRAINTS"]
+    assert {"top", "map", "sigmoid"} <= set(plan["float32_nodes"])
+    assert plan["profile"]["min"] == {"clip": [1, 4, 32, 32, 3]}
+    assert plan["profile"]["max"] == {"clip": [4, 4, 32, 32, 3]}
+    assert "--max-batch 4" in plan["commands"]["build"]
+    assert "maxShapes=clip:4x4x32x32x3 --memPoolSize=workspace:256" in plan["commands"]["trtexec"]
+    graph = folder / "model.fp16.onnx"
+    assert plan["onnx_sha256"] == hashlib.sha256(graph.read_bytes()).hexdigest()
+    assert sorted(path.name for path in folder.iterdir()) == ["model.fp16.onnx", "plan.fp16.json"]
+
+
+def test_int8_wants_clips_or_a_quantised_bundle(
+    tmp_path: Path, tiny_bundle: Path, tiny_clips: Path
+):
+    packages = no_tensorrt(tmp_path)
+    code, _, err = run(tmp_path, "--int8", tiny_bundle, packages=packages)
+    assert code == 3
+    assert "--calibration FILE.npz" in one_line(err)
+    arguments = ("--int8", "--calibration", tiny_clips, "--tensorrt", "10.13")
+    code, out, err = run(tmp_path, *arguments, tiny_bundle, packages=packages)
+    assert code == 3
+    assert "int8: 9" in out and "on 3 clips of clips.npz" in out
+    assert "not built: TensorRT does not load" in one_line(err)
+    plan = json.loads((tiny_bundle / "trt" / "plan.int8.json").read_text(encoding="utf-8"))
+    assert (plan["opset"], plan["typing"]) == (19, "strong")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("--min-batch", 4, "--max-batch", 2), 2, "min <= opt <= max"),
+        (("--opt-level", 9), 2, "--opt-level 0 to 5"),
+        (("--tensorrt", "newest"), 2, "a TensorRT version such as 10.3"),
+        (("--calibration", "absent.npz"), 2, "'absent.npz': No such file"),
+        (("--tolerance", "0", "--tensorrt", "11.4"), 4, "does not keep the answer"),
+    ],
+)
+def test_mistakes_are_one_line(
+    tmp_path: Path, tiny_bundle: Path, arguments: tuple[object, ...], code: int, words: str
+):
+    found = run(tmp_path, *arguments, tiny_bundle, packages=no_tensorrt(tmp_path))
+    assert found[0] == code
+    assert words in one_line(found[2])
+    assert not (tiny_bundle / "trt" / "model.fp16.onnx").exists()
+
+
+def test_clips_of_another_shape_are_refused(tmp_path: Path, tiny_bundle: Path):
+    path = tmp_path / "other.npz"
+    np.savez(path, clips=np.zeros((2, 8, 32, 32, 3), np.uint8))
+    code, _, err = run(tmp_path, "--calibration", path, tiny_bundle, packages=no_tensorrt(tmp_path))
+    assert code == 2
+    assert "uint8 (N, 4, 32, 32, 3) as the bundle says, received uint8 (2, 8, 32, 32, 3)" in err
+
+
+def test_a_model_that_is_none_is_bad_input(tmp_path: Path, bundle: Path):
+    pytest.importorskip("onnx")
+    code, _, err = run(tmp_path, bundle, packages=no_tensorrt(tmp_path))
+    assert code == 2
+    assert "expected an ONNX model" in one_line(err)
 
 
 def test_two_precisions_are_a_usage_error(tmp_path: Path, bundle: Path):
@@ -118,11 +182,14 @@ def test_two_precisions_are_a_usage_error(tmp_path: Path, bundle: Path):
     assert "not allowed with" in err
 
 
-def test_tensorflow_is_never_imported(tmp_path: Path, bundle: Path):
-    blocker = fake_tensorrt(tmp_path, "__version__ = '11.4'")
+def test_tensorflow_is_never_imported(tmp_path: Path, tiny_bundle: Path, tiny_clips: Path):
+    blocker = no_tensorrt(tmp_path)
     for name in ("tensorflow", "keras", "tf_keras"):
         (blocker / f"{name}.py").write_text("raise SystemExit('imported')", encoding="utf-8")
-    _, _, err = run(tmp_path, bundle, packages=blocker)
+    code, _, err = run(
+        tmp_path, "--best", "--calibration", tiny_clips, tiny_bundle, packages=blocker
+    )
+    assert code == 3
     assert "imported" not in one_line(err)
 
 
