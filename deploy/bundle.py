@@ -40,13 +40,16 @@ class Bundle:
     has_map: bool
 
 
-def open_bundle(path: Path | str, threads: int | None = None) -> tuple[Bundle, Backend]:
+def open_bundle(
+    path: Path | str, threads: int | None = None, device: str = "cpu"
+) -> tuple[Bundle, Backend]:
     """Load a bundle and verify it; the caller closes the backend.
 
     Args:
         path: The folder, or an engine that `export/to_trt.py` built of it, which then runs in the
             place of `model.onnx`.
         threads: Compute threads of ONNX Runtime.
+        device: Where ONNX Runtime computes: "cpu", "cuda" or "tensorrt"; an engine has its own.
 
     Raises:
         UserError: files missing (3), unreadable (2), or sidecar, metadata and graph disagree (4).
@@ -59,7 +62,7 @@ def open_bundle(path: Path | str, threads: int | None = None) -> tuple[Bundle, B
         spec = ClipSpec.read(path / SPEC_FILE)
     except ValueError as error:
         raise UserError(f"cannot read '{path / SPEC_FILE}': {error}", USAGE) from error
-    backend = open_backend(model, threads)
+    backend = open_backend(model, threads, device)
     try:
         _verify(spec, backend, path)
     except UserError:

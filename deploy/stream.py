@@ -73,9 +73,18 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument("--source", metavar="FILE_OR_URL", help="file, device, rtsp:// or http://")
     model = parser.add_argument_group("who judges")
     model.add_argument(
-        "--bundle", type=Path, default=DEFAULT_BUNDLE, help="exported model (default: %(default)s)"
+        "--bundle",
+        type=Path,
+        default=DEFAULT_BUNDLE,
+        help="bundle or engine (default: %(default)s)",
     )
     model.add_argument("--threads", type=at_least(1), metavar="N", help="compute threads")
+    model.add_argument(
+        "--device",
+        choices=("cpu", "cuda", "tensorrt"),
+        default="cpu",
+        help="where ONNX Runtime computes; an engine has its own (default: %(default)s)",
+    )
     model.add_argument(
         "--domain",
         choices=FOOTAGE,
@@ -131,7 +140,7 @@ def _run(args: argparse.Namespace) -> int:
     with ExitStack() as stack:
         text = str(args.camera) if args.camera is not None else args.source
         source = stack.enter_context(open_source(text))
-        bundle, backend = open_bundle(args.bundle, args.threads)
+        bundle, backend = open_bundle(args.bundle, args.threads, args.device)
         stack.enter_context(backend)
         detector = open_detector(args.detector)
         clipper = FaceClipper(bundle.spec, detector, args.detect_every, args.stride_ms)
