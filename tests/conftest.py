@@ -13,6 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+# A shell that runs tests in the background ignores Ctrl-C, and every child would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
