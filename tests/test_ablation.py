@@ -68,6 +68,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_sigterm_ends_the_workers_in_the_middle_of_a_training(
     flicker_set: Path, tmp_path: Path, processes: Any
 ) -> None:

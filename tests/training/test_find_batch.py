@@ -91,6 +91,7 @@ def test_what_is_not_a_line_is_found_all_the_same(peak: Callable[[int], float]) 
     assert peak(found) <= 1200 and true - found <= true / 16 + 1
 
 
+@pytest.mark.slow
 def test_the_batch_found_fits_and_a_clearly_larger_one_does_not() -> None:
     rows: list[str] = []
 
