@@ -153,6 +153,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _export(run: Path | None, precision: str, inconsistency_map: bool) -> int:
     from export.bundle import write_bundle
+    from export.divergence import explained
     from export.parity import compare, require
     from keras_ddl.files import read_json
     from keras_ddl.runs import find_run
@@ -161,13 +162,16 @@ def _export(run: Path | None, precision: str, inconsistency_map: bool) -> int:
     model, spec = _network(folder, precision)
     proto = onnx_from_keras(model, inconsistency_map, temperature=spec.temperature)
     clips, origin = parity_clips(read_json(folder / "config.json")["data"], spec)
+    single = proto
     if precision == "fp16":
-        proto = _half(proto, clips)
+        proto = _half(single, clips)
 
     def gate(candidate: Path) -> None:
         report = compare(model, candidate / "model.onnx", clips, spec.temperature, spec.threshold)
         print(f"parity on {len(clips)} {origin}: {report}")
-        require(report, TOLERANCE[precision], exact=precision == "fp32")
+        reference = single if precision == "fp16" else model
+        with explained(lambda: _where(reference, proto, clips[report.worst], precision)):
+            require(report, TOLERANCE[precision], exact=precision == "fp32")
 
     name = "bundle" if precision == "fp32" else f"bundle-{precision}"
     bundle = write_bundle(folder / name, proto, spec, gate)
@@ -207,6 +211,16 @@ def _half(proto: onnx.ModelProto, clips: np.ndarray) -> onnx.ModelProto:
 
     ranges = collect_ranges(proto, clips, float_tensors(proto), "max")
     return mixed_fp16(proto, ranges)
+
+
+def _where(reference: Any, proto: onnx.ModelProto, clip: np.ndarray, precision: str) -> object:
+    """Where the graph comes apart from what it was made of: float16 from float32, else Keras."""
+    from export.divergence import BOUNDS, find_divergence
+    from export.keras_divergence import find_keras_divergence
+
+    print("looking for the layer where the answers come apart")
+    find: Any = find_divergence if precision == "fp16" else find_keras_divergence
+    return find(reference, proto, clip, BOUNDS[precision])
 
 
 if __name__ == "__main__":
