@@ -26,7 +26,11 @@ if TYPE_CHECKING:
     import numpy as np
     import onnx
 
-OPSET = 17  # the highest that TensorRT 8.6 (JetPack 6.0) parses
+log = logging.getLogger(__name__)
+
+# The highest that TensorRT 8.6 (JetPack 6.0) parses, and that is the oldest version supported; a
+# newer one has nothing that this network needs. `trt_graph` raises it where float16 scales ask.
+OPSET = 17
 PARITY_CLIPS = 16
 TOLERANCE = {"fp32": 1e-4, "fp16": 1e-2, "int8": 5e-2}  # of the fake probability, clip by clip
 
@@ -60,8 +64,11 @@ def onnx_from_keras(
             f"exporting needs tf2onnx and onnx ({error}); pip install 'keras-ddl[train,onnx]'",
             MISSING,
         ) from error
+    from export.fold_batch_norm import fold_batch_norm
+    from export.graph_counts import GraphCounts
     from export.kept_positions import rewrite_kept_positions
     from export.marked_ranges import quantise_marked
+    from export.steady_conversion import drop_number, steady_conversion
     from keras_ddl.framework import tf
     from keras_ddl.layers import DFDC
     from keras_ddl.layout import channels_first
@@ -71,10 +78,15 @@ def onnx_from_keras(
     served, names = _served(twin, inconsistency_map, temperature)
     signature = [tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8, name="clip")]
     function = tf.function(served, input_signature=signature)
-    proto, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=opset)
+    with steady_conversion():
+        proto, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=opset)
+    drop_number(proto)
+    converted = GraphCounts.of(proto)
     _name_interface(proto, names)
     quantise_marked(proto)
     rewrite_kept_positions(proto, [layer for layer in twin.layers if isinstance(layer, DFDC)])
+    fold_batch_norm(proto)
+    log.info("converted: %s; exported: %s", converted, GraphCounts.of(proto))
     foreign = Counter(
         node.op_type for node in proto.graph.node if node.domain not in ("", "ai.onnx")
     )
