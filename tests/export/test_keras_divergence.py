@@ -68,7 +68,7 @@ def test_layers_are_matched_and_the_wrong_one_is_named(
         graph = to_onnx.onnx_from_keras(network)
     sound = find_keras_divergence(network, graph, CLIPS[0], 1e-4)
     assert sound.first is None  # a tensor taken for another layer's would be far off
-    assert sound.compared > 0.85 * len(network.layers)
+    assert sound.compared > 0.7 * len(network.layers)  # a convolution has its batch norm's
     wrong = find_keras_divergence(network, spoil(graph), CLIPS[0], 1e-3)
     assert wrong.first is not None and wrong.first.layer == SPOILT
 
