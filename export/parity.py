@@ -23,6 +23,7 @@ class Parity:
         inconsistency: Largest absolute difference of the map; None where there is no map.
         flips: Clips whose decision at the threshold differs.
         runtime: What answered, in words.
+        worst: Index of the clip with the largest difference of the probability.
     """
 
     clips: int
@@ -31,6 +32,7 @@ class Parity:
     inconsistency: float | None
     flips: int
     runtime: str
+    worst: int = 0
 
     def __str__(self) -> str:
         shown = "" if self.inconsistency is None else f", map {self.inconsistency:.1e}"
@@ -80,6 +82,7 @@ def compare(
         float(apart.max()) if has_map else None,
         int(np.sum((expected >= threshold) != (received >= threshold))),
         runtime,
+        int(difference.argmax()),
     )
 
 

@@ -25,6 +25,7 @@ class RuntimeParity:
         map_mean: Mean absolute difference of the inconsistency map, None where there is none. The
             choice of kept positions is discrete, so single entries may differ by all of 1.
         runtime: What answered, in words.
+        worst: Index of the clip with the largest difference.
     """
 
     clips: int
@@ -33,6 +34,7 @@ class RuntimeParity:
     flips: int
     map_mean: float | None
     runtime: str
+    worst: int = 0
 
     def __str__(self) -> str:
         shown = "" if self.map_mean is None else f", map mean {self.map_mean:.1e}"
@@ -76,6 +78,7 @@ def compare_runtimes(
         int(np.sum((first >= threshold) != (second >= threshold))),
         float(np.mean(maps)) if maps else None,
         candidate.name,
+        int(np.abs(first - second).argmax()),
     )
 
 

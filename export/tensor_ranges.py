@@ -125,7 +125,7 @@ def _largest(proto: onnx.ModelProto, clips: np.ndarray, names: Sequence[str]) ->
         probe.graph.node.append(helper.make_node("Abs", [name], [size]))
         probe.graph.node.append(helper.make_node("ReduceMax", [size], [top], keepdims=0))
         probe.graph.output.append(helper.make_tensor_value_info(top, 1, ()))
-    session = _session(probe)
+    session = open_session(probe)
     rows = [session.run(None, feed) for feed in _feeds(proto, clips)]
     return np.array(rows, np.float64).reshape(len(clips), len(names))
 
@@ -143,7 +143,7 @@ def _histograms(
         del probe.graph.output[:]
         for i in chosen:
             probe.graph.output.append(library.helper.make_tensor_value_info(names[i], 1, None))
-        session = _session(probe)
+        session = open_session(probe)
         for feed in _feeds(proto, clips):
             for i, values in zip(chosen, session.run(None, feed), strict=True):
                 top = largest[i] or 1.0
@@ -156,12 +156,18 @@ def _feeds(proto: onnx.ModelProto, clips: Iterable[np.ndarray]) -> Iterator[dict
     return ({name: np.ascontiguousarray(clip[None])} for clip in clips)
 
 
-def _session(proto: onnx.ModelProto) -> Any:
+def open_session(proto: onnx.ModelProto) -> Any:
+    """ONNX Runtime on the CPU with a graph that may be of this project's own making.
+
+    Raises:
+        UserError: onnxruntime is not installed (3).
+    """
     try:
         ort = importlib.import_module("onnxruntime")
     except ImportError as error:
         raise UserError(
-            f"measuring ranges needs onnxruntime ({error}): pip install 'keras-ddl[trt]'", MISSING
+            f"looking into a graph needs onnxruntime ({error}): pip install 'keras-ddl[trt]'",
+            MISSING,
         ) from error
     options = ort.SessionOptions()
     options.log_severity_level = 4

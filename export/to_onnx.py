@@ -26,7 +26,11 @@ if TYPE_CHECKING:
     import numpy as np
     import onnx
 
-OPSET = 17  # the highest that TensorRT 8.6 (JetPack 6.0) parses
+log = logging.getLogger(__name__)
+
+# The highest that TensorRT 8.6 (JetPack 6.0) parses, and that is the oldest version supported; a
+# newer one has nothing that this network needs. `trt_graph` raises it where float16 scales ask.
+OPSET = 17
 PARITY_CLIPS = 16
 TOLERANCE = {"fp32": 1e-4, "fp16": 1e-2, "int8": 5e-2}  # of the fake probability, clip by clip
 
@@ -60,8 +64,11 @@ def onnx_from_keras(
             f"exporting needs tf2onnx and onnx ({error}); pip install 'keras-ddl[train,onnx]'",
             MISSING,
         ) from error
+    from export.fold_batch_norm import fold_batch_norm
+    from export.graph_counts import GraphCounts
     from export.kept_positions import rewrite_kept_positions
     from export.marked_ranges import quantise_marked
+    from export.steady_conversion import drop_number, steady_conversion
     from keras_ddl.framework import tf
     from keras_ddl.layers import DFDC
     from keras_ddl.layout import channels_first
@@ -71,10 +78,15 @@ def onnx_from_keras(
     served, names = _served(twin, inconsistency_map, temperature)
     signature = [tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8, name="clip")]
     function = tf.function(served, input_signature=signature)
-    proto, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=opset)
+    with steady_conversion():
+        proto, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=opset)
+    drop_number(proto)
+    converted = GraphCounts.of(proto)
     _name_interface(proto, names)
     quantise_marked(proto)
     rewrite_kept_positions(proto, [layer for layer in twin.layers if isinstance(layer, DFDC)])
+    fold_batch_norm(proto)
+    log.info("converted: %s; exported: %s", converted, GraphCounts.of(proto))
     foreign = Counter(
         node.op_type for node in proto.graph.node if node.domain not in ("", "ai.onnx")
     )
@@ -153,6 +165,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _export(run: Path | None, precision: str, inconsistency_map: bool) -> int:
     from export.bundle import write_bundle
+    from export.divergence import explained
     from export.parity import compare, require
     from keras_ddl.files import read_json
     from keras_ddl.runs import find_run
@@ -161,13 +174,16 @@ def _export(run: Path | None, precision: str, inconsistency_map: bool) -> int:
     model, spec = _network(folder, precision)
     proto = onnx_from_keras(model, inconsistency_map, temperature=spec.temperature)
     clips, origin = parity_clips(read_json(folder / "config.json")["data"], spec)
+    single = proto
     if precision == "fp16":
-        proto = _half(proto, clips)
+        proto = _half(single, clips)
 
     def gate(candidate: Path) -> None:
         report = compare(model, candidate / "model.onnx", clips, spec.temperature, spec.threshold)
         print(f"parity on {len(clips)} {origin}: {report}")
-        require(report, TOLERANCE[precision], exact=precision == "fp32")
+        reference = single if precision == "fp16" else model
+        with explained(lambda: _where(reference, proto, clips[report.worst], precision)):
+            require(report, TOLERANCE[precision], exact=precision == "fp32")
 
     name = "bundle" if precision == "fp32" else f"bundle-{precision}"
     bundle = write_bundle(folder / name, proto, spec, gate)
@@ -207,6 +223,16 @@ def _half(proto: onnx.ModelProto, clips: np.ndarray) -> onnx.ModelProto:
 
     ranges = collect_ranges(proto, clips, float_tensors(proto), "max")
     return mixed_fp16(proto, ranges)
+
+
+def _where(reference: Any, proto: onnx.ModelProto, clip: np.ndarray, precision: str) -> object:
+    """Where the graph comes apart from what it was made of: float16 from float32, else Keras."""
+    from export.divergence import BOUNDS, find_divergence
+    from export.keras_divergence import find_keras_divergence
+
+    print("looking for the layer where the answers come apart")
+    find: Any = find_divergence if precision == "fp16" else find_keras_divergence
+    return find(reference, proto, clip, BOUNDS[precision])
 
 
 if __name__ == "__main__":

@@ -188,6 +188,7 @@ def _prepare(job: Job, precision: str) -> PreparedGraph:
     """Write and verify the graph of one precision, and its plan."""
     from deploy.backends import open_backend
     from export.build_plan import BuildFiles, write_plan
+    from export.divergence import BOUNDS, explained, find_divergence
     from export.runtime_parity import compare_runtimes, require_parity
     from export.trt_graph import prepare
     from export.trt_rules import RULES, require
@@ -201,7 +202,9 @@ def _prepare(job: Job, precision: str) -> PreparedGraph:
     require(prepared.proto, job.target, str(candidate))
     with open_backend(job.bundle / "model.onnx") as reference, open_backend(candidate) as own:
         parity = compare_runtimes(reference, own, clips.compared, job.spec.threshold)
-    require_parity(parity, _tolerance(job, precision), f"the {precision} graph")
+    worst = clips.compared[parity.worst]
+    with explained(lambda: find_divergence(job.proto, prepared.proto, worst, BOUNDS[precision])):
+        require_parity(parity, _tolerance(job, precision), f"the {precision} graph")
     candidate.replace(files.graph)
     plan = write_plan(files, prepared, job.target, job.options, job.machine.describe())
     version = ".".join(map(str, job.target.version))

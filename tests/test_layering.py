@@ -58,6 +58,7 @@ ENGINE_SIDE = (
     "export.build_plan",
     "export.build_progress",
     "export.clip_file",
+    "export.divergence",
     "export.engine_layers",
     "export.engine_speed",
     "export.runtime_parity",
