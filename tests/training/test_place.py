@@ -44,8 +44,9 @@ def alone(prepared: Path, out: Path, *settings: str) -> dict[str, list[float]]:
 
 def assert_same_curve(ours: dict[str, list[float]], theirs: dict[str, list[float]]) -> None:
     np.testing.assert_allclose(ours["loss"], theirs["loss"], rtol=TOLERANCE)
-    # Moving variances: one device's are those of a sample, several devices' of a population.
-    np.testing.assert_allclose(ours["val_loss"], theirs["val_loss"], rtol=5e-3)
+    # Moving variances: one device's are those of a sample, several devices' of a population, which
+    # the deepest layers, with one value per frame here, see: 32 / 31.
+    np.testing.assert_allclose(ours["val_loss"], theirs["val_loss"], rtol=2e-2)
 
 
 def test_two_workers_one_killed_and_started_again_learn_what_one_learns(
