@@ -104,6 +104,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
+    if args.checkpoint_every < 0:
+        raise UserError(
+            f"--checkpoint-every: expected 0 or more steps, received {args.checkpoint_every}"
+        )
+    if args.previous and not args.resume:
+        raise UserError("--previous: expected --resume DIR with it, received none")
     from keras_ddl import framework  # noqa: F401  says that TensorFlow is missing before any work
     from keras_ddl.training.mlflow_run import check_mlflow, mlflow_run
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from keras_ddl.framework import keras, tf
 
 STRATEGIES = ("auto", "none", "mirrored", "multiworker", "tpu")
+Scorer = Callable[[], np.ndarray]
 SMALL_BATCH = 16  # clips per replica under which batch norm is synchronised by default
 
 
@@ -80,19 +81,24 @@ class Place:
             return make()
         return self.strategy.distribute_datasets_from_function(lambda _: make())
 
-    def logits(self, model: keras.Model, clips: tf.data.Dataset, batch: int) -> np.ndarray:
-        """Return the logits, float32 (N, 2), of all clips in their order; devices share the work.
+    def scorer(self, model: keras.Model, clips: tf.data.Dataset, batch: int, count: int) -> Scorer:
+        """Return a function that scores all clips in their order; devices share the work.
 
         Args:
-            model: The network; its batch norm statistics are the same on all replicas.
+            model: The network; its batch norm statistics must be the same on all replicas.
             clips: Batches of (clip, label), the same on every worker.
             batch: Their size; the last may be smaller.
+            count: Clips in all of them.
+
+        Returns:
+            A function without arguments that returns the logits, float32 (N, 2). It may be called
+            again when the weights have changed, and is traced once.
         """
         from keras_ddl.clip_scores import clip_logits
         from keras_ddl.framework import tf
 
         if self.replicas == 1:
-            return clip_logits(model, clips)
+            return lambda: clip_logits(model, clips)
         share, mine = batch // self.replicas, batch // self.workers
 
         def part(_: Any) -> tf.data.Dataset:
@@ -104,11 +110,13 @@ class Place:
         def forward(clip: Any) -> Any:
             return self.strategy.run(lambda c: model(c, training=False), args=(clip,))
 
-        count, found = 0, []
-        for clip in self.strategy.distribute_datasets_from_function(part):
-            found.append(self.strategy.gather(forward(clip), axis=0).numpy())
-        count = sum(int(label.shape[0]) for _, label in clips)
-        return np.concatenate(found)[:count].astype(np.float32)
+        spread = self.strategy.distribute_datasets_from_function(part)
+
+        def score() -> np.ndarray:
+            found = [self.strategy.gather(forward(clip), axis=0).numpy() for clip in spread]
+            return np.concatenate(found)[:count].astype(np.float32)
+
+        return score
 
 
 def _padded(clip: Any, batch: int) -> Any:

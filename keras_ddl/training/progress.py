@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -77,13 +75,3 @@ class GoOn(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if logs is not None:
             logs.update({metric.name: float(metric.result()) for metric in self.model.metrics})
-
-
-def history_csv(history: dict[str, list[float]]) -> str:
-    """Return a history as CSV: a row per epoch, from 1, and a column per quantity."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("epoch", *history))
-    for epoch, values in enumerate(zip(*history.values(), strict=True), start=1):
-        writer.writerow((epoch, *values))
-    return text.getvalue()

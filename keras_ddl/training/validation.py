@@ -14,7 +14,7 @@ from keras_ddl.data.pseudo_fakes import with_pseudo_fakes
 from keras_ddl.data.store import read_split
 from keras_ddl.errors import CHECK_FAILED, UserError
 from keras_ddl.framework import keras
-from keras_ddl.training.place import Place
+from keras_ddl.training.place import Place, Scorer
 
 AUC = "val_video_auc"
 LOSS = "val_loss"
@@ -53,10 +53,14 @@ class VideoAUC(keras.callbacks.Callback):
         self._clips = clip_dataset(prepared, split, batch, pseudo=pseudo)
         data = read_split(prepared, split)
         self._data = with_pseudo_fakes(data) if pseudo else data
+        self._scorer: Scorer | None = None
         self.videos: Scores | None = None
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        logits = self._place.logits(self.model, self._clips, self._batch)
+        if self._scorer is None:
+            count = len(self._data.labels)
+            self._scorer = self._place.scorer(self.model, self._clips, self._batch, count)
+        logits = self._scorer()
         # Weights too: NaN inside need not reach the outputs, for ReLU(NaN) is 0.
         if not all(np.isfinite(values).all() for values in (logits, *self.model.get_weights())):
             raise UserError(

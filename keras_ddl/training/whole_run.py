@@ -6,6 +6,7 @@ import hashlib
 import logging
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +14,14 @@ from keras_ddl.clipspec import ClipSpec
 from keras_ddl.config import TrainConfig
 from keras_ddl.data.store import read_summary
 from keras_ddl.evaluate import score_split
-from keras_ddl.files import file_sha256, write_json, write_text
+from keras_ddl.files import file_sha256, write_json
 from keras_ddl.model_card import write_model_card
 from keras_ddl.plots import plot_curves
 from keras_ddl.runs import CONFIG, WEIGHTS, finish_run
 
 if TYPE_CHECKING:
     from keras_ddl.framework import keras
+    from keras_ddl.training.fit import Fitted
     from keras_ddl.training.place import Place
 
 CHECKPOINT_STEPS = 500
@@ -57,42 +59,92 @@ def train(
     Returns:
         What `metrics.json` holds: validation results of the selected epoch, γ, times, sizes.
     """
-    from keras_ddl.training.best_weights import SELECTION
-    from keras_ddl.training.checkpoint import Checkpoints
-    from keras_ddl.training.fit import fit
-    from keras_ddl.training.gammas import gammas
-    from keras_ddl.training.hardest import WRONG_VIDEOS
-    from keras_ddl.training.manifest import manifest
     from keras_ddl.training.place import Place
-    from keras_ddl.training.profile import ProfileSteps
-    from keras_ddl.training.progress import history_csv
-    from keras_ddl.training.tensorboard import FOLDER, tensorboard_logs
-    from keras_ddl.training.wrong_videos import WrongVideos
 
     place = place or Place()
-    shared = run
+    how = _How(progress and place.chief, place, every, previous, tuple(watchers), profile)
     if not place.chief:  # it computes what the chief computes, and keeps nothing
-        run = Path(tempfile.mkdtemp(prefix="keras-ddl-worker-"))
+        with tempfile.TemporaryDirectory(prefix="keras-ddl-worker-") as aside:
+            return _fill(config, prepared, Path(aside), run, how)
+    metrics = _fill(config, prepared, run, run, how)
+    finish_run(run)
+    return metrics
+
+
+@dataclass(frozen=True)
+class _How:
+    """The arguments of `train` that are not what is trained."""
+
+    progress: bool
+    place: Place
+    every: int
+    previous: bool
+    watchers: tuple[keras.callbacks.Callback, ...]
+    profile: bool
+
+
+def _fill(
+    config: TrainConfig, prepared: Path, run: Path, shared: Path, how: _How
+) -> dict[str, Any]:
+    """Train and write all that a run folder holds; checkpoints lie in the one workers share."""
+    from keras_ddl.training.checkpoint import Checkpoints
+    from keras_ddl.training.fit import fit
+    from keras_ddl.training.hardest import WRONG_VIDEOS
+    from keras_ddl.training.manifest import manifest
+    from keras_ddl.training.wrong_videos import WrongVideos
+
+    place = how.place
     described = manifest(config, prepared, place)
     write_json(run / CONFIG, {"config": config.to_dict(), "data": _data(prepared)})
     write_json(run / "manifest.json", described)
-    more = [*tensorboard_logs(run, prepared, place, config.pseudo()), *watchers]
-    if profile and place.chief:
-        more.append(ProfileSteps(run / FOLDER))
+    more = _watchers(config, prepared, run, how)
     fitted = fit(
         config,
         prepared,
         run / WEIGHTS,
-        progress and place.chief,
+        how.progress,
         place=place,
         checkpoints=Checkpoints(shared, place.chief),
-        every=every,
-        previous=previous,
+        every=how.every,
+        previous=how.previous,
         watchers=lambda validation: [WrongVideos(run / WRONG_VIDEOS, validation), *more],
     )
+    metrics = _metrics(config, prepared, fitted)
+    write_json(run / "metrics.json", metrics)
+    spent = {"training_seconds": metrics["training_seconds"], "energy_joules": fitted.joules}
+    write_json(run / "manifest.json", {**described, **spent})
+    write_json(run / "history.json", fitted.history)
+    plot_curves(fitted.history, fitted.best_epoch, run / "curves.png")
+    _write_spec(run, config, prepared, metrics)
+    write_model_card(run)
+    if place.workers > 1:  # the same line on every worker, or something is wrong
+        _log.info("worker %d of %d: weights %s", place.worker, place.workers, _digest(fitted.model))
+    return metrics
+
+
+def _watchers(
+    config: TrainConfig, prepared: Path, run: Path, how: _How
+) -> list[keras.callbacks.Callback]:
+    """What writes into the run folder while it trains."""
+    from keras_ddl.training.history_csv import HISTORY_CSV, HistoryCsv
+    from keras_ddl.training.profile import ProfileSteps
+    from keras_ddl.training.tensorboard import FOLDER, tensorboard_logs
+
+    return [
+        HistoryCsv(run / HISTORY_CSV),
+        *tensorboard_logs(run, prepared, how.place, config.pseudo()),
+        *([ProfileSteps(run / FOLDER)] if how.profile and how.place.chief else []),
+        *how.watchers,
+    ]
+
+
+def _metrics(config: TrainConfig, prepared: Path, fitted: Fitted) -> dict[str, Any]:
+    from keras_ddl.training.best_weights import SELECTION
+    from keras_ddl.training.gammas import gammas
+
     spec = ClipSpec.read(prepared / "clipspec.json")
     _, validation = score_split(fitted.model, spec, prepared, "val", config.pseudo())
-    metrics = {
+    return {
         "validation": validation,
         "selection": SELECTION,
         "best_epoch": fitted.best_epoch,
@@ -100,19 +152,6 @@ def train(
         "parameters": fitted.model.count_params(),
         "training_seconds": round(fitted.seconds, 1),
     }
-    write_json(run / "metrics.json", metrics)
-    spent = {"training_seconds": metrics["training_seconds"], "energy_joules": fitted.joules}
-    write_json(run / "manifest.json", {**described, **spent})
-    write_json(run / "history.json", fitted.history)
-    write_text(run / "history.csv", history_csv(fitted.history))
-    plot_curves(fitted.history, fitted.best_epoch, run / "curves.png")
-    _write_spec(run, config, prepared, metrics)
-    write_model_card(run)
-    if place.workers > 1:  # the same line on every worker, or something is wrong
-        _log.info("worker %d of %d: weights %s", place.worker, place.workers, _digest(fitted.model))
-    if place.chief:
-        finish_run(run)
-    return metrics
 
 
 def _data(prepared: Path) -> dict[str, str]:
