@@ -49,7 +49,8 @@ class FaceClipper:
 
     The result depends on the frames and their times alone: the same frames give the same clips,
     read from a file or from a camera. Tracks end at a scene cut, at a change of the picture's
-    size, and when time runs backwards (a source that started again).
+    size, with a new segment of the source, and when time runs backwards (a source that started
+    again).
 
     Args:
         spec: What the model expects of a clip.
@@ -91,6 +92,7 @@ class FaceClipper:
         self._buffer = ClipBuffer(spec, stride_ms)
         self._cuts = CutDetector()
         self._shape: tuple[int, ...] | None = None
+        self._segment = 0
         self._time_ms: float | None = None
         self._detected_ms = 0.0
         self._since = detect_every  # frames since the detector ran; full = run it now
@@ -134,8 +136,9 @@ class FaceClipper:
         shape, self._shape = self._shape, frame.image.shape
         backwards = self._time_ms is not None and frame.time_ms < self._time_ms
         resized = shape is not None and shape != frame.image.shape
+        segment, self._segment = self._segment, frame.segment
         other_picture = self._cuts.push(frame.image)
-        return backwards or resized or other_picture
+        return backwards or resized or segment != frame.segment or other_picture
 
     def _restart(self) -> None:
         self._tracker.reset()

@@ -37,11 +37,14 @@ class Frame:
         time_ms: Milliseconds from the start of the stream (presentation time of a file, capture
             clock of a live source).
         index: Running number of the frame in its source, from 0.
+        segment: Grows when what follows has nothing to do with what went before: a connection
+            lost and found again, another rate. Nothing is tracked across it.
     """
 
     image: np.ndarray
     time_ms: float
     index: int
+    segment: int = 0
 
 
 @dataclass(frozen=True)

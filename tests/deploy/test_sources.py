@@ -12,9 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deploy import sources
-from deploy.live import LiveQueue
-from deploy.sources import open_source, redact
+from deploy.sources import camera, open_source, redact
+from deploy.sources.live_queue import LiveQueue
 from keras_ddl.errors import UserError
 from keras_ddl.video import Frame, VideoWriter
 
@@ -76,7 +75,7 @@ def test_what_cannot_be_opened_is_one_line(
 
 def test_a_missing_camera_lists_those_that_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
     there = {0: Path("/dev/video0"), 2: Path("/dev/video2")}
-    monkeypatch.setattr(sources, "list_cameras", lambda: there)
+    monkeypatch.setattr(camera, "list_cameras", lambda: there)
     with pytest.raises(UserError, match=r"camera 7: found /dev/video0, /dev/video2"):
         open_source("7")
 

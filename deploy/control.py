@@ -1,0 +1,60 @@
+"""What may be asked of a run from outside: by MQTT, by the dashboard, by a signal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from deploy.sources.base import Health
+
+
+@dataclass(frozen=True)
+class FaceStatus:
+    """A face in sight: its track, its verdict's label, its smoothed probability (None before)."""
+
+    track: int
+    label: str
+    probability: float | None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class SourceStatus:
+    """A source of a run at one moment.
+
+    Attributes:
+        name: Its name, credentials hidden.
+        health: State, last error, frames, drops by cause.
+        live: Whether time passes by itself.
+        fps: Frames per second handled lately.
+        faces: The faces in sight.
+        latency_ms: Capture to verdict, "p50", "p90", "p99" of the newest clips; empty before.
+    """
+
+    name: str
+    health: Health
+    live: bool = True
+    fps: float = 0.0
+    faces: tuple[FaceStatus, ...] = ()
+    latency_ms: dict[str, float] = field(default_factory=dict)
+
+
+class Control(Protocol):
+    """A run, seen from outside. Every method may be called from any thread and returns at once."""
+
+    def status(self) -> tuple[SourceStatus, ...]:
+        """All sources, in the order in which they were named."""
+
+    def start(self, source: str) -> None:
+        """Watch a stopped source again; KeyError for an unknown name."""
+
+    def stop(self, source: str) -> None:
+        """Stop watching a source; KeyError for an unknown name."""
+
+    def snapshot(self, source: str) -> np.ndarray | None:
+        """The newest frame with its marks, uint8 (H, W, 3) RGB; None before the first.
+
+        KeyError for an unknown name.
+        """

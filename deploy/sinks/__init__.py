@@ -1,0 +1,11 @@
+"""Where results go. A sink is a context manager that opens on the first item it has use for."""
+
+from __future__ import annotations
+
+from deploy.sinks.annotated_video import AnnotatedVideo
+from deploy.sinks.base import Output, Sink
+from deploy.sinks.json_lines import STDOUT, JsonLines
+from deploy.sinks.progress import Progress
+from deploy.sinks.window import Window
+
+__all__ = ["STDOUT", "AnnotatedVideo", "JsonLines", "Output", "Progress", "Sink", "Window"]

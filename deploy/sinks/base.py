@@ -1,0 +1,77 @@
+"""What goes out, and what every outlet offers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from types import TracebackType
+
+import numpy as np
+
+from deploy.records import Record, ScoredClip
+from keras_ddl.video import Frame
+
+
+@dataclass(frozen=True)
+class Output:
+    """What one step of one source gave: any part may be empty.
+
+    Attributes:
+        records: JSON records in order.
+        frame: The frame of this step.
+        scored: Clips judged since the last output of this source.
+        picture: The annotated frame, uint8 (H, W, 3) RGB; only drawn when a sink wants it.
+        source: Name of the source, credentials hidden; every record carries it too.
+    """
+
+    records: tuple[Record, ...] = ()
+    frame: Frame | None = None
+    scored: tuple[ScoredClip, ...] = ()
+    picture: np.ndarray | None = None
+    source: str = ""
+
+
+class Sink(ABC):
+    """Takes outputs in order until it is closed; closing twice is allowed.
+
+    A run calls `open` before its first frame and on its own thread; `write` and `close` come from
+    one thread that belongs to this sink alone, so a sink may take its time: others do not wait for
+    it. What `write` raises is logged and counted, and the sink gets the next output all the same.
+
+    Attributes:
+        name: One word for logs and metrics.
+    """
+
+    name = "sink"
+
+    @property
+    def wants_picture(self) -> bool:
+        """Whether annotated frames are of use just now; asked before each frame."""
+        return False
+
+    def open(self) -> None:
+        """Check what can be checked before the run.
+
+        Raises:
+            UserError: it can never work as it was asked for.
+        """
+        return None
+
+    @abstractmethod
+    def write(self, output: Output) -> None:
+        """Take what concerns this sink."""
+
+    def close(self) -> None:
+        """Finish what was written, so that it can be used; within about a second."""
+        return None
+
+    def __enter__(self) -> Sink:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,34 @@
+"""A progress bar."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from deploy.sinks.base import Output, Sink
+
+
+class Progress(Sink):
+    """A bar on stderr for sources that end; silent without tqdm or without a terminal."""
+
+    name = "progress"
+
+    def __init__(self, total: int | None) -> None:
+        self._total = total
+        self._bar: Any = None
+
+    def write(self, output: Output) -> None:
+        """Count the frame."""
+        if output.frame is None:
+            return
+        if self._bar is None:
+            try:
+                from tqdm import tqdm
+            except ImportError:
+                return
+            self._bar = tqdm(total=self._total, unit="frame", disable=None, leave=False)
+        self._bar.update(1)
+
+    def close(self) -> None:
+        """Remove the bar."""
+        if self._bar is not None:
+            self._bar.close()

@@ -1,0 +1,97 @@
+"""What every source offers: frames in order, once, and how it is doing."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+from types import TracebackType
+
+from keras_ddl.video import Frame
+
+DEFAULT_FPS = 25.0
+
+
+class State(str, Enum):
+    """How a source is doing."""
+
+    CONNECTING = "connecting"  # not one frame so far
+    RUNNING = "running"
+    FROZEN = "frozen"  # it sends the same picture over and over; nothing is judged
+    RECONNECTING = "reconnecting"  # it was lost, and is being tried again
+    STOPPED = "stopped"  # somebody asked for that
+    ENDED = "ended"  # a file came to its end
+    FAILED = "failed"  # given up
+
+
+@dataclass(frozen=True)
+class Health:
+    """A source at one moment.
+
+    Attributes:
+        state: What it is doing.
+        error: Its last trouble in one line, without credentials; "" when there was none.
+        frames: Frames read.
+        reconnects: How often it was lost and found again.
+        size: Width and height of the newest picture in pixels; (0, 0) before the first.
+        dropped: Frames thrown away, by cause ("stale", "frozen", …).
+    """
+
+    state: State = State.CONNECTING
+    error: str = ""
+    frames: int = 0
+    reconnects: int = 0
+    size: tuple[int, int] = (0, 0)
+    dropped: dict[str, int] = field(default_factory=dict)
+
+
+class Source(ABC):
+    """A context manager that yields frames once.
+
+    Attributes:
+        name: For logs and outputs; credentials are already hidden.
+        live: Time passes whether or not frames are read.
+        still: One picture, over and over: nothing can be seen over time.
+        fps: Nominal frames per second.
+        length: Expected number of frames; None where unknown.
+    """
+
+    name: str
+    live: bool
+    still: bool = False
+    fps: float = DEFAULT_FPS
+    length: int | None = None
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[Frame]:
+        """Yield the frames in order; `time_ms` never runs backwards within a source."""
+
+    @property
+    def health(self) -> Health:
+        """How it is doing; safe to ask from any thread."""
+        return Health(State.RUNNING)
+
+    @property
+    def dropped(self) -> int:
+        """Frames thrown away, whatever the cause."""
+        return sum(self.health.dropped.values())
+
+    def interrupt(self) -> None:
+        """End the iteration soon, also while waiting for a frame; safe in a signal handler."""
+        return None
+
+    def close(self) -> None:
+        """Release device, file or connection; within two seconds, whatever hangs."""
+        return None
+
+    def __enter__(self) -> Source:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,40 @@
+"""A picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from deploy.needs import need
+from deploy.sources.base import DEFAULT_FPS, Source
+from keras_ddl.errors import UserError
+from keras_ddl.video import Frame
+
+PICTURES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+STILL_MS = 2000.0  # a picture is shown this long
+
+
+class StillSource(Source):
+    """A picture, shown for two seconds."""
+
+    live = False
+    still = True
+
+    def __init__(self, path: Path) -> None:
+        cv2 = need("cv2", "reading a picture")
+        self.name = str(path)
+        try:
+            data = np.fromfile(path, np.uint8)
+        except OSError as error:
+            raise UserError(f"{path}: expected a picture, received {error.strerror}") from error
+        image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+        if image is None:
+            raise UserError(f"{path}: expected a picture, received a file that is none; check it")
+        self._image = np.ascontiguousarray(image[..., ::-1])
+        self.length = round(STILL_MS * DEFAULT_FPS / 1000)
+
+    def __iter__(self) -> Iterator[Frame]:
+        for index in range(self.length or 0):
+            yield Frame(self._image, index * 1000 / DEFAULT_FPS, index)
