@@ -1,17 +1,16 @@
-"""What the commands share: checked numbers, choices, quiet libraries."""
+"""What the commands share: checked numbers and choices."""
 
 from __future__ import annotations
 
 import argparse
-import logging
 import math
 from collections.abc import Callable
 
 from deploy.bundle import SYNTHETIC
-from deploy.quiet import silence_libraries
 
 FOOTAGE = ("real", SYNTHETIC)
 DETECTORS = ("auto", "haar", "yunet")
+EVERY_S = 0.5  # time between two clips of a face
 
 
 def at_least(lowest: int) -> Callable[[str], int]:
@@ -34,10 +33,3 @@ def positive(text: str) -> float:
     if not (math.isfinite(value) and value > 0.0):
         raise argparse.ArgumentTypeError(f"expected a number > 0, got {text!r}")
     return value
-
-
-def set_up_logging() -> None:
-    """Warnings and the choice of detector to stderr; nothing from native libraries."""
-    silence_libraries()
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    logging.getLogger("keras_ddl.faces").setLevel(logging.INFO)  # says which detector, and why

@@ -21,16 +21,18 @@ if not __package__:  # run as a script: import from the clone, and keep this fol
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from deploy import drawing
-from deploy.arguments import DETECTORS, FOOTAGE, set_up_logging
+from deploy.arguments import DETECTORS, FOOTAGE
 from deploy.backends import Backend
 from deploy.bundle import DEFAULT_BUNDLE, Bundle, open_bundle
 from deploy.drawing import COLORS, INK, MUTED, PAPER, Point, Rect
+from deploy.log_lines import set_up_logging
 from deploy.needs import need
-from deploy.pipeline import Parts, Pipeline, point
+from deploy.pipeline import Parts, Pipeline
 from deploy.records import ScoredClip
 from deploy.sinks import Output, Sink
 from deploy.sources import open_source
 from deploy.verdict import Label, Policy
+from deploy.watch import point
 from keras_ddl.errors import USAGE, Parser, UserError, run_cli
 from keras_ddl.faceclips import DETECT_EVERY, FaceClipper
 from keras_ddl.faces import FaceDetector, open_detector

@@ -1,13 +1,17 @@
 """The JSON Lines a run writes, one function per kind; docs/json-lines.md describes the fields.
 
-Every line carries `type`, `model_id` and `domain`. Numbers are finite or null, never NaN.
+Every line carries `type`, `source`, `model_id` and `domain`. Numbers are finite or null, never NaN.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
+import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from typing import Any
 
 import numpy as np
@@ -17,7 +21,7 @@ from deploy.verdict import Decision, Label
 from keras_ddl import __version__
 from keras_ddl.clips import Clip
 
-SCHEMA = 1
+SCHEMA = 2
 DIGITS = 6
 SPEC_FIELDS = ("frames", "interval_ms", "size", "margin", "smoothing", "threshold", "temperature")
 
@@ -60,13 +64,22 @@ class Recorder:
 
     Args:
         bundle: The model that speaks.
+        source: What it speaks of; credentials are hidden already.
+        now: The time of day, UTC.
     """
 
-    def __init__(self, bundle: Bundle) -> None:
+    def __init__(
+        self, bundle: Bundle, source: str, now: Callable[[], datetime] | None = None
+    ) -> None:
         self._bundle = bundle
+        self._source = source
+        self._now = now or (lambda: datetime.now(timezone.utc))
+        self._run = secrets.token_hex(6)  # ids of two runs, or two sources, never meet
+        self._numbers = itertools.count(1)
 
     def _record(self, kind: str, time_ms: float, **fields: object) -> Record:
-        record: Record = {"type": kind, "time_ms": number(time_ms), **fields}
+        record: Record = {"type": kind, "source": self._source, "time_ms": number(time_ms)}
+        record |= fields
         record["model_id"] = self._bundle.model_id
         record["domain"] = self._bundle.domain
         return record
@@ -76,7 +89,8 @@ class Recorder:
         spec = self._bundle.spec
         shown: Record = {name: getattr(spec, name) for name in SPEC_FIELDS}
         shown |= {"detector": spec.detector, "training": dict(spec.training)}
-        return self._record("start", 0.0, schema=SCHEMA, version=__version__, **fields, spec=shown)
+        facts: Record = {"at": self._at(), "schema": SCHEMA, "version": __version__, **fields}
+        return self._record("start", 0.0, **facts, spec=shown)
 
     def clip(self, scored: ScoredClip) -> Record:
         """One clip of one track."""
@@ -96,10 +110,12 @@ class Recorder:
     def verdict(
         self, time_ms: float, track: int | None, previous: Label | None, decision: Decision
     ) -> Record:
-        """A change of a track's verdict, or of the picture's to NO_FACE (track null)."""
+        """An event: a change of a track's verdict, or of the picture's to NO_FACE (track null)."""
         return self._record(
             "verdict",
             time_ms,
+            event=f"{self._run}-{next(self._numbers)}",
+            at=self._at(),
             track=track,
             verdict=decision.label.value,
             previous=previous.value if previous else None,
@@ -109,7 +125,10 @@ class Recorder:
 
     def end(self, time_ms: float, **fields: object) -> Record:
         """The last line: totals, verdicts on means, latencies."""
-        return self._record("end", time_ms, **fields)
+        return self._record("end", time_ms, at=self._at(), **fields)
+
+    def _at(self) -> str:
+        return self._now().strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
 
 
 def number(value: float | None) -> float | None:

@@ -1,4 +1,4 @@
-"""Judge a camera, a file or a network stream: `python deploy/stream.py --camera 0`.
+"""Judge cameras, network streams and files as they come: `python deploy/stream.py --camera 0`.
 
 JSON Lines go to stdout (docs/json-lines.md), everything for people to stderr, exit codes are in
 docs/exit-codes.md. Needs the `edge` extra, not TensorFlow.
@@ -11,45 +11,42 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 if not __package__:  # run as a script: import from the clone, and keep this folder off the path
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from deploy.arguments import DETECTORS, FOOTAGE, at_least, positive, set_up_logging
-from deploy.bundle import DEFAULT_BUNDLE, open_bundle
-from deploy.sinks import STDOUT, AnnotatedVideo, JsonLines, Progress, Sink, Window
-from keras_ddl.errors import INTERRUPTED, Parser, UserError, run_cli
-from keras_ddl.faceclips import DETECT_EVERY
+from deploy.log_lines import set_up_logging
+from deploy.stream_options import stream_parser
+from keras_ddl.errors import INTERRUPTED, MISSING, UserError, run_cli
+
+if TYPE_CHECKING:
+    from deploy.lane import Lane
+    from deploy.runner import Runner, RunnerParts, SourcePlan
+    from deploy.sinks import Sink
 
 
 class Stopper:
-    """Remembers that a run shall end; the first Ctrl-C sets it, the second one interrupts."""
+    """The first Ctrl-C or SIGTERM ends a run in good order; the second one interrupts."""
 
-    def __init__(self) -> None:
-        self.asked = False
+    def __init__(self, runner: Runner) -> None:
         self.by_signal = False
-        self.source: Any = None
-
-    def quit(self) -> None:
-        """End the run at the next frame."""
-        self.asked = True
+        self._runner = runner
 
     def on_signal(self, number: int, frame: FrameType | None) -> None:
         """Handle SIGINT or SIGTERM."""
         if self.by_signal:
             raise KeyboardInterrupt
-        self.asked = self.by_signal = True
-        if self.source is not None:
-            self.source.interrupt()
+        self.by_signal = True
+        self._runner.quit()
 
     @contextmanager
-    def listening(self, source: Any) -> Iterator[None]:
+    def listening(self) -> Iterator[None]:
         """Handle signals within this block."""
-        self.source = source
         kinds = (signal.SIGINT, signal.SIGTERM)
         before = {kind: signal.signal(kind, self.on_signal) for kind in kinds}
         try:
@@ -61,122 +58,142 @@ class Stopper:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    args = _parser().parse_args(argv)
-    set_up_logging()
-    return run_cli(lambda: _quietly(args))
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="stream.py", description=(__doc__ or "").partition("\n")[0])
-    what = parser.add_argument_group("what to watch").add_mutually_exclusive_group(required=True)
-    what.add_argument("--camera", type=at_least(0), metavar="N", help="camera by index")
-    what.add_argument("--source", metavar="FILE_OR_URL", help="file, device, rtsp:// or http://")
-    model = parser.add_argument_group("who judges")
-    model.add_argument(
-        "--bundle",
-        type=Path,
-        default=DEFAULT_BUNDLE,
-        help="bundle or engine (default: %(default)s)",
-    )
-    model.add_argument("--threads", type=at_least(1), metavar="N", help="compute threads")
-    model.add_argument(
-        "--device",
-        choices=("cpu", "cuda", "tensorrt"),
-        default="cpu",
-        help="where ONNX Runtime computes; an engine has its own (default: %(default)s)",
-    )
-    model.add_argument(
-        "--domain",
-        choices=FOOTAGE,
-        default="real",
-        help="what the footage shows; a model trained on synthetic faces judges only synthetic "
-        "ones (default: %(default)s)",
-    )
-    faces = parser.add_argument_group("faces and clips")
-    faces.add_argument("--detector", choices=DETECTORS, default="auto", help="(default: auto)")
-    faces.add_argument(
-        "--detect-every",
-        type=at_least(1),
-        default=DETECT_EVERY,
-        metavar="FRAMES",
-        help="look for faces every so many frames, track between (default: %(default)s)",
-    )
-    faces.add_argument(
-        "--stride-ms",
-        type=positive,
-        metavar="MS",
-        help="time between two clips of a face (default: clips do not overlap)",
-    )
-    results = parser.add_argument_group("results")
-    results.add_argument(
-        "--jsonl", default=STDOUT, metavar="FILE", help="JSON Lines to a file (default: stdout)"
-    )
-    results.add_argument("--save", type=Path, metavar="OUT.mp4", help="annotated video")
-    results.add_argument("--show", action="store_true", help="annotated video in a window")
-    results.add_argument("--heat", action="store_true", help="draw where the model sees change")
-    results.add_argument("--max-seconds", type=positive, metavar="S", help="stop after this time")
-    return parser
-
-
-def _quietly(args: argparse.Namespace) -> int:
-    """A reader of stdout that went away (`| head`) ends the run without a word."""
-    try:
-        return _run(args)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
-        return 0
-    except OSError as error:  # disk full, device pulled out
-        raise UserError(f"reading or writing failed: {error.strerror or error}") from error
+    parser = stream_parser((__doc__ or "").partition("\n")[0])
+    args = parser.parse_args(argv)
+    if not (args.camera or args.source):
+        parser.error("one of --camera --source is needed")
+    set_up_logging(args.log)
+    return run_cli(lambda: _run(args))
 
 
 def _run(args: argparse.Namespace) -> int:
-    from deploy.pipeline import Parts, Pipeline
-    from deploy.sources import open_source
-    from deploy.timing import StageTimes
+    from deploy.bundle import open_bundle
+    from deploy.choose_model import choose_model
+    from deploy.runner import Runner
+
+    plans = _plans(args)
+    model = choose_model(args.bundle, args.backend)
+    bundle, backend = open_bundle(model, args.threads, args.device)
+    with backend:
+        runner = Runner(_parts(args, plans, bundle, backend))
+        sinks = _sinks(args, runner)
+        for sink in sinks:
+            sink.open()
+        stopper = Stopper(runner)
+        for plan in plans:
+            _say(f"{plan.name} | model {bundle.model_id} | {backend.name}")
+        with stopper.listening():
+            lanes = runner.run(sinks)
+    return _conclude(runner, lanes, stopper.by_signal)
+
+
+def _plans(args: argparse.Namespace) -> list[SourcePlan]:
+    from deploy.runner import SourcePlan
+    from deploy.sources import is_live, open_source, redact
+
+    texts = [*map(str, args.camera), *args.source]
+    plans: dict[str, SourcePlan] = {}
+    for text in texts:
+        name = f"camera {text}" if text.isdecimal() else redact(text)
+        if name in plans:
+            raise UserError(f"expected sources that differ, received '{name}' twice")
+        plans[name] = SourcePlan(name, partial(open_source, text), is_live(text), args.domain)
+    _require_one(texts)
+    return list(plans.values())
+
+
+def _require_one(texts: Sequence[str]) -> None:
+    """Refuse what can never be watched, and a run none of whose sources is there."""
+    from deploy.sources import check_source
+
+    errors = []
+    for text in texts:
+        try:
+            check_source(text)
+        except UserError as error:
+            if error.exit_code != MISSING:
+                raise
+            errors.append(error)
+    if len(errors) == len(texts):
+        raise errors[0]
+
+
+def _parts(
+    args: argparse.Namespace, plans: Sequence[SourcePlan], bundle: Any, backend: Any
+) -> RunnerParts:
+    from deploy.runner import RunnerParts
+    from deploy.telemetry import Telemetry
     from keras_ddl.faceclips import FaceClipper
     from keras_ddl.faces import open_detector
 
-    stopper = Stopper()
-    with ExitStack() as stack:
-        text = str(args.camera) if args.camera is not None else args.source
-        source = stack.enter_context(open_source(text))
-        bundle, backend = open_bundle(args.bundle, args.threads, args.device)
-        stack.enter_context(backend)
-        detector = open_detector(args.detector)
-        clipper = FaceClipper(bundle.spec, detector, args.detect_every, args.stride_ms)
-        sinks = [stack.enter_context(sink) for sink in _sinks(args, source, stopper)]
-        parts = Parts(
-            source=source,
-            clipper=clipper,
-            detector=detector.name,
-            bundle=bundle,
-            backend=backend,
-            sinks=sinks,
-            footage=args.domain,
-            heat=args.heat,
-            times=StageTimes(),
-        )
-        pipeline = Pipeline(parts)
-        _say(f"{source.name} | model {bundle.model_id} | {backend.name}")
-        if pipeline.judge.policy.abstain:
-            _say(f"no verdict on real footage: {pipeline.judge.policy.abstain}; scores follow")
-        limit_ms = args.max_seconds * 1000.0 if args.max_seconds else None
-        with stopper.listening(source):
-            end = pipeline.run(lambda: stopper.asked, limit_ms)
-    _say(_summary(end))
-    return INTERRUPTED if stopper.by_signal else 0
+    first = open_detector(args.detector)
+    spare = [first]  # detectors keep state: one for each source, the first is open already
+
+    def clipper() -> FaceClipper:
+        detector = spare.pop() if spare else open_detector(first.name)
+        return FaceClipper(bundle.spec, detector, args.detect_every, args.every * 1000.0)
+
+    return RunnerParts(
+        plans=plans,
+        bundle=bundle,
+        backend=backend,
+        clipper=clipper,
+        detector=first.name,
+        telemetry=Telemetry(),
+        heat=args.heat,
+        limit_ms=args.max_seconds * 1000.0 if args.max_seconds else None,
+        max_batch=args.max_batch,
+        deadline_s=args.deadline_ms / 1000.0,
+        max_memory=args.max_memory << 20 if args.max_memory else None,
+    )
 
 
-def _sinks(args: argparse.Namespace, source: Any, stopper: Stopper) -> list[Sink]:
+def _sinks(args: argparse.Namespace, runner: Runner) -> list[Sink]:
+    from deploy.sinks import STDOUT, AnnotatedVideo, JsonLines, Progress, Window
+
     sinks: list[Sink] = [JsonLines(args.jsonl)]
     if args.save:
-        sinks.append(AnnotatedVideo(args.save, source.fps))
+        sinks.append(AnnotatedVideo(args.save))
     if args.show:
-        sinks.append(Window(source.name, stopper.quit))
+        sinks.append(Window(runner.quit))
     crowded = args.jsonl == STDOUT and sys.stdout.isatty()  # lines and bar on one screen
-    if not (source.live or crowded):
-        sinks.append(Progress(source.length))
+    if not (crowded or any(plan.live for plan in runner.parts.plans)):
+        sinks.append(Progress(runner.length))
     return sinks
+
+
+def _conclude(runner: Runner, lanes: Sequence[Lane], by_signal: bool) -> int:
+    """Say how it went; the first trouble decides about the exit code."""
+    if runner.quiet_end:
+        # A reader of stdout that went away (`| head`) ends the run without a word.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
+        return _leave(runner, 0)
+    errors: list[Exception] = []
+    for lane in lanes:
+        if lane.end is not None:
+            if lane.abstain:
+                _say(f"{lane.name}: no verdict on real footage: {lane.abstain}; scores are written")
+            _say(f"{lane.name}: {_summary(lane.end)}")
+        if lane.error is not None:
+            errors.append(lane.error)
+    for name, error in runner.failures.items():
+        code = error.exit_code if isinstance(error, UserError) else MISSING
+        text = getattr(error, "strerror", None) or error
+        errors.append(UserError(f"{name} did not take everything: {text}", code))
+    if by_signal:
+        return _leave(runner, INTERRUPTED)
+    if not errors:
+        return _leave(runner, 0)
+    for error in errors[1:]:
+        _say(f"error: {error}")
+    raise errors[0]
+
+
+def _leave(runner: Runner, code: int) -> int:
+    """End the process at once where a thread hangs in a driver or behind a full pipe."""
+    if runner.hanging:
+        os._exit(code)
+    return code
 
 
 def _summary(end: dict[str, Any]) -> str:

@@ -38,3 +38,27 @@ class NullTelemetry:
     def summary(self, source: str) -> dict[str, dict[str, float]]:
         """Milliseconds per stage of a source as `{"p50": …, "p90": …, "p99": …}`."""
         return {}
+
+
+class Telemetry(NullTelemetry):
+    """Placeholder."""
+
+    def __init__(self) -> None:
+        from collections import deque
+        from typing import Any
+
+        self._s: dict[Any, Any] = {}
+        self._d = deque
+
+    def observe(self, stage: str, seconds: float, source: str = "") -> None:
+        self._s.setdefault((source, stage), self._d(maxlen=10000)).append(seconds * 1000)
+
+    def summary(self, source: str) -> dict[str, dict[str, float]]:
+        import numpy as np
+
+        out = {}
+        for (who, stage), v in list(self._s.items()):
+            if who in (source, ""):
+                q = np.percentile(np.array(v), (50, 90, 99))
+                out[stage] = {f"p{p}": round(float(x), 3) for p, x in zip((50, 90, 99), q)}
+        return out

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -65,6 +66,10 @@ class FaceClipper:
             pause, and the gap keeps any clip from spanning it.
         max_gap_ms: A track whose face is not found for longer ends.
 
+    Attributes:
+        measure: Called with "detect" or "crop", gives the context in which that is done: an
+            observer's stopwatch. Does nothing until somebody sets it.
+
     Raises:
         ValueError: An argument is out of range.
     """
@@ -86,6 +91,7 @@ class FaceClipper:
         self.detector = detector
         self.detect_every = detect_every
         self.min_face = min_face
+        self.measure: Callable[[str], AbstractContextManager[object]] = lambda stage: nullcontext()
         self.hold_ms = two_rounds if hold_ms is None else hold_ms
         self._overdue_ms = two_rounds
         self._tracker = Tracker(spec.smoothing, max_gap_ms=max(max_gap_ms, self.hold_ms))
@@ -116,7 +122,9 @@ class FaceClipper:
         self._time_ms = frame.time_ms
         detected = self._is_due(frame.time_ms)
         if detected:
-            found = self._tracker.update(frame.time_ms, self.detector.detect(frame.image))
+            with self.measure("detect"):
+                faces = self.detector.detect(frame.image)
+            found = self._tracker.update(frame.time_ms, faces)
             self._since, self._detected_ms = 0, frame.time_ms
         else:
             found = self._tracker.predict(frame.time_ms)
@@ -124,7 +132,8 @@ class FaceClipper:
         ended = tuple(sorted(before - {track.id for track in found}))
         for track_id in ended:
             self._buffer.drop(track_id)
-        crops, clips = self._cut_out(frame, found)
+        with self.measure("crop"):
+            crops, clips = self._cut_out(frame, found)
         self._tracks = tuple(self._graded(track, crops.get(track.id)) for track in found)
         return Step(frame, self._tracks, clips, crops, ended, cut, detected)
 

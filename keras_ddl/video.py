@@ -39,12 +39,15 @@ class Frame:
         index: Running number of the frame in its source, from 0.
         segment: Grows when what follows has nothing to do with what went before: a connection
             lost and found again, another rate. Nothing is tracked across it.
+        captured_s: When a live frame was captured, on the process' monotonic clock (seconds);
+            None = not live, or not known.
     """
 
     image: np.ndarray
     time_ms: float
     index: int
     segment: int = 0
+    captured_s: float | None = None
 
 
 @dataclass(frozen=True)

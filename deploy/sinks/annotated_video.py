@@ -19,20 +19,23 @@ class AnnotatedVideo(Sink):
     def wants_picture(self) -> bool:
         return True
 
-    def __init__(self, path: Path | str, fps: float) -> None:
+    def __init__(self, path: Path | str, fps: float = 25.0) -> None:
         self._path = Path(path)
         self._fps = fps
         self._writer: VideoWriter | None = None
         self._held = ExitStack()
+
+    def open(self) -> None:
+        """Look whether the folder is there."""
+        if not self._path.parent.is_dir():
+            message = f"expected an existing folder for '{self._path}', create it first"
+            raise UserError(message, USAGE)
 
     def write(self, output: Output) -> None:
         """Append the picture."""
         if output.picture is None or output.frame is None:
             return
         if self._writer is None:
-            if not self._path.parent.is_dir():
-                message = f"expected an existing folder for '{self._path}', create it first"
-                raise UserError(message, USAGE)
             self._writer = self._held.enter_context(VideoWriter(self._path, self._fps))
         self._writer.write(output.picture, output.frame.time_ms)
 

@@ -22,6 +22,10 @@ class JsonLines(Sink):
         self._target = str(target)
         self._file: TextIO | None = None
 
+    def open(self) -> None:
+        """Open the file, so that a path that cannot be ends the run before its first frame."""
+        self._file = self._open()
+
     def write(self, output: Output) -> None:
         """Write the records; a reader that went away is a BrokenPipeError."""
         for record in output.records:

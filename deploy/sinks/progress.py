@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from deploy.sinks.base import Output, Sink
@@ -12,7 +13,7 @@ class Progress(Sink):
 
     name = "progress"
 
-    def __init__(self, total: int | None) -> None:
+    def __init__(self, total: Callable[[], int | None]) -> None:
         self._total = total
         self._bar: Any = None
 
@@ -25,7 +26,9 @@ class Progress(Sink):
                 from tqdm import tqdm
             except ImportError:
                 return
-            self._bar = tqdm(total=self._total, unit="frame", disable=None, leave=False)
+            self._bar = tqdm(total=self._total(), unit="frame", disable=None, leave=False)
+        if self._bar.total is None:  # several sources open one after the other
+            self._bar.total = self._total()
         self._bar.update(1)
 
     def close(self) -> None:

@@ -21,7 +21,22 @@ from keras_ddl.errors import USAGE, UserError
 
 URL_SCHEMES = ("rtsp", "rtsps", "http", "https")
 
-__all__ = ["DEFAULT_FPS", "Source", "open_source", "redact"]
+__all__ = ["DEFAULT_FPS", "Source", "check_source", "is_live", "open_source", "redact"]
+
+
+def is_live(text: str) -> bool:
+    """Whether an address names something that does not wait; a guess for `http://`."""
+    return bool(re.fullmatch(r"(?:/dev/video)?\d+", text)) or "://" in text
+
+
+def check_source(text: str) -> None:
+    """Refuse at once what `open_source` would refuse; networks are not asked.
+
+    Raises:
+        UserError: no such camera (3), no such file, not a video, not an address (2).
+    """
+    if urlsplit(text).scheme not in URL_SCHEMES:
+        open_source(text).close()
 
 
 def open_source(text: str) -> Source:

@@ -1,0 +1,129 @@
+"""The command line of `deploy/stream.py`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from deploy.arguments import DETECTORS, EVERY_S, FOOTAGE, at_least, positive
+from deploy.bundle import DEFAULT_BUNDLE
+from deploy.choose_model import BACKENDS
+from deploy.log_lines import FORMATS
+from deploy.micro_batcher import DEADLINE_S, MAX_BATCH
+from deploy.sinks import STDOUT
+from keras_ddl.errors import Parser
+from keras_ddl.faceclips import DETECT_EVERY
+
+
+def stream_parser(description: str) -> argparse.ArgumentParser:
+    """All options, in groups; defaults stand in the help."""
+    parser = Parser(prog="stream.py", description=description)
+    for add in (_sources, _model, _faces, _results, _operation):
+        add(parser)
+    return parser
+
+
+def _sources(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("what to watch; any number of each")
+    group.add_argument(
+        "--camera",
+        type=at_least(0),
+        metavar="N",
+        action="append",
+        default=[],
+        help="camera by index",
+    )
+    group.add_argument(
+        "--source",
+        metavar="WHAT",
+        action="append",
+        default=[],
+        help="file, device, rtsp:// or http://",
+    )
+
+
+def _model(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("who judges")
+    group.add_argument(
+        "--bundle",
+        type=Path,
+        default=DEFAULT_BUNDLE,
+        help="bundle or engine (default: %(default)s)",
+    )
+    group.add_argument(
+        "--backend",
+        choices=BACKENDS,
+        default="auto",
+        help="auto takes an engine of the bundle that fits this machine, else the ONNX graph "
+        "(default: %(default)s)",
+    )
+    group.add_argument("--threads", type=at_least(1), metavar="N", help="compute threads")
+    group.add_argument(
+        "--device",
+        choices=("cpu", "cuda", "tensorrt"),
+        default="cpu",
+        help="where ONNX Runtime computes; an engine has its own (default: %(default)s)",
+    )
+    group.add_argument(
+        "--domain",
+        choices=FOOTAGE,
+        default="real",
+        help="what the footage shows; a model trained on synthetic faces judges only synthetic "
+        "ones (default: %(default)s)",
+    )
+    group.add_argument(
+        "--max-batch",
+        type=at_least(1),
+        default=MAX_BATCH,
+        metavar="CLIPS",
+        help="most clips in one call of the model (default: %(default)s)",
+    )
+    group.add_argument(
+        "--deadline-ms",
+        type=positive,
+        default=DEADLINE_S * 1000.0,
+        metavar="MS",
+        help="longest that a clip waits for others to share a call (default: %(default)g)",
+    )
+
+
+def _faces(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("faces and clips")
+    group.add_argument("--detector", choices=DETECTORS, default="auto", help="(default: auto)")
+    group.add_argument(
+        "--detect-every",
+        type=at_least(1),
+        default=DETECT_EVERY,
+        metavar="FRAMES",
+        help="look for faces every so many frames, track between (default: %(default)s)",
+    )
+    group.add_argument(
+        "--every",
+        type=positive,
+        default=EVERY_S,
+        metavar="S",
+        help="a clip, and so a score, of each face this often (default: %(default)s)",
+    )
+
+
+def _results(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("results")
+    group.add_argument(
+        "--jsonl", default=STDOUT, metavar="FILE", help="JSON Lines to a file (default: stdout)"
+    )
+    group.add_argument("--save", type=Path, metavar="OUT.mp4", help="annotated video")
+    group.add_argument("--show", action="store_true", help="annotated video in a window")
+    group.add_argument("--heat", action="store_true", help="draw where the model sees change")
+
+
+def _operation(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("operation")
+    group.add_argument("--max-seconds", type=positive, metavar="S", help="stop after this time")
+    group.add_argument(
+        "--max-memory",
+        type=at_least(64),
+        metavar="MIB",
+        help="end in good order (exit code 3) when the process holds more, for a supervisor to "
+        "start it again",
+    )
+    group.add_argument("--log", choices=FORMATS, default=FORMATS[0], help="(default: %(default)s)")
