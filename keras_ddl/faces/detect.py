@@ -42,10 +42,13 @@ class Face:
     Args:
         box: Canonical square box (x, y, w, h) in pixels; x, y = outer corner; may leave the image.
         score: In (0, 1], comparable within one detector only.
+        turn: How far the face is turned to a side, from 0 (the nose is midway between the eyes) to
+            1 (it lies beside one of them) and beyond; None = the detector finds no eyes.
     """
 
     box: Box
     score: float
+    turn: float | None = None
 
 
 class FaceDetector(Protocol):
@@ -159,7 +162,7 @@ class YuNetDetector:
                 continue
             side = math.sqrt(w * h)
             box = _square(x + w / 2, y + h / 2 + DROP * side, side)
-            faces.append(Face(box, float(row[14])))
+            faces.append(Face(box, float(row[14]), _turn(*row[4:10].reshape(3, 2))))
         return _ranked(faces)
 
 
@@ -261,6 +264,15 @@ def _shrink(image: np.ndarray, max_side: int) -> tuple[np.ndarray, float]:
 def _square(centre_x: float, centre_y: float, side: float) -> Box:
     side = float(side)  # plain numbers: boxes end in JSON
     return (float(centre_x) - side / 2, float(centre_y) - side / 2, side, side)
+
+
+def _turn(eye: np.ndarray, other_eye: np.ndarray, nose: np.ndarray) -> float:
+    """Distance of the nose from the middle of the eyes, along their line, in half eye distances."""
+    line = other_eye - eye
+    length = float(line @ line)
+    if length <= 0.0:
+        return 1.0  # one eye behind the other
+    return abs(2.0 * float((nose - eye) @ line) / length - 1.0)
 
 
 def _without_nested(faces: list[Face]) -> list[Face]:

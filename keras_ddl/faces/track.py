@@ -28,6 +28,7 @@ class Track:
         score: Score of the last detection.
         quality: "ok", "small" (box below the clipper's `min_face`) or "dark" (crop nearly black);
             a verdict on anything but "ok" is uncertain.
+        turn: How far the face was turned to a side when it was last detected (see `Face`).
     """
 
     id: int
@@ -38,6 +39,7 @@ class Track:
     unseen_ms: float = 0.0
     score: float = 0.0
     quality: str = "ok"
+    turn: float | None = None
 
 
 @dataclass
@@ -52,6 +54,7 @@ class _State:
     velocity: tuple[float, float] = (0.0, 0.0)  # px per ms, for association only
     hits: int = 1
     missed: int = 0
+    turn: float | None = None
 
     def expected(self, time_ms: float) -> tuple[float, float, float]:
         """Return where the face should be by now: its last place moved on at its velocity."""
@@ -70,6 +73,7 @@ class _State:
             0.5 * self.velocity[1] + 0.5 * (new[1] - self.seen[1]) / gap,
         )
         self.seen, self.seen_ms, self.score = new, time_ms, face.score
+        self.turn = face.turn
         self.hits += 1
         self.missed = 0
 
@@ -230,6 +234,7 @@ class Tracker:
                 missed=state.missed,
                 unseen_ms=time_ms - state.seen_ms,
                 score=state.score,
+                turn=state.turn,
             )
             for state in self._states
             if state.hits >= self.min_hits

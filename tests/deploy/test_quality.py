@@ -1,4 +1,4 @@
-"""The gate before the judge: small, dark and blurred faces are not judged."""
+"""The gate before the judge: small, turned, dark and blurred faces are not judged."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deploy.quality import BLURRED, DARK, MIN_SHARPNESS, sharpness, why_poor
+from deploy.quality import BLURRED, DARK, MIN_SHARPNESS, TURNED, sharpness, why_poor
 from keras_ddl.clips import Clip
 from keras_ddl.faces import HaarDetector, Track, square_crop
 from keras_ddl.video import read_video
@@ -22,9 +22,10 @@ def face(face_video: Path) -> np.ndarray:
     return square_crop(frame.image, HaarDetector().detect(frame.image)[0].box, 1.3, 128)
 
 
-def reason(crop: np.ndarray, quality: str = "ok") -> str:
+def reason(crop: np.ndarray, quality: str = "ok", turn: float | None = None) -> str:
     clip = Clip(np.stack([crop] * 8), np.arange(8) * 40.0, 1)
-    return why_poor(clip, Track(1, (0.0, 0.0, 90.0, 90.0), 0.0, 3, 0, quality=quality), 48.0)
+    track = Track(1, (0.0, 0.0, 90.0, 90.0), 0.0, 3, 0, quality=quality, turn=turn)
+    return why_poor(clip, track, 48.0)
 
 
 def test_a_good_face_passes(face: np.ndarray) -> None:
@@ -33,6 +34,13 @@ def test_a_good_face_passes(face: np.ndarray) -> None:
 
 def test_the_clippers_grade_counts(face: np.ndarray) -> None:
     assert reason(face, "small") == "face smaller than 48 px"
+
+
+def test_a_profile_does_not_pass_and_a_detector_without_eyes_says_nothing(
+    face: np.ndarray,
+) -> None:
+    assert [reason(face, turn=turn) for turn in (0.0, 0.9, 1.0, 2.2)] == ["", "", TURNED, TURNED]
+    assert reason(face, turn=None) == ""
 
 
 def test_blurred_and_dark_faces_do_not_pass(face: np.ndarray) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -189,3 +190,41 @@ def test_the_two_agree_on_a_real_face(shared_real: Path) -> None:
     assert len(offsets) == 12
     assert np.mean(offsets, axis=0) == pytest.approx([0, 0, 1], abs=0.04)
     assert np.abs(np.array(offsets) - [0, 0, 1]).max() < 0.15
+
+
+@pytest.mark.parametrize(
+    ("eye", "other", "nose", "turn"),
+    [
+        ((0, 0), (40, 0), (20, 25), 0.0),  # midway: looks ahead
+        ((40, 0), (0, 0), (20, 25), 0.0),  # whichever eye comes first
+        ((0, 0), (40, 0), (30, 25), 0.5),
+        ((0, 0), (40, 0), (40, 25), 1.0),  # below an eye
+        ((0, 0), (10, 0), (15, 25), 2.0),  # beyond it
+        ((0, 0), (30, 30), (15, 15), 0.0),  # a tilted head is not a turned one
+        ((7, 7), (7, 7), (9, 9), 1.0),  # one eye behind the other
+    ],
+)
+def test_turn_is_the_nose_against_the_eyes(
+    eye: tuple[int, int], other: tuple[int, int], nose: tuple[int, int], turn: float
+) -> None:
+    from keras_ddl.faces.detect import _turn
+
+    points = (np.array(point, np.float64) for point in (eye, other, nose))
+    assert _turn(*points) == pytest.approx(turn)
+
+
+@pytest.mark.real
+def test_yunet_sees_that_a_newsreader_looks_ahead_and_a_spectator_does_not(
+    shared_real: Path,
+) -> None:
+    pytest.importorskip("av")
+    from keras_ddl.video import read_video
+
+    detector = YuNetDetector(shared_real / yunet.FILE_NAME)
+    frames = islice(read_video(shared_real / "ffpp_youtube_519.mp4"), 0, 60, 20)
+    assert max(detector.detect(frame.image)[0].turn for frame in frames) < 0.5
+    crowd = islice(read_video(shared_real / "hamilton_crowd.mp4"), 0, None, 10)
+    turns = [face.turn for frame in crowd for face in detector.detect(frame.image)]
+    assert sum(turn > 1.5 for turn in turns) >= 3
+    first = next(read_video(shared_real / "ffpp_youtube_519.mp4"))
+    assert HaarDetector().detect(first.image)[0].turn is None
