@@ -16,6 +16,7 @@ from strict_tensorrt import VERSIONS, StrictTensorRT
 from deploy.backends import machine, open_backend, sidecar
 from deploy.backends.machine import Gpu
 from deploy.backends.sidecar import EngineSidecar, read_sidecar, sidecar_path, system_name
+from deploy.choose_model import choose_model
 from keras_ddl.clipspec import ClipSpec
 from keras_ddl.errors import UserError
 from keras_ddl.files import file_sha256
@@ -222,3 +223,24 @@ def test_a_sidecar_reads_back_what_was_written(tmp_path: Path):
     found = read_sidecar(path)
     assert (found.compute_capability, found.dla_core) == ((8, 7), 1)
     assert found.report == {"parity": {"flips": 0}}
+
+
+def test_auto_takes_the_newest_engine_that_fits_else_the_graph(
+    tmp_path: Path, trt: StrictTensorRT, caplog: pytest.LogCaptureFixture
+):
+    fits = write_engine(tmp_path / "bundle", trt.version)
+    assert choose_model(tmp_path / "bundle") == fits
+    assert choose_model(tmp_path / "bundle", "onnx") == tmp_path / "bundle"
+    assert choose_model(fits) == fits
+    with pytest.raises(UserError, match="expected a bundle for --backend onnx"):
+        choose_model(fits, "onnx")
+    foreign = write_engine(tmp_path / "foreign", trt.version, gpu="H100")
+    assert choose_model(foreign.parents[1]) == foreign.parents[1]
+    assert "was built for H100" in caplog.text
+    with pytest.raises(UserError, match="was built for H100") as caught:
+        choose_model(foreign.parents[1], "tensorrt")
+    assert caught.value.exit_code == 3
+    (tmp_path / "bare").mkdir()
+    assert choose_model(tmp_path / "bare") == tmp_path / "bare"
+    with pytest.raises(UserError, match=r"found none; build one: python export/to_trt\.py --fp16"):
+        choose_model(tmp_path / "bare", "tensorrt")
