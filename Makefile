@@ -8,6 +8,10 @@ PY := $(VENV)/bin/python
 EDGE_PY := $(EDGE_VENV)/bin/python
 READY := $(VENV)/.ready
 EDGE_READY := $(EDGE_VENV)/.ready
+# Tests of one file run in one process, in order; WORKERS=0 runs all in this one.
+WORKERS ?= 2
+PARALLEL := -n $(WORKERS) --dist loadfile
+
 # A comma inside $(call …) would end the argument.
 , := ,
 PIP_INSTALL := -m pip install --disable-pip-version-check -c constraints.txt
@@ -26,7 +30,7 @@ demo: setup  ## train a small detector, export it, judge a video; ends by saying
 	$(PY) -m keras_ddl.demo
 
 test: lint edge-test  ## all checks: style, types, the half without TensorFlow on its own, every test
-	$(PY) -m pytest
+	$(PY) -m pytest $(PARALLEL)
 
 test-slow: setup  ## the tests that take minutes
 	$(PY) -m pytest -m "slow and not gpu"
@@ -40,7 +44,7 @@ edge-env: $(EDGE_READY)  ## build .venv-edge: what a device has, without TensorF
 
 # Tests of the training half skip themselves here: they start with importorskip("tensorflow").
 edge-test: edge-env  ## run the tests of the edge half in it
-	$(EDGE_PY) -m pytest -r fE
+	$(EDGE_PY) -m pytest -r fE $(PARALLEL)
 
 bench: setup  ## speed of layers, training step, preparation, input pipeline and two workers
 	$(PY) -m export.bench
@@ -70,5 +74,5 @@ $(READY): pyproject.toml constraints.txt
 
 $(EDGE_READY): pyproject.toml constraints.txt
 	$(call environment,$(EDGE_PYTHON),$(EDGE_VENV),edge)
-	$(EDGE_PY) $(PIP_INSTALL) pytest
+	$(EDGE_PY) $(PIP_INSTALL) pytest pytest-xdist
 	@touch $@

@@ -25,6 +25,7 @@ print("sha256", hashlib.sha256(data).hexdigest())
 """
 
 
+@pytest.mark.slow
 def test_two_exports_are_one_file():
     digests = set()
     for seed in ("1", "2"):  # of Python's own hashes

@@ -49,6 +49,7 @@ def assert_same_curve(ours: dict[str, list[float]], theirs: dict[str, list[float
     np.testing.assert_allclose(ours["val_loss"], theirs["val_loss"], rtol=2e-2)
 
 
+@pytest.mark.slow
 def test_two_workers_one_killed_and_started_again_learn_what_one_learns(
     flicker_set: Path, tmp_path: Path
 ) -> None:

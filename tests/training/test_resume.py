@@ -146,6 +146,7 @@ def test_a_damaged_checkpoint_is_refused_and_the_one_before_it_used_on_request(
     assert_same(unfinished, undisturbed)
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_and_loses_nothing(
     flicker_set: Path, undisturbed: Path, tmp_path: Path
 ) -> None:
