@@ -65,8 +65,9 @@ class LiveQueue:
     def __iter__(self) -> Iterator[Frame]:
         if self._thread is None:
             name = f"capture {self._name}".strip()
-            self._thread = threading.Thread(target=self._read, name=name, daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._read, name=name, daemon=True)
+            thread.start()
+            self._thread = thread  # only now may another thread wait for it
         while (frame := self._next()) is not None:
             yield frame
         if self._error is not None and not self.closed:

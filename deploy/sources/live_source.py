@@ -124,8 +124,9 @@ class LiveSource(Source):
                     self._pulse.update(state=State.ENDED)
                     return
                 self._lose(trouble, self._watch.clock() - started)
-        except Exception as error:
-            self._pulse.update(state=State.FAILED, error=str(error) or type(error).__name__)
+        except Exception as error:  # of others' errors the kind alone: they may hold addresses
+            text = str(error) if isinstance(error, UserError) else type(error).__name__
+            self._pulse.update(state=State.FAILED, error=text)
             raise
 
     def _connected(self) -> Connection | None:

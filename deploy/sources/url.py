@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 TIMEOUT_S = (5.0, 5.0)  # to connect, to read
 PLAYLIST_S = (5.0, 20.0)  # a playlist grows by a segment at a time
+NO_ANSWER = "no answer in time"
 NO_PICTURE_S = 10.0  # packets, but nothing that can be decoded, for so long: lost
 RTSP = {"rtsp_transport": "tcp", "fflags": "nobuffer", "flags": "low_delay"}
 UNTIMED = {"mpjpeg", "mjpeg", "jpeg_pipe"}  # formats whose time stamps FFmpeg makes up
@@ -72,7 +73,7 @@ class UrlConnection:
 
         start = time.perf_counter()
         try:
-            pictures = self._stream.codec_context.decode(packet if packet.size else None)
+            pictures = self._stream.codec_context.decode(packet)
         except av.error.EOFError:
             return
         except (av.error.FFmpegError, OSError):
@@ -87,7 +88,10 @@ class UrlConnection:
             start = time.perf_counter()
 
     def _pts_ms(self, picture: VideoFrame) -> float | None:
-        return picture.time * 1000.0 if self._timed and picture.time is not None else None
+        base = picture.time_base or self._stream.time_base
+        if not self._timed or picture.pts is None or base is None:
+            return None
+        return float(picture.pts * base * 1000)
 
     def close(self) -> None:
         """Close the connection."""
@@ -108,10 +112,12 @@ def connect_url(url: str, name: str) -> UrlConnection:
     container, trouble = None, ""
     timeout = PLAYLIST_S if ".m3u8" in url else TIMEOUT_S
     options = RTSP if url.lower().startswith("rtsp") else {}
+    start = time.monotonic()
     try:
         container = av.open(url, timeout=timeout, options=options)
-    except (OSError, ValueError) as error:
-        trouble = _reason(error)
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        late = time.monotonic() - start >= timeout[0]  # FFmpeg may call silence invalid data
+        trouble = NO_ANSWER if late else _reason(error)
     if container is None:
         raise UserError(f"cannot open {name}: {trouble}", MISSING)
     if not container.streams.video:
@@ -124,4 +130,4 @@ def _reason(error: BaseException) -> str:
     """The system's words for an error, without the address it repeats."""
     words = getattr(error, "strerror", None) or type(error).__name__
     timed_out = isinstance(error, TimeoutError) or "exit requested" in words
-    return "no answer in time" if timed_out else str(words)
+    return NO_ANSWER if timed_out else str(words)
