@@ -30,9 +30,9 @@ from deploy.needs import need
 from deploy.pipeline import Parts, Pipeline
 from deploy.records import ScoredClip
 from deploy.sinks import Output, Sink
+from deploy.source_judge import point
 from deploy.sources import open_source
 from deploy.verdict import Label, Policy
-from deploy.watch import point
 from keras_ddl.errors import USAGE, Parser, UserError, run_cli
 from keras_ddl.faceclips import DETECT_EVERY, FaceClipper
 from keras_ddl.faces import FaceDetector, open_detector

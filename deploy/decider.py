@@ -15,17 +15,17 @@ from deploy.outlet import Outlet
 from deploy.records import Record
 from deploy.sight import Sight
 from deploy.sinks import Output
+from deploy.source_judge import SourceJudge
 from deploy.telemetry import NullTelemetry
-from deploy.watch import Watch
 
 LAST_ANSWERS_S = 1.0  # how long the end waits for answers that are still out
 
 
 class Decider:
-    """Drives a `Watch`; `run` belongs to one thread, the rest may be asked from any.
+    """Drives a `SourceJudge`; `run` belongs to one thread, the rest may be asked from any.
 
     Args:
-        watch: The state of the source.
+        judge: The state of the source.
         inbox: Frames, answers, and the end.
         outlets: Where results go.
         telemetry: Observer.
@@ -34,19 +34,19 @@ class Decider:
 
     def __init__(
         self,
-        watch: Watch,
+        judge: SourceJudge,
         inbox: Inbox,
         outlets: Sequence[Outlet],
         telemetry: NullTelemetry,
         on_failure: Callable[[BaseException], None],
     ) -> None:
-        self.watch = watch
-        self._name = watch.setting.source
+        self.judge = judge
+        self._name = judge.setting.source
         self._inbox = inbox
         self._outlets = outlets
         self._telemetry = telemetry
         self._on_failure = on_failure
-        self._lock = threading.Lock()  # around the watch
+        self._lock = threading.Lock()  # around the judge
         self._sight: Sight | None = None
         self._begun = False
         self._out = 0  # answers of a live source that are still to come
@@ -73,7 +73,7 @@ class Decider:
         """Put the first output, unless that was done."""
         if not self._begun:
             self._begun = True
-            self._put(self.watch.begin())
+            self._put(self.judge.begin())
 
     @property
     def begun(self) -> bool:
@@ -82,14 +82,14 @@ class Decider:
 
     def finish(self, how: str, dropped: int) -> Record:
         """Put the last output and return its record."""
-        last = self.watch.end(how, dropped, self._telemetry.summary(self._name))
+        last = self.judge.end(how, dropped, self._telemetry.summary(self._name))
         self._put(last)
         return last.records[-1]
 
     def faces(self) -> tuple[FaceStatus, ...]:
         """The faces in the newest frame."""
         with self._lock:
-            return self.watch.faces(self._sight) if self._sight is not None else ()
+            return self.judge.faces(self._sight) if self._sight is not None else ()
 
     def picture(self) -> np.ndarray | None:
         """The newest frame with its marks; drawn on the caller's thread."""
@@ -97,12 +97,12 @@ class Decider:
             sight = self._sight
             if sight is None:
                 return None
-            scene = self.watch.scene(sight)
+            scene = self.judge.scene(sight)
         return overlay.draw(sight.step.frame.image, scene)
 
     def _seen(self, seen: Seen) -> None:
         with self._lock:
-            self.watch.see(seen.sight)
+            self.judge.see(seen.sight)
             self._sight = seen.sight
         if not seen.asked:
             self._out += len(seen.sight.step.clips)
@@ -110,14 +110,14 @@ class Decider:
             self._take(asked)
         draw = any(outlet.wants_picture for outlet in self._outlets)
         with self._telemetry.measure("draw" if draw else "decide", self._name), self._lock:
-            output = self.watch.output(draw)
+            output = self.judge.output(draw)
         self._put(output)
 
     def _answered(self, asked: Asked) -> None:
         self._out -= 1
         self._take(asked)
         with self._lock:
-            output = self.watch.output()
+            output = self.judge.output()
         self._put(output)
 
     def _take(self, asked: Asked) -> None:
@@ -129,7 +129,7 @@ class Decider:
         if answer is None:
             return
         with self._telemetry.measure("decide", self._name), self._lock:
-            self.watch.score(asked.clip, asked.track, answer.probability, answer.heat)
+            self.judge.score(asked.clip, asked.track, answer.probability, answer.heat)
         self._telemetry.observe("end_to_end", time.monotonic() - asked.captured_s, self._name)
 
     def _put(self, output: Output) -> None:

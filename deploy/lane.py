@@ -18,10 +18,10 @@ from deploy.looker import Looker
 from deploy.micro_batcher import MicroBatcher
 from deploy.outlet import Outlet
 from deploy.records import Record
+from deploy.source_judge import Setting, SourceJudge
 from deploy.sources import Source
 from deploy.sources.base import Health, State
 from deploy.telemetry import NullTelemetry
-from deploy.watch import Setting, Watch
 from keras_ddl.errors import UserError
 from keras_ddl.faceclips import FaceClipper
 
@@ -104,7 +104,7 @@ class Lane:
     @property
     def abstain(self) -> str:
         """Why no verdict is given on this source; "" when verdicts are."""
-        return "" if self._decider is None else self._decider.watch.judge.policy.abstain
+        return "" if self._decider is None else self._decider.judge.policy.abstain
 
     def join(self, timeout_s: float) -> bool:
         """Wait for the end; returns whether it has come."""
@@ -164,8 +164,8 @@ class Lane:
         if self._clipper is None:
             self._clipper = self.parts.clipper()
         parts = self.parts
-        watch = Watch(parts.setting(source))
-        self._decider = Decider(watch, inbox, parts.outlets, parts.telemetry, self._model_failed)
+        judge = SourceJudge(parts.setting(source))
+        self._decider = Decider(judge, inbox, parts.outlets, parts.telemetry, self._model_failed)
         self._looker = Looker(
             self.name, self._clipper, parts.batcher(), inbox, parts.telemetry, parts.limit_ms
         )

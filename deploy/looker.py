@@ -72,8 +72,10 @@ class Looker:
                 return "source"
             if self._limit_ms is not None and frame.time_ms >= self._limit_ms:
                 return "limit"
-            sight = self._spotter.look(frame)
-            self._times.append(time.monotonic())
+            now = time.monotonic()
+            captured = now if source.epoch is None else source.epoch + frame.time_ms / 1000.0
+            sight = self._spotter.look(frame, captured)
+            self._times.append(now)
             if not self._hand_over(sight, source.live, stop):
                 return "stopped"
         return "stopped"

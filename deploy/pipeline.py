@@ -16,10 +16,10 @@ from deploy.bundle import Bundle
 from deploy.records import Record
 from deploy.sight import Sight, Spotter
 from deploy.sinks import Output, Sink
+from deploy.source_judge import Setting, SourceJudge
 from deploy.sources import Source
 from deploy.telemetry import NullTelemetry
 from deploy.verdict import Judge
-from deploy.watch import Setting, Watch
 from keras_ddl.errors import UserError
 from keras_ddl.faceclips import FaceClipper
 
@@ -71,13 +71,13 @@ class Pipeline:
             heat=parts.heat,
             min_face=parts.clipper.min_face,
         )
-        self._watch = Watch(setting)
+        self._source_judge = SourceJudge(setting)
         self._spotter = Spotter(parts.clipper, parts.telemetry, source.name)
 
     @property
     def judge(self) -> Judge:
         """The verdicts so far."""
-        return self._watch.judge
+        return self._source_judge.judge
 
     def run(
         self, stop: Callable[[], bool] = lambda: False, limit_ms: float | None = None
@@ -91,7 +91,7 @@ class Pipeline:
         Raises:
             UserError: the source broke off; the sinks have got the closing record by then.
         """
-        self._emit(self._watch.begin())
+        self._emit(self._source_judge.begin())
         try:
             ended = self._walk(stop, limit_ms)
         except UserError:
@@ -102,7 +102,7 @@ class Pipeline:
     def _close(self, ended: str) -> Record:
         source = self._parts.source
         summary = self._parts.telemetry.summary(source.name)
-        last = self._watch.end(ended, source.dropped, summary)
+        last = self._source_judge.end(ended, source.dropped, summary)
         self._emit(last)
         return last.records[-1]
 
@@ -121,7 +121,7 @@ class Pipeline:
 
     def _step(self, sight: Sight) -> None:
         telemetry, name = self._parts.telemetry, self._parts.source.name
-        self._watch.see(sight)
+        self._source_judge.see(sight)
         clips = sight.step.clips
         for first in range(0, len(clips), BATCH):
             chunk = clips[first : first + BATCH]
@@ -131,10 +131,10 @@ class Pipeline:
             for index, clip in enumerate(chunk):
                 heat = None if maps is None else maps[index]
                 probability = float(outputs["fake_probability"][index])
-                self._watch.score(clip, sight.track(clip), probability, heat)
+                self._source_judge.score(clip, sight.track(clip), probability, heat)
         draw = any(sink.wants_picture for sink in self._parts.sinks)
         with telemetry.measure("draw" if draw else "decide", name):
-            output = self._watch.output(draw)
+            output = self._source_judge.output(draw)
         self._emit(output)
 
     def _emit(self, output: Output) -> None:

@@ -18,9 +18,9 @@ from deploy.memory import resident_bytes
 from deploy.micro_batcher import DEADLINE_S, MAX_BATCH, MicroBatcher
 from deploy.outlet import Outlet
 from deploy.sinks import Sink
+from deploy.source_judge import Setting
 from deploy.sources import Source
 from deploy.telemetry import NullTelemetry
-from deploy.watch import Setting
 from keras_ddl.errors import MISSING, UserError
 from keras_ddl.faceclips import FaceClipper
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -49,9 +48,13 @@ class Spotter:
         observer = telemetry or NullTelemetry()
         clipper.measure = lambda stage: observer.measure(stage, source)
 
-    def look(self, frame: Frame) -> Sight:
-        """Take the next frame."""
-        captured_s = time.monotonic() if frame.captured_s is None else frame.captured_s
+    def look(self, frame: Frame, captured_s: float = 0.0) -> Sight:
+        """Take the next frame.
+
+        Args:
+            frame: A picture.
+            captured_s: When it was captured, on this process' monotonic clock.
+        """
         step = self._clipper.push(frame)
         self._clipped.update(clip.track_id for clip in step.clips)
         self._clipped.difference_update(step.ended)

@@ -60,5 +60,7 @@ class Telemetry(NullTelemetry):
         for (who, stage), v in list(self._s.items()):
             if who in (source, ""):
                 q = np.percentile(np.array(v), (50, 90, 99))
-                out[stage] = {f"p{p}": round(float(x), 3) for p, x in zip((50, 90, 99), q, strict=True)}
+                out[stage] = {
+                    f"p{p}": round(float(x), 3) for p, x in zip((50, 90, 99), q, strict=True)
+                }
         return out

@@ -39,15 +39,12 @@ class Frame:
         index: Running number of the frame in its source, from 0.
         segment: Grows when what follows has nothing to do with what went before: a connection
             lost and found again, another rate. Nothing is tracked across it.
-        captured_s: When a live frame was captured, on the process' monotonic clock (seconds);
-            None = not live, or not known.
     """
 
     image: np.ndarray
     time_ms: float
     index: int
     segment: int = 0
-    captured_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -73,10 +70,12 @@ class VideoInfo:
 class _Damage:
     """What went wrong while a file was read, reported once at its end."""
 
-    packets: int = 0
-    disorder: int = 0
+    skipped: dict[str, int] = field(default_factory=dict)  # frames by cause
     untimed: int = 0
     notes: list[str] = field(default_factory=list)
+
+    def skip(self, cause: str) -> None:
+        self.skipped[cause] = self.skipped.get(cause, 0) + 1
 
 
 def probe(path: Path | str) -> VideoInfo:
@@ -96,7 +95,7 @@ def probe(path: Path | str) -> VideoInfo:
         return VideoInfo(width, height, float(rate), stream.frames, stream.codec_context.name)
 
 
-def read_video(path: Path | str) -> Iterator[Frame]:
+def read_video(path: Path | str, skipped: dict[str, int] | None = None) -> Iterator[Frame]:
     """Yield the frames of a file, upright, with strictly increasing times.
 
     Times are the presentation times the file carries, so variable frame rates come out right.
@@ -105,6 +104,7 @@ def read_video(path: Path | str) -> Iterator[Frame]:
 
     Args:
         path: A video file with one or more video streams; the first is read.
+        skipped: Filled in while reading: frames left out by cause, "corrupted" or "disorder".
 
     Raises:
         UserError: No such file, an empty one, not a video, or no video stream in it (at the
@@ -112,11 +112,13 @@ def read_video(path: Path | str) -> Iterator[Frame]:
     """
     path = Path(path)
     container, stream = _open(path)
-    return _frames(path, container, stream)
+    damage = _Damage() if skipped is None else _Damage(skipped)
+    return _frames(path, container, stream, damage)
 
 
-def _frames(path: Path, container: InputContainer, stream: VideoStream) -> Iterator[Frame]:
-    damage = _Damage()
+def _frames(
+    path: Path, container: InputContainer, stream: VideoStream, damage: _Damage
+) -> Iterator[Frame]:
     rate = stream.average_rate or stream.guessed_rate or Fraction(25)
     start, last, index = stream.start_time, None, 0
     with container:
@@ -129,7 +131,7 @@ def _frames(path: Path, container: InputContainer, stream: VideoStream) -> Itera
                 start = picture.pts if start is None else start
                 time_ms = float((picture.pts - start) * picture.time_base * 1000)
             if last is not None and time_ms <= last:
-                damage.disorder += 1
+                damage.skip("disorder")
                 continue
             last = time_ms
             yield Frame(_upright(picture), time_ms, index)
@@ -203,11 +205,11 @@ def _decoded(
         except av.error.EOFError:
             return
         except (av.error.FFmpegError, OSError):
-            damage.packets += 1
+            damage.skip("corrupted")
             continue
         for picture in pictures:
             if picture.is_corrupt:
-                damage.packets += 1
+                damage.skip("corrupted")
             else:
                 yield picture
 
@@ -234,10 +236,10 @@ def _expected_ms(container: InputContainer, stream: VideoStream) -> float | None
 
 def _report(path: Path, damage: _Damage, end_ms: float, expected_ms: float | None) -> None:
     notes = list(damage.notes)
-    if damage.packets:
-        notes.append(f"{damage.packets} corrupted packets skipped")
-    if damage.disorder:
-        notes.append(f"{damage.disorder} frames without a later time skipped")
+    if corrupted := damage.skipped.get("corrupted"):
+        notes.append(f"{corrupted} corrupted packets skipped")
+    if disorder := damage.skipped.get("disorder"):
+        notes.append(f"{disorder} frames without a later time skipped")
     if damage.untimed:
         notes.append(f"{damage.untimed} frames without a time stamp, timed by the mean rate")
     if expected_ms is not None and end_ms < expected_ms - EARLY_END_MS:

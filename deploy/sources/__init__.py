@@ -1,58 +1,144 @@
 """Where frames come from: one iterable of `keras_ddl.video.Frame` per kind of source.
 
-Files and finished downloads keep every frame and its own time stamp (PTS). Live sources (cameras,
-`rtsp://`, endless `http://`) stamp a frame when it is captured and drop what is too old instead of
-falling behind.
+Recordings (files, folders, downloads) keep every frame and its own time. Live sources (cameras,
+`rtsp://`, endless `http://`) are opened and read on a thread of their own, stamp a frame with the
+capture clock, drop what is too old instead of falling behind, and come back by themselves when
+they were lost (docs/sources.md).
 """
 
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from deploy.sources.base import DEFAULT_FPS, Source
-from deploy.sources.camera import CameraSource
+from deploy.needs import need
+from deploy.sources.base import DEFAULT_FPS, Health, Source, State
+from deploy.sources.camera import check_camera, connect_camera
+from deploy.sources.csi import check_gstreamer, connect_csi, csi_pipeline
+from deploy.sources.download import DownloadSource
 from deploy.sources.file import FileSource
+from deploy.sources.folder import FolderSource
+from deploy.sources.live_source import LiveSource, Watch
+from deploy.sources.options import number, read_options
+from deploy.sources.paced import PacedSource
 from deploy.sources.redact import redact
 from deploy.sources.still import PICTURES, StillSource
-from deploy.sources.url import UrlSource
+from deploy.sources.synthetic import SyntheticConnection, SyntheticSource, synthetic_plan
+from deploy.sources.url import connect_url
 from keras_ddl.errors import USAGE, UserError
 
 URL_SCHEMES = ("rtsp", "rtsps", "http", "https")
+SCHEMES = (*URL_SCHEMES, "csi", "synthetic")
+RECORDINGS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".webm")  # behind http(s)://
+PICTURE_RATE = {"fps": number(0.0, 240.0)}
 
-__all__ = ["DEFAULT_FPS", "Source", "check_source", "is_live", "open_source", "redact"]
+__all__ = [
+    "DEFAULT_FPS",
+    "Health",
+    "Source",
+    "State",
+    "Watch",
+    "check_source",
+    "is_live",
+    "open_source",
+    "redact",
+]
 
 
 def is_live(text: str) -> bool:
-    """Whether an address names something that does not wait; a guess for `http://`."""
-    return bool(re.fullmatch(r"(?:/dev/video)?\d+", text)) or "://" in text
+    """Whether what an address names does not wait for its reader; nothing is opened."""
+    if "://" not in text:
+        return bool(re.fullmatch(r"(?:/dev/video)?\d+", text))
+    if text.startswith("synthetic://"):
+        return synthetic_plan(text).live
+    recording = text.startswith("http") and Path(urlsplit(text).path).suffix.lower() in RECORDINGS
+    return not recording
 
 
 def check_source(text: str) -> None:
-    """Refuse at once what `open_source` would refuse; networks are not asked.
+    """Refuse at once what can never be watched, or is not there; networks are not asked.
 
     Raises:
-        UserError: no such camera (3), no such file, not a video, not an address (2).
+        UserError: as `open_source`.
     """
-    if urlsplit(text).scheme not in URL_SCHEMES:
-        open_source(text).close()
+    open_source(text).close()
 
 
-def open_source(text: str) -> Source:
-    """Open a camera ("0", "/dev/video0"), a URL, a video file or a picture.
+def open_source(
+    text: str, *, name: str = "", watch: Watch | None = None, realtime: bool = False
+) -> Source:
+    """Make a source from its text; live ones connect when their frames are first asked for.
+
+    Args:
+        text: "0", "/dev/video0", "csi://0", "rtsp://…", "http://…", "synthetic://", a video
+            file, a picture or a folder of pictures ("folder?fps=10").
+        name: For logs and outputs; "" = the text without its credentials.
+        watch: How a live source is watched.
+        realtime: Pace a recording as it was recorded; live sources are as they are.
 
     Raises:
-        UserError: no such camera or no connection (3); no such file or not a video (2).
+        UserError: what can never be opened: no such file or not a video, an option that is none
+            (2); no such camera unless it is to be tried for ever, an OpenCV without GStreamer
+            for `csi://`, a package that is missing (3).
     """
+    source = _source(text, name, watch or Watch())
+    return source if source.live or not realtime else PacedSource(source)
+
+
+def _source(text: str, name: str, watch: Watch) -> Source:
     device = re.fullmatch(r"(?:/dev/video)?(\d+)", text)
+    scheme = text.partition("://")[0].lower() if "://" in text else ""
     if device:
-        return CameraSource(int(device[1]))
-    scheme = urlsplit(text).scheme if "://" in text else ""
+        return _camera(int(device[1]), name, watch)
     if scheme in URL_SCHEMES:
-        return UrlSource(text)
+        return _url(text, name or redact(text), watch)
+    if scheme == "csi":
+        return _csi(text, name or redact(text), watch)
+    if scheme == "synthetic":
+        return _synthetic(text, name or redact(text), watch)
     if scheme:
-        known = ", ".join(f"{name}://" for name in URL_SCHEMES)
+        known = ", ".join(f"{known}://" for known in SCHEMES)
         raise UserError(f"expected a camera index, a file or {known}, received {scheme}://", USAGE)
+    return _path(text, name)
+
+
+def _camera(index: int, name: str, watch: Watch) -> LiveSource:
+    shown = name or f"camera {index}"
+    need("cv2", "reading a camera")
+    if not watch.keep_trying:
+        check_camera(index, shown)
+    return LiveSource(shown, partial(connect_camera, index, shown), watch)
+
+
+def _csi(text: str, name: str, watch: Watch) -> LiveSource:
+    pipeline = csi_pipeline(text)
+    check_gstreamer(need("cv2", "reading a camera"))
+    return LiveSource(name, partial(connect_csi, pipeline, name), watch)
+
+
+def _url(text: str, name: str, watch: Watch) -> Source:
+    need("av", "reading a network stream")
+    connect = partial(connect_url, text, name)
+    if text.startswith("http") and Path(urlsplit(text).path).suffix.lower() in RECORDINGS:
+        return DownloadSource(name, connect, watch.telemetry)
+    return LiveSource(name, connect, watch)
+
+
+def _synthetic(text: str, name: str, watch: Watch) -> Source:
+    plan = synthetic_plan(text)
+    if plan.live:
+        return LiveSource(name, partial(SyntheticConnection, plan), watch, plan.scene.fps)
+    return SyntheticSource(plan, name)
+
+
+def _path(text: str, name: str) -> Source:
+    path, query = Path(text), ""
+    if not path.exists() and "?" in text:
+        path, query = Path(text.rpartition("?")[0]), text.rpartition("?")[2]
+    if path.is_dir():
+        options = read_options(str(path), query, PICTURE_RATE)
+        return FolderSource(path, options.get("fps", DEFAULT_FPS), name)
     path = Path(text)
-    return StillSource(path) if path.suffix.lower() in PICTURES else FileSource(path)
+    return StillSource(path, name) if path.suffix.lower() in PICTURES else FileSource(path, name)

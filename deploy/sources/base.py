@@ -55,6 +55,8 @@ class Source(ABC):
         still: One picture, over and over: nothing can be seen over time.
         fps: Nominal frames per second.
         length: Expected number of frames; None where unknown.
+        epoch: `time.monotonic()` at the `time_ms` 0 of a live source; None before it runs, and
+            where frames are not tied to a clock.
     """
 
     name: str
@@ -62,6 +64,7 @@ class Source(ABC):
     still: bool = False
     fps: float = DEFAULT_FPS
     length: int | None = None
+    epoch: float | None = None
 
     @abstractmethod
     def __iter__(self) -> Iterator[Frame]:

@@ -4,61 +4,74 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from deploy.needs import need
-from deploy.quiet import quiet_stderr
-from deploy.sources.base import DEFAULT_FPS, Health, Source, State
-from deploy.sources.live_queue import LiveQueue
+from deploy.sources.base import DEFAULT_FPS
+from deploy.sources.connection import Shot
 from keras_ddl.errors import MISSING, UserError
-from keras_ddl.video import Frame
+
+MAX_BAD = 25  # pictures in a row that cannot be decoded: the camera is lost
 
 
-class CameraSource(Source):
-    """A camera by index, through OpenCV."""
+class CameraConnection:
+    """An open `cv2.VideoCapture`.
 
-    live = True
+    Args:
+        capture: A `cv2.VideoCapture`.
+        name: For errors.
+    """
 
-    def __init__(self, index: int) -> None:
-        self.name = f"camera {index}"
-        present = list_cameras()
-        if sys.platform == "linux" and index not in present:
-            raise _no_camera(index, present)
+    paced = False
+    ends = False
+
+    def __init__(self, capture: Any, name: str) -> None:
         cv2 = need("cv2", "reading a camera")
-        with quiet_stderr():
-            capture = cv2.VideoCapture(index)
-        if not capture.isOpened():
-            raise _no_camera(index, present)
         self._capture = capture
+        self._name = name
         self.fps = capture.get(cv2.CAP_PROP_FPS) or DEFAULT_FPS
-        self._queue = LiveQueue(self._grab)
 
-    def __iter__(self) -> Iterator[Frame]:
-        return iter(self._queue)
-
-    @property
-    def health(self) -> Health:
-        return Health(State.RUNNING, dropped={"stale": self._queue.dropped})
-
-    def interrupt(self) -> None:
-        self._queue.interrupt()
+    def shots(self, drop: Callable[[str], None]) -> Iterator[Shot]:
+        """Yield pictures until the device gives none."""
+        cv2 = need("cv2", "reading a camera")
+        bad = 0
+        while bad < MAX_BAD and self._capture.grab():
+            start = time.perf_counter()
+            ok, bgr = self._capture.retrieve()
+            if ok:
+                bad = 0
+                yield Shot(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), None, time.perf_counter() - start)
+            else:
+                bad += 1
+                drop("corrupted")
+        raise UserError(f"lost {self._name}: it gives no pictures; check its cable", MISSING)
 
     def close(self) -> None:
-        """Stop the reading thread, then release the device."""
-        if self._queue.close():
-            self._capture.release()
+        """Release the device."""
+        self._capture.release()
 
-    def _grab(self) -> Iterator[Frame]:
-        start = time.monotonic()
-        index = 0
-        while self._capture.grab():
-            now_ms = (time.monotonic() - start) * 1000.0
-            ok, bgr = self._capture.retrieve()
-            if not ok:
-                return
-            yield Frame(bgr[..., ::-1].copy(), now_ms, index)
-            index += 1
+
+def connect_camera(index: int, name: str) -> CameraConnection:
+    """Open a camera.
+
+    Raises:
+        UserError: not there, or busy; the line lists those that are there.
+    """
+    cv2 = need("cv2", "reading a camera")
+    check_camera(index, name)
+    capture = cv2.VideoCapture(index)
+    if not capture.isOpened():
+        capture.release()
+        raise _no_camera(name)
+    return CameraConnection(capture, name)
+
+
+def check_camera(index: int, name: str) -> None:
+    """Raise a UserError where the system says that there is no such camera (Linux)."""
+    if sys.platform == "linux" and index not in list_cameras():
+        raise _no_camera(name)
 
 
 def list_cameras() -> dict[int, Path]:
@@ -67,7 +80,7 @@ def list_cameras() -> dict[int, Path]:
     return {int(path.name[5:]): path for path in found if path.name[5:].isdigit()}
 
 
-def _no_camera(index: int, present: dict[int, Path]) -> UserError:
-    there = ", ".join(str(path) for path in present.values()) or "no /dev/video* devices"
-    message = f"cannot open camera {index}: found {there}; name another or use --source FILE"
+def _no_camera(name: str) -> UserError:
+    there = ", ".join(str(path) for path in list_cameras().values()) or "no /dev/video* devices"
+    message = f"cannot open {name}: found {there}; name another or use --source FILE"
     return UserError(message, MISSING)

@@ -5,21 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from deploy.sources.base import DEFAULT_FPS, Source
+from deploy.sources.base import DEFAULT_FPS, Health
+from deploy.sources.recorded_source import RecordedSource
 from keras_ddl.video import Frame, probe, read_video
 
 
-class FileSource(Source):
-    """A video file; every frame, at its own time stamp."""
+class FileSource(RecordedSource):
+    """A video file; every frame, at its own time stamp. What is damaged is skipped and counted."""
 
-    live = False
-
-    def __init__(self, path: Path) -> None:
-        self.name = str(path)
+    def __init__(self, path: Path, name: str = "") -> None:
+        super().__init__(name or str(path))
         self._path = path
+        self._skipped: dict[str, int] = {}
         info = probe(path)
         self.fps = info.fps or DEFAULT_FPS
         self.length = info.frames or None
 
-    def __iter__(self) -> Iterator[Frame]:
-        return iter(read_video(self._path))
+    @property
+    def health(self) -> Health:
+        """How it is doing."""
+        return self._pulse.read(dict(self._skipped))
+
+    def _frames(self) -> Iterator[Frame]:
+        return read_video(self._path, self._skipped)

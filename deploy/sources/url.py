@@ -3,70 +3,131 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from deploy.needs import need
-from deploy.sources.base import DEFAULT_FPS, Health, Source, State
-from deploy.sources.live_queue import LiveQueue
-from deploy.sources.redact import redact
-from keras_ddl.errors import MISSING, USAGE, UserError
-from keras_ddl.video import Frame
+from deploy.sources.base import DEFAULT_FPS
+from deploy.sources.connection import Shot
+from keras_ddl.errors import MISSING, UserError
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.packet import Packet
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
 
 TIMEOUT_S = (5.0, 5.0)  # to connect, to read
+PLAYLIST_S = (5.0, 20.0)  # a playlist grows by a segment at a time
+NO_ANSWER = "no answer in time"
+NO_PICTURE_S = 10.0  # packets, but nothing that can be decoded, for so long: lost
+RTSP = {"rtsp_transport": "tcp", "fflags": "nobuffer", "flags": "low_delay"}
+UNTIMED = {"mpjpeg", "mjpeg", "jpeg_pipe"}  # formats whose time stamps FFmpeg makes up
 
 
-class UrlSource(Source):
-    """A network stream through FFmpeg; `http` is live unless the file states a duration."""
+class UrlConnection:
+    """An open stream, through FFmpeg.
 
-    def __init__(self, url: str) -> None:
-        self.name = redact(url)
-        av = need("av", "reading a network stream")
-        options = {"rtsp_transport": "tcp"} if url.startswith("rtsp") else {}
-        try:
-            self._container = av.open(url, timeout=TIMEOUT_S, options=options)
-        except (OSError, ValueError) as error:
-            raise UserError(f"cannot open {self.name}: {_reason(error)}", MISSING) from error
-        if not self._container.streams.video:
-            self._container.close()
-            raise UserError(f"expected a video stream at {self.name}, found none", USAGE)
-        self._stream = self._container.streams.video[0]
-        self._stream.thread_type = "AUTO"
-        self.live = url.startswith("rtsp") or self._container.duration is None
+    Args:
+        container: The open stream.
+        name: For errors, without credentials.
+    """
+
+    def __init__(self, container: InputContainer, name: str) -> None:
+        self._container = container
+        self._name = name
+        self._stream = container.streams.video[0]
+        formats = set(container.format.name.split(","))
+        self.ends = container.duration is not None
+        self.paced = self.ends or "hls" in formats
         self.fps = float(self._stream.average_rate or DEFAULT_FPS)
-        self.length = None if self.live else (self._stream.frames or None)
-        self._queue = LiveQueue(self._decode) if self.live else None
+        self.length = self._stream.frames or None
+        self._timed = not formats & UNTIMED
+        # Threads that share a picture: those that take one each hold back as many pictures.
+        self._stream.thread_type = "AUTO" if self.paced else "SLICE"
 
-    def __iter__(self) -> Iterator[Frame]:
-        return iter(self._queue) if self._queue else self._decode()
-
-    @property
-    def health(self) -> Health:
-        stale = {"stale": self._queue.dropped} if self._queue else {}
-        return Health(State.RUNNING, dropped=stale)
-
-    def interrupt(self) -> None:
-        if self._queue:
-            self._queue.interrupt()
-
-    def close(self) -> None:
-        """Stop the reading thread, then close the connection."""
-        if self._queue is None or self._queue.close():
-            self._container.close()
-
-    def _decode(self) -> Iterator[Frame]:
+    def shots(self, drop: Callable[[str], None]) -> Iterator[Shot]:
+        """Yield pictures until the stream ends."""
         import av.error
 
-        start = time.monotonic()
-        first: float | None = None
+        packets = self._container.demux(self._stream)
+        seen = time.monotonic()
+        trouble = ""
+        while not trouble:
+            try:
+                packet = next(packets, None)
+            except (av.error.FFmpegError, OSError) as error:
+                trouble = _reason(error)
+                break
+            if packet is None:
+                return
+            for shot in self._decoded(packet, drop):
+                yield shot
+                seen = time.monotonic()
+            if time.monotonic() - seen > NO_PICTURE_S:
+                trouble = f"nothing that can be decoded for {NO_PICTURE_S:.0f} s"
+        raise UserError(f"lost {self._name}: {trouble}", MISSING)  # outside: causes hold addresses
+
+    def _decoded(self, packet: Packet[VideoStream], drop: Callable[[str], None]) -> Iterator[Shot]:
+        import av.error
+
+        start = time.perf_counter()
         try:
-            for index, picture in enumerate(self._container.decode(self._stream)):
-                now = time.monotonic() - start if self.live else (picture.time or 0.0)
-                first = now if first is None else first
-                yield Frame(picture.to_ndarray(format="rgb24"), (now - first) * 1000.0, index)
-        except av.error.FFmpegError as error:
-            raise UserError(f"lost {self.name}: {_reason(error)}", MISSING) from error
+            pictures = self._stream.codec_context.decode(packet)
+        except av.error.EOFError:
+            return
+        except (av.error.FFmpegError, OSError):
+            drop("corrupted")
+            return
+        for picture in pictures:
+            if picture.is_corrupt:
+                drop("corrupted")
+                continue
+            image = picture.to_ndarray(format="rgb24")
+            yield Shot(image, self._pts_ms(picture), time.perf_counter() - start)
+            start = time.perf_counter()
+
+    def _pts_ms(self, picture: VideoFrame) -> float | None:
+        base = picture.time_base or self._stream.time_base
+        if not self._timed or picture.pts is None or base is None:
+            return None
+        return float(picture.pts * base * 1000)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._container.close()
+
+
+def connect_url(url: str, name: str) -> UrlConnection:
+    """Open a network stream; waits up to five seconds.
+
+    Args:
+        url: `rtsp://`, `rtsps://`, `http://` or `https://`, with its credentials.
+        name: For errors, without credentials.
+
+    Raises:
+        UserError: no connection, or no video in it; neither it nor its cause holds the address.
+    """
+    av = need("av", "reading a network stream")
+    container, trouble = None, ""
+    timeout = PLAYLIST_S if ".m3u8" in url else TIMEOUT_S
+    options = RTSP if url.lower().startswith("rtsp") else {}
+    start = time.monotonic()
+    try:
+        container = av.open(url, timeout=timeout, options=options)
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        late = time.monotonic() - start >= timeout[0]  # FFmpeg may call silence invalid data
+        trouble = NO_ANSWER if late else _reason(error)
+    if container is None:
+        raise UserError(f"cannot open {name}: {trouble}", MISSING)
+    if not container.streams.video:
+        container.close()
+        raise UserError(f"expected a video stream at {name}, found none", MISSING)
+    return UrlConnection(container, name)
 
 
 def _reason(error: BaseException) -> str:
     """The system's words for an error, without the address it repeats."""
-    return getattr(error, "strerror", None) or type(error).__name__
+    words = getattr(error, "strerror", None) or type(error).__name__
+    timed_out = isinstance(error, TimeoutError) or "exit requested" in words
+    return NO_ANSWER if timed_out else str(words)

@@ -1,23 +1,16 @@
-"""Sources: frames and times, names without secrets, and a queue that never falls behind."""
+"""What may be named, names without secrets, and recordings: every frame and its time."""
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Callable, Iterator
-from functools import partial
-from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
+import traceback
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from deploy.sources import camera, open_source, redact
-from deploy.sources.live_queue import LiveQueue
+from deploy.sources import State, Watch, camera, csi, open_source, redact
+from deploy.sources.paced import PacedSource
 from keras_ddl.errors import UserError
-from keras_ddl.video import Frame, VideoWriter
-
-Serve = Callable[[type[BaseHTTPRequestHandler]], str]
 
 
 @pytest.mark.parametrize(
@@ -26,6 +19,10 @@ Serve = Callable[[type[BaseHTTPRequestHandler]], str]
         ("rtsp://10.0.0.2:554/main", "rtsp://10.0.0.2:554/main"),
         ("rtsp://admin:pa%40ss@10.0.0.2:554/main", "rtsp://***@10.0.0.2:554/main"),
         ("rtsp://admin:p@ss@cam/main", "rtsp://***@cam/main"),  # unquoted @ in the password
+        ("rtsp://admin:s3/cr?e#t@cam/main", "rtsp://***@cam/main"),  # other unquoted signs
+        ("rtsp://cam/user=a_password=s3cret_channel=1", "rtsp://cam/user=a_password=***"),
+        ("http://[cam?token=s3cret", "http://[cam?token=***"),  # not an address at all
+        ("http://u:s3cret@[cam", "http://***@[cam"),
         ("http://cam/mjpeg?fps=5&token=s3cret", "http://cam/mjpeg?fps=5&token=***"),
         ("http://cam/?apiKey=s3cret&X-Signature=s3cret", "http://cam/?apiKey=***&X-Signature=***"),
         ("https://user@cam/live.m3u8", "https://***@cam/live.m3u8"),
@@ -33,6 +30,76 @@ Serve = Callable[[type[BaseHTTPRequestHandler]], str]
 )
 def test_names_hide_credentials(url: str, shown: str) -> None:
     assert redact(url) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "words"),
+    [
+        ("99", 3, "cannot open camera 99: found "),
+        ("/dev/video99", 3, "cannot open camera 99: found "),
+        ("absent.mp4", 2, "expected a video file, received no such file"),
+        ("ftp://host/a.mp4", 2, "expected a camera index, a file or rtsp://"),
+        (".", 2, "received a folder without any"),
+        (".?fsp=3", 2, "unknown option 'fsp'; did you mean 'fps'"),
+        (".?fps=0", 2, "fps: expected a number above 0"),
+        ("csi://front", 2, "expected csi://SENSOR such as csi://0"),
+        ("csi://0?widht=640", 2, "unknown option 'widht'; did you mean 'width'"),
+        ("csi://0?flip=9", 2, "flip: expected a whole number from 0 to 7, received '9'"),
+        ("synthetic://?faces=9", 2, "faces: expected a whole number from 0 to 8, received '9'"),
+        ("synthetic://?size=640", 2, "size: expected WIDTHxHEIGHT"),
+        ("synthetic://?live=0", 2, "needs an end"),
+        ("synthetic://cam", 2, "expected synthetic://"),
+    ],
+)
+def test_what_cannot_be_opened_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, code: int, words: str
+) -> None:
+    pytest.importorskip("cv2")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError) as caught:
+        open_source(text)
+    assert caught.value.exit_code == code
+    assert words in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_missing_camera_lists_those_that_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("cv2")
+    there = {0: Path("/dev/video0"), 2: Path("/dev/video2")}
+    monkeypatch.setattr(camera, "list_cameras", lambda: there)
+    with pytest.raises(UserError, match=r"camera 7: found /dev/video0, /dev/video2"):
+        open_source("7")
+    source = open_source("7", name="door", watch=Watch(keep_trying=True))  # it may be plugged in
+    assert (source.name, source.health.state) == ("door", State.CONNECTING)
+
+
+def test_the_pipeline_of_a_csi_camera() -> None:
+    assert csi.csi_pipeline("csi://1?width=1920&height=1080&fps=60&flip=2") == (
+        "nvarguscamerasrc sensor-id=1 ! video/x-raw(memory:NVMM), width=(int)1920, "
+        "height=(int)1080, framerate=60/1, format=(string)NV12 ! nvvidconv flip-method=2 ! "
+        "video/x-raw, format=BGRx ! videoconvert ! video/x-raw, format=BGR ! "
+        "appsink drop=1 max-buffers=1 sync=false"
+    )
+
+
+@pytest.mark.parametrize(
+    ("build", "fine"),
+    [
+        ("  GStreamer:                   YES (1.20.3)\n", True),
+        ("  GStreamer:                   NO\n", False),
+        ("  FFMPEG:                      YES\n", False),
+    ],
+)
+def test_csi_asks_opencv_for_gstreamer_first(
+    monkeypatch: pytest.MonkeyPatch, build: str, fine: bool
+) -> None:
+    cv2 = pytest.importorskip("cv2")
+    monkeypatch.setattr(cv2, "getBuildInformation", lambda: build)
+    if fine:
+        assert open_source("csi://0").name == "csi://0"
+        return
+    with pytest.raises(UserError, match=r"pip uninstall opencv-python") as caught:
+        open_source("csi://0", watch=Watch(keep_trying=True))  # trying will not mend it
+    assert caught.value.exit_code == 3
 
 
 def test_a_picture_is_shown_for_two_seconds(tmp_path: Path) -> None:
@@ -51,153 +118,83 @@ def test_a_picture_is_shown_for_two_seconds(tmp_path: Path) -> None:
         open_source(str(tmp_path / "c.jpg"))
 
 
+def test_a_folder_is_read_in_the_order_of_its_numbers(tmp_path: Path) -> None:
+    cv2 = pytest.importorskip("cv2")
+    for number, width in ((2, 30), (10, 30), (11, 20), (1, 30)):
+        cv2.imwrite(str(tmp_path / f"f{number}.png"), np.full((20, width, 3), number, np.uint8))
+    (tmp_path / "f3.jpg").write_text("no picture")
+    (tmp_path / "notes.txt").write_text("not looked at")
+    source = open_source(f"{tmp_path}?fps=10")
+    frames = list(source)
+    assert [int(frame.image[0, 0, 0]) for frame in frames] == [1, 2, 10, 11]
+    assert [frame.time_ms for frame in frames] == [0.0, 100.0, 300.0, 400.0]  # a gap, no shift
+    assert [frame.segment for frame in frames] == [0, 0, 0, 1]
+    health = source.health
+    assert (health.state, health.frames, health.size) == (State.ENDED, 4, (20, 20))
+    assert health.dropped == {"corrupted": 1}
+    assert (source.length, open_source(str(tmp_path)).fps) == (5, 25.0)
+
+
 def test_a_file_keeps_every_frame_and_its_time(empty_video: Path) -> None:
     with open_source(str(empty_video)) as source:
         frames = list(source)
         assert (source.live, source.fps, source.length, source.dropped) == (False, 25.0, 50, 0)
+        assert source.health.state is State.ENDED
     assert [frame.index for frame in frames] == list(range(50))
     np.testing.assert_allclose([frame.time_ms for frame in frames], np.arange(50) * 40.0, atol=0.1)
 
 
-@pytest.mark.parametrize(
-    ("text", "code"),
-    [("99", 3), ("/dev/video99", 3), ("absent.mp4", 2), ("ftp://host/a.mp4", 2), (".", 2)],
-)
-def test_what_cannot_be_opened_is_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, code: int
-) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_an_interrupted_file_ends_with_the_next_frame(empty_video: Path) -> None:
+    source = open_source(str(empty_video))
+    frames = iter(source)
+    next(frames)
+    source.interrupt()
+    assert next(frames, None) is None
+    assert source.health.state is State.STOPPED
+
+
+def test_corrupted_packets_of_a_file_are_skipped_and_counted(empty_video: Path, tmp_path: Path):
+    av = pytest.importorskip("av")
+    with av.open(str(empty_video)) as container:
+        packets = [(p.pos, p.size) for p in container.demux(video=0) if p.size]
+    data = bytearray(empty_video.read_bytes())
+    for position, size in packets[20:23]:
+        data[position + 4 : position + size] = b"\xff" * (size - 4)
+    path = tmp_path / "damaged.mp4"
+    path.write_bytes(data)
+    source = open_source(str(path))
+    frames = list(source)
+    assert source.health.state is State.ENDED
+    assert source.health.dropped["corrupted"] >= 3
+    assert len(frames) < 50 and frames[-1].time_ms == pytest.approx(1960.0, abs=0.1)
+
+
+def test_realtime_gives_every_frame_when_it_is_due(empty_video: Path) -> None:
+    now = [100.0]
+    inner = open_source(str(empty_video))
+    source = PacedSource(inner, lambda: now[0], lambda s: now.__setitem__(0, now[0] + s))
+    for frame in source:
+        assert now[0] == pytest.approx(100.0 + frame.time_ms / 1000.0, abs=1e-6)
+        if frame.index == 10:
+            now[0] += 5.0  # a slow reader
+            break
+    late = list(source)  # a new walk through the file: all of them, though they are overdue
+    assert len(late) == 50 and source.health.frames == 61
+    paced = open_source(str(empty_video), realtime=True)
+    assert isinstance(paced, PacedSource)
+    assert (paced.name, paced.live, paced.length) == (str(empty_video), False, 50)
+    paced.interrupt()
+    assert list(paced) == []
+
+
+def test_secrets_are_in_no_error_and_in_none_of_its_causes() -> None:
+    pytest.importorskip("av")
     with pytest.raises(UserError) as caught:
-        open_source(text)
-    assert caught.value.exit_code == code
-    assert "\n" not in str(caught.value)
-
-
-def test_a_missing_camera_lists_those_that_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    there = {0: Path("/dev/video0"), 2: Path("/dev/video2")}
-    monkeypatch.setattr(camera, "list_cameras", lambda: there)
-    with pytest.raises(UserError, match=r"camera 7: found /dev/video0, /dev/video2"):
-        open_source("7")
-
-
-@pytest.fixture
-def serve() -> Iterator[Serve]:
-    """Start an HTTP server on loopback; returns its address."""
-    servers: list[ThreadingHTTPServer] = []
-
-    def start(handler: type[BaseHTTPRequestHandler]) -> str:
-        server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        server.daemon_threads = True
-        servers.append(server)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        return f"127.0.0.1:{server.server_port}"
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
-
-
-class QuietFiles(SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None:
-        return None
-
-
-class Mjpeg(BaseHTTPRequestHandler):
-    """An endless camera: one grey JPEG after another, 50 a second."""
-
-    def do_GET(self) -> None:
-        import cv2
-
-        _, data = cv2.imencode(".jpg", np.full((48, 64, 3), 120, np.uint8))
-        head = f"--edge\r\nContent-Type: image/jpeg\r\nContent-Length: {data.size}\r\n\r\n"
-        self.send_response(200)
-        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=edge")
-        self.end_headers()
-        try:
-            while True:
-                self.wfile.write(head.encode() + data.tobytes() + b"\r\n")
-                time.sleep(0.02)
-        except OSError:
-            return
-
-    def log_message(self, *_: object) -> None:
-        return None
-
-
-def test_a_download_gives_the_frames_of_the_file(tmp_path: Path, serve: Serve) -> None:
-    with VideoWriter(tmp_path / "grey.mkv", 25) as writer:  # readable without seeking
-        for level in range(50):
-            writer.write(np.full((48, 64, 3), 100 + level, np.uint8))
-    place = serve(partial(QuietFiles, directory=tmp_path))
-    with open_source(f"http://viewer:s3cret@{place}/grey.mkv") as source:
-        assert source.name == f"http://***@{place}/grey.mkv"
-        assert not source.live
-        times = [frame.time_ms for frame in source]
-    np.testing.assert_allclose(times, np.arange(50) * 40.0, atol=1.0)  # whole ms
-
-
-def test_an_endless_stream_is_live_and_can_be_left(serve: Serve) -> None:
-    with open_source(f"http://{serve(Mjpeg)}/live") as source:
-        assert source.live
-        frames = [frame for frame, _ in zip(source, range(10), strict=False)]
-        started = time.monotonic()
-    assert time.monotonic() - started < 2.0
-    assert np.diff([frame.time_ms for frame in frames]).min() > 0
-    assert abs(int(frames[0].image.mean()) - 120) <= 2
-
-
-def test_an_unreachable_server_is_one_line_without_the_password() -> None:
-    with pytest.raises(UserError) as caught:
-        open_source("http://viewer:s3cret@127.0.0.1:9/live")
+        list(open_source("http://viewer:s3cret@127.0.0.1:9/live?token=s3cret"))
     assert caught.value.exit_code == 3
-    assert "s3cret" not in str(caught.value)
-
-
-def frames_at(times: list[float]) -> Iterator[Frame]:
-    for index, time_ms in enumerate(times):
-        yield Frame(np.zeros((2, 2, 3), np.uint8), time_ms, index)
-
-
-def test_the_queue_keeps_only_recent_frames_and_counts_the_rest() -> None:
-    queue = LiveQueue(lambda: frames_at([i * 100.0 for i in range(50)]), max_age_ms=1000.0)
-    reader = iter(queue)
-    first = next(reader)
-    deadline = time.monotonic() + 5.0
-    while not queue.ended and time.monotonic() < deadline:
-        time.sleep(0.005)
-    rest = [frame.time_ms for frame in reader]
-    assert rest[-1] == 4900.0
-    assert len(rest) <= 11
-    assert min(rest) >= max(3900.0, first.time_ms)
-    assert queue.dropped == 50 - 1 - len(rest)
-
-
-def test_the_queue_passes_on_the_error_of_its_source() -> None:
-    def broken() -> Iterator[Frame]:
-        yield from frames_at([0.0])
-        raise UserError("lost the camera", 3)
-
-    reader = iter(LiveQueue(broken))
-    assert next(reader).index == 0
-    with pytest.raises(UserError, match="lost the camera"):
-        next(reader)
-
-
-def test_an_interrupted_queue_ends_although_its_source_hangs() -> None:
-    gate = threading.Event()
-
-    def hanging() -> Iterator[Frame]:
-        yield from frames_at([0.0])
-        gate.wait(30.0)
-
-    queue = LiveQueue(hanging)
-    reader = iter(queue)
-    next(reader)
-    threading.Timer(0.1, queue.interrupt).start()
-    started = time.monotonic()
-    assert next(reader, None) is None
-    assert time.monotonic() - started < 2.0
-    assert not queue.close()  # hangs still, and says so
-    gate.set()
-    assert queue.close()
+    assert "cannot open http://***@127.0.0.1:9/live?token=***: " in str(caught.value)
+    error: BaseException | None = caught.value
+    while error is not None:
+        assert "s3cret" not in str(error)
+        error = error.__cause__ or error.__context__
+    assert "s3cret" not in "".join(traceback.format_exception_only(caught.value))

@@ -20,7 +20,7 @@ from deploy.quality import why_poor
 from deploy.records import Record, Recorder, ScoredClip, number
 from deploy.sight import Sight
 from deploy.sinks.base import Output
-from deploy.verdict import Decision, Judge, Label, policy_for
+from deploy.verdict import Decision, Judge, Label, Policy, policy_for
 from keras_ddl.clips import Clip
 from keras_ddl.faceclips import MIN_FACE
 from keras_ddl.faces import Track
@@ -62,7 +62,7 @@ class Setting:
     min_face: float = MIN_FACE
 
 
-class Watch:
+class SourceJudge:
     """The state of one source from its first frame to its last; one call at a time.
 
     Args:
@@ -86,6 +86,11 @@ class Watch:
         self._seen_ms = 0.0
         self._absent = False
         self._why_none = NO_FACE.reason  # as long as there is no clip
+
+    @property
+    def policy(self) -> Policy:
+        """The rule."""
+        return self.judge.policy
 
     def begin(self) -> Output:
         """The first output: who judges what."""

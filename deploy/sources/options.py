@@ -1,0 +1,80 @@
+"""Options behind the question mark of a source: `synthetic://?faces=2`."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+from keras_ddl.errors import UserError
+
+
+def read_options(
+    what: str, query: str, known: Mapping[str, Callable[[str], Any]]
+) -> dict[str, Any]:
+    """Parse a query.
+
+    Args:
+        what: The source, for errors.
+        query: `name=value&…`.
+        known: A parser per name, which raises a ValueError that says what it expected.
+
+    Returns:
+        The values that are given, by name.
+
+    Raises:
+        UserError: an unknown name (the nearest is said), or a value out of range.
+    """
+    values = {}
+    for name, text in parse_qsl(query, keep_blank_values=True):
+        if name not in known:
+            raise UserError(f"{what}: {unknown('option', name, known)}")
+        try:
+            values[name] = known[name](text)
+        except ValueError as error:
+            raise UserError(f"{what}: {name}: expected {error}, received {text!r}") from None
+    return values
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> str:
+    """Return the words that refuse a name and give the nearest known one."""
+    names = list(known)
+    nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.0)[0]
+    return f"unknown {kind} {name!r}; did you mean {nearest!r}? Known: {', '.join(names)}"
+
+
+def whole(low: int, high: int) -> Callable[[str], int]:
+    """A parser of whole numbers from `low` to `high`."""
+
+    def parse(text: str) -> int:
+        if not text.isdecimal() or not low <= int(text) <= high:
+            raise ValueError(f"a whole number from {low} to {high}")
+        return int(text)
+
+    return parse
+
+
+def number(low: float, high: float) -> Callable[[str], float]:
+    """A parser of numbers above `low`, up to `high`."""
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not low < value <= high:
+            raise ValueError(f"a number above {low:g}, up to {high:g}")
+        return value
+
+    return parse
+
+
+def picture_size(text: str) -> tuple[int, int]:
+    """Parse WIDTHxHEIGHT in pixels."""
+    width, _, height = text.partition("x")
+    sides = [int(side) for side in (width, height) if side.isdecimal() and 16 <= int(side) <= 8192]
+    if len(sides) != 2:
+        raise ValueError("WIDTHxHEIGHT in pixels, 16 to 8192 each, such as 640x480")
+    return sides[0], sides[1]

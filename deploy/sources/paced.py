@@ -1,0 +1,62 @@
+"""A recording at the pace it was recorded at: `--realtime`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+from deploy.sources.base import Health, Source
+from keras_ddl.video import Frame
+
+NAP_S = 0.1  # how often one who waits looks whether the source was closed
+
+
+class PacedSource(Source):
+    """Another source whose frames come when they are due, not before; every frame comes.
+
+    Args:
+        source: A recording.
+        clock: Seconds that only grow.
+        sleep: Waits for seconds.
+    """
+
+    live = False
+
+    def __init__(
+        self,
+        source: Source,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._source = source
+        self._clock = clock
+        self._sleep = sleep
+        self._asked = False
+        self.name, self.still = source.name, source.still
+        self.fps, self.length = source.fps, source.length
+
+    def __iter__(self) -> Iterator[Frame]:
+        for frame in self._source:
+            if self.epoch is None:
+                self.epoch = self._clock() - frame.time_ms / 1000.0
+            due = self.epoch + frame.time_ms / 1000.0
+            while not self._asked and (left := due - self._clock()) > 0.0:
+                self._sleep(min(NAP_S, left))
+            if self._asked:
+                return
+            yield frame
+
+    @property
+    def health(self) -> Health:
+        """How the source behind it is doing."""
+        return self._source.health
+
+    def interrupt(self) -> None:
+        """End the iteration soon."""
+        self._asked = True
+        self._source.interrupt()
+
+    def close(self) -> None:
+        """Close the source behind it."""
+        self._asked = True
+        self._source.close()
