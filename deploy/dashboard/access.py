@@ -59,6 +59,12 @@ class Access:
         """Whether this is the token."""
         return self._settings.token is not None and _same(token, self._settings.token)
 
+    def admits(self, headers: Mapping[str, str], cookies: Mapping[str, str]) -> bool:
+        """Whether somebody has the token, or none is needed."""
+        if self._settings.token is None or self.opens(_bearer(headers)):
+            return True
+        return _same(cookies.get(self.cookie_name, ""), self.cookie)
+
     def refuse(
         self, method: str, path: str, headers: Mapping[str, str], cookies: Mapping[str, str]
     ) -> Refusal | None:
@@ -77,11 +83,9 @@ class Access:
             return Refusal(403, f"this machine does not go by the name '{host[:100]}'")
         if method not in SAFE_METHODS and not _from_here(headers, host):
             return Refusal(403, "sent by a page from somewhere else")
-        if self._settings.token is None or by_header or path in self._public | PROBES:
+        if path in self._public | PROBES or self.admits(headers, cookies):
             return None
         if path == METRICS and self._settings.loopback:
-            return None
-        if _same(cookies.get(self.cookie_name, ""), self.cookie):
             return None
         return Refusal(401, "sign in with the token first")
 

@@ -24,13 +24,14 @@ if TYPE_CHECKING:
 PAGE = {
     "/": ("index.html", "text/html"),
     "/app.js": ("app.js", "text/javascript"),
+    "/camera.js": ("camera.js", "text/javascript"),
     "/timeline.js": ("timeline.js", "text/javascript"),
     "/events.js": ("events.js", "text/javascript"),
     "/style.css": ("style.css", "text/css"),
     "/icon.svg": ("icon.svg", "image/svg+xml"),
 }
-LOGIN = "/api/login"
-PUBLIC = frozenset({*PAGE, LOGIN})
+LOGIN, SESSION = "/api/login", "/api/session"
+PUBLIC = frozenset({*PAGE, LOGIN, SESSION})
 TICK_S = 0.25  # how often an open page's connection looks for something new
 BEAT_S = 1.0  # and how often it is told the state of things when there is nothing new
 WRONG_TOKEN_S = 0.5  # how long a wrong token has to wait for its answer
@@ -79,6 +80,7 @@ class App:
         routes = [
             *(Route(path, self.page) for path in PAGE),
             Route(LOGIN, self.login, methods=["POST"]),
+            Route(SESSION, self.session),
             Route("/api/status", self.status),
             Route("/api/events", self.events),
             Route("/api/updates", self.updates),
@@ -99,7 +101,7 @@ class App:
         if "token" in request.query_params:
             return await self._signed_in(request.query_params["token"], 303)
         name, kind = PAGE[request.url.path]
-        content = files("deploy.dashboard").joinpath("static", name).read_bytes()
+        content = (files("deploy.dashboard") / "static" / name).read_bytes()
         return Response(content, media_type=kind)
 
     async def login(self, request: Request) -> Response:
@@ -128,6 +130,10 @@ class App:
             self._access.cookie_name, self._access.cookie, httponly=True, samesite="strict"
         )
         return response
+
+    async def session(self, request: Request) -> Response:
+        """Whether this visitor may see the rest, so that a page can ask for the token."""
+        return _json({"signed_in": self._access.admits(request.headers, request.cookies)})
 
     def status(self, request: Request) -> Response:
         """Sources, thresholds, timing, CPU."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 import sys
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from deploy.control import Control
 from deploy.dashboard.access import Access
-from deploy.dashboard.app import PUBLIC, App, Vitals
+from deploy.dashboard.app import PUBLIC, TICK_S, App, Vitals
 from deploy.dashboard.evidence_files import EvidenceFiles
 from deploy.dashboard.report import Report
 from deploy.dashboard.settings import Settings
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 MOST_CONNECTIONS = 128
 START_S = 5.0  # for the thread to come up
-GRACE_S = 0.4  # for open connections to end by themselves
+GRACE_S = 0.35  # for open connections to end by themselves
 CLOSE_S = 2.0  # for the thread to end, whatever hangs
 
 log = logging.getLogger(__name__)
@@ -82,7 +83,6 @@ class DashboardServer:
         app = App(self._report, Access(self._settings, self.port, PUBLIC), self._vitals)
         config = uvicorn.Config(
             app.asgi(),
-            loop="asyncio",
             http="h11",
             ws="none",
             lifespan="off",
@@ -91,6 +91,7 @@ class DashboardServer:
             proxy_headers=False,
             server_header=False,
             limit_concurrency=MOST_CONNECTIONS,
+            timeout_graceful_shutdown=1,
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(
@@ -107,8 +108,6 @@ class DashboardServer:
             return
         self._closing = True
         server.should_exit = True
-        thread.join(GRACE_S)
-        server.force_exit = True
         thread.join(CLOSE_S)
         if thread.is_alive():
             log.warning("the dashboard's thread does not end")
@@ -142,7 +141,20 @@ class DashboardServer:
 
     def _serve(self, server: uvicorn.Server, listener: socket.socket) -> None:
         with listener:
-            server.run(sockets=[listener])
+            asyncio.run(self._serve_until_closing(server, listener))
+
+    async def _serve_until_closing(self, server: uvicorn.Server, listener: socket.socket) -> None:
+        """Serve; at the end cut off whoever does not read what he asked for."""
+        cutting = asyncio.create_task(self._cut_off(server))
+        await server.serve(sockets=[listener])
+        cutting.cancel()
+
+    async def _cut_off(self, server: uvicorn.Server) -> None:
+        while not self._closing:
+            await asyncio.sleep(TICK_S)
+        await asyncio.sleep(GRACE_S)
+        for connection in list(server.server_state.connections):
+            connection.transport.abort()
 
     def _await_start(self) -> None:
         server, thread = self._server, self._thread

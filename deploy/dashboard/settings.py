@@ -13,7 +13,7 @@ from pathlib import Path
 from keras_ddl.errors import USAGE, UserError
 
 DEFAULT_ADDRESS = "127.0.0.1:8321"
-TOKEN_VARIABLE = "KERAS_DDL_DASHBOARD_TOKEN"  # noqa: S105 - the name of a variable
+TOKEN_VARIABLE = "KERAS_DDL_DASHBOARD_TOKEN"
 SHORTEST_TOKEN = 16  # characters; a generated one has 32
 LOOPBACK_NAMES = ("localhost",)
 

@@ -2,6 +2,7 @@
 
 export const SPAN_MS = 60_000;
 const PAD = 4;
+const GUTTER = 30; // for the names of the zones
 
 export const SIGNS = { FAKE: "▲", REAL: "✓", UNCERTAIN: "?", NO_FACE: "–" };
 
@@ -16,7 +17,7 @@ export function drawTimeline(canvas, points, nowMs, rule) {
   pen.scale(ratio, ratio);
   const style = getComputedStyle(canvas);
   const color = (name) => style.getPropertyValue(`--${name.toLowerCase().replace("_", "-")}`).trim();
-  const x = (time) => PAD + (wide - 2 * PAD) * (1 - (nowMs - time) / SPAN_MS);
+  const x = (time) => GUTTER + (wide - GUTTER - PAD) * (1 - (nowMs - time) / SPAN_MS);
   const y = (score) => PAD + (tall - 2 * PAD) * (1 - score);
   drawZones(pen, wide, tall, y, rule, color);
   drawSeconds(pen, tall, nowMs, x, color);
@@ -37,9 +38,9 @@ function drawZones(pen, wide, tall, y, rule, color) {
   pen.globalAlpha = 0.9;
   pen.font = "9px system-ui, sans-serif";
   pen.fillStyle = color("FAKE");
-  pen.fillText("FAKE", 3, 9);
+  pen.fillText("FAKE", 3, 11);
   pen.fillStyle = color("REAL");
-  pen.fillText("REAL", 3, tall - 3);
+  pen.fillText("REAL", 3, tall - 4);
   pen.globalAlpha = 1;
 }
 

@@ -236,11 +236,13 @@ class Browser:
         self._calls = 0
         self.requests: list[str] = []  # every address that a page asked for
         self.errors: list[str] = []  # what went to the console, and uncaught exceptions
-        self._session = ""
+        self._session = self._target = ""
 
     def open(self, address: str, width: int = 1280, height: int = 900, dark: bool = False) -> None:
         """Open a page of its own at this size."""
-        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        if self._target:
+            self.call("Target.closeTarget", targetId=self._target)
+        self._target = target = self.call("Target.createTarget", url="about:blank")["targetId"]
         attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
         self._session = attached["sessionId"]
         self.requests.clear()
@@ -263,10 +265,11 @@ class Browser:
         return done["result"].get("value")
 
     def wait(self, condition: str, seconds: float = 10.0) -> None:
-        """Wait until an expression is true in the page."""
+        """Wait until an expression, or what it promises, is true in the page."""
         end = time.monotonic() + seconds
-        while not self.run(f"Boolean({condition})"):
-            text = self.run("document.body.innerText")
+        attempt = f"(async () => {{ try {{ return Boolean(await ({condition})) }} catch {{}} }})()"
+        while not self.run(attempt):
+            text = self.run("document.body?.innerText")
             assert time.monotonic() < end, f"never true: {condition}\n{text}"
             time.sleep(0.05)
 
