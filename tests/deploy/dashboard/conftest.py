@@ -185,6 +185,27 @@ def serve() -> Iterator[Callable[..., Served]]:
         yield start
 
 
+@pytest.fixture(scope="module")
+def standing() -> Iterator[Callable[[Settings], Served]]:
+    """Serves a played run once per settings for all tests of a file; none of them may change it."""
+    pytest.importorskip("starlette")
+    pytest.importorskip("uvicorn")
+    pytest.importorskip("prometheus_client")
+    kept: dict[Settings, Served] = {}
+    with contextlib.ExitStack() as stack:
+
+        def find(settings: Settings) -> Served:
+            if settings not in kept:
+                run = Played()
+                server = DashboardServer(settings, run, run.sink, run.telemetry)
+                stack.enter_context(server)
+                kept[settings] = Served(run, server, Client(server.port))
+            kept[settings].run.asked.clear()
+            return kept[settings]
+
+        yield find
+
+
 @pytest.fixture
 def write_evidence(tmp_path: Path) -> Callable[..., Path]:
     """Writes an evidence folder as a run does; the root is `tmp_path / "evidence"`."""
@@ -310,6 +331,8 @@ class Browser:
 
     def _note(self, event: dict[str, Any]) -> None:
         method, params = event.get("method"), event.get("params", {})
+        if event.get("sessionId") != self._session:
+            return  # of a page before this one
         if method == "Network.requestWillBeSent":
             self.requests.append(params["request"]["url"])
         elif method == "Runtime.exceptionThrown":

@@ -15,6 +15,7 @@ from deploy.dashboard.access import Access
 from deploy.dashboard.report import identify
 
 TOKEN = "a-token-of-twenty-ch"
+OPEN = Settings(port=0)
 LOCKED = Settings(port=0, token=TOKEN)
 # Reached through loopback, but set up as on every address: what holds there can be asked here.
 REMOTE = replace(LOCKED, host="0.0.0.0")
@@ -26,8 +27,8 @@ def picture_of(name: str) -> str:
     return f"/api/sources/{identify(name)}/picture.jpg"
 
 
-def test_without_the_token_nothing_but_the_shell_is_given_out(serve: Callable[..., Any]) -> None:
-    get = serve(settings=LOCKED).get
+def test_without_the_token_nothing_but_the_shell_is_given_out(standing: Callable[..., Any]) -> None:
+    get = standing(LOCKED).get
     for path in (*PRIVATE, picture_of("camera 0")):
         assert get(path)[0] == 401, path
     assert get(STOP, "POST")[0] == 401
@@ -48,12 +49,12 @@ def test_without_the_token_nothing_but_the_shell_is_given_out(serve: Callable[..
         ("Bearer \xe9", 401),  # not ASCII: compared all the same
     ],
 )
-def test_the_token_as_a_header(serve: Callable[..., Any], header: str, status: int) -> None:
-    assert serve(settings=LOCKED).get("/api/status", Authorization=header)[0] == status
+def test_the_token_as_a_header(standing: Callable[..., Any], header: str, status: int) -> None:
+    assert standing(LOCKED).get("/api/status", Authorization=header)[0] == status
 
 
-def test_a_login_link_gives_a_cookie_that_opens(serve: Callable[..., Any]) -> None:
-    get = serve(settings=LOCKED).get
+def test_a_login_link_gives_a_cookie_that_opens(standing: Callable[..., Any]) -> None:
+    get = standing(LOCKED).get
     status, headers, _ = get(f"/?token={TOKEN}")
     assert (status, headers["location"]) == (303, "/")
     cookie = headers["set-cookie"]
@@ -65,8 +66,8 @@ def test_a_login_link_gives_a_cookie_that_opens(serve: Callable[..., Any]) -> No
         assert get("/api/status", Cookie=f"{name}={wrong}")[0] == 401
 
 
-def test_the_form_signs_in_and_a_wrong_token_does_not(serve: Callable[..., Any]) -> None:
-    get = serve(settings=LOCKED).get
+def test_the_form_signs_in_and_a_wrong_token_does_not(standing: Callable[..., Any]) -> None:
+    get = standing(LOCKED).get
     status, headers, _ = get("/api/login", "POST", json.dumps({"token": TOKEN}))
     assert status == 200 and "set-cookie" in headers
     for body, expected in (
@@ -82,8 +83,8 @@ def test_the_form_signs_in_and_a_wrong_token_does_not(serve: Callable[..., Any])
     assert (status, "set-cookie" in headers) == (401, False)
 
 
-def test_nobody_signs_in_where_there_is_no_token(serve: Callable[..., Any]) -> None:
-    get = serve().get
+def test_nobody_signs_in_where_there_is_no_token(standing: Callable[..., Any]) -> None:
+    get = standing(OPEN).get
     assert get("/?token=")[0] == 401
     assert get.json("/api/session") == {"signed_in": True}
 
@@ -97,9 +98,9 @@ def test_nobody_signs_in_where_there_is_no_token(serve: Callable[..., Any]) -> N
     ],
 )
 def test_what_machines_may_ask(
-    serve: Callable[..., Any], settings: Settings, expected: dict[str, int]
+    standing: Callable[..., Any], settings: Settings, expected: dict[str, int]
 ) -> None:
-    get = serve(settings=settings).get
+    get = standing(settings).get
     assert {path: get(path)[0] for path in expected} == expected
     assert get("/metrics", Authorization=f"Bearer {TOKEN}")[0] == 200
 
@@ -108,16 +109,16 @@ def test_what_machines_may_ask(
     "host",
     ["evil.example", "evil.example:8321", "127.0.0.1.evil.example", "localhost.evil.example"],
 )
-def test_a_foreign_name_is_turned_away(serve: Callable[..., Any], host: str) -> None:
-    get = serve().get
+def test_a_foreign_name_is_turned_away(standing: Callable[..., Any], host: str) -> None:
+    get = standing(OPEN).get
     for path in ("/", "/api/status", "/metrics", "/healthz", picture_of("camera 0")):
         assert get(path, Host=host)[0] == 403, path
     assert get(STOP, "POST", Host=host)[0] == 403
 
 
 @pytest.mark.parametrize("host", ["localhost", "localhost:9", "127.0.0.1", "[::1]:9", "LOCALHOST."])
-def test_loopback_has_several_names(serve: Callable[..., Any], host: str) -> None:
-    assert serve().get("/api/status", Host=host)[0] == 200
+def test_loopback_has_several_names(standing: Callable[..., Any], host: str) -> None:
+    assert standing(OPEN).get("/api/status", Host=host)[0] == 200
 
 
 def test_other_addresses_are_reached_by_number_and_by_the_machines_own_name() -> None:
@@ -147,28 +148,28 @@ def test_other_addresses_are_reached_by_number_and_by_the_machines_own_name() ->
     ],
 )
 def test_a_foreign_page_cannot_stop_a_camera(
-    serve: Callable[..., Any], headers: dict[str, str]
+    standing: Callable[..., Any], headers: dict[str, str]
 ) -> None:
-    served = serve()
+    served = standing(OPEN)
     assert served.get(STOP, "POST", **headers)[0] == 403
     assert served.run.asked == []
 
 
-def test_our_own_page_and_a_script_can(serve: Callable[..., Any]) -> None:
-    served = serve()
+def test_our_own_page_and_a_script_can(standing: Callable[..., Any]) -> None:
+    served = standing(OPEN)
     assert served.get(STOP, "POST", Origin=served.address)[0] == 202
     assert served.get(STOP, "POST")[0] == 202
     assert served.run.asked == [("stop", "camera 0")] * 2
 
 
-def test_a_camera_is_not_stopped_by_a_link(serve: Callable[..., Any]) -> None:
-    served = serve()
+def test_a_camera_is_not_stopped_by_a_link(standing: Callable[..., Any]) -> None:
+    served = standing(OPEN)
     assert served.get(STOP)[0] == 405
     assert served.run.asked == []
 
 
-def test_every_answer_carries_the_protecting_headers(serve: Callable[..., Any]) -> None:
-    get = serve(settings=LOCKED).get
+def test_every_answer_carries_the_protecting_headers(standing: Callable[..., Any]) -> None:
+    get = standing(LOCKED).get
     for path in ("/", "/api/status", "/nothing", "/healthz"):
         _, headers, _ = get(path)
         assert headers["content-security-policy"].startswith("default-src 'self';"), path
