@@ -116,6 +116,16 @@ def test_a_foreign_name_is_turned_away(standing: Callable[..., Any], host: str) 
     assert get(STOP, "POST", Host=host)[0] == 403
 
 
+def test_a_probe_may_use_any_name_but_only_away_from_loopback(
+    standing: Callable[..., Any],
+) -> None:
+    get = standing(REMOTE).get
+    assert get("/healthz", Host="device.example")[0] == 200
+    assert get("/readyz", Host="device.example")[0] == 200
+    for path in ("/", "/metrics", "/api/status"):
+        assert get(path, Host="device.example")[0] == 403, path
+
+
 @pytest.mark.parametrize("host", ["localhost", "localhost:9", "127.0.0.1", "[::1]:9", "LOCALHOST."])
 def test_loopback_has_several_names(standing: Callable[..., Any], host: str) -> None:
     assert standing(OPEN).get("/api/status", Host=host)[0] == 200

@@ -46,6 +46,8 @@ def test_nothing_outside_the_folders_can_be_reached(
     (folder.parent / "linked").symlink_to(folder)
     get = serve(evidence=folder.parent).get
     assert get("/evidence/event-1/crop.png")[0] == 200
+    listed = EvidenceFiles(folder.parent).since(0)[1]
+    assert listed == {"event-1": ["crop.png", "manifest.json"]}
     for path in (
         "event-1/../../secret.png",
         "event-1/..%2f..%2fsecret.png",

@@ -259,7 +259,22 @@ def test_a_lost_connection_is_said_and_comes_back(
     assert "hall.mp4 #5" in browser.text("#list li")
 
 
-def test_two_browsers_tabs_and_a_busy_run(look: Callable[..., Any], browser: Any) -> None:
+def test_silence_is_a_lost_connection_too(
+    look: Callable[..., Any], browser: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served = look()
+    browser.wait(f"{LIVE} && {CARDS}.length === 3")
+    talks, status = threading.Event(), served.run.status
+    monkeypatch.setattr(served.run, "status", lambda: talks.wait(20) and status())
+    browser.run("window.now = Date.now; Date.now = () => window.now() + 5000")  # 5 s without a word
+    try:
+        browser.wait("!document.querySelector('#lost').hidden", 4)
+    finally:
+        talks.set()
+    browser.wait(f"{LIVE} && document.querySelector('#lost').hidden")
+
+
+def test_a_busy_run_does_not_drown_the_page(look: Callable[..., Any], browser: Any) -> None:
     served = look()
     stop = threading.Event()
 
