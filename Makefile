@@ -69,7 +69,7 @@ $(2)/bin/python $(PIP_INSTALL) -e ".[$(3)]"
 endef
 
 $(READY): pyproject.toml constraints.txt
-	$(call environment,$(PYTHON),$(VENV),train$(,)onnx$(,)dev)
+	$(call environment,$(PYTHON),$(VENV),train$(,)onnx$(,)edge$(,)dev)
 	@touch $@
 
 $(EDGE_READY): pyproject.toml constraints.txt

@@ -7,10 +7,9 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import numpy as np
+from deploy.telemetry import percentiles
 
 KEPT = 10_000  # newest samples per stage that percentiles are taken over
-PERCENTILES = (50, 90, 99)
 
 
 class NullTimes:
@@ -42,10 +41,4 @@ class StageTimes(NullTimes):
 
     def summary(self) -> dict[str, dict[str, float]]:
         """Milliseconds per stage as `{"p50": …, "p90": …, "p99": …}`."""
-        return {stage: _percentiles(samples) for stage, samples in self._samples.items()}
-
-
-def _percentiles(samples: deque[float]) -> dict[str, float]:
-    values = np.percentile(np.array(samples), PERCENTILES)
-    pairs = zip(PERCENTILES, values, strict=True)
-    return {f"p{percent}": round(float(value), 3) for percent, value in pairs}
+        return {stage: percentiles(list(samples)) for stage, samples in self._samples.items()}

@@ -1,0 +1,124 @@
+"""What happened lately: scores per track, events, and the rules they were judged by; bounded."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from threading import Lock
+from typing import Any
+
+from deploy.records import Record
+
+POINTS = 300  # newest scores kept per track
+TRACKS = 12  # newest tracks kept per source
+EVENTS = 500  # newest events kept, all sources together
+RESTARTED_MS = 1000.0  # time that runs back further than this begins a new run
+
+RULE_FIELDS = ("fake_from", "real_to", "abstain", "model_id", "domain", "backend", "detector")
+
+
+@dataclass
+class _Source:
+    rule: Record = field(default_factory=dict)
+    rule_revision: int = 0
+    cleared: int = 0  # revision at which everything before became void
+    time_ms: float = 0.0
+    # per track: (revision, (time_ms, score, smoothed score, verdict))
+    tracks: dict[int, deque[tuple[int, tuple[Any, ...]]]] = field(default_factory=dict)
+
+
+class History:
+    """Takes records; gives what is new since a revision, as plain data for JSON."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._sources: dict[str, _Source] = {}
+        self._events: deque[tuple[int, Record]] = deque(maxlen=EVENTS)
+        self._revision = 0
+
+    @property
+    def revision(self) -> int:
+        """Grows with everything that is taken."""
+        return self._revision
+
+    def add(self, source: str, record: Record) -> Record | None:
+        """Take one record; returns the event that it was, completed, or None."""
+        with self._lock:
+            self._revision += 1
+            known = self._sources.setdefault(source, _Source())
+            kind = record.get("type")
+            if kind == "start":
+                known.rule = {name: record[name] for name in RULE_FIELDS if name in record}
+                known.rule_revision = self._revision
+            elif kind == "clip":
+                self._add_score(known, record)
+            elif kind == "verdict":
+                event = self._completed(source, record)
+                self._events.append((self._revision, event))
+                return event
+        return None
+
+    def since(self, revision: int) -> dict[str, Any]:
+        """What is newer than a revision; 0 gives everything that is kept.
+
+        Returns:
+            `revision` to ask with next time; `events`, oldest first; `scores` per source with
+            `cleared` (forget what you have), `rule`, and `tracks`: lists of
+            [time_ms, score, smoothed score, verdict].
+        """
+        with self._lock:
+            scores = {}
+            for name, source in self._sources.items():
+                changed = _changed(source, revision)
+                if changed:
+                    scores[name] = changed
+            events = [event for number, event in self._events if number > revision]
+            return {"revision": self._revision, "events": events, "scores": scores}
+
+    def events(self, limit: int = EVENTS) -> list[Record]:
+        """The newest events, newest first."""
+        with self._lock:
+            return [event for _, event in reversed(self._events)][:limit]
+
+    def rules(self) -> dict[str, Record]:
+        """Thresholds, model and the like, per source."""
+        with self._lock:
+            return {name: source.rule for name, source in self._sources.items() if source.rule}
+
+    def _add_score(self, source: _Source, record: Record) -> None:
+        time_ms, track = float(record["time_ms"]), int(record["track"])
+        if time_ms < source.time_ms - RESTARTED_MS:
+            source.tracks.clear()
+            source.cleared = self._revision
+            source.time_ms = time_ms
+        source.time_ms = max(source.time_ms, time_ms)
+        points = source.tracks.pop(track, None)
+        if points is None:
+            points = deque(maxlen=POINTS)
+        source.tracks[track] = points  # last: the first one is the longest unseen
+        while len(source.tracks) > TRACKS:
+            del source.tracks[next(iter(source.tracks))]
+        score, smoothed = record.get("fake_probability"), record.get("probability_smoothed")
+        points.append((self._revision, (time_ms, score, smoothed, record.get("verdict"))))
+
+    def _completed(self, source: str, record: Record) -> Record:
+        now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+        made_up = {"event": f"{self._revision:08d}", "at": now.replace("+00:00", "Z")}
+        return {**made_up, **record, "source": source}
+
+
+def _changed(source: _Source, revision: int) -> dict[str, Any]:
+    changed: dict[str, Any] = {}
+    if source.cleared > revision > 0:
+        changed["cleared"] = True
+    if source.rule_revision > revision:
+        changed["rule"] = source.rule
+    tracks = {
+        track: new
+        for track, points in source.tracks.items()
+        if (new := [point for number, point in points if number > revision])
+    }
+    if tracks:
+        changed["tracks"] = tracks
+    return changed

@@ -1,0 +1,142 @@
+"""A run as plain data for JSON: what the page shows and `/api/status` returns."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Any
+
+from deploy.control import Control, SourceStatus
+from deploy.dashboard.evidence_files import EvidenceFiles
+from deploy.dashboard.sink import DashboardSink
+from deploy.records import number
+from deploy.telemetry import STAGES, Telemetry
+from keras_ddl import __version__
+
+TIMING_S = 5.0  # percentiles of all stages are computed this often
+
+
+@dataclass(frozen=True)
+class Seen:
+    """How much of a run a visitor has seen: revisions of its history and its evidence."""
+
+    history: int = 0
+    evidence: int = 0
+
+
+@dataclass
+class Report:
+    """Puts together what is asked for; every method may be called from any thread.
+
+    Attributes:
+        control: The run.
+        sink: What it gave.
+        telemetry: What it counted.
+        evidence: Its evidence folders.
+    """
+
+    control: Control
+    sink: DashboardSink
+    telemetry: Telemetry
+    evidence: EvidenceFiles = field(default_factory=lambda: EvidenceFiles(None))
+
+    def __post_init__(self) -> None:
+        self._lock = Lock()
+        self._timing: dict[str, Any] = {}
+        self._timed = -TIMING_S
+        self._started = time.monotonic()
+
+    def status(self) -> dict[str, Any]:
+        """Everything at this moment but scores and events."""
+        return {
+            "version": __version__,
+            "uptime_s": round(time.monotonic() - self._started, 1),
+            "sources": [self._source(source) for source in self.control.status()],
+            "rules": self.sink.history.rules(),
+            **self.timing(),
+        }
+
+    def update(self, seen: Seen) -> tuple[dict[str, Any], Seen]:
+        """What the page needs to go on from what it has seen."""
+        news = self.sink.history.since(seen.history)
+        revision, evidence = self.evidence.since(seen.evidence)
+        message = {"sources": [self._source(source) for source in self.control.status()], **news}
+        message["evidence"] = evidence
+        message["uptime_s"] = round(time.monotonic() - self._started, 1)
+        message |= self.timing()
+        if seen == Seen():
+            message["version"] = __version__
+        return message, Seen(news["revision"], revision)
+
+    def events(self, limit: int) -> list[dict[str, Any]]:
+        """The newest events with the names of their evidence files, newest first."""
+        _, evidence = self.evidence.since(0)
+        events = self.sink.history.events(limit)
+        return [{**event, "evidence": evidence.get(event["event"], [])} for event in events]
+
+    def find(self, identity: str) -> SourceStatus | None:
+        """The source with this id; None where there is none."""
+        found = (one for one in self.control.status() if identify(one.name) == identity)
+        return next(found, None)
+
+    def timing(self) -> dict[str, Any]:
+        """Milliseconds per stage and source, and each stage's part of the CPU time."""
+        with self._lock:
+            if time.monotonic() - self._timed >= TIMING_S:
+                names = [source.name for source in self.control.status()]
+                stages = {name: self.telemetry.summary(name) for name in names}
+                shares = self.telemetry.cpu_share()
+                self._timing = {
+                    "stages": {name: _ordered(summary) for name, summary in stages.items()},
+                    "cpu_share": {stage: round(share, 4) for stage, share in shares.items()},
+                }
+                self._timed = time.monotonic()
+            return self._timing
+
+    def _source(self, source: SourceStatus) -> dict[str, Any]:
+        health = source.health
+        faces = [
+            {
+                "track": face.track,
+                "verdict": face.label,
+                "probability": number(face.probability),
+                "reason": face.reason,
+            }
+            for face in source.faces
+        ]
+        return {
+            "id": identify(source.name),
+            "name": source.name,
+            "state": health.state.value,
+            "error": health.error,
+            "live": source.live,
+            "fps": round(source.fps, 2),
+            "frames": health.frames,
+            "reconnects": health.reconnects,
+            "size": list(health.size),
+            "dropped": dict(health.dropped) | self._dropped(source),
+            "faces": faces,
+            "latency_ms": {name: number(value) for name, value in source.latency_ms.items()},
+        }
+
+    def _dropped(self, source: SourceStatus) -> dict[str, int]:
+        """What the run threw away of a source; a cause the source counts too is the larger one."""
+        own = source.health.dropped
+        totals = self.telemetry.totals().dropped
+        return {
+            cause: max(count, own.get(cause, 0))
+            for (cause, name), count in totals.items()
+            if name == source.name
+        }
+
+
+def identify(name: str) -> str:
+    """A source's id in addresses: its name may hold anything, a hash holds letters and digits."""
+    return hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:12]
+
+
+def _ordered(summary: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+    known = [stage for stage in STAGES if stage in summary]
+    return {stage: summary[stage] for stage in [*known, *sorted(summary.keys() - {*known})]}

@@ -1,0 +1,165 @@
+"""The dashboard's server: a thread of the run's process that is gone within a second."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from deploy.control import Control
+from deploy.dashboard.access import Access
+from deploy.dashboard.app import PUBLIC, TICK_S, App, Vitals
+from deploy.dashboard.evidence_files import EvidenceFiles
+from deploy.dashboard.report import Report
+from deploy.dashboard.settings import Settings
+from deploy.dashboard.sink import DashboardSink
+from deploy.needs import need
+from deploy.telemetry import Telemetry
+from keras_ddl.errors import MISSING, UserError
+
+if TYPE_CHECKING:
+    import uvicorn
+
+MOST_CONNECTIONS = 128
+START_S = 5.0  # for the thread to come up
+GRACE_S = 0.35  # for open connections to end by themselves
+CLOSE_S = 2.0  # for the thread to end, whatever hangs
+
+log = logging.getLogger(__name__)
+
+
+class DashboardServer:
+    """A context manager that serves while it is open; nothing is heavy before it opens.
+
+    Args:
+        settings: Where, and for whom.
+        control: The run.
+        sink: One of its sinks.
+        telemetry: What it counts with.
+        evidence: Root of the evidence folders; None has no evidence.
+        warm: Whether the model has answered once (`/readyz`).
+        dead_threads: Names of threads that should be alive and are not (`/healthz`).
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        control: Control,
+        sink: DashboardSink,
+        telemetry: Telemetry,
+        *,
+        evidence: Path | None = None,
+        warm: Callable[[], bool] = lambda: True,
+        dead_threads: Callable[[], Sequence[str]] = lambda: (),
+    ) -> None:
+        self._settings = settings
+        self._report = Report(control, sink, telemetry, EvidenceFiles(evidence))
+        self._vitals = Vitals(warm, dead_threads, self._is_closing)
+        self._closing = False
+        self._server: uvicorn.Server | None = None
+        self._thread: threading.Thread | None = None
+        self.port = 0
+        self.link = ""
+
+    def open(self) -> None:
+        """Listen, and say on stderr where; with the token only if it was made up here.
+
+        Raises:
+            UserError: the address is taken or not this machine's, or a package is missing.
+        """
+        uvicorn = need("uvicorn", "the dashboard")
+        for package in ("starlette", "prometheus_client", "cv2"):
+            need(package, "the dashboard")
+        listener = self._listen()
+        self.port = int(listener.getsockname()[1])
+        self.link = self._settings.link(self.port)
+        app = App(self._report, Access(self._settings, self.port, PUBLIC), self._vitals)
+        config = uvicorn.Config(
+            app.asgi(),
+            http="h11",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            limit_concurrency=MOST_CONNECTIONS,
+            timeout_graceful_shutdown=1,
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(
+            target=self._serve, args=(self._server, listener), name="dashboard", daemon=True
+        )
+        self._thread.start()
+        self._await_start()
+        print(f"dashboard: {self.link}", file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        """Stop serving, also while pages are open; within about a second."""
+        server, thread = self._server, self._thread
+        if server is None or thread is None:
+            return
+        self._closing = True
+        server.should_exit = True
+        thread.join(CLOSE_S)
+        if thread.is_alive():
+            log.warning("the dashboard's thread does not end")
+        self._server = self._thread = None
+
+    def __enter__(self) -> DashboardServer:
+        self.open()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _is_closing(self) -> bool:
+        return self._closing
+
+    def _listen(self) -> socket.socket:
+        host, port = self._settings.host, self._settings.port
+        try:
+            family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+            return socket.create_server(place[:2], family=family)
+        except OSError as error:
+            shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+            why = f"expected a free address for the dashboard, received {shown}"
+            remedy = "name another with --dashboard HOST:PORT"
+            raise UserError(f"{why} ({error.strerror}); {remedy}", MISSING) from error
+
+    def _serve(self, server: uvicorn.Server, listener: socket.socket) -> None:
+        with listener:
+            asyncio.run(self._serve_until_closing(server, listener))
+
+    async def _serve_until_closing(self, server: uvicorn.Server, listener: socket.socket) -> None:
+        """Serve; at the end cut off whoever does not read what he asked for."""
+        cutting = asyncio.create_task(self._cut_off(server))
+        await server.serve(sockets=[listener])
+        cutting.cancel()
+
+    async def _cut_off(self, server: uvicorn.Server) -> None:
+        while not self._closing:
+            await asyncio.sleep(TICK_S)
+        await asyncio.sleep(GRACE_S)
+        for connection in list(server.server_state.connections):
+            connection.transport.abort()
+
+    def _await_start(self) -> None:
+        server, thread = self._server, self._thread
+        end = time.monotonic() + START_S
+        while server is not None and thread is not None and not server.started:
+            if not thread.is_alive() or time.monotonic() > end:
+                raise RuntimeError("the dashboard's server did not come up")
+            time.sleep(0.01)

@@ -1,0 +1,155 @@
+// The dashboard: one connection brings everything but the pictures, which are asked for one by one.
+
+import { Camera } from "./camera.js";
+import { addEvents, addEvidence, clearEvents } from "./events.js";
+
+const LOST_MS = 4000; // the server says something every second
+const part = (id) => document.getElementById(id);
+const cameras = new Map(); // name → Camera
+let connection = null;
+let lastMessage = 0;
+let signedOut = false;
+
+function say(text) {
+  part("message").textContent = text;
+  part("message").hidden = !text;
+}
+
+function showSources(sources, scores) {
+  const names = new Set(sources.map((source) => source.name));
+  for (const [name, camera] of cameras) {
+    if (names.has(name)) continue;
+    camera.card.remove();
+    cameras.delete(name);
+  }
+  for (const source of sources) {
+    if (!cameras.has(source.name)) {
+      cameras.set(source.name, new Camera(source, part("cameras"), say));
+    }
+    const camera = cameras.get(source.name);
+    camera.addScores(scores[source.name] ?? {});
+    camera.show(source);
+  }
+  part("no-cameras").hidden = sources.length > 0;
+  part("timing").hidden = sources.length === 0;
+}
+
+function showSummary(sources) {
+  const counts = new Map();
+  for (const { state } of sources) counts.set(state, (counts.get(state) ?? 0) + 1);
+  const faces = sources.flatMap((source) => source.faces);
+  const fakes = faces.filter((face) => face.verdict === "FAKE").length;
+  const parts = [...counts].map(([state, count]) => `${count} ${state}`);
+  if (sources.length) parts.push(`${faces.length} ${faces.length === 1 ? "face" : "faces"}`);
+  if (fakes) parts.push(`${fakes} FAKE`);
+  part("summary").textContent = parts.join(" · ");
+  document.title = fakes ? `▲ ${fakes} FAKE · keras-ddl` : "keras-ddl";
+  const rules = [...cameras.values()].map((camera) => camera.rule);
+  const model = rules.find((rule) => rule.model_id);
+  part("model").textContent = model ? `model ${model.model_id}, trained on ${model.domain}` : "";
+  const why = rules.find((rule) => rule.abstain)?.abstain;
+  part("abstain").hidden = !why;
+  part("abstain").textContent = why ? `No verdict is given: ${why}. Scores are shown all the same.` : "";
+}
+
+function showTiming(stages, shares) {
+  if (!part("timing").open) return;
+  const cell = (kind, text) => Object.assign(document.createElement(kind), { textContent: text });
+  const row = (kind, texts) => {
+    const line = document.createElement("tr");
+    line.append(...texts.map((text, index) => {
+      const made = cell(index ? kind : "th", text);
+      if (made.tagName === "TH") made.scope = index ? "col" : "row";
+      return made;
+    }));
+    return line;
+  };
+  const measured = Object.entries(stages).filter(([, summary]) => Object.keys(summary).length);
+  part("stages").replaceChildren(...measured.map(([name, summary]) => {
+    const table = document.createElement("table");
+    table.append(row("th", [name, "p50 ms", "p90 ms", "p99 ms"]));
+    table.append(...Object.entries(summary).map(([stage, value]) =>
+      row("td", [stage, ...["p50", "p90", "p99"].map((one) => value[one].toFixed(1))])));
+    return table;
+  }));
+  part("cpu").replaceChildren(...Object.entries(shares).map(([stage, share]) => {
+    const item = document.createElement("li");
+    const bar = document.createElement("meter");
+    Object.assign(bar, { min: 0, max: 1, value: share });
+    bar.setAttribute("aria-label", `${stage}, share of the CPU time`);
+    item.append(cell("span", stage), bar, cell("span", `${(100 * share).toFixed(1)} %`));
+    return item;
+  }));
+}
+
+function receive(message) {
+  lastMessage = Date.now();
+  setLost(false);
+  if (message.version) { // the first message of a connection holds everything
+    clearEvents();
+    for (const camera of cameras.values()) camera.tracks.clear();
+  }
+  showSources(message.sources, message.scores);
+  showSummary(message.sources);
+  showTiming(message.stages, message.cpu_share);
+  if (message.events.length) addEvents(message.events, Boolean(message.version));
+  addEvidence(message.evidence);
+}
+
+function setLost(lost) {
+  const link = part("link");
+  link.className = lost ? "link lost" : "link live";
+  link.textContent = lost ? "✕ Connection lost" : "● Live";
+  part("lost").hidden = !lost;
+  document.body.classList.toggle("stale", lost);
+  if (lost && lastMessage) {
+    const seconds = Math.round((Date.now() - lastMessage) / 1000);
+    part("lost").textContent = `Connection lost. What you see is ${seconds} s old; trying again …`;
+  } else if (lost) {
+    part("lost").textContent = "No connection; trying again …";
+  }
+}
+
+function connect() {
+  connection?.close();
+  connection = new EventSource("api/updates");
+  connection.onmessage = (event) => receive(JSON.parse(event.data));
+  connection.onerror = () => { if (!signedOut) setLost(true); };
+}
+
+/** Ask once whether a token is needed, so that a refusal is not taken for a lost connection. */
+async function begin() {
+  const answer = await fetch("api/session").catch(() => null);
+  signedOut = answer?.ok ? !(await answer.json()).signed_in : false;
+  part("sign-in").hidden = !signedOut;
+  part("main").hidden = signedOut;
+  if (signedOut) {
+    connection?.close();
+    part("link").textContent = "Signed out";
+    part("summary").textContent = "";
+    part("lost").hidden = true;
+    document.body.classList.remove("stale");
+    part("token").focus();
+  } else if (answer?.ok) {
+    connect();
+  } else {
+    setLost(true);
+  }
+}
+
+part("sign-in").addEventListener("submit", async (submit) => {
+  submit.preventDefault();
+  const body = JSON.stringify({ token: part("token").value });
+  const answer = await fetch("api/login", { method: "POST", body }).catch(() => null);
+  part("wrong").hidden = Boolean(answer?.ok);
+  part("wrong").textContent = answer ? "This is not the token." : "No connection.";
+  part("token").value = "";
+  if (answer?.ok) begin();
+});
+
+setInterval(() => {
+  if (signedOut || Date.now() - lastMessage <= LOST_MS) return;
+  setLost(true);
+  begin();
+}, LOST_MS / 2);
+begin();

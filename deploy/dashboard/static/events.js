@@ -1,0 +1,162 @@
+// The list of events, and the evidence behind one of them.
+
+import { SIGNS } from "./timeline.js";
+
+const MOST = 500;
+const part = (id) => document.getElementById(id);
+const shown = { date: "", items: new Map() }; // event id → { event, item, files }
+
+export function clone(id) {
+  return part(id).content.firstElementChild.cloneNode(true);
+}
+
+export function tag(element, verdict) {
+  element.className = `tag ${verdict.toLowerCase().replace("_", "-")}`;
+  element.textContent = `${SIGNS[verdict] ?? "?"} ${verdict.replace("_", " ")}`;
+}
+
+export function percent(value) {
+  return value === null || value === undefined ? "…" : value.toFixed(2);
+}
+
+/** Add events, oldest first; `quiet` for those from before the page was opened. */
+export function addEvents(events, quiet) {
+  for (const event of events) {
+    if (shown.items.has(event.event)) continue;
+    const item = makeItem(event);
+    shown.items.set(event.event, { event, item, files: [] });
+    part("list").prepend(item);
+    if (!quiet && event.verdict === "FAKE") {
+      part("announce").textContent = `FAKE: ${event.source}, face ${event.track}`;
+    }
+  }
+  while (shown.items.size > MOST) {
+    const [oldest, { item }] = shown.items.entries().next().value;
+    item.remove();
+    shown.items.delete(oldest);
+  }
+  applyFilter();
+}
+
+/** Forget everything: another run answers. */
+export function clearEvents() {
+  shown.items.clear();
+  part("list").replaceChildren();
+  applyFilter();
+}
+
+/** Enter evidence, { event id: [file names] }. */
+export function addEvidence(evidence) {
+  for (const [id, files] of Object.entries(evidence)) {
+    const known = shown.items.get(id);
+    if (!known || !files.length) continue;
+    known.files = files;
+    const button = known.item.querySelector(".show");
+    const cover = files.find((name) => /\.(png|jpg)$/.test(name));
+    button.replaceChildren();
+    if (cover) {
+      const image = new Image();
+      image.src = address(id, cover);
+      image.alt = "";
+      image.loading = "lazy";
+      button.append(image);
+    }
+    button.append("Evidence");
+    button.setAttribute("aria-label", `Evidence of ${describe(known.event)}`);
+    button.hidden = false;
+  }
+  applyFilter();
+}
+
+export function applyFilter() {
+  const wanted = part("filter").value;
+  let visible = 0;
+  for (const { event, item, files } of shown.items.values()) {
+    const fits = { faces: event.track !== null, FAKE: event.verdict === "FAKE", evidence: files.length > 0 };
+    item.hidden = wanted in fits && !fits[wanted];
+    visible += item.hidden ? 0 : 1;
+  }
+  const empty = part("no-events").querySelector("p");
+  part("no-events").hidden = visible > 0;
+  part("list").hidden = visible === 0;
+  if (shown.items.size) empty.textContent = "No event of this kind yet.";
+}
+
+function makeItem(event) {
+  const item = clone("event");
+  const at = new Date(event.at);
+  const time = item.querySelector("time");
+  time.dateTime = event.at;
+  time.title = at.toLocaleString();
+  time.textContent = at.toLocaleTimeString([], { hour12: false });
+  tag(item.querySelector(".tag"), event.verdict);
+  const who = event.track === null ? "" : ` #${event.track}`;
+  item.querySelector(".where").textContent = `${event.source}${who}`;
+  const score = event.probability_smoothed === null ? "" : `${percent(event.probability_smoothed)} · `;
+  const before = event.previous ? ` (was ${event.previous})` : "";
+  item.querySelector(".reason").textContent = `${score}${event.reason}${before}`;
+  item.dataset.event = event.event;
+  item.querySelector(".show").addEventListener("click", () => showEvidence(event.event));
+  return item;
+}
+
+function describe(event) {
+  const who = event.track === null ? "" : `, face ${event.track}`;
+  return `${event.verdict} at ${event.source}${who}`;
+}
+
+function address(id, name) {
+  return `evidence/${encodeURIComponent(id)}/${encodeURIComponent(name)}`;
+}
+
+function showEvidence(id) {
+  const { event, files } = shown.items.get(id);
+  part("evidence-title").textContent = describe(event);
+  const score = percent(event.probability_smoothed);
+  part("evidence-text").textContent =
+    `${new Date(event.at).toLocaleString()} · score ${score} · ${event.reason} · event ${id}`;
+  const box = part("evidence-files");
+  box.replaceChildren();
+  const pictures = document.createElement("div");
+  pictures.className = "pictures";
+  const links = document.createElement("ul");
+  for (const name of files) {
+    if (name.endsWith(".mp4")) box.append(makeVideo(id, name));
+    if (/\.(png|jpg)$/.test(name)) pictures.append(makeFigure(id, name));
+    links.append(makeLink(id, name));
+  }
+  box.append(pictures, links);
+  part("evidence").showModal();
+}
+
+function makeVideo(id, name) {
+  const video = document.createElement("video");
+  Object.assign(video, { src: address(id, name), controls: true, loop: true, muted: true });
+  video.setAttribute("aria-label", `Clip ${name}`);
+  video.playsInline = true;
+  return video;
+}
+
+function makeFigure(id, name) {
+  const figure = document.createElement("figure");
+  const image = new Image();
+  image.src = address(id, name);
+  image.alt = `Evidence picture ${name}`;
+  const caption = document.createElement("figcaption");
+  caption.textContent = name;
+  figure.append(image, caption);
+  return figure;
+}
+
+function makeLink(id, name) {
+  const item = document.createElement("li");
+  const link = document.createElement("a");
+  Object.assign(link, { href: address(id, name), textContent: name, target: "_blank" });
+  link.rel = "noopener";
+  item.append(link);
+  return item;
+}
+
+part("filter").addEventListener("change", applyFilter);
+part("close").addEventListener("click", () => part("evidence").close());
+part("evidence").addEventListener("close", () => part("evidence-files").replaceChildren());
