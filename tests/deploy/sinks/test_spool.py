@@ -33,7 +33,7 @@ def files(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.glob("*.json"))
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(5))
 def test_it_behaves_like_a_list_that_survives(tmp_path: Path, seed: int) -> None:
     """Random puts, takings, refusals and restarts against a plain list."""
     rng = random.Random(seed)
