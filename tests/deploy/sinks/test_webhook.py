@@ -161,8 +161,10 @@ def test_a_refused_event_does_not_block_those_behind_it(
 
 @pytest.mark.parametrize(
     ("status", "never"),
-    [(400, True), (401, True), (404, True), (410, True), (413, True), (422, True)]
-    + [(408, False), (425, False), (429, False), (500, False), (302, False), (503, False)],
+    [
+        *[(status, True) for status in (400, 401, 403, 404, 410, 413, 422)],
+        *[(status, False) for status in (302, 408, 425, 429, 500, 502, 503)],
+    ],
 )
 def test_which_answers_mean_never(status: int, never: bool) -> None:
     assert is_refusal(Answer(status, "")) is never
