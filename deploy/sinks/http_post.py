@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import http.client
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
+from deploy.sinks.trust import trusting
 from keras_ddl.errors import USAGE, UserError
 
 READ = 4096  # bytes of an answer's body that are looked at
@@ -64,7 +64,7 @@ class HttpPost:
             pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
             self._headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
         self._timeout_s = timeout_s
-        self._context = _trusting(ca) if parts.scheme == "https" else None
+        self._context = trusting(ca) if parts.scheme == "https" else None
         self._socket: socket.socket | None = None
         # Many receivers have their secret in the path: logs see nothing after the host.
         self.shown = f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
@@ -125,13 +125,6 @@ def retry_after_s(text: str | None, now: float) -> float | None:
         return max(0.0, parsedate_to_datetime(text).timestamp() - now)
     except ValueError:
         return None
-
-
-def _trusting(ca: Path | None) -> ssl.SSLContext:
-    try:
-        return ssl.create_default_context(cafile=ca)
-    except (OSError, ssl.SSLError) as error:
-        raise UserError(f"expected certificates (PEM) in '{ca}': {error}", USAGE) from error
 
 
 def _impossible(scheme: str, reason: object) -> UserError:

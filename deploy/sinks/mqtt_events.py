@@ -21,6 +21,7 @@ from deploy.sinks.mqtt_link import LinkLost, MqttLink
 from deploy.sinks.safe_names import SafeNames
 from deploy.sinks.spool import MAX_EVENTS, Spool
 from deploy.telemetry import NullTelemetry
+from keras_ddl.errors import UserError
 
 log = logging.getLogger(__name__)
 
@@ -100,8 +101,12 @@ class MqttEvents(Sink):
         """
         if self._thread is not None:
             return
-        self._link.check()
-        self._spool.open()
+        self._link.open()
+        try:
+            self._spool.open()
+        except UserError:
+            self._link.close()
+            raise
         self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
         self._thread.start()
 

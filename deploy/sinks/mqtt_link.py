@@ -7,6 +7,7 @@ import select
 import socket
 import time
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from uuid import uuid4
 
 from deploy.needs import need
 from deploy.sinks.mqtt_address import MqttAddress
-from keras_ddl.errors import USAGE, UserError
+from deploy.sinks.trust import trusting
 
 log = logging.getLogger(__name__)
 
@@ -70,17 +71,19 @@ class MqttLink:
         self._client: Any = None
         self._connected = False
         self._reason = ""
-        self._waking, self._woken = socket.socketpair()
-        self._waking.setblocking(False)
-        self._woken.setblocking(False)
+        self._waking: socket.socket | None = None
+        self._woken: socket.socket | None = None
 
-    def check(self) -> None:
-        """See whether paho-mqtt and the certificates are there.
+    def open(self) -> None:
+        """See whether paho-mqtt and the certificates are there; connects to nobody.
 
         Raises:
             UserError: they are not.
         """
         self._new_client()
+        self._waking, self._woken = socket.socketpair()
+        self._waking.setblocking(False)
+        self._woken.setblocking(False)
 
     def connect(self) -> None:
         """Connect and subscribe to the commands.
@@ -114,9 +117,9 @@ class MqttLink:
             raise LinkLost(self._reason or "the connection was closed")
         decrypted = connection.pending() if hasattr(connection, "pending") else 0
         writing = [connection] if self._client.want_write() else []
-        reading = [connection, self._woken]
+        reading = [connection, *([self._woken] if self._woken else [])]
         readable, writable, _ = select.select(reading, writing, [], 0 if decrypted else timeout_s)
-        if self._woken in readable:
+        if self._woken is not None and self._woken in readable:
             self._woken.recv(4096)
         if connection in readable or decrypted:
             self._client.loop_read()
@@ -128,10 +131,9 @@ class MqttLink:
 
     def wake(self) -> None:
         """End a `turn` that waits; safe to call from any thread."""
-        try:
-            self._waking.send(b"w")
-        except OSError:  # full: it is awake already; or closed: nobody waits
-            return
+        if self._waking is not None:
+            with suppress(BlockingIOError):  # full: it is awake already
+                self._waking.send(b"w")
 
     def disconnect(self) -> None:
         """Take leave, so that the broker does not send the last will.
@@ -155,8 +157,10 @@ class MqttLink:
     def close(self) -> None:
         """Forget the connection for good."""
         self.drop()
-        self._waking.close()
-        self._woken.close()
+        for end in (self._waking, self._woken):
+            if end is not None:
+                end.close()
+        self._waking = self._woken = None
 
     def _new_client(self) -> Any:
         paho = need("paho.mqtt.client", "MQTT")
@@ -171,22 +175,12 @@ class MqttLink:
             client.username_pw_set(self.address.user, self.address.password)
         client.will_set(f"{self.address.prefix}/status", b"offline", qos=1, retain=True)
         if self.address.tls:
-            self._encrypt(client)
+            client.tls_set_context(trusting(self._ca, self._certificate))
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_publish = self._on_publish
         client.on_message = self._on_message
         return client
-
-    def _encrypt(self, client: Any) -> None:
-        try:
-            client.tls_set(
-                ca_certs=None if self._ca is None else str(self._ca),
-                certfile=None if self._certificate is None else str(self._certificate),
-            )
-        except (OSError, ValueError) as error:
-            files = " and ".join(f"'{path}'" for path in (self._ca, self._certificate) if path)
-            raise UserError(f"expected PEM files in {files}: {error}", USAGE) from error
 
     def _on_connect(self, client: Any, data: Any, flags: Any, reason: Any, more: Any) -> None:
         if reason.value == PROTOCOL_REFUSED and self._version == 5:

@@ -395,11 +395,12 @@ def test_a_wrong_password_is_no_end_and_never_logged(
         assert secret not in repr(sink.address)
 
 
-@pytest.mark.parametrize("manner", ["silent", "garbage", "hangs up"])
+@pytest.mark.parametrize("manner", ["silent", "garbage", "hangs up", "never acknowledges"])
 def test_something_else_that_listens_there(
     run: FakeRun, tmp_path: Path, manner: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("deploy.sinks.mqtt_link.CONNECT_S", 0.3)
+    monkeypatch.setattr("deploy.sinks.mqtt_events.ACKNOWLEDGE_S", 0.3)
     accepted: list[socket.socket] = []
     listening = socket.create_server(("127.0.0.1", 0))
 
@@ -413,6 +414,8 @@ def test_something_else_that_listens_there(
                 accepted[-1].sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n" * 50)
             elif manner == "hangs up":
                 accepted[-1].close()
+            elif manner == "never acknowledges":
+                accepted[-1].sendall(b"\x20\x03\x00\x00\x00")  # CONNACK of MQTT 5: welcome
 
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()
@@ -427,6 +430,40 @@ def test_something_else_that_listens_there(
         link.close()
     assert not sink._thread.is_alive()
     assert len(list(tmp_path.rglob("*.json"))) == 1
+
+
+def test_a_broker_without_mqtt_5_gets_3_1_1(run: FakeRun, tmp_path: Path) -> None:
+    """Its CONNACK says "unacceptable protocol version" in the words of 3.1.1."""
+    versions: list[int] = []
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        sink = opened(f"mqtt://127.0.0.1:{listening.getsockname()[1]}", run, tmp_path)
+        while 4 not in versions:
+            link, _ = listening.accept()
+            with link:
+                connect = link.recv(1000)
+                versions.append(connect[connect.index(b"MQTT") + 4])
+                link.sendall(b"\x20\x02\x00" + bytes([versions[-1] != 4]))
+                if versions[-1] == 4:  # welcome
+                    assert b"online" in link.recv(1000) + link.recv(1000)
+    sink.close()
+    assert versions == [5, 4]
+
+
+def test_tls_with_a_certificate_of_ones_own(
+    run: FakeRun, tmp_path: Path, own_certificate: Path, caplog: Any
+) -> None:
+    broker = Broker(tmp_path, f"certfile {own_certificate}\nkeyfile {own_certificate}\n")
+    broker.start()
+    url = broker.url.replace("mqtt://127.0.0.1", "mqtts://localhost")
+    distrustful = opened(url, run, tmp_path / "s")
+    distrustful.write(event(1))
+    until(lambda: "certificate verify failed" in caplog.text)
+    distrustful.close()
+    with opened(url, run, tmp_path / "s", ca=own_certificate):
+        until(lambda: not list(tmp_path.rglob("s/*/*.json")))
+    broker.kill()
+    with pytest.raises(UserError, match="expected a PEM file in"):
+        opened(url, run, tmp_path / "s", ca=tmp_path / "absent.pem")
 
 
 @pytest.mark.parametrize(

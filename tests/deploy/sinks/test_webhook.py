@@ -11,6 +11,7 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -394,6 +395,21 @@ def test_kill_9_of_the_sender_loses_no_event(tmp_path: Path, up: bool) -> None:
     assert len(once) <= last + 1  # one may have been written and not yet said
     assert len(receiver.taken) - len(once) <= 1  # the one under way when it was killed
     assert sink._spool.lost == 0
+
+
+def test_https_with_a_certificate_of_ones_own(tmp_path: Path, own_certificate: Path) -> None:
+    with Receiver() as receiver:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(own_certificate)
+        receiver.server.socket = context.wrap_socket(receiver.server.socket, server_side=True)
+        url = receiver.url.replace("http://127.0.0.1", "https://localhost")
+        with pytest.raises(ssl.SSLCertVerificationError):
+            HttpPost(url, 5.0).send(b"{}", {})
+        with hook(url, tmp_path / "s", ca=own_certificate) as sink:
+            sink.write(event(1))
+            until(lambda: receiver.taken == names(1))
+    with pytest.raises(UserError, match="expected a PEM file in"):
+        Webhook(url, tmp_path, ca=tmp_path / "absent.pem")
 
 
 @pytest.mark.parametrize(
