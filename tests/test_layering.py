@@ -76,7 +76,7 @@ WITHOUT_TENSORFLOW = ("deploy.*", *ENGINE_SIDE, *EDGE, "keras_ddl.config")
 TENSORFLOW = ("tensorflow", "keras", "tf_keras", "tensorflow_model_optimization", "tf2onnx")
 LIGHT = {*PACKAGES, *sys.stdlib_module_names, "numpy"}  # all that --help may need
 # Others' modules that a file in a script's folder would stand in for, beside those imported here.
-FOREIGN = {"onnx", "onnxruntime", "tensorrt", "cuda", "cv2", "av", "numpy", "tqdm", "gi", "yaml"}
+FOREIGN = {*"onnx onnxruntime tensorrt cuda cv2 av numpy tqdm gi yaml paho".split()}
 
 
 @dataclass

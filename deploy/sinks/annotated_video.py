@@ -11,8 +11,10 @@ from deploy.needs import need
 from deploy.sinks.base import Output, Sink
 from deploy.sinks.paced_video import PacedVideo
 from deploy.sinks.safe_names import SafeNames
+from deploy.sources.base import DEFAULT_FPS
 from keras_ddl.errors import USAGE, UserError
 
+SLOWEST, FASTEST = 0.1, 240.0  # frames per second that are believed
 SUFFIXES = (".mp4", ".mkv", ".mov", ".m4v")
 
 
@@ -25,11 +27,12 @@ class AnnotatedVideo(Sink):
     Args:
         path: File to write. `{source}` in it becomes the source's name, `{start}` the time (UTC)
             when the file begins.
-        fps: Frames per second: of all sources, or by the name of each.
+        fps: Frames per second: of all sources, or by the name of each. One that is not named has
+            the rate of its `start` record. What no camera has (a broken header) counts as 25.
         minutes: Longest file; None = no limit.
 
     Raises:
-        ValueError: `fps` or `minutes` is not above 0.
+        ValueError: `minutes` is not above 0.
     """
 
     name = "video"
@@ -42,12 +45,12 @@ class AnnotatedVideo(Sink):
         self, path: Path | str, fps: float | Mapping[str, float], minutes: float | None = None
     ) -> None:
         rates = dict(fps) if isinstance(fps, Mapping) else {}
-        common = max(rates.values(), default=1.0) if isinstance(fps, Mapping) else fps
-        if min([common, *rates.values()]) <= 0 or (minutes is not None and minutes <= 0):
-            raise ValueError(f"expected fps and minutes above 0, received {fps!r}, {minutes!r}")
+        if minutes is not None and minutes <= 0:
+            raise ValueError(f"minutes: expected above 0, received {minutes!r}")
         self._path = Path(path)
         self._rates = rates
-        self._fps = common
+        self._by_name = isinstance(fps, Mapping)
+        self._fps = DEFAULT_FPS if isinstance(fps, Mapping) else fps
         self._minutes = minutes
         self._names = SafeNames()
         self._known = [self._names.of(name) for name in rates]
@@ -75,6 +78,9 @@ class AnnotatedVideo(Sink):
 
     def write(self, output: Output) -> None:
         """Append the picture to its source's video."""
+        for record in output.records:
+            if record["type"] == "start" and record.get("fps") and self._by_name:
+                self._rates.setdefault(output.source, record["fps"])
         if output.picture is None or output.frame is None:
             return
         if not self._checked:
@@ -92,6 +98,7 @@ class AnnotatedVideo(Sink):
         several = len(self._known) > 1 or bool(self._videos)
         name = self._names.of(source)
         fps = self._rates.get(source, self._fps)
+        fps = fps if SLOWEST <= fps <= FASTEST else DEFAULT_FPS
         return PacedVideo(lambda: self._next_path(name, several), fps, self._minutes)
 
     def _next_path(self, name: str, several: bool) -> Path:

@@ -79,7 +79,7 @@ def test_the_rate_is_constant_and_the_time_true(
 def test_time_stays_true_at_another_rate(tmp_path: Path, fps: float) -> None:
     """A camera that calls itself 25 fps and delivers another rate, with chance in it."""
     rng = np.random.default_rng(0)
-    count = round(40 * fps)
+    count = round(20 * fps)
     times = np.sort(np.arange(count) * 1000 / fps + rng.uniform(-3, 3, count))
     path = tmp_path / "out.mp4"
     save(path, times.tolist())
@@ -108,6 +108,18 @@ def test_each_source_has_its_own_file_and_rate(tmp_path: Path) -> None:
     assert is_constant(tmp_path / "out-door.mp4", 25)
     assert is_constant(tmp_path / "out-rtsp-yard-1.mp4", 10)
     assert numbers(tmp_path / "out-rtsp-yard-1.mp4") == list(range(10))
+
+
+@pytest.mark.parametrize(("said", "used"), [(10.0, 10.0), (None, 25.0), (90000.0, 25.0)])
+def test_the_rate_can_come_from_the_start_record(
+    tmp_path: Path, said: float | None, used: float
+) -> None:
+    with AnnotatedVideo(tmp_path / "out.mp4", {}) as sink:
+        sink.write(Output(({"type": "start", "source": "door", "fps": said},), source="door"))
+        for number in range(5):
+            sink.write(output(number, 1000 / used * number))
+    assert is_constant(tmp_path / "out.mp4", used)
+    assert numbers(tmp_path / "out.mp4") == list(range(5))
 
 
 def test_placeholders_name_source_and_start(tmp_path: Path) -> None:

@@ -126,7 +126,7 @@ shared = {"model_id": "0123456789ab", "domain": "synthetic"}
 everything = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
 def room(size):
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, everything))
-with JsonLines(sys.argv[1]) as sink:
+with JsonLines(sys.argv[1], int(sys.argv[2]) or None) as sink:
     for n in range(30):
         if n == 3:
             room(800)  # EFBIG in the middle of a line
@@ -141,10 +141,11 @@ with JsonLines(sys.argv[1]) as sink:
 """
 
 
-def test_a_full_disk_leaves_a_gap_that_can_be_seen(tmp_path: Path) -> None:
+@pytest.mark.parametrize("max_bytes", [0, 10**6], ids=["replaced", "continued"])
+def test_a_full_disk_leaves_a_gap_that_can_be_seen(tmp_path: Path, max_bytes: int) -> None:
     pytest.importorskip("resource")
     path = tmp_path / "v.jsonl"
-    line = [sys.executable, "-c", FULL, str(path)]
+    line = [sys.executable, "-c", FULL, str(path), str(max_bytes)]
     done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     read = lines(path)
