@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ log = logging.getLogger(__name__)
 
 MAX_PAUSE_S = 30.0  # a longer one ends a file; it is not worth a file full of one picture
 RETRY_S = 10.0  # after a full disk, in time of the source
+WRITTEN_S = 5.0  # from then on some of a file is on disk and not only in the encoder
 
 
 class PacedVideo:
@@ -41,11 +43,12 @@ class PacedVideo:
         self._writer: VideoWriter | None = None
         self._origin_ms = 0.0
         self._newest: np.ndarray | None = None
-        self._full_until_ms: float | None = None
+        self._full_until_ms = -math.inf
+        self._full = False
 
     def write(self, picture: np.ndarray, time_ms: float) -> None:
         """Take a picture, uint8 (H, W, 3) RGB, and its time in the source."""
-        if self._full_until_ms is not None and time_ms < self._full_until_ms:
+        if time_ms < self._full_until_ms:
             return
         if self._ends_before(picture, time_ms):
             self.close()
@@ -55,14 +58,15 @@ class PacedVideo:
         try:
             self._place(self._writer, picture, time_ms)
         except UserError as error:
-            if self._full_until_ms is None:
+            if not self._full:
                 log.warning("%s; trying again every %g s", error, RETRY_S)
+            self._full = True
             self._writer = None
             self._full_until_ms = time_ms + RETRY_S * 1000.0
             return
-        if self._full_until_ms is not None:
+        if self._full and self._writer.frames > WRITTEN_S * self._fps:
             log.warning("%s: there is room again", self._writer.path)
-        self._full_until_ms = None
+            self._full = False
 
     def close(self) -> None:
         """Finish the file under way."""
