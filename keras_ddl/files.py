@@ -33,6 +33,30 @@ def write_text(path: Path, text: str) -> None:
     temporary.replace(path)
 
 
+def write_durably(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all, so that a power cut right after this keeps it.
+
+    Raises:
+        OSError: no room, no folder, no permission; nothing is left behind.
+    """
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    if os.name == "posix":  # the name is part of the folder, which is a file of its own
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
 def file_sha256(path: Path) -> str:
     """Return the SHA-256 of a file in lower-case hex."""
     digest = hashlib.sha256()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -11,9 +12,12 @@ from typing import Any
 import numpy as np
 
 from keras_ddl.errors import MISSING, UserError
+from keras_ddl.mp4_rescue import cut_to_whole_fragments
 
 log = logging.getLogger(__name__)
 
+MP4 = (".mp4", ".m4v", ".mov")
+RESCUED_EVERY_S = 2.0
 TICKS = 90_000  # time base of written files per second: exact for 25, 30 and 29.97 fps
 
 
@@ -21,7 +25,9 @@ class VideoWriter:
     """Context manager that writes RGB frames as H.264 in yuv420p, which browsers play.
 
     Opens on the first frame and writes to a temporary name beside `path`; the file gets its name
-    when the block ends without an error, and nothing is left behind when it does not.
+    when the block ends without an error, and nothing is left behind when it does not. With `rescue`
+    what was written before a disk was full gets the name too; after kill -9 it can be played under
+    the temporary one (".NAME.part.mp4").
 
     Args:
         path: File to write; its suffix chooses the container (".mp4", ".mkv", ".mov").
@@ -30,6 +36,8 @@ class VideoWriter:
             extended to even ones by repeating the last column or row.
         crf: x264's constant rate factor, 0 (lossless) to 51.
         preset: x264's speed preset.
+        rescue: Write so that what is there can be played at any moment but for the last
+            three seconds; a little larger.
 
     Raises:
         ValueError: `fps` or `size` is not positive, or `crf` is out of range.
@@ -42,6 +50,7 @@ class VideoWriter:
         size: tuple[int, int] | None = None,
         crf: int = 18,
         preset: str = "veryfast",
+        rescue: bool = False,
     ) -> None:
         if not fps > 0:
             raise ValueError(f"fps: expected above 0, received {fps!r}")
@@ -54,6 +63,14 @@ class VideoWriter:
         self.size = size
         self.frames = 0
         self._options = {"crf": str(crf), "preset": preset}
+        self._muxing: dict[str, str] = {}
+        self._rescue = rescue
+        if rescue:
+            self._options["g"] = str(max(1, round(RESCUED_EVERY_S * fps)))
+            if self.path.suffix.lower() in MP4:
+                # Fragments while it is written, a plain file once it is finished.
+                self._muxing["movflags"] = "hybrid_fragmented+frag_keyframe"
+                self._muxing["flush_packets"] = "1"
         self._temporary = self.path.with_name(f".{self.path.stem}.part{self.path.suffix}")
         self._container: Any = None
         self._stream: Any = None
@@ -112,7 +129,9 @@ class VideoWriter:
         width, height = self.size or (rgb.shape[1], rgb.shape[0])
         self.size = (width, height)
         try:
-            self._container = av.open(str(self._temporary), mode="w")
+            self._container = av.open(
+                str(self._temporary), mode="w", container_options=self._muxing
+            )
             stream = self._container.add_stream("libx264", rate=self.fps, options=self._options)
             stream.width, stream.height = width + width % 2, height + height % 2
             stream.pix_fmt = "yuv420p"
@@ -130,7 +149,7 @@ class VideoWriter:
         try:
             self._container.mux(self._stream.encode(picture))
         except (av.error.FFmpegError, OSError) as error:
-            self._discard()
+            self._give_up()
             raise self._unwritable(error) from error
 
     def _unwritable(self, error: Exception) -> UserError:
@@ -169,7 +188,20 @@ class VideoWriter:
             raise self._unwritable(error) from error
         finally:
             if not self._closed:
-                self._discard()
+                self._give_up()
+
+    def _give_up(self) -> None:
+        """Keep what can be played, where that was asked for; else nothing."""
+        import av
+
+        if self._rescue and self._container is not None:
+            self._closed = True
+            container, self._container = self._container, None
+            with suppress(av.error.FFmpegError, OSError):  # the disk that is full
+                container.close()
+            if self.path.suffix.lower() not in MP4 or cut_to_whole_fragments(self._temporary):
+                self._temporary.replace(self.path)
+        self._discard()
 
     def _discard(self) -> None:
         self._closed = True

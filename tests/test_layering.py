@@ -78,7 +78,7 @@ LIGHT = {*PACKAGES, *sys.stdlib_module_names, "numpy"}  # all that --help may ne
 # Others' modules that a file in a script's folder would stand in for, beside those imported here.
 FOREIGN = {
     *("onnx", "onnxruntime", "tensorrt", "cuda", "cv2", "av", "numpy", "tqdm", "gi", "yaml"),
-    *("starlette", "uvicorn", "anyio", "prometheus_client"),
+    *("starlette", "uvicorn", "anyio", "prometheus_client", "paho"),
 }
 
 

@@ -1,17 +1,39 @@
-"""The annotated pictures as a video file."""
+"""The annotated pictures as video files."""
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+import os
+from collections.abc import Mapping
+from datetime import datetime, timezone
 from pathlib import Path
 
+from deploy.needs import need
 from deploy.sinks.base import Output, Sink
+from deploy.sinks.paced_video import PacedVideo
+from deploy.sinks.safe_names import SafeNames
+from deploy.sources.base import DEFAULT_FPS
 from keras_ddl.errors import USAGE, UserError
-from keras_ddl.video import VideoWriter
+
+SLOWEST, FASTEST = 0.1, 240.0  # frames per second that are believed
+SUFFIXES = (".mp4", ".mkv", ".mov", ".m4v")
 
 
 class AnnotatedVideo(Sink):
-    """The annotated frames as H.264 mp4, each at its own time; also finished after Ctrl-C."""
+    """The annotated frames as H.264 at a constant rate, in true time; also finished after Ctrl-C.
+
+    Of several sources each has a file of its own: `out-SOURCE.mp4`. A file that ends before the
+    run does is followed by `out-2.mp4` (`PacedVideo` says when).
+
+    Args:
+        path: File to write. `{source}` in it becomes the source's name, `{start}` the time (UTC)
+            when the file begins.
+        fps: Frames per second: of all sources, or by the name of each. One that is not named has
+            the rate of its `start` record. What no camera has (a broken header) counts as 25.
+        minutes: Longest file; None = no limit.
+
+    Raises:
+        ValueError: `minutes` is not above 0.
+    """
 
     name = "video"
 
@@ -19,26 +41,75 @@ class AnnotatedVideo(Sink):
     def wants_picture(self) -> bool:
         return True
 
-    def __init__(self, path: Path | str, fps: float = 25.0) -> None:
+    def __init__(
+        self, path: Path | str, fps: float | Mapping[str, float], minutes: float | None = None
+    ) -> None:
+        rates = dict(fps) if isinstance(fps, Mapping) else {}
+        if minutes is not None and minutes <= 0:
+            raise ValueError(f"minutes: expected above 0, received {minutes!r}")
         self._path = Path(path)
-        self._fps = fps
-        self._writer: VideoWriter | None = None
-        self._held = ExitStack()
+        self._rates = rates
+        self._by_name = isinstance(fps, Mapping)
+        self._fps = DEFAULT_FPS if isinstance(fps, Mapping) else fps
+        self._minutes = minutes
+        self._names = SafeNames()
+        self._known = [self._names.of(name) for name in rates]
+        self._videos: dict[str, PacedVideo] = {}
+        self._used: set[Path] = set()
+        self._checked = False
 
     def open(self) -> None:
-        """Look whether the folder is there."""
-        if not self._path.parent.is_dir():
+        """See whether there is a folder to write to.
+
+        Raises:
+            UserError: there is none, the file's ending is that of no video, or PyAV is missing.
+        """
+        self._checked = True
+        need("av", "saving video")
+        if self._path.suffix.lower() not in SUFFIXES:
+            kinds = ", ".join(SUFFIXES)
+            raise UserError(f"expected a video ({kinds}) to save, received '{self._path}'", USAGE)
+        folder = self._path.parent
+        if "{" not in str(folder) and not folder.is_dir():
             message = f"expected an existing folder for '{self._path}', create it first"
             raise UserError(message, USAGE)
+        if "{" not in str(folder) and not os.access(folder, os.W_OK):
+            raise UserError(f"expected a folder to write to, received '{folder}'", USAGE)
 
     def write(self, output: Output) -> None:
-        """Append the picture."""
+        """Append the picture to its source's video."""
+        for record in output.records:
+            if record["type"] == "start" and record.get("fps") and self._by_name:
+                self._rates.setdefault(output.source, record["fps"])
         if output.picture is None or output.frame is None:
             return
-        if self._writer is None:
-            self._writer = self._held.enter_context(VideoWriter(self._path, self._fps))
-        self._writer.write(output.picture, output.frame.time_ms)
+        if not self._checked:
+            self.open()
+        if output.source not in self._videos:
+            self._videos[output.source] = self._video(output.source)
+        self._videos[output.source].write(output.picture, output.frame.time_ms)
 
     def close(self) -> None:
-        """Write the end of the file and give it its name."""
-        self._held.close()
+        """Write the ends of the files and give them their names."""
+        for video in self._videos.values():
+            video.close()
+
+    def _video(self, source: str) -> PacedVideo:
+        several = len(self._known) > 1 or bool(self._videos)
+        name = self._names.of(source)
+        fps = self._rates.get(source, self._fps)
+        fps = fps if SLOWEST <= fps <= FASTEST else DEFAULT_FPS
+        return PacedVideo(lambda: self._next_path(name, several), fps, self._minutes)
+
+    def _next_path(self, name: str, several: bool) -> Path:
+        start = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
+        template = str(self._path)
+        path = Path(template.replace("{source}", name).replace("{start}", start))
+        if several and "{source}" not in template:
+            path = path.with_stem(f"{path.stem}-{name}")
+        plain, number = path, 1
+        while path in self._used:
+            number += 1
+            path = plain.with_stem(f"{plain.stem}-{number}")
+        self._used.add(path)
+        return path
