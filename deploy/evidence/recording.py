@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import time
 from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -17,7 +18,7 @@ from keras_ddl.video import VideoWriter
 
 VIDEO = "clip.mp4"
 SCORES = "scores.csv"
-PRESET = "veryfast"
+PRESET = "ultrafast"  # an event is filmed while the run goes on; docs/evidence.md has the cost
 CRF = 20
 COLUMNS = (
     "start_ms",
@@ -120,23 +121,30 @@ class Recording:
         if row["track"] == self.track and row["end_ms"] <= self._until_ms:
             self._rows.append(row)
 
-    def encode(self, count: int | None = None) -> bool:
-        """Encode so many waiting frames, all for None; returns whether none is left.
+    def encode(self) -> bool:
+        """Encode one waiting frame, if any; returns whether none is left.
 
         Raises:
             UserError, OSError: it cannot be written.
         """
-        while self._waiting and (count is None or count > 0):
+        if self._waiting:
             kept = self._waiting.popleft()
             if self._writer is not None:
                 self._writer.write(kept.image(), kept.time_ms)
                 self._times.append(kept.time_ms)
-            count = None if count is None else count - 1
         return not self._waiting
 
-    def finish(self, store: EvidenceStore) -> None:
-        """Encode what is left and have the folder take its place in the chain."""
-        self.encode()
+    def finish(self, store: EvidenceStore, deadline: float = math.inf) -> None:
+        """Encode what is left and have the folder take its place in the chain.
+
+        Args:
+            store: Where the chain is.
+            deadline: Of `time.monotonic`; frames that are not encoded by then are left out.
+        """
+        while not self.encode():
+            if time.monotonic() > deadline:
+                self._draft["frames_left_out"] = len(self._waiting)
+                break
         if self._writer is not None and self._times and self._picture is not None:
             self._writer.close()
             sync_file(self._partial.path / VIDEO)

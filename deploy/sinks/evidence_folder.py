@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -31,7 +32,8 @@ CLIPS = 5  # usable clips of a track that are kept: what the smoothed score rest
 ROWS = 512  # scores kept per track
 TRACKS = 16  # tracks remembered per source, the least recently scored is forgotten first
 AT_ONCE = 8  # events recorded with video at the same time; more have their scores only
-ENCODED_PER_STEP = 4  # frames of each event encoded per output: the pre-roll catches up by and by
+ENCODING_S = 0.015  # per output; the rest waits as JPEG, so that no event holds up what follows
+CLOSING_S = 1.0  # when a run is stopped; frames that are not encoded by then are left out
 STALLED_S = 10.0  # without a frame for so long, an event ends with what there is
 TIDY_S = 3600.0
 ROUNDING_MS = 0.001  # times of records are rounded to less than this
@@ -101,6 +103,7 @@ class EvidenceFolder(Sink):
         self._facts = dict(facts or {})
         self._watched: dict[str, _Watched] = {}
         self._tidied = time.monotonic()
+        self._close_by = -math.inf
         self._troubled = False
         self.events = 0
         self.lost = 0
@@ -134,27 +137,35 @@ class EvidenceFolder(Sink):
             if record["type"] == "verdict" and record["verdict"] == Label.FAKE.value:
                 self._begin(watched, record, output.source)
             elif record["type"] == "end":
-                self._finish_all(watched, "the source ended")
+                stopped = record.get("ended") == "stopped"
+                deadline = self._deadline() if stopped else math.inf
+                self._finish_all(watched, "the source ended", deadline)
                 self._watched.pop(output.source, None)
         self._advance()
 
     def close(self) -> None:
         """Finish every event with what there is."""
         for watched in self._watched.values():
-            self._finish_all(watched, "the run ended")
+            self._finish_all(watched, "the run ended", self._deadline())
         self._watched.clear()
 
-    def _watch(self, output: Output) -> _Watched:
-        def fresh() -> FrameRing:
-            return FrameRing(self._pre_ms + LATE_MS, self._ring_bytes)
+    def _deadline(self) -> float:
+        """When a run that is being stopped must be done with its events; one for all sources."""
+        now = time.monotonic()
+        if now > self._close_by + CLOSING_S:  # another stop, long after
+            self._close_by = now + CLOSING_S
+        return self._close_by
 
+    def _watch(self, output: Output) -> _Watched:
+        span_ms = self._pre_ms + LATE_MS
         watched = self._watched.get(output.source)
         if watched is None:
-            watched = self._watched[output.source] = _Watched(fresh())
+            watched = _Watched(FrameRing(span_ms, self._ring_bytes))
         for record in output.records:
             if record["type"] == "start":
                 self._finish_all(watched, "the source began anew")
-                watched = self._watched[output.source] = _Watched(fresh(), record)
+                watched = _Watched(FrameRing(span_ms, self._ring_bytes), record)
+        self._watched[output.source] = watched
         return watched
 
     def _remember(self, watched: _Watched, scored: ScoredClip) -> None:
@@ -221,13 +232,16 @@ class EvidenceFolder(Sink):
         return [kept for kept in watched.ring if oldest <= kept.time_ms <= newest]
 
     def _advance(self) -> None:
-        """Encode a few frames of every event and finish those that have all they wait for."""
+        """Encode a few frames of the events in turn; finish those that have all they wait for."""
         now = time.monotonic()
-        for watched in self._watched.values():
-            for recording in list(watched.recordings):
-                if now - watched.seen > STALLED_S and not recording.ended:
-                    recording.ended = "the source sent nothing more"
-                self._step(watched, recording)
+        todo = [(w, recording) for w in self._watched.values() for recording in w.recordings]
+        for watched, recording in todo:
+            if now - watched.seen > STALLED_S and not recording.ended:
+                recording.ended = "the source sent nothing more"
+        while todo:
+            todo = [pair for pair in todo if self._step(*pair)]
+            if time.monotonic() - now > ENCODING_S:
+                break
         if now - self._tidied > TIDY_S:
             self._tidied = now
             try:
@@ -235,25 +249,29 @@ class EvidenceFolder(Sink):
             except OSError as error:
                 self._trouble(error)
 
-    def _step(self, watched: _Watched, recording: Recording) -> None:
+    def _step(self, watched: _Watched, recording: Recording) -> bool:
+        """Encode a frame of an event; returns whether there is more to encode."""
+        done = True
+
         def step() -> None:
-            done = recording.encode(ENCODED_PER_STEP)
+            nonlocal done
+            done = recording.encode()
             if done and recording.ended:
                 self._finish(watched, recording)
 
-        self._guarded(watched, recording, step)
+        return self._guarded(watched, recording, step) and not done
 
-    def _finish_all(self, watched: _Watched, reason: str) -> None:
+    def _finish_all(self, watched: _Watched, reason: str, deadline: float = math.inf) -> None:
         for recording in list(watched.recordings):
             recording.ended = recording.ended or reason
 
             def finish(recording: Recording = recording) -> None:
-                self._finish(watched, recording)
+                self._finish(watched, recording, deadline)
 
             self._guarded(watched, recording, finish)
 
-    def _finish(self, watched: _Watched, recording: Recording) -> None:
-        recording.finish(self._store)
+    def _finish(self, watched: _Watched, recording: Recording, deadline: float = math.inf) -> None:
+        recording.finish(self._store, deadline)
         watched.recordings.remove(recording)
         self.events += 1
         self._troubled = False

@@ -415,3 +415,20 @@ def test_more_events_at_once_than_can_be_filmed_keep_their_scores(
     filmed = [manifest_of(folder)["video"] is not None for folder in folders]
     assert (len(filmed), sum(filmed), caplog.records) == (10, 8, [])
     assert all((folder / "scores.csv").is_file() for folder in folders)
+
+
+def test_a_run_that_is_stopped_does_not_wait_for_the_encoder(
+    tmp_path: Path, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from deploy.sinks import evidence_folder
+
+    monkeypatch.setattr(evidence_folder, "CLOSING_S", 1e-9)
+    monkeypatch.setattr(evidence_folder, "ENCODING_S", 0.0)
+    with EvidenceFolder(tmp_path, bundle) as sink:
+        for output in list(outputs(60, {23: "a"}))[:28]:
+            sink.write(output)
+    (folder,) = verify(tmp_path).folders
+    facts = manifest_of(folder)
+    filmed, left = facts["video"]["frames"], facts["frames_left_out"]
+    assert filmed + left == 27 and left > 0
+    assert len(brightness(folder / "clip.mp4")) == filmed
