@@ -89,16 +89,15 @@ class Collector(Sink):
         _, data = cv2.imencode(".jpg", self._image[..., ::-1], options)
         return bytes(data)
 
-    def timeline(self, length_ms: float) -> list[float | None]:
-        """Highest smoothed score in each of up to 96 equal parts of the time; None = no clip."""
-        if not self._points:
-            return []
-        bins: list[float | None] = [None] * BINS
+    def timeline(self, length_ms: float) -> list[list[float]]:
+        """Up to 96 points [share of the length, smoothed score]; the highest where many fall."""
+        best: dict[int, tuple[float, float]] = {}
         for time_ms, value in self._points:
-            place = min(BINS - 1, int(BINS * time_ms / max(length_ms, 1e-9)))
-            held = bins[place]
-            bins[place] = round(value if held is None else max(held, value), 4)
-        return bins
+            share = min(time_ms / max(length_ms, 1e-9), 1.0)
+            place = int(BINS * share)
+            if place not in best or value > best[place][1]:
+                best[place] = (share, value)
+        return [[round(share, 4), round(value, 4)] for share, value in sorted(best.values())]
 
 
 def _small(image: np.ndarray) -> np.ndarray:

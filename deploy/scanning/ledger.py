@@ -46,9 +46,11 @@ class Ledger:
             self._read()
             self._file = self._path.open("a", encoding="ascii")
         except BlockingIOError as error:
+            self.__exit__()
             message = f"expected a folder of one scan, another one writes to '{self._path.parent}'"
             raise UserError(f"{message}; wait for it, or name another --out", USAGE) from error
         except OSError as error:
+            self.__exit__()
             message = f"expected to write '{self._path}', received {error.strerror or error}"
             raise UserError(message, USAGE) from error
         return self

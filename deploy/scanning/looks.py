@@ -21,7 +21,6 @@ header p { max-width: none; }
 small { display: block; font-size: 0.8rem; line-height: 1.35; }
 code { font: 0.85em/1.4 ui-monospace, "DejaVu Sans Mono", Menlo, monospace;
   overflow-wrap: anywhere; }
-.hidden { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
 .warning { background: var(--warn); color: var(--warn-ink); border: 1px solid var(--warn-rule);
   border-radius: 8px; padding: 10px 14px; margin: 14px 0; max-width: none; }
 .FAKE { --mark: var(--fake); } .REAL { --mark: var(--real); }
@@ -52,8 +51,8 @@ thead th { position: sticky; top: 0; z-index: 1; background: var(--card); paddin
   border-bottom: 1px solid var(--rule); color: var(--soft); font-size: 0.82rem; }
 thead th:first-child { border-top-left-radius: 8px; }
 thead th:last-child { border-top-right-radius: 8px; }
-thead button, thead th:not(:has(button)) { font: inherit; font-weight: 600; color: inherit;
-  padding: 9px 10px; white-space: nowrap; }
+thead button, thead th > span { font: inherit; font-weight: 600; color: inherit;
+  display: block; padding: 9px 10px; white-space: nowrap; }
 thead button { background: none; border: 0; cursor: pointer; width: 100%; text-align: left; }
 th[aria-sort=ascending] button::after { content: " ↑"; }
 th[aria-sort=descending] button::after { content: " ↓"; }
@@ -82,8 +81,9 @@ svg { display: block; width: 100%; height: 44px; border-radius: 4px; background:
 .zone { fill: var(--mark); fill-opacity: 0.16; }
 .scores { fill: none; stroke: var(--ink); stroke-width: 1.8; stroke-linejoin: round;
   stroke-linecap: round; vector-effect: non-scaling-stroke; }
-.dot { fill: var(--ink); }
-.mark { stroke: var(--accent); stroke-width: 1.5; stroke-dasharray: 3 3;
+.dots { fill: none; stroke: var(--ink); stroke-width: 5; stroke-linecap: round;
+  vector-effect: non-scaling-stroke; }
+.mark { fill: none; stroke: var(--accent); stroke-width: 1.5; stroke-dasharray: 3 3;
   vector-effect: non-scaling-stroke; }
 details { margin-top: 4px; font-size: 0.85rem; }
 summary { cursor: pointer; color: var(--accent); }
@@ -95,15 +95,15 @@ footer p { color: var(--soft); }
 @media (max-width: 820px) {
   main { padding: 16px 12px 48px; }
   h1 { font-size: 1.35rem; }
-  .tiles { grid-template-columns: repeat(auto-fit, minmax(88px, 1fr)); }
+  .tiles { grid-template-columns: repeat(auto-fit, minmax(104px, 1fr)); }
   .tile { padding: 6px 10px; } .tile b { font-size: 1.25rem; }
   .phone { display: block; }
   thead { display: none; }
   table { display: block; border: 0; background: none; }
   tbody { display: grid; gap: 10px; }
-  tr { display: grid; grid-template-columns: 104px minmax(0, 1fr) minmax(0, 1fr); gap: 6px 12px;
-    grid-template-areas: "picture name name" "picture verdict verdict" "line line line"
-      "mean worst rest" "more more more";
+  tr { display: grid; grid-template-columns: 104px minmax(0, 5fr) minmax(0, 2fr) minmax(0, 3fr);
+    gap: 6px 12px; grid-template-areas: "picture name name name"
+      "picture verdict verdict verdict" "line line line line" "mean worst faces length";
     background: var(--card); border: 1px solid var(--rule); border-left: 4px solid var(--mark);
     border-radius: 8px; padding: 10px; }
   tr[hidden] { display: none; }
@@ -115,7 +115,7 @@ footer p { color: var(--soft); }
   .number::before { content: attr(data-head); display: block; color: var(--soft);
     font-size: 0.75rem; }
   .number:nth-child(4) { grid-area: mean; } .number:nth-child(5) { grid-area: worst; }
-  .number:nth-child(7) { grid-area: rest; } .number:nth-child(8) { display: none; }
+  .number:nth-child(7) { grid-area: faces; } .number:nth-child(8) { grid-area: length; }
   dl { grid-template-columns: minmax(0, 1fr); } dd { margin-bottom: 4px; } }
 @media print { .tools, summary { display: none; } tr { break-inside: avoid; } }
 """

@@ -19,7 +19,7 @@ LABELS = tuple(label.value for label in (Label.FAKE, Label.UNCERTAIN, Label.REAL
 WORDS = {"NO_FACE": "NO FACE"}
 FAILED = "UNREADABLE"
 COLUMNS = (  # key to sort by, heading, first order
-    ("", "", ""),
+    ("", "Moment", ""),
     ("name", "File", "up"),
     ("verdict", "Verdict", "up"),
     ("score", "Mean score", "down"),
@@ -61,7 +61,7 @@ def _top(scan: dict[str, Any]) -> str:
         f'<p class="soft">Model <code>{escape(model["id"])}</code> · trained on '
         f"{escape(model['domain'])} · FAKE from {limits['fake_from']:.2f}, REAL to "
         f"{limits['real_to']:.2f} · faces by {escape(scan['options']['detector'])} · finished "
-        f"{escape(scan['finished'])}</p></header>",
+        f"{escape(scan['finished'][:16].replace('T', ' '))} UTC</p></header>",
     ]
     if scan["abstain"]:
         lines.append(
@@ -102,7 +102,7 @@ def _table(scan: dict[str, Any], folder: Path) -> str:
         f'<th scope="col"><button type="button" data-key="{key}" data-first="{first}">'
         f"{escape(words)}</button></th>"
         if key
-        else f'<th scope="col">{escape(words) or "<span class=hidden>Picture</span>"}</th>'
+        else f'<th scope="col"><span>{escape(words)}</span></th>'
         for key, words, first in COLUMNS
     )
     rows = "\n".join(
@@ -130,7 +130,7 @@ def _row(number: int, record: Record, scan: dict[str, Any], folder: Path) -> str
     data = " ".join(f'data-{name}="{escape(str(value))}"' for name, value in keys.items())
     over, _, name = record["path"].rpartition("/")
     moment = record.get("moment_ms")
-    at = "" if moment is None else f"<small>at {_clock(moment / 1000.0)}</small>"
+    at = "" if moment is None or record["still"] else f"<small>at {_clock(moment / 1000.0)}</small>"
     line = sparkline(
         record.get("timeline") or [],
         scan["thresholds"],

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from statistics import median
 
-WIDTH, HEIGHT, RIM = 192, 44, 3
+WIDTH, HEIGHT, RIM = 192, 44, 4
+FEW = 24  # up to so many points are drawn as dots too
+GAP = 3.0  # the line breaks where points are so many usual distances apart
 
 
 def sparkline(
-    values: Sequence[float | None], thresholds: Mapping[str, float], moment: float | None
+    points: Sequence[Sequence[float]], thresholds: Mapping[str, float], moment: float | None
 ) -> str:
-    """Return an SVG element; an empty band where there are no values.
+    """Return an SVG element; empty bands where there are no points.
 
     Args:
-        values: Scores in [0, 1] at even distances over the file; None breaks the line.
+        points: [share of the length, score], both in [0, 1], in order.
         thresholds: `fake_from` and `real_to`.
         moment: Where the mark is, as a share of the length; None for no mark.
     """
@@ -22,40 +26,40 @@ def sparkline(
         f'<rect class="zone FAKE" width="{WIDTH}" height="{fake:.1f}"/>',
         f'<rect class="zone REAL" y="{real:.1f}" width="{WIDTH}" height="{HEIGHT - real:.1f}"/>',
     ]
-    for run in _runs(values):
-        points = [(_x(place, len(values)), _y(value)) for place, value in run]
-        text = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-        parts.append(f'<polyline class="scores" points="{text}"/>')
-        if len(points) == 1:
-            parts.append(
-                f'<circle class="dot" cx="{points[0][0]:.1f}" cy="{points[0][1]:.1f}" r="2"/>'
-            )
     if moment is not None:
-        x = RIM + min(max(moment, 0.0), 1.0) * (WIDTH - 2 * RIM)
-        parts.append(f'<line class="mark" x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="{HEIGHT}"/>')
-    known = [value for value in values if value is not None]
-    words = f"scores from {min(known):.2f} to {max(known):.2f}" if known else "no scores"
+        x = _x(min(max(moment, 0.0), 1.0))
+        parts.append(f'<path class="mark" d="M{x:.1f} 0V{HEIGHT}"/>')
+    for run in _runs(points):
+        path = "L".join(f"{_x(share):.1f} {_y(value):.1f}" for share, value in run)
+        parts.append(f'<path class="scores" d="M{path}"/>')
+    dots = points if len(points) <= FEW else [run[0] for run in _runs(points) if len(run) == 1]
+    if dots:  # lines without length: their round ends do not stretch with the picture
+        ends = "".join(f"M{_x(share):.1f} {_y(value):.1f}h0" for share, value in dots)
+        parts.append(f'<path class="dots" d="{ends}"/>')
+    scores = [value for _, value in points]
+    words = f"scores from {min(scores):.2f} to {max(scores):.2f}" if scores else "no scores"
     return (
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{words}" '
         f'preserveAspectRatio="none">{"".join(parts)}</svg>'
     )
 
 
-def _runs(values: Sequence[float | None]) -> list[list[tuple[int, float]]]:
-    """Values without a long gap between them; clips are rarer than bins in a short file."""
-    reach = max(2, len(values) // 12)
-    runs: list[list[tuple[int, float]]] = []
-    for place, value in enumerate(values):
-        if value is None:
-            continue
-        if not runs or place - runs[-1][-1][0] > reach:
+def _runs(points: Sequence[Sequence[float]]) -> list[list[Sequence[float]]]:
+    """Points without a long gap between them: no line where there was no face."""
+    if not points:
+        return []
+    distances = [later[0] - earlier[0] for earlier, later in pairwise(points)]
+    longest = GAP * median(distances) if distances else 0.0
+    runs = [[points[0]]]
+    for distance, point in zip(distances, points[1:], strict=True):
+        if distance > longest:
             runs.append([])
-        runs[-1].append((place, value))
+        runs[-1].append(point)
     return runs
 
 
-def _x(place: int, count: int) -> float:
-    return RIM + (place + 0.5) / count * (WIDTH - 2 * RIM)
+def _x(share: float) -> float:
+    return RIM + share * (WIDTH - 2 * RIM)
 
 
 def _y(value: float) -> float:
