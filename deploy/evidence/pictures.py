@@ -1,0 +1,80 @@
+"""The pictures in an evidence folder: crops as the model saw them, its map, the moment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from deploy import drawing, overlay
+from deploy.drawing import Point
+from deploy.needs import need
+from deploy.records import ScoredClip
+from deploy.verdict import Policy
+
+JPEG_QUALITY = 92
+
+
+def png_from_clip(frames: np.ndarray) -> bytes:
+    """Lay a clip, uint8 (T, S, S, 3) RGB, out in one row and encode it without loss."""
+    count, high, wide = frames.shape[:3]
+    row = frames.transpose(1, 0, 2, 3).reshape(high, count * wide, 3)  # (S, T·S, 3)
+    return _encoded(".png", row)
+
+
+def clip_from_png(data: bytes, frames: int, size: int) -> np.ndarray:
+    """The reverse of `png_from_clip`.
+
+    Args:
+        data: The file.
+        frames: T.
+        size: S in pixels.
+
+    Raises:
+        ValueError: not a PNG, or of another shape.
+    """
+    cv2 = need("cv2", "reading stored crops")
+    row = None
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        row = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    expected = (size, frames * size, 3)
+    if row is None or row.dtype != np.uint8 or row.shape != expected:
+        received = "no PNG" if row is None else f"{row.dtype} {row.shape}"
+        raise ValueError(f"expected a PNG of uint8 {expected}, received {received}")
+    clip = row[..., ::-1].reshape(size, frames, size, 3).transpose(1, 0, 2, 3)
+    return np.ascontiguousarray(clip)
+
+
+def png_from_heat(scored: ScoredClip) -> bytes | None:
+    """The crops in one row and, below, the same under the inconsistency map; None without a map."""
+    if scored.heat is None:
+        return None
+    frames = scored.clip.frames
+    count, high, wide = frames.shape[:3]
+    plain = frames.transpose(1, 0, 2, 3).reshape(high, count * wide, 3)
+    marked = plain.copy()
+    for index, values in enumerate(scored.heat):
+        drawing.heat(marked, (index * wide, 0, (index + 1) * wide, high), np.nan_to_num(values))
+    return _encoded(".png", np.vstack([plain, marked]))
+
+
+def jpeg_of_moment(
+    image: np.ndarray,
+    scored: ScoredClip,
+    points: Iterable[Point],
+    policy: Policy,
+    footer: str,
+) -> bytes:
+    """The frame of the verdict with its face marked, as the operator's picture has it."""
+    decision = scored.decision
+    track = scored.clip.track_id
+    mark = overlay.FaceMark(track, scored.box, decision.label, decision.probability)
+    scene = overlay.Scene(scored.time_ms, (mark,), tuple(points), policy, footer)
+    return _encoded(".jpg", overlay.draw(image, scene))
+
+
+def _encoded(suffix: str, rgb: np.ndarray) -> bytes:
+    cv2 = need("cv2", "keeping evidence")
+    options = (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY) if suffix == ".jpg" else ()
+    _, data = cv2.imencode(suffix, np.ascontiguousarray(rgb[..., ::-1]), options)
+    return bytes(data)

@@ -1,0 +1,76 @@
+"""Which model said what: the stored crops through a bundle again."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from deploy.backends import Backend
+from deploy.bundle import Bundle
+from deploy.evidence.pictures import clip_from_png
+from deploy.evidence.verify import read_manifest
+from keras_ddl.errors import UserError
+
+TOLERANCE = 1e-3  # of a probability: between runtimes, and number formats of one model
+
+
+def rescore(
+    folder: Path, bundle: Bundle, backend: Backend, tolerance: float = TOLERANCE
+) -> tuple[list[str], str]:
+    """Compute the scores of an event's crops again.
+
+    Args:
+        folder: The event's.
+        bundle: The model that is said to have judged.
+        backend: That model, ready to run.
+        tolerance: How far a probability may lie from the stored one.
+
+    Returns:
+        Problems, one line each, and a line that says how it went ("" where there are problems).
+    """
+    try:
+        manifest = read_manifest(folder)
+        wanted = str(manifest["model"]["weights_sha256"])
+        clips: list[dict[str, Any]] = list(manifest["clips"])
+    except (ValueError, KeyError, TypeError) as error:
+        return [f"{folder.name}: its scores cannot be checked ({error})"], ""
+    weights = bundle.spec.weights_sha256 or _model_sha256(bundle)
+    if weights != wanted:
+        return [f"{folder.name}: was judged by the weights {wanted[:12]}, not {weights[:12]}"], ""
+    problems, worst = [], 0.0
+    for clip in clips:
+        try:
+            again, stored = _score(folder, clip, backend), float(clip["fake_probability"])
+        except (OSError, ValueError, KeyError, TypeError, UserError) as error:
+            problems.append(f"{folder.name}: {clip.get('file')} cannot be judged again: {error}")
+            continue
+        distance = abs(again - stored)
+        worst = max(worst, distance)
+        if not distance <= tolerance or not math.isfinite(again):
+            problems.append(
+                f"{folder.name}: {clip['file']} scores {again:.6f}, the manifest says {stored:.6f}"
+            )
+    if problems:
+        return problems, ""
+    count = f"{len(clips)} clips" if len(clips) != 1 else "1 clip"
+    return [], f"{folder.name}: {count} judged again, scores hold within {worst:.1e}"
+
+
+def _score(folder: Path, clip: dict[str, Any], backend: Backend) -> float:
+    name = str(clip["file"])
+    if "/" in name or "\\" in name:
+        raise ValueError("no plain file name")
+    data = (folder / name).read_bytes()
+    frames = clip_from_png(data, int(clip["frames"]), int(clip["size"]))
+    outputs = backend.infer({"clip": frames[None]})
+    return float(np.asarray(outputs["fake_probability"]).reshape(-1)[0])
+
+
+def _model_sha256(bundle: Bundle) -> str:
+    from deploy.bundle import MODEL_FILE
+    from keras_ddl.files import file_sha256
+
+    return file_sha256(bundle.path / MODEL_FILE)

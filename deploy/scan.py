@@ -1,0 +1,227 @@
+"""Judge files and folders of videos, faster than they play: `python deploy/scan.py videos/`.
+
+The verdicts are those of `deploy/stream.py`. A call that was stopped goes on where it was. Results
+are in docs/scan.md, exit codes in docs/exit-codes.md. Needs the `edge` extra, not TensorFlow.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+if not __package__:  # run as a script: import from the clone, and keep this folder off the path
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+from deploy.arguments import DETECTORS, FOOTAGE, at_least, positive, set_up_logging
+from deploy.bundle import DEFAULT_BUNDLE, MODEL_FILE, Bundle, open_bundle
+from deploy.records import Record, number
+from deploy.scanning.files import Candidate, find, shown
+from deploy.scanning.judge import JUDGED, RECORDS, SKIPPED, THUMBS, Options
+from deploy.scanning.ledger import Ledger
+from deploy.scanning.progress import Bar
+from deploy.scanning.summary import HTML, totals, write_summary
+from deploy.scanning.workers import Workers
+from deploy.verdict import policy_for
+from keras_ddl import __version__
+from keras_ddl.errors import USAGE, Parser, UserError, run_cli
+from keras_ddl.faceclips import DETECT_EVERY
+from keras_ddl.files import file_sha256
+
+OUT = Path("runs/scan")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    args = _parser().parse_args(argv)
+    set_up_logging()
+    return run_cli(lambda: _run(args))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser(prog="scan.py", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="files and folders")
+    results = parser.add_argument_group("results")
+    results.add_argument("--out", type=Path, default=OUT, help="folder (default: %(default)s)")
+    results.add_argument(
+        "--evidence", type=Path, metavar="DIR", help="keep a folder per FAKE event there"
+    )
+    model = parser.add_argument_group("who judges")
+    model.add_argument(
+        "--bundle",
+        type=Path,
+        default=DEFAULT_BUNDLE,
+        help="bundle or engine (default: %(default)s)",
+    )
+    model.add_argument("--device", choices=("cpu", "cuda", "tensorrt"), default="cpu")
+    model.add_argument(
+        "--domain",
+        choices=FOOTAGE,
+        default="real",
+        help="what the files show; a model trained on synthetic faces judges only synthetic "
+        "ones (default: %(default)s)",
+    )
+    model.add_argument("--detector", choices=DETECTORS, default="auto", help="(default: auto)")
+    model.add_argument(
+        "--detect-every",
+        type=at_least(1),
+        default=DETECT_EVERY,
+        metavar="FRAMES",
+        help="look for faces every so many frames, track between (default: %(default)s)",
+    )
+    model.add_argument("--stride-ms", type=positive, metavar="MS", help="time between two clips")
+    effort = parser.add_argument_group("effort")
+    effort.add_argument(
+        "--jobs", type=at_least(1), metavar="N", help="processes (default: one per core)"
+    )
+    return parser
+
+
+def _run(args: argparse.Namespace) -> int:
+    bundle, backend_name, detector = _look_at(args)
+    evidence = [args.evidence] if args.evidence else []
+    candidates = find(args.paths, leave_out=[args.out, *evidence])
+    if not candidates:
+        raise UserError("expected files or folders with files, received empty folders", USAGE)
+    jobs, threads = _shares(args.jobs, len(candidates))
+    options = Options(
+        bundle=str(args.bundle),
+        device=args.device,
+        footage=args.domain,
+        detector=detector,
+        detect_every=args.detect_every,
+        stride_ms=args.stride_ms,
+        out=str(args.out),
+        evidence=str(args.evidence or ""),
+        threads=threads,
+    )
+    about = _about(bundle, backend_name, options)
+    key = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
+    _make_folders(args.out)
+    with Ledger(args.out, key) as ledger:
+        return _Scan(args.out, candidates, ledger, about).run(options, jobs)
+
+
+class _Scan:
+    """A scan on its way: what is known, what is left, and what it comes to."""
+
+    def __init__(
+        self, out: Path, candidates: list[Candidate], ledger: Ledger, about: dict[str, Any]
+    ) -> None:
+        self._out = out
+        self._about = about
+        self._ledger = ledger
+        self._records = [r for c in candidates if (r := ledger.find(c)) is not None]
+        known = {record["path"] for record in self._records}
+        # Large files first: the last ones to end are then short, and no process waits for long.
+        left = [candidate for candidate in candidates if candidate.path not in known]
+        self._left = sorted(left, key=lambda candidate: -candidate.size)
+        self._found = len(candidates)
+        self._seconds = 0.0
+        self._began = time.monotonic()
+
+    def run(self, options: Options, jobs: int) -> int:
+        """Judge what is left, write the summary, and return the exit code."""
+        if self._records:
+            _say(f"going on: {len(self._records)} of {self._found} files are done")
+        self._began = time.monotonic()
+        try:
+            if self._left:
+                self._judge(options, min(jobs, len(self._left)))
+        finally:
+            left = self._found - len(self._records)
+            finished = datetime.now(timezone.utc).isoformat(timespec="seconds")
+            write_summary(
+                self._out, self._records, {**self._about, "finished": finished, "left": left}
+            )
+        return self._close()
+
+    def _judge(self, options: Options, jobs: int) -> None:
+        bar = Bar([candidate.size for candidate in self._left])
+        try:
+            with Workers(jobs, options) as workers:
+                for index, record in workers.judge(self._left, bar.share):
+                    self._records.append(self._ledger.add(record))
+                    self._seconds += record.get("seconds") or 0.0
+                    bar.done(index)
+        finally:
+            bar.close()
+
+    def _close(self) -> int:
+        bad = [r for r in self._records if r["status"] not in (JUDGED, SKIPPED)]
+        for record in bad:
+            _say(f"{shown(record['path'])}: {record['reason']}")
+        _say(_closing(self._records, self._seconds, time.monotonic() - self._began))
+        print(self._out / HTML)
+        return USAGE if bad else 0
+
+
+def _closing(records: Sequence[Record], seconds: float, elapsed_s: float) -> str:
+    counts = ", ".join(f"{count} {name}" for name, count in totals(records).items() if count)
+    line = f"{len(records)} files: {counts}"
+    if seconds:
+        speed = seconds / max(elapsed_s, 1e-9)
+        line += f"; {seconds:.1f} s of video in {elapsed_s:.1f} s: {speed:.1f} x real time"
+    return line
+
+
+def _look_at(args: argparse.Namespace) -> tuple[Bundle, str, str]:
+    """Model and detector, opened once here so that a mistake is one line, before any process."""
+    from keras_ddl.faces import open_detector
+
+    bundle, backend = open_bundle(args.bundle, 1, args.device)
+    with backend:
+        return bundle, backend.name, open_detector(args.detector).name
+
+
+def _shares(jobs: int | None, files: int) -> tuple[int, int]:
+    """Processes, never more than files, and the threads of each, so that they do not fight."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = cores or 1
+    jobs = min(jobs or cores, files)
+    return jobs, max(1, cores // jobs)
+
+
+def _about(bundle: Bundle, backend: str, options: Options) -> dict[str, Any]:
+    """Who judges by which rule: a file is judged again when any of it changes."""
+    policy = policy_for(bundle, options.footage)
+    model = {
+        "id": bundle.model_id,
+        "weights_sha256": bundle.spec.weights_sha256,
+        "model_sha256": file_sha256(bundle.path / MODEL_FILE),
+        "domain": bundle.domain,
+        "backend": backend,
+        "clipspec": json.loads(bundle.spec.to_json()),
+    }
+    thresholds = {"fake_from": number(policy.fake_from), "real_to": number(policy.real_to)}
+    return {
+        "program": f"keras-ddl {__version__}",
+        "model": model,
+        "thresholds": thresholds,
+        "abstain": policy.abstain,
+        "options": options.rules(),
+    }
+
+
+def _make_folders(out: Path) -> None:
+    try:
+        for name in (RECORDS, THUMBS):
+            (out / name).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        message = f"expected a folder for results, received '{out}': {error.strerror}"
+        raise UserError(f"{message}; name another --out", USAGE) from error
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

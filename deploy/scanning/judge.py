@@ -1,0 +1,240 @@
+"""One file through the pipeline: what `deploy/stream.py` does to it, and what it came to."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from deploy.backends import Backend
+from deploy.bundle import Bundle
+from deploy.records import Record, number
+from deploy.scanning.files import Candidate, is_picture, shown
+from deploy.sources.base import Source
+from deploy.verdict import Label
+from keras_ddl.errors import USAGE, UserError
+from keras_ddl.faces import FaceDetector
+from keras_ddl.video import probe
+
+JUDGED, UNREADABLE, CRASHED, SKIPPED = "judged", "unreadable", "crashed", "skipped"
+RECORDS, THUMBS = "records", "thumbs"
+TELL_S = 0.25  # time between two reports of progress
+EVERY_FACE = "no face in any frame"
+
+
+@dataclass(frozen=True)
+class Options:
+    """How files are judged; everything but `out` and `evidence` is part of a verdict.
+
+    Attributes:
+        bundle: The model's folder, or an engine.
+        device: Where ONNX Runtime computes.
+        footage: What the files show: "real" or "synthetic" faces.
+        detector: Its name.
+        detect_every: Look for faces every so many frames.
+        stride_ms: Time between two clips of a face; None = clips do not overlap.
+        out: Where results go.
+        evidence: Where evidence goes; "" for none.
+        threads: Compute threads of a process.
+    """
+
+    bundle: str
+    device: str
+    footage: str
+    detector: str
+    detect_every: int
+    stride_ms: float | None
+    out: str
+    evidence: str = ""
+    threads: int = 1
+
+    def rules(self) -> dict[str, Any]:
+        """What decides a verdict, beside model and program."""
+        apart = ("bundle", "out", "evidence", "threads")
+        kept = {name: value for name, value in asdict(self).items() if name not in apart}
+        return {**kept, "evidence": bool(self.evidence)}
+
+
+@dataclass(frozen=True)
+class Kit:
+    """What a process opens once and uses for every file."""
+
+    options: Options
+    bundle: Bundle
+    backend: Backend
+    detector: FaceDetector
+
+
+def judge_file(candidate: Candidate, kit: Kit, tell: Callable[[float], None]) -> Record:
+    """Judge a file and return its record for `scan.jsonl`, without its `key`.
+
+    Args:
+        candidate: The file.
+        kit: Model, detector, options.
+        tell: Called now and then with the share of the file that is done, in [0, 1].
+
+    Raises:
+        UserError: something that is not this file's fault.
+        OSError: the results cannot be written.
+    """
+    began = time.monotonic()
+    record: Record = {
+        "path": candidate.path,
+        "size": candidate.size,
+        "mtime_ns": candidate.mtime_ns,
+        "sha256": "",
+        "status": UNREADABLE,
+        "verdict": None,
+        "reason": "",
+        "notes": [],
+    }
+    with _heard() as notes:
+        try:
+            record["sha256"] = _identify(candidate, tell)
+            record |= _run(candidate, kit, record["sha256"], tell)
+        except UserError as error:
+            if error.exit_code != USAGE:
+                raise
+            reason = str(error).removeprefix(f"{candidate.path}: ")
+            record |= {"status": UNREADABLE if candidate.expected else SKIPPED, "reason": reason}
+    record["notes"] = notes
+    record["elapsed_s"] = round(time.monotonic() - began, 3)
+    record["judged_at"] = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    return record
+
+
+def _run(
+    candidate: Candidate, kit: Kit, sha256: str, tell: Callable[[float], None]
+) -> dict[str, Any]:
+    from deploy.pipeline import Parts, Pipeline
+    from deploy.scanning.collector import Collector, CountingClipper
+    from deploy.scanning.progress import Told
+    from deploy.sinks import JsonLines, Sink
+
+    options, bundle = kit.options, kit.bundle
+    path, out = Path(candidate.path), Path(options.out)
+    name = _result_name(candidate.path)
+    with ExitStack() as stack:
+        source = stack.enter_context(_open(path))
+        clipper = CountingClipper(
+            bundle.spec, kit.detector, options.detect_every, options.stride_ms
+        )
+        sinks: list[Sink] = []
+        parts = Parts(
+            source, clipper, kit.detector.name, bundle, kit.backend, sinks, options.footage
+        )
+        pipeline = Pipeline(parts)
+        collector = Collector()
+        lines = out / RECORDS / f"{name}.jsonl"
+        partial = lines.with_suffix(".part")
+        sinks += [collector, Told(source.length, tell)]
+        sinks.append(stack.enter_context(JsonLines(partial)))
+        if options.evidence:
+            sinks.append(stack.enter_context(_evidence(kit, pipeline.judge.policy, path, sha256)))
+        end = pipeline.run()
+    partial.replace(lines)
+    (out / THUMBS / f"{name}.jpg").write_bytes(collector.thumbnail())
+    return {
+        **_outcome(end, bool(clipper.seen)),
+        "faces": len(clipper.seen),
+        "fake_events": collector.fakes,
+        "moment_ms": number(collector.moment_ms),
+        "moment_probability": number(collector.moment_probability),
+        "timeline": collector.timeline(end["time_ms"]),
+        "still": source.still,
+        "seconds": round((end["time_ms"] + 1000.0 / source.fps) / 1000.0, 3),
+        "records": f"{RECORDS}/{name}.jsonl",
+        "thumb": f"{THUMBS}/{name}.jpg",
+    }
+
+
+def _outcome(end: Record, any_face: bool) -> dict[str, Any]:
+    """The file's verdict is the closing record's; without a single face it is NO_FACE."""
+    video = end["video"]
+    tracks = [{"track": int(track), **facts} for track, facts in end["tracks"].items()]
+    scored = [facts for facts in tracks if facts["fake_probability"] is not None]
+    return {
+        "status": JUDGED,
+        "verdict": video["verdict"] if any_face else Label.NO_FACE.value,
+        "reason": video["reason"] if any_face else EVERY_FACE,
+        "fake_probability": video["fake_probability"],
+        "worst_face": max(scored, key=lambda facts: facts["fake_probability"], default=None),
+        "tracks": tracks,
+        "frames": end["frames"],
+        "clips": end["clips"],
+    }
+
+
+def _open(path: Path) -> Source:
+    """By what the file is: a suffix is only a name."""
+    from deploy.sources.file import FileSource
+    from deploy.sources.still import StillSource
+
+    source: Source = StillSource(path) if is_picture(path) else FileSource(path)
+    source.name = shown(source.name)
+    return source
+
+
+def _evidence(kit: Kit, policy: Any, path: Path, sha256: str) -> Any:
+    from deploy.sinks.evidence_folder import EvidenceFolder
+
+    facts = {"file": shown(str(path)), "file_sha256": sha256}
+    sink = EvidenceFolder(kit.options.evidence, kit.bundle, policy, facts=facts)
+    sink.open()
+    return sink
+
+
+def _identify(candidate: Candidate, tell: Callable[[float], None]) -> str:
+    """Hash a file, after a look whether it can be a video where nobody says so."""
+    path = Path(candidate.path)
+    try:
+        if not candidate.expected and not is_picture(path):
+            probe(path)
+        return _sha256(path, tell)
+    except OSError as error:
+        raise UserError(f"cannot be read: {error.strerror or error}", USAGE) from error
+
+
+def _sha256(path: Path, tell: Callable[[float], None]) -> str:
+    """Hash a file; a large one tells now and then that it is alive."""
+    digest = hashlib.sha256()
+    told = time.monotonic()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+            if time.monotonic() - told > TELL_S:
+                told = time.monotonic()
+                tell(0.0)
+    return digest.hexdigest()
+
+
+def _result_name(path: str) -> str:
+    """A name for a file's results: readable, and unlike any other path's."""
+    slug = re.sub(r"[^A-Za-z0-9]+", "-", Path(path).stem).strip("-")[:40] or "file"
+    return f"{slug}-{hashlib.sha256(shown(path).encode()).hexdigest()[:12]}"
+
+
+@contextmanager
+def _heard() -> Iterator[list[str]]:
+    """Collect what the reader warns of (corrupted packets, an early end) for the record."""
+    notes: list[str] = []
+
+    class _Ear(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            notes.append(shown(record.getMessage()))
+
+    logger, ear = logging.getLogger("keras_ddl.video"), _Ear(logging.WARNING)
+    logger.addHandler(ear)
+    before, logger.propagate = logger.propagate, False
+    try:
+        yield notes
+    finally:
+        logger.propagate = before
+        logger.removeHandler(ear)

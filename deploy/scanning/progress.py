@@ -1,0 +1,78 @@
+"""How far a scan is: from the file at hand to the bar over all of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from deploy.sinks.base import Output, Sink
+
+TELL_S = 0.25
+
+
+class Told(Sink):
+    """Tells the share of a file that is done, a few times per second.
+
+    Args:
+        length: Frames of the file; None where it does not say, then 0 is told all along.
+        tell: Gets the share, in [0, 1].
+    """
+
+    name = "progress"
+
+    def __init__(self, length: int | None, tell: Callable[[float], None]) -> None:
+        self._length = length
+        self._tell = tell
+        self._frames = 0
+        self._told = 0.0
+
+    def write(self, output: Output) -> None:
+        """Count the frame."""
+        self._frames += output.frame is not None
+        now = time.monotonic()
+        if now - self._told > TELL_S:
+            self._told = now
+            self._tell(min(1.0, self._frames / self._length) if self._length else 0.0)
+
+
+class Bar:
+    """A bar on stderr over all files by their bytes, with the time left.
+
+    Silent without tqdm or without a terminal.
+
+    Args:
+        sizes: Bytes of the files that are to be judged.
+    """
+
+    def __init__(self, sizes: Sequence[int]) -> None:
+        self._sizes = sizes
+        self._shares = [0.0] * len(sizes)
+        self._files = 0
+        self._bar: Any = None
+        try:
+            from tqdm import tqdm
+        except ImportError:
+            return
+        form = "{percentage:3.0f}% {bar} {elapsed}, {remaining} left{postfix}"
+        total = sum(sizes)
+        self._bar = tqdm(total=total, disable=None, leave=False, bar_format=form, miniters=0)
+
+    def share(self, index: int, share: float) -> None:
+        """A file is so far."""
+        gained = max(0.0, share - self._shares[index])
+        self._shares[index] += gained
+        if self._bar is not None:
+            self._bar.update(gained * self._sizes[index])
+
+    def done(self, index: int) -> None:
+        """A file is done."""
+        self._files += 1
+        self.share(index, 1.0)
+        if self._bar is not None:
+            self._bar.set_postfix_str(f"{self._files} of {len(self._sizes)} files")
+
+    def close(self) -> None:
+        """Remove the bar."""
+        if self._bar is not None:
+            self._bar.close()

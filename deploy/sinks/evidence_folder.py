@@ -1,0 +1,301 @@
+"""A folder of evidence per FAKE event; docs/evidence.md says what lies in it."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from deploy.bundle import Bundle
+from deploy.drawing import Point
+from deploy.evidence.frame_ring import MAX_BYTES as RING_BYTES
+from deploy.evidence.frame_ring import FrameRing, KeptFrame
+from deploy.evidence.manifest import Witness, draft_of, folder_name
+from deploy.evidence.pictures import jpeg_of_moment, png_from_heat
+from deploy.evidence.recording import Recording, Row, score_row
+from deploy.evidence.store import MAX_BYTES, EvidenceStore
+from deploy.records import Record, ScoredClip
+from deploy.sinks.base import Output, Sink
+from deploy.sources.base import DEFAULT_FPS
+from deploy.verdict import Label, Policy
+from keras_ddl.errors import UserError
+
+PRE_MS = 3000.0
+POST_MS = 3000.0
+LATE_MS = 2000.0  # a verdict may come this much after the frame that it is about
+CLIPS = 5  # usable clips of a track that are kept: what the smoothed score rests on
+ROWS = 512  # scores kept per track
+TRACKS = 16  # tracks remembered per source, the least recently scored is forgotten first
+AT_ONCE = 8  # events recorded with video at the same time; more have their scores only
+ENCODING_S = 0.015  # per output; the rest waits as JPEG, so that no event holds up what follows
+CLOSING_S = 1.0  # when a run is stopped; frames that are not encoded by then are left out
+STALLED_S = 10.0  # without a frame for so long, an event ends with what there is
+TIDY_S = 3600.0
+ROUNDING_MS = 0.001  # times of records are rounded to less than this
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class _Track:
+    clips: deque[ScoredClip] = field(default_factory=lambda: deque(maxlen=CLIPS))
+    rows: deque[Row] = field(default_factory=lambda: deque(maxlen=ROWS))
+    points: deque[Point] = field(default_factory=lambda: deque(maxlen=ROWS))
+
+
+@dataclass
+class _Watched:
+    """What is remembered of one source."""
+
+    ring: FrameRing
+    start: Record = field(default_factory=dict)
+    tracks: dict[int, _Track] = field(default_factory=dict)
+    recordings: list[Recording] = field(default_factory=list)
+    seen: float = field(default_factory=time.monotonic)
+
+
+class EvidenceFolder(Sink):
+    """Records an event when a verdict turns FAKE; trouble costs the event, never the run.
+
+    Args:
+        root: Where the folders go; several processes may share it.
+        bundle: The model.
+        policy: The rule of the verdicts, for the manifest and the picture; None = the default at
+            the model's threshold.
+        pre_ms: Video before the event.
+        post_ms: Video after it.
+        max_bytes: What the folders may take together; the oldest go.
+        keep_days: How long a folder is kept; None = until the bytes run out.
+        ring_bytes: Memory for recent frames, per source.
+        facts: What else the manifest shall say, under `facts`.
+
+    Raises:
+        ValueError: a number is out of range.
+    """
+
+    name = "evidence"
+
+    def __init__(
+        self,
+        root: Path | str,
+        bundle: Bundle,
+        policy: Policy | None = None,
+        *,
+        pre_ms: float = PRE_MS,
+        post_ms: float = POST_MS,
+        max_bytes: int = MAX_BYTES,
+        keep_days: float | None = None,
+        ring_bytes: int = RING_BYTES,
+        facts: Mapping[str, Any] | None = None,
+    ) -> None:
+        if pre_ms < 0 or post_ms < 0:
+            raise ValueError(f"expected pre_ms, post_ms >= 0, received {pre_ms}, {post_ms}")
+        self._store = EvidenceStore(root, max_bytes, keep_days)
+        self._bundle = bundle
+        self._policy = policy or Policy(bundle.spec.threshold)
+        self._witness: Witness | None = None
+        self._pre_ms, self._post_ms, self._ring_bytes = pre_ms, post_ms, ring_bytes
+        self._facts = dict(facts or {})
+        self._watched: dict[str, _Watched] = {}
+        self._tidied = time.monotonic()
+        self._close_by = -math.inf
+        self._troubled = False
+        self.events = 0
+        self.lost = 0
+
+    def open(self) -> None:
+        """Make the root, finish what a killed run left, and hash the model.
+
+        Raises:
+            UserError: the root is something else or cannot be written to.
+        """
+        self._opened()
+
+    def _opened(self) -> Witness:
+        if self._witness is None:
+            self._store.open()
+            self._witness = Witness(self._bundle, self._policy, self._facts)
+        return self._witness
+
+    def write(self, output: Output) -> None:
+        """Remember what may become evidence; begin, feed and finish events."""
+        self._opened()
+        watched = self._watch(output)
+        if output.frame is not None:
+            watched.seen = time.monotonic()
+            kept = watched.ring.push(output.frame)
+            for recording in watched.recordings:
+                recording.add_frame(kept)
+        for scored in output.scored:
+            self._remember(watched, scored)
+        for record in output.records:
+            if record["type"] == "verdict" and record["verdict"] == Label.FAKE.value:
+                self._begin(watched, record, output.source)
+            elif record["type"] == "end":
+                stopped = record.get("ended") == "stopped"
+                deadline = self._deadline() if stopped else math.inf
+                self._finish_all(watched, "the source ended", deadline)
+                self._watched.pop(output.source, None)
+        self._advance()
+
+    def close(self) -> None:
+        """Finish every event with what there is."""
+        for watched in self._watched.values():
+            self._finish_all(watched, "the run ended", self._deadline())
+        self._watched.clear()
+
+    def _deadline(self) -> float:
+        """When a run that is being stopped must be done with its events; one for all sources."""
+        now = time.monotonic()
+        if now > self._close_by + CLOSING_S:  # another stop, long after
+            self._close_by = now + CLOSING_S
+        return self._close_by
+
+    def _watch(self, output: Output) -> _Watched:
+        span_ms = self._pre_ms + LATE_MS
+        watched = self._watched.get(output.source)
+        if watched is None:
+            watched = _Watched(FrameRing(span_ms, self._ring_bytes))
+        for record in output.records:
+            if record["type"] == "start":
+                self._finish_all(watched, "the source began anew")
+                watched = _Watched(FrameRing(span_ms, self._ring_bytes), record)
+        self._watched[output.source] = watched
+        return watched
+
+    def _remember(self, watched: _Watched, scored: ScoredClip) -> None:
+        number, row = scored.clip.track_id, score_row(scored)
+        track = watched.tracks.pop(number, None) or _Track()
+        watched.tracks[number] = track  # the newest is last
+        while len(watched.tracks) > TRACKS:
+            watched.tracks.pop(next(iter(watched.tracks)))
+        track.rows.append(row)
+        if row["fake_probability"] != "":
+            if not scored.poor:
+                track.clips.append(scored)
+            smoothed = scored.decision.probability
+            shown = scored.probability if smoothed is None else smoothed
+            mark = Point(scored.time_ms, number, scored.probability, shown, scored.decision.label)
+            track.points.append(mark)
+        for recording in watched.recordings:
+            recording.add_score(row)
+
+    def _begin(self, watched: _Watched, record: Record, source: str) -> None:
+        track = watched.tracks.get(record["track"], _Track())
+        draft = draft_of(record, source, watched.start, self._opened())
+        try:
+            partial = self._store.begin(folder_name(draft))
+            fps = float(watched.start.get("fps") or DEFAULT_FPS)
+            until_ms = float(record["time_ms"]) + self._post_ms
+            recording = Recording(partial, draft, until_ms, fps)
+        except OSError as error:
+            self._trouble(error)
+            return
+
+        def fill() -> None:
+            self._fill(recording, watched, track, record)
+
+        if self._guarded(watched, recording, fill):
+            watched.recordings.append(recording)
+
+    def _fill(self, recording: Recording, watched: _Watched, track: _Track, record: Record) -> None:
+        """Write what is known at once: crops, map, picture, scores so far."""
+        moment_ms = float(record["time_ms"])
+        led = [scored for scored in track.clips if scored.time_ms <= moment_ms + ROUNDING_MS]
+        recording.keep_clips(led)
+        for row in track.rows:
+            recording.add_score(row)
+        moment = watched.ring.at(moment_ms)
+        if led:
+            recording.keep("inconsistency.png", png_from_heat(led[-1]))
+        if led and moment is not None:
+            footer = f"model {self._bundle.model_id} | {watched.start.get('backend', '')}"
+            marked = (moment.image(), led[-1], track.points, self._policy, footer)
+            recording.keep("moment.jpg", jpeg_of_moment(*marked))
+        if moment is None:
+            recording.without_video("no frames were at hand")
+        elif sum(len(other.recordings) for other in self._watched.values()) >= AT_ONCE:
+            recording.without_video(f"{AT_ONCE} events were being recorded already")
+        else:
+            recording.begin_video(self._pre_roll(watched, moment, moment_ms), moment.picture)
+        recording.save_draft()
+
+    def _pre_roll(self, watched: _Watched, moment: KeptFrame, moment_ms: float) -> list[KeptFrame]:
+        """Frames since the pre-roll's begin; a verdict that comes late has some after it too."""
+        oldest = moment_ms - self._pre_ms
+        newest = moment_ms + self._post_ms
+        return [kept for kept in watched.ring if oldest <= kept.time_ms <= newest]
+
+    def _advance(self) -> None:
+        """Encode a few frames of the events in turn; finish those that have all they wait for."""
+        now = time.monotonic()
+        todo = [(w, recording) for w in self._watched.values() for recording in w.recordings]
+        for watched, recording in todo:
+            if now - watched.seen > STALLED_S and not recording.ended:
+                recording.ended = "the source sent nothing more"
+        while todo:
+            todo = [pair for pair in todo if self._step(*pair)]
+            if time.monotonic() - now > ENCODING_S:
+                break
+        if now - self._tidied > TIDY_S:
+            self._tidied = now
+            try:
+                self._store.tidy()
+            except OSError as error:
+                self._trouble(error)
+
+    def _step(self, watched: _Watched, recording: Recording) -> bool:
+        """Encode a frame of an event; returns whether there is more to encode."""
+        done = True
+
+        def step() -> None:
+            nonlocal done
+            done = recording.encode()
+            if done and recording.ended:
+                self._finish(watched, recording)
+
+        return self._guarded(watched, recording, step) and not done
+
+    def _finish_all(self, watched: _Watched, reason: str, deadline: float = math.inf) -> None:
+        for recording in list(watched.recordings):
+            recording.ended = recording.ended or reason
+
+            def finish(recording: Recording = recording) -> None:
+                self._finish(watched, recording, deadline)
+
+            self._guarded(watched, recording, finish)
+
+    def _finish(self, watched: _Watched, recording: Recording, deadline: float = math.inf) -> None:
+        recording.finish(self._store, deadline)
+        watched.recordings.remove(recording)
+        self.events += 1
+        self._troubled = False
+
+    def _guarded(self, watched: _Watched, recording: Recording, body: Callable[[], None]) -> bool:
+        """Do something to an event; trouble costs that event alone. Returns whether it went well.
+
+        A disk that stays full is one line in the log, not one per event.
+        """
+        try:
+            body()
+            return True
+        except (OSError, UserError) as error:
+            self._trouble(error)
+        if recording in watched.recordings:
+            watched.recordings.remove(recording)
+        try:
+            recording.discard()
+        except OSError as error:
+            log.debug("taking away an unfinished event: %s", error)
+        return False
+
+    def _trouble(self, error: Exception) -> None:
+        self.lost += 1
+        if not self._troubled:
+            self._troubled = True
+            log.warning("no evidence of this event is kept: %s; the run goes on", error)

@@ -1,0 +1,352 @@
+"""`deploy/scan.py`: the verdicts of streaming, on many files, also after being stopped."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("onnxruntime")
+cv2 = pytest.importorskip("cv2")
+pytest.importorskip("av")
+
+from deploy import scan, stream
+from deploy.evidence.verify import verify
+from deploy.scanning.files import Candidate, find, shown
+from deploy.scanning.judge import Options
+from deploy.scanning.ledger import Ledger
+from deploy.scanning.workers import Workers
+from keras_ddl.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[2]
+VOLATILE = ("latency_ms", "event", "at", "source")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, face_video: Path, empty_video: Path) -> Path:
+    """What lies in a folder that somebody hands over."""
+    top = tmp_path_factory.mktemp("handed over")
+    (top / "deep" / "er").mkdir(parents=True)
+    shutil.copy(face_video, top / "face.mp4")
+    shutil.copy(face_video, top / "deep" / "er" / "no suffix")
+    shutil.copy(face_video, top / "deep" / "a picture by name.jpg")
+    shutil.copy(empty_video, top / "deep" / "nobody.mp4")
+    image = np.full((120, 160, 3), 90, np.uint8)
+    cv2.imwrite(str(top / "flat.png"), image)
+    (top / "notes.txt").write_text("a text\n" * 100)
+    (top / "broken.mp4").write_bytes(face_video.read_bytes()[:2000])
+    (top / "empty.mp4").touch()
+    return top
+
+
+@pytest.fixture(scope="module")
+def scanned(folder: Path, filmed_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Results on that folder; the code of the call is in `code`."""
+    out = tmp_path_factory.mktemp("results") / "out"
+    options = ["--bundle", filmed_bundle, "--detector", "haar", "--out", out, "--jobs", "2"]
+    code = scan.main([str(argument) for argument in (folder, *options)])
+    (out / "code").write_text(str(code))
+    return out
+
+
+def records_of(out: Path) -> dict[str, dict[str, Any]]:
+    lines = (out / "scan.jsonl").read_text().splitlines()
+    return {record["path"]: record for record in map(json.loads, lines)}
+
+
+def lines_of(path: Path) -> list[dict[str, Any]]:
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    return [{name: v for name, v in r.items() if name not in VOLATILE} for r in records]
+
+
+def test_every_file_gets_what_it_deserves(folder: Path, scanned: Path) -> None:
+    found = {str(Path(path).relative_to(folder)): r for path, r in records_of(scanned).items()}
+    status = {name: (r["status"], r["verdict"]) for name, r in found.items()}
+    faces = found["face.mp4"]["verdict"]
+    assert faces in ("REAL", "UNCERTAIN", "FAKE")
+    assert status == {
+        "face.mp4": ("judged", faces),
+        "deep/er/no suffix": ("judged", faces),
+        "deep/a picture by name.jpg": ("judged", faces),
+        "deep/nobody.mp4": ("judged", "NO_FACE"),
+        "flat.png": ("judged", "NO_FACE"),
+        "notes.txt": ("skipped", None),
+        "broken.mp4": ("unreadable", None),
+        "empty.mp4": ("unreadable", None),
+    }
+    assert "an empty file (0 bytes)" in found["empty.mp4"]["reason"]
+    assert found["deep/nobody.mp4"]["reason"] == "no face in any frame"
+    face = found["face.mp4"]
+    assert (face["frames"], face["seconds"], face["faces"]) == (50, 2.0, 1)
+    assert face["worst_face"]["fake_probability"] == face["fake_probability"]
+    assert [point[1] for point in face["timeline"]] == pytest.approx(
+        [
+            r["probability_smoothed"]
+            for r in lines_of(scanned / face["records"])
+            if r["type"] == "clip"
+        ],
+        abs=1e-4,
+    )
+    assert (scanned / "code").read_text() == "2"  # of several the others are judged all the same
+
+
+def test_the_records_are_those_of_stream(
+    folder: Path, scanned: Path, filmed_bundle: Path, tmp_path: Path
+) -> None:
+    video = folder / "face.mp4"
+    lines = tmp_path / "stream.jsonl"
+    options = ["--bundle", filmed_bundle, "--detector", "haar", "--jsonl", lines]
+    assert stream.main([str(argument) for argument in ("--source", video, *options)]) == 0
+    ours = lines_of(scanned / records_of(scanned)[str(video)]["records"])
+    assert len(ours) > 5 and ours == lines_of(lines)
+    end = ours[-1]["video"]
+    record = records_of(scanned)[str(video)]
+    assert (record["verdict"], record["fake_probability"], record["reason"]) == (
+        end["verdict"],
+        end["fake_probability"],
+        end["reason"],
+    )
+
+
+def test_the_summaries_agree(folder: Path, scanned: Path) -> None:
+    rows = list(csv.DictReader((scanned / "scan.csv").read_text().splitlines()))
+    whole = json.loads((scanned / "scan.json").read_text())
+    assert len(rows) == len(whole["files"]) == 7  # without what is no video
+    assert [row["path"] for row in rows] == [file["path"] for file in whole["files"]]
+    assert [row["status"] for row in rows][-2:] == ["unreadable"] * 2
+    assert (whole["left"], whole["totals"]["NO_FACE"], whole["totals"]["skipped"]) == (0, 2, 1)
+    page = (scanned / "scan.html").read_text()
+    assert page.count("<tr class=") == 7 and page.count("data:image/jpeg;base64,") == 5
+
+
+def test_what_is_done_is_not_done_again(
+    folder: Path, scanned: Path, filmed_bundle: Path, tmp_path: Path, capsys
+) -> None:
+    files = tmp_path / "in"
+    files.mkdir()
+    for name in ("a.mp4", "b.mp4"):
+        shutil.copy(folder / "deep" / "nobody.mp4", files / name)
+
+    def call(*more: str) -> list[str]:
+        before = ledger.read_text().count("\n") if ledger.exists() else 0
+        arguments = [files, "--bundle", filmed_bundle, "--detector", "haar", "--out", out, *more]
+        assert scan.main([str(argument) for argument in arguments]) == 0
+        lines = ledger.read_text().splitlines()[before:]
+        return sorted(Path(json.loads(line)["path"]).name for line in lines)
+
+    out = tmp_path / "out"
+    ledger = out / "scan.jsonl"
+    assert call() == ["a.mp4", "b.mp4"]
+    assert "x real time" in capsys.readouterr().err
+    assert call() == []
+    os.utime(files / "a.mp4")  # another time, the same content
+    assert call() == []
+    (files / "a.mp4").write_bytes((files / "b.mp4").read_bytes() + b"more")
+    assert call() == ["a.mp4"]
+    with ledger.open("a") as file:
+        file.write('{"type":"file","pa')  # a killed call's last line
+    assert call() == []
+    assert call("--detect-every", "2") == ["a.mp4", "b.mp4"]
+
+
+@pytest.fixture
+def copies(tmp_path: Path, face_video: Path) -> Path:
+    folder = tmp_path / "copies"
+    folder.mkdir()
+    for number in range(3):
+        shutil.copy(face_video, folder / f"{number}.mp4")
+    return folder
+
+
+def begin(copies: Path, bundle: Path, out: Path, environment: dict[str, str]) -> subprocess.Popen:
+    """Start a scan with one process and wait until a file is done."""
+    line = [sys.executable, ROOT / "deploy" / "scan.py", copies, "--bundle", bundle, "--out", out]
+    options = ["--jobs", "1", "--detector", "haar"]
+    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+    running = subprocess.Popen([*map(str, line), *options], env=environment, text=True, **pipes)
+    for _ in range(600):
+        if (out / "scan.jsonl").exists() and (out / "scan.jsonl").read_bytes().count(b"\n"):
+            return running
+        time.sleep(0.05)
+    running.kill()
+    raise AssertionError("no file was done in 30 s")
+
+
+def test_a_killed_scan_goes_on_where_it_was(
+    copies: Path, filmed_bundle: Path, tmp_path: Path, environment: dict[str, str], processes
+) -> None:
+    out = tmp_path / "out"
+    running = begin(copies, filmed_bundle, out, environment)
+    workers = processes.children(running.pid)
+    running.send_signal(signal.SIGKILL)
+    running.communicate()
+    assert processes.end(workers), "a process went on without its parent"
+    done = records_of(out)
+    assert 1 <= len(done) < 3 and not (out / "scan.json").exists()
+    arguments = [copies, "--bundle", filmed_bundle, "--out", out, "--detector", "haar"]
+    assert scan.main([str(argument) for argument in arguments]) == 0
+    after = records_of(out)
+    assert len(after) == 3 == (out / "scan.jsonl").read_text().count("\n")
+    assert all(after[path] == record for path, record in done.items())
+    scores = {record["fake_probability"] for record in after.values()}
+    assert len(scores) == 1
+
+
+def test_an_interrupted_scan_says_what_is_left(
+    copies: Path, filmed_bundle: Path, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    out = tmp_path / "out"
+    running = begin(copies, filmed_bundle, out, environment)
+    running.send_signal(signal.SIGINT)
+    _, said = running.communicate(timeout=20)
+    assert running.returncode == 130
+    assert said.splitlines()[-1] == "interrupted"
+    whole = json.loads((out / "scan.json").read_text())
+    assert whole["left"] == 3 - len(whole["files"]) > 0
+    assert "not judged yet" in (out / "scan.html").read_text()
+
+
+def test_a_process_that_dies_costs_its_file_alone(
+    copies: Path, filmed_bundle: Path, tmp_path: Path
+) -> None:
+    for name in ("records", "thumbs"):
+        (tmp_path / name).mkdir()
+    options = Options(str(filmed_bundle), "cpu", "real", "haar", 3, None, str(tmp_path))
+    with Workers(1, options) as workers:
+        victims = [workers._workers[0].process.pid]
+
+        def tell(job: int, share: float) -> None:
+            if job == 0 and victims:
+                os.kill(victims.pop(), signal.SIGKILL)
+
+        found = dict(workers.judge(find([copies])[:2], tell))
+    assert [(found[n]["status"], found[n]["verdict"] is None) for n in (0, 1)] == [
+        ("crashed", True),
+        ("judged", False),
+    ]
+    assert found[0]["reason"] == "the process that judged it died (SIGKILL)"
+
+
+def test_what_no_process_can_do_is_one_error(copies: Path, tmp_path: Path) -> None:
+    options = Options(str(tmp_path), "cpu", "real", "haar", 3, None, str(tmp_path))
+    with pytest.raises(UserError, match=r"expected model\.onnx in bundle"):
+        with Workers(1, options) as workers:
+            list(workers.judge(find([copies]), lambda job, share: None))
+
+
+def test_fake_events_leave_evidence(
+    copies: Path, make_bundle: Callable[..., Path], tmp_path: Path
+) -> None:
+    bundle = make_bundle(tmp_path / "b", training={"dataset": "someset"}, threshold=0.05)
+    out, evidence = tmp_path / "out", tmp_path / "evidence"
+    arguments = [copies, "--bundle", bundle, "--detector", "haar", "--out", out]
+    call = [*map(str, arguments), "--evidence", str(evidence), "--jobs", "2"]
+    assert scan.main(call) == 0
+    found = verify(evidence)
+    assert found.problems == []
+    events = sum(record["fake_events"] for record in records_of(out).values())
+    assert len(found.folders) == events >= 3
+    facts = json.loads((found.folders[0] / "manifest.json").read_text())
+    assert facts["facts"]["file"] == facts["source"]
+    assert facts["facts"]["file_sha256"] == records_of(out)[facts["source"]]["sha256"]
+
+
+def test_names_may_be_anything(
+    face_video: Path, empty_video: Path, filmed_bundle: Path, tmp_path: Path
+) -> None:
+    files = tmp_path / "in"
+    files.mkdir()
+    names = ["<script>alert(1)<.mp4", "=cmd()&\"'.mp4", "-x.mp4"]
+    for name in names:
+        shutil.copy(empty_video, files / name)
+    raw = os.fsdecode(os.fsencode(files) + b"/no utf-8 \xff.mp4")
+    shutil.copy(empty_video, raw)
+    arguments = [files, "--bundle", filmed_bundle, "--detector", "haar", "--out", tmp_path / "out"]
+    assert scan.main([str(argument) for argument in arguments]) == 0
+    page = (tmp_path / "out" / "scan.html").read_text()
+    assert page.count("<script") == 1 and "&lt;script&gt;alert(1)" in page
+    assert "no utf-8 \\xff.mp4" in page
+    assert len(json.loads((tmp_path / "out" / "scan.json").read_text())["files"]) == 4
+    assert scan.main([str(argument) for argument in arguments]) == 0  # all are known again
+    assert (tmp_path / "out" / "scan.jsonl").read_text().count("\n") == 4
+
+
+def test_files_are_found_once_and_results_are_left_out(tmp_path: Path) -> None:
+    for name in ("in/a.mp4", "in/out/thumbs/x.jpg", "in/b/c.bin"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "in" / "circle").symlink_to(tmp_path / "in")
+    (tmp_path / "in" / "same.mp4").symlink_to(tmp_path / "in" / "a.mp4")
+    (tmp_path / "in" / "nowhere.mp4").symlink_to(tmp_path / "gone")
+    top = tmp_path / "in"
+    found = find([top, top / "a.mp4", top / "b" / "c.bin"], leave_out=[top / "out"])
+    names = {Path(c.path).relative_to(top).as_posix(): c.expected for c in found}
+    assert names == {"a.mp4": True, "b/c.bin": False}
+    assert find([top / "b" / "c.bin"])[0].expected  # somebody named it
+    with pytest.raises(UserError, match="not there; check the path"):
+        find([tmp_path / "none"])
+
+
+def test_the_ledger_knows_its_own(tmp_path: Path) -> None:
+    file = tmp_path / "a.mp4"
+    file.write_bytes(b"abc")
+    stat = file.stat()
+    candidate = Candidate(str(file), True, 3, stat.st_mtime_ns)
+    record = {
+        "path": str(file),
+        "size": 3,
+        "mtime_ns": stat.st_mtime_ns,
+        "sha256": "",
+        "verdict": None,
+    }
+    with Ledger(tmp_path, "one") as ledger:
+        ledger.add({**record, "status": "unreadable"})
+        with pytest.raises(UserError, match="another one writes"):
+            Ledger(tmp_path, "one").__enter__()
+    with Ledger(tmp_path, "one") as ledger:
+        assert ledger.find(candidate)["status"] == "unreadable"
+        assert ledger.find(Candidate(str(file), True, 4, stat.st_mtime_ns)) is None
+        ledger.add({**record, "status": "crashed"})
+    with Ledger(tmp_path, "two") as ledger:
+        assert ledger.find(candidate) is None  # another model or other options
+    with Ledger(tmp_path, "one") as ledger:
+        assert ledger.find(candidate) is None  # tried again
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["none"], "expected a file or a folder"),
+        (["here", "--jobs", "0"], "expected a whole number >= 1"),
+        (["here"], "received empty folders"),
+    ],
+)
+def test_mistakes_are_one_line(
+    tmp_path: Path, filmed_bundle: Path, capsys, arguments: list[str], said: str
+) -> None:
+    (tmp_path / "here").mkdir()
+    line = [str(tmp_path / arguments[0]), *arguments[1:], "--bundle", str(filmed_bundle)]
+    with pytest.raises(SystemExit) if "--jobs" in arguments else _nothing():
+        assert scan.main([*line, "--out", str(tmp_path / "out"), "--detector", "haar"]) == 2
+    assert said in capsys.readouterr().err
+
+
+def _nothing():
+    from contextlib import nullcontext
+
+    return nullcontext()
+
+
+def test_a_path_shows_as_text() -> None:
+    assert shown(os.fsdecode(b"a\xff\xc3\xa9")) == "a\\xffé"

@@ -1,0 +1,188 @@
+"""The summary page, as text and in a real browser."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy.scanning.page import page
+from deploy.scanning.sparkline import sparkline
+from deploy.scanning.summary import table
+
+LIMITS = {"fake_from": 0.6, "real_to": 0.4}
+VOID = {"meta", "img", "input", "br", "path", "rect"}
+
+
+def record(path: str, verdict: str | None, score: float | None, **more: Any) -> dict[str, Any]:
+    fields = {
+        "path": path,
+        "size": 1234,
+        "sha256": "ab" * 32,
+        "status": "judged" if verdict else "unreadable",
+        "verdict": verdict,
+        "reason": "because",
+        "fake_probability": score,
+        "notes": [],
+    }
+    if verdict:
+        judged_at = "2026-11-25T10:00:00+00:00"
+        counts = {"frames": 50, "clips": 6, "faces": 1, "seconds": 2.0, "still": False}
+        fields |= {**counts, "judged_at": judged_at, "elapsed_s": 1.0, "records": "records/x.jsonl"}
+    return {**fields, **more}
+
+
+@pytest.fixture
+def scan() -> dict[str, Any]:
+    worst = {"track": 2, "fake_probability": 0.93, "verdict": "FAKE", "reason": "x<y", "clips": 3}
+    files = [
+        record("in/b.mp4", "FAKE", 0.9, worst_face=worst, timeline=[[0.1, 0.8], [0.2, 0.9]]),
+        record("in/<script>alert(1)</script>.mp4", "UNCERTAIN", 0.5, fake_events=2, tracks=[worst]),
+        record("in/a.mp4", "REAL", 0.1, notes=["3 corrupted packets skipped"]),
+        record("in/n.mp4", "NO_FACE", None),
+        record("in/x.mp4", None, None),
+    ]
+    return {
+        "model": {
+            "id": "0123456789ab",
+            "domain": "some<set",
+            "weights_sha256": "",
+            "model_sha256": "cd" * 32,
+            "backend": "onnxruntime",
+        },
+        "thresholds": LIMITS,
+        "options": {"detector": "haar"},
+        "program": "keras-ddl",
+        "abstain": "",
+        "left": 0,
+        "finished": "2026-11-25T10:00:00+00:00",
+        "files": files,
+    }
+
+
+class Checked(HTMLParser):
+    """Fails on tags that do not match, and notes what a page must not have."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: list[tuple[str, dict[str, str | None]]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+
+def test_the_page_is_whole_and_needs_nothing_from_elsewhere(
+    scan: dict[str, Any], tmp_path: Path
+) -> None:
+    checked = Checked()
+    text = page(scan, tmp_path)
+    checked.feed(text)
+    assert checked.open == []
+    assert [tag for tag, _ in checked.seen].count("script") == 1
+    for tag, attributes in checked.seen:
+        assert tag not in ("link", "iframe", "base", "form")
+        assert not {"src", "href"} & attributes.keys() or tag == "img"
+        assert not any(name.startswith("on") for name in attributes)
+    assert "http:" not in text and "https:" not in text and "url(" not in text
+
+
+def test_what_must_be_known_is_said(scan: dict[str, Any], tmp_path: Path) -> None:
+    text = page(scan, tmp_path)
+    assert "script&gt;.mp4" in text and "some&lt;set" in text
+    assert "FAKE for a while: 2 times" in text and "NO FACE" in text and "UNREADABLE" in text
+    assert "3 corrupted packets skipped" in text and "not recorded" in text
+    assert "No file gets a verdict" not in text and "Not finished" not in text
+    blind = page({**scan, "abstain": "model trained on synthetic faces only", "left": 3}, tmp_path)
+    assert "No file gets a verdict" in blind and "3 files not judged yet" in blind
+
+
+def test_a_line_breaks_where_nobody_was_there() -> None:
+    steady = [[n / 40, 0.5] for n in range(8)]
+    drawn = sparkline([*steady, *([0.7 + n / 40, 0.9] for n in range(8))], LIMITS, 0.5)
+    assert drawn.count('class="scores"') == 2 and drawn.count('class="mark"') == 1
+    assert 'aria-label="scores from 0.50 to 0.90"' in drawn
+    assert sparkline(steady, LIMITS, None).count('class="scores"') == 1
+    alone = sparkline([[0.5, 0.25]], LIMITS, None)
+    assert "M96.0 31.0h0" in alone  # the middle; 4 + 0.75 * 36 from the top
+    assert 'aria-label="no scores"' in sparkline([], LIMITS, None)
+
+
+def test_a_spreadsheet_takes_no_name_for_a_formula() -> None:
+    text = table([record("=1+1.mp4", "REAL", 0.1), record("a,\n.mp4", None, None)])
+    assert "\n'=1+1.mp4,judged,REAL,0.1," in text and '"a,\n.mp4",unreadable,,,' in text
+
+
+@pytest.fixture
+def browse(tmp_path: Path):
+    """Open a page in headless Chromium, run a script in it, return what `say(…)` was given."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("needs chromium")
+
+    def run(text: str, script: str) -> list[str]:
+        if script:  # the page allows no script but its own
+            text = re.sub("<meta http-equiv[^>]*>", "", text)
+            say = "const say = t => document.body.append(Object.assign(document.createElement('q'),"
+            text = text.replace(
+                "</body>", f"<script>{say}{{textContent: t}}));{script}</script></body>"
+            )
+        file = tmp_path / "page.html"
+        file.write_text(text, encoding="utf-8")
+        flags = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}/user"]
+        line = [chromium, *flags, "--dump-dom", f"file://{file}"]
+        done = subprocess.run(line, capture_output=True, text=True, timeout=90)
+        if not script:
+            return [done.stdout]
+        return re.findall("<q>(.*?)</q>", done.stdout)
+
+    return run
+
+
+def test_the_page_in_a_browser(scan: dict[str, Any], tmp_path: Path, browse) -> None:
+    text = page(scan, tmp_path)
+    (dom,) = browse(text, "")
+    assert '<html lang="en" class="script">' in dom  # its policy lets its own script run
+    said = browse(
+        text,
+        """
+        const names = () => [...document.querySelectorAll('tbody tr')].filter(r => !r.hidden)
+          .map(r => r.dataset.kind[0]).join('');
+        const click = css => { document.querySelector(css).click(); say(names()); };
+        say(names());
+        click('[data-key=name]'); click('[data-key=name]'); click('[data-key=score]');
+        click('[data-show=REAL]'); click('[data-show=FAKE]'); click('[data-show=FAKE]');
+        click('[data-show=REAL]');
+        const find = document.querySelector('#find');
+        find.value = 'SCRIPT'; find.dispatchEvent(new Event('input')); say(names());
+        say(document.querySelector('#shown').textContent);
+        say(document.querySelector('[aria-sort]').textContent);
+        find.value = 'nothing'; find.dispatchEvent(new Event('input'));
+        say(document.querySelector('#none').hidden);
+        """,
+    )
+    assert said == [
+        "FURNU",  # FAKE, UNCERTAIN, REAL, NO_FACE, UNREADABLE
+        "URFNU",  # by name: <script>, a, b, n, x
+        "UNFRU",
+        "FURNU",  # by score, the highest first
+        "R",  # one tile alone
+        "FR",
+        "R",
+        "FURNU",  # the last one off: all again
+        "U",
+        "1 of 5 shown",
+        "Mean score",
+        "false",
+    ]
