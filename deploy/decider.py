@@ -30,6 +30,7 @@ class Decider:
         outlets: Where results go.
         telemetry: Observer.
         on_failure: Called with the model's error when it fails.
+        fps: Asked for the source's nominal rate with its first frame.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Decider:
         outlets: Sequence[Outlet],
         telemetry: NullTelemetry,
         on_failure: Callable[[BaseException], None],
+        fps: Callable[[], float],
     ) -> None:
         self.judge = judge
         self._name = judge.setting.source
@@ -46,6 +48,7 @@ class Decider:
         self._outlets = outlets
         self._telemetry = telemetry
         self._on_failure = on_failure
+        self._fps = fps
         self._lock = threading.Lock()  # around the judge
         self._sight: Sight | None = None
         self._begun = False
@@ -73,7 +76,7 @@ class Decider:
         """Put the first output, unless that was done."""
         if not self._begun:
             self._begun = True
-            self._put(self.judge.begin())
+            self._put(self.judge.begin(self._fps()))
 
     @property
     def begun(self) -> bool:

@@ -165,7 +165,14 @@ class Lane:
             self._clipper = self.parts.clipper()
         parts = self.parts
         judge = SourceJudge(parts.setting(source))
-        self._decider = Decider(judge, inbox, parts.outlets, parts.telemetry, self._model_failed)
+        self._decider = Decider(
+            judge,
+            inbox,
+            parts.outlets,
+            parts.telemetry,
+            self._model_failed,
+            lambda: source.fps,
+        )
         self._looker = Looker(
             self.name, self._clipper, parts.batcher(), inbox, parts.telemetry, parts.limit_ms
         )

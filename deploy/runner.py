@@ -159,10 +159,18 @@ class Runner:
         return self._stop.is_set()
 
     @property
-    def ready(self) -> bool:
-        """Whether the model is warm and at least one source gives frames."""
-        running = any(status.health.state.value == "running" for status in self.status())
-        return self._batcher is not None and self._batcher.alive and running
+    def warm(self) -> bool:
+        """Whether the model has answered once."""
+        return self._batcher is not None
+
+    @property
+    def dead_threads(self) -> list[str]:
+        """Threads that every source needs and that are gone although nobody asked for the end."""
+        if self._batcher is None or self.stopping:
+            return []
+        threads = {"infer": self._batcher.alive}
+        threads |= {f"sink {o.sink.name}": o.alive for o in self._outlets}
+        return [name for name, alive in threads.items() if not alive]
 
     # -- the run
 

@@ -20,8 +20,9 @@ from typing import Any
 if not __package__:  # run as a script: import from the clone, and keep this folder off the path
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from deploy.arguments import DETECTORS, FOOTAGE, at_least, positive, set_up_logging
+from deploy.arguments import DETECTORS, EVERY_S, FOOTAGE, at_least, positive
 from deploy.bundle import DEFAULT_BUNDLE, MODEL_FILE, Bundle, open_bundle
+from deploy.log_lines import set_up_logging
 from deploy.records import Record, number
 from deploy.scanning.files import Candidate, find, shown
 from deploy.scanning.judge import JUDGED, RECORDS, SKIPPED, THUMBS, Options
@@ -76,7 +77,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FRAMES",
         help="look for faces every so many frames, track between (default: %(default)s)",
     )
-    model.add_argument("--stride-ms", type=positive, metavar="MS", help="time between two clips")
+    model.add_argument(
+        "--every",
+        type=positive,
+        default=EVERY_S,
+        metavar="S",
+        help="a clip, and so a score, of each face this often (default: %(default)s)",
+    )
     effort = parser.add_argument_group("effort")
     effort.add_argument(
         "--jobs", type=at_least(1), metavar="N", help="processes (default: one per core)"
@@ -97,7 +104,7 @@ def _run(args: argparse.Namespace) -> int:
         footage=args.domain,
         detector=detector,
         detect_every=args.detect_every,
-        stride_ms=args.stride_ms,
+        stride_ms=args.every * 1000.0,
         out=str(args.out),
         evidence=str(args.evidence or ""),
         threads=threads,

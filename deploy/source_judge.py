@@ -92,12 +92,16 @@ class SourceJudge:
         """The rule."""
         return self.judge.policy
 
-    def begin(self) -> Output:
-        """The first output: who judges what."""
+    def begin(self, fps: float | None = None) -> Output:
+        """The first output: who judges what.
+
+        Args:
+            fps: Nominal frames per second, where they are known better than before.
+        """
         setting, policy = self.setting, self.judge.policy
         record = self._recorder.start(
             live=setting.live,
-            fps=number(setting.fps),
+            fps=number(setting.fps if fps is None else fps),
             backend=setting.backend,
             detector=setting.detector,
             footage=setting.footage,

@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -22,12 +22,16 @@ if not __package__:  # run as a script: import from the clone, and keep this fol
 
 from deploy.log_lines import set_up_logging
 from deploy.stream_options import stream_parser
+from deploy.verdict import policy_for
 from keras_ddl.errors import INTERRUPTED, MISSING, UserError, run_cli
 
 if TYPE_CHECKING:
+    from deploy.backends import Backend
+    from deploy.bundle import Bundle
     from deploy.lane import Lane
     from deploy.runner import Runner, RunnerParts, SourcePlan
     from deploy.sinks import Sink
+    from deploy.telemetry import Telemetry
 
 
 class Stopper:
@@ -70,40 +74,73 @@ def _run(args: argparse.Namespace) -> int:
     from deploy.bundle import open_bundle
     from deploy.choose_model import choose_model
     from deploy.runner import Runner
+    from deploy.stream_sinks import open_sinks
+    from deploy.telemetry import Telemetry
 
-    plans = _plans(args)
+    telemetry = Telemetry()
+    plans = _plans(args, telemetry)
     model = choose_model(args.bundle, args.backend)
     bundle, backend = open_bundle(model, args.threads, args.device)
-    with backend:
-        runner = Runner(_parts(args, plans, bundle, backend))
-        sinks = _sinks(args, runner)
-        for sink in sinks:
-            sink.open()
+    with backend, ExitStack() as stack:
+        runner = Runner(_parts(args, plans, bundle, backend, telemetry))
+        sinks = open_sinks(args, runner, bundle, telemetry)
+        if args.dashboard:
+            sinks.append(_dashboard(args, runner, telemetry, stack))
         stopper = Stopper(runner)
         for plan in plans:
             _say(f"{plan.name} | model {bundle.model_id} | {backend.name}")
+        if why := policy_for(bundle, args.domain).abstain:
+            _say(f"no verdict on real footage: {why}; scores follow")
         with stopper.listening():
             lanes = runner.run(sinks)
     return _conclude(runner, lanes, stopper.by_signal)
 
 
-def _plans(args: argparse.Namespace) -> list[SourcePlan]:
+def _dashboard(
+    args: argparse.Namespace, runner: Runner, telemetry: Telemetry, stack: ExitStack
+) -> Sink:
+    from deploy.dashboard import DashboardServer, DashboardSink, Settings
+
+    token_file, names = args.dashboard_token_file, args.dashboard_name
+    settings = Settings.from_options(args.dashboard, token_file, names)
+    sink = DashboardSink(telemetry)
+    server = DashboardServer(
+        settings,
+        runner,
+        sink,
+        telemetry,
+        evidence=args.evidence,
+        warm=lambda: runner.warm,
+        dead_threads=lambda: runner.dead_threads,
+    )
+    stack.enter_context(server)
+    return sink
+
+
+def _plans(args: argparse.Namespace, telemetry: Telemetry) -> list[SourcePlan]:
     from deploy.runner import SourcePlan
-    from deploy.sources import is_live, open_source, redact
+    from deploy.sources import Watch, is_live, open_source, redact
 
     texts = [*map(str, args.camera), *args.source]
+    # Where others are watched, one that is not there is waited for.
+    watch = Watch(keep_trying=args.keep_trying or len(texts) > 1, telemetry=telemetry)
     plans: dict[str, SourcePlan] = {}
     for text in texts:
         name = f"camera {text}" if text.isdecimal() else redact(text)
         if name in plans:
             raise UserError(f"expected sources that differ, received '{name}' twice")
-        plans[name] = SourcePlan(name, partial(open_source, text), is_live(text), args.domain)
+        opener = partial(open_source, text, name=name, watch=watch, realtime=args.realtime)
+        plans[name] = SourcePlan(name, opener, is_live(text), args.domain)
     _require_one(texts)
     return list(plans.values())
 
 
 def _require_one(texts: Sequence[str]) -> None:
-    """Refuse what can never be watched, and a run none of whose sources is there."""
+    """Refuse what can never be watched, and a run none of whose sources is there.
+
+    Raises:
+        UserError: as `open_source`.
+    """
     from deploy.sources import check_source
 
     errors = []
@@ -119,10 +156,13 @@ def _require_one(texts: Sequence[str]) -> None:
 
 
 def _parts(
-    args: argparse.Namespace, plans: Sequence[SourcePlan], bundle: Any, backend: Any
+    args: argparse.Namespace,
+    plans: Sequence[SourcePlan],
+    bundle: Bundle,
+    backend: Backend,
+    telemetry: Telemetry,
 ) -> RunnerParts:
     from deploy.runner import RunnerParts
-    from deploy.telemetry import Telemetry
     from keras_ddl.faceclips import FaceClipper
     from keras_ddl.faces import open_detector
 
@@ -139,27 +179,13 @@ def _parts(
         backend=backend,
         clipper=clipper,
         detector=first.name,
-        telemetry=Telemetry(),
+        telemetry=telemetry,
         heat=args.heat,
         limit_ms=args.max_seconds * 1000.0 if args.max_seconds else None,
         max_batch=args.max_batch,
         deadline_s=args.deadline_ms / 1000.0,
         max_memory=args.max_memory << 20 if args.max_memory else None,
     )
-
-
-def _sinks(args: argparse.Namespace, runner: Runner) -> list[Sink]:
-    from deploy.sinks import STDOUT, AnnotatedVideo, JsonLines, Progress, Window
-
-    sinks: list[Sink] = [JsonLines(args.jsonl)]
-    if args.save:
-        sinks.append(AnnotatedVideo(args.save))
-    if args.show:
-        sinks.append(Window(runner.quit))
-    crowded = args.jsonl == STDOUT and sys.stdout.isatty()  # lines and bar on one screen
-    if not (crowded or any(plan.live for plan in runner.parts.plans)):
-        sinks.append(Progress(runner.length))
-    return sinks
 
 
 def _conclude(runner: Runner, lanes: Sequence[Lane], by_signal: bool) -> int:
@@ -171,8 +197,6 @@ def _conclude(runner: Runner, lanes: Sequence[Lane], by_signal: bool) -> int:
     errors: list[Exception] = []
     for lane in lanes:
         if lane.end is not None:
-            if lane.abstain:
-                _say(f"{lane.name}: no verdict on real footage: {lane.abstain}; scores are written")
             _say(f"{lane.name}: {_summary(lane.end)}")
         if lane.error is not None:
             errors.append(lane.error)

@@ -8,17 +8,20 @@ from pathlib import Path
 from deploy.arguments import DETECTORS, EVERY_S, FOOTAGE, at_least, positive
 from deploy.bundle import DEFAULT_BUNDLE
 from deploy.choose_model import BACKENDS
+from deploy.dashboard.settings import DEFAULT_ADDRESS
 from deploy.log_lines import FORMATS
 from deploy.micro_batcher import DEADLINE_S, MAX_BATCH
 from deploy.sinks import STDOUT
 from keras_ddl.errors import Parser
 from keras_ddl.faceclips import DETECT_EVERY
 
+SPOOL = Path("runs/spool")
+
 
 def stream_parser(description: str) -> argparse.ArgumentParser:
     """All options, in groups; defaults stand in the help."""
     parser = Parser(prog="stream.py", description=description)
-    for add in (_sources, _model, _faces, _results, _operation):
+    for add in (_sources, _model, _faces, _results, _network, _operation):
         add(parser)
     return parser
 
@@ -38,7 +41,23 @@ def _sources(parser: argparse.ArgumentParser) -> None:
         metavar="WHAT",
         action="append",
         default=[],
-        help="file, device, rtsp:// or http://",
+        help="file, folder of pictures, /dev/video0, csi://0, rtsp://, http:// or synthetic:// "
+        "(docs/sources.md)",
+    )
+    group.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE.toml",
+        help="sources with names and options of their own",
+    )
+    group.add_argument(
+        "--keep-trying",
+        action="store_true",
+        help="try a camera or address for ever that is not there at first; what was there once is "
+        "always tried again",
+    )
+    group.add_argument(
+        "--realtime", action="store_true", help="play files at the pace they were recorded at"
     )
 
 
@@ -107,13 +126,63 @@ def _faces(parser: argparse.ArgumentParser) -> None:
 
 
 def _results(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("results")
+    group = parser.add_argument_group("results (docs/outputs.md)")
     group.add_argument(
         "--jsonl", default=STDOUT, metavar="FILE", help="JSON Lines to a file (default: stdout)"
     )
+    group.add_argument(
+        "--jsonl-max-mib", type=at_least(1), metavar="MIB", help="rotate the file at this size"
+    )
     group.add_argument("--save", type=Path, metavar="OUT.mp4", help="annotated video")
+    group.add_argument(
+        "--save-minutes", type=positive, metavar="M", help="a new video file this often"
+    )
     group.add_argument("--show", action="store_true", help="annotated video in a window")
     group.add_argument("--heat", action="store_true", help="draw where the model sees change")
+    group.add_argument("--evidence", type=Path, metavar="DIR", help="a folder per FAKE event there")
+    group.add_argument(
+        "--evidence-max-gib",
+        type=positive,
+        metavar="GIB",
+        help="room for evidence; the oldest goes (default: 10)",
+    )
+    group.add_argument(
+        "--evidence-days", type=positive, metavar="D", help="keep evidence this long at most"
+    )
+
+
+def _network(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("results over the network")
+    group.add_argument(
+        "--mqtt", metavar="URL", help="events to mqtt(s)://[USER@]HOST[:PORT][/PREFIX]"
+    )
+    group.add_argument("--mqtt-clips", action="store_true", help="each clip's score as well")
+    group.add_argument("--webhook", metavar="URL", help="events by POST, signed")
+    group.add_argument(
+        "--spool",
+        type=Path,
+        default=SPOOL,
+        metavar="DIR",
+        help="where events wait for broker and receiver (default: %(default)s)",
+    )
+    group.add_argument(
+        "--ca", type=Path, metavar="FILE", help="trust these certificates of broker and receiver"
+    )
+    group.add_argument(
+        "--dashboard",
+        nargs="?",
+        const=DEFAULT_ADDRESS,
+        metavar="HOST:PORT",
+        help=f"a page that shows it all, and /metrics (alone: {DEFAULT_ADDRESS})",
+    )
+    group.add_argument("--dashboard-token-file", type=Path, metavar="FILE", help="its token")
+    group.add_argument(
+        "--dashboard-name",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a further name under which browsers reach this machine",
+    )
 
 
 def _operation(parser: argparse.ArgumentParser) -> None:

@@ -7,10 +7,11 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from deploy.arguments import positive, set_up_logging
+from deploy.arguments import positive
 from deploy.bundle import open_bundle
 from deploy.evidence.rescore import TOLERANCE, rescore
 from deploy.evidence.verify import Findings, read_manifest, verify
+from deploy.log_lines import set_up_logging
 from keras_ddl.errors import CHECK_FAILED, Parser, run_cli
 
 

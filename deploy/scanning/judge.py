@@ -39,7 +39,7 @@ class Options:
         footage: What the files show: "real" or "synthetic" faces.
         detector: Its name.
         detect_every: Look for faces every so many frames.
-        stride_ms: Time between two clips of a face; None = clips do not overlap.
+        stride_ms: Time between two clips of a face.
         out: Where results go.
         evidence: Where evidence goes; "" for none.
         threads: Compute threads of a process.
@@ -50,7 +50,7 @@ class Options:
     footage: str
     detector: str
     detect_every: int
-    stride_ms: float | None
+    stride_ms: float
     out: str
     evidence: str = ""
     threads: int = 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -30,6 +30,7 @@ class AnnotatedVideo(Sink):
         fps: Frames per second: of all sources, or by the name of each. One that is not named has
             the rate of its `start` record. What no camera has (a broken header) counts as 25.
         minutes: Longest file; None = no limit.
+        sources: The names of all sources, where they are known beforehand.
 
     Raises:
         ValueError: `minutes` is not above 0.
@@ -42,7 +43,11 @@ class AnnotatedVideo(Sink):
         return True
 
     def __init__(
-        self, path: Path | str, fps: float | Mapping[str, float], minutes: float | None = None
+        self,
+        path: Path | str,
+        fps: float | Mapping[str, float],
+        minutes: float | None = None,
+        sources: Sequence[str] = (),
     ) -> None:
         rates = dict(fps) if isinstance(fps, Mapping) else {}
         if minutes is not None and minutes <= 0:
@@ -53,7 +58,7 @@ class AnnotatedVideo(Sink):
         self._fps = DEFAULT_FPS if isinstance(fps, Mapping) else fps
         self._minutes = minutes
         self._names = SafeNames()
-        self._known = [self._names.of(name) for name in rates]
+        self._known = [self._names.of(name) for name in sources or rates]
         self._videos: dict[str, PacedVideo] = {}
         self._used: set[Path] = set()
         self._checked = False
