@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 POLL_S = 0.1
 STOP_S = 1.9  # everything is flushed and closed this long after it was asked for
 MEMORY_EVERY_S = 1.0
+OVERDUE_MS = 500.0
 
 
 @dataclass(frozen=True)
@@ -212,10 +213,11 @@ class Runner:
         self._stop.set()
 
     def _wait(self) -> None:
-        checked = time.monotonic()
+        began = checked = time.monotonic()
         while not self._stop.wait(POLL_S):
             if not self._kept and not any(lane.alive for lane in self._lanes.values()):
                 return
+            self._end_overdue((time.monotonic() - began) * 1000.0)
             bound = self.parts.max_memory
             if bound is not None and time.monotonic() - checked >= MEMORY_EVERY_S:
                 checked = time.monotonic()
@@ -225,6 +227,14 @@ class Runner:
                         f"{used >> 20} MiB: the run was ended, start it again",
                         MISSING,
                     )
+
+    def _end_overdue(self, elapsed_ms: float) -> None:
+        """A live source without frames has no time of its own that could reach the limit."""
+        limit_ms = self.parts.limit_ms
+        if limit_ms is not None and elapsed_ms > limit_ms + OVERDUE_MS:
+            for plan in self.parts.plans:
+                if plan.live and not self._kept:
+                    self._lanes[plan.name].stop()
 
     def _close(self) -> None:
         until = time.monotonic() + STOP_S

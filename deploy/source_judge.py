@@ -134,7 +134,7 @@ class SourceJudge:
             self._points.popleft()
         self._scored.append(scored)
         self._waiting.append(self._recorder.clip(scored))
-        previous = self._said.get(clip.track_id)
+        previous = self._said.get(clip.track_id, Label.UNCERTAIN)  # so is every face at first
         if decision.label is not previous:
             self._said[clip.track_id] = decision.label
             self._waiting.append(self._recorder.verdict(time_ms, clip.track_id, previous, decision))

@@ -28,4 +28,5 @@ def redact(url: str) -> str:
         for name, value in parse_qsl(parts.query, keep_blank_values=True)
     ]
     shown = urlencode(query, safe="*/:", quote_via=quote)
-    return urlunsplit((parts.scheme, netloc, path, shown, ""))
+    text = urlunsplit((parts.scheme, netloc, path, shown, ""))
+    return text if "://" in text else text.replace(":", "://", 1)  # an address may have no host

@@ -263,7 +263,7 @@ def test_a_model_trained_on_footage_gives_verdicts(
     assert {record["domain"] for record in records} == {"someset"}
     assert records[-1]["video"]["verdict"] in ("REAL", "FAKE")
     changes = [record for record in records if record["type"] == "verdict"]
-    assert changes[0]["previous"] is None
+    assert changes[0]["previous"] == "UNCERTAIN"
     for before, after in pairwise(changes):
         assert after["previous"] == before["verdict"] != after["verdict"]
 
