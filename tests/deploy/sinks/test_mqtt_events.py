@@ -30,7 +30,6 @@ from deploy.sources.base import Health, State
 from keras_ddl.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[3]
-TOOLS = ("mosquitto", "mosquitto_sub", "mosquitto_pub")
 PATH = f"{os.environ.get('PATH', '')}:/usr/sbin"  # where Debian puts the broker
 CONFIG = """
 listener {port} 127.0.0.1
@@ -376,7 +375,7 @@ def test_a_wrong_password_is_no_end_and_never_logged(
     caplog.set_level("DEBUG")
     passwords = tmp_path / "passwords"
     passwords.write_text("device:s3cret\n")
-    subprocess.run(["mosquitto_passwd", "-U", passwords], check=True)
+    subprocess.run([tool("mosquitto_passwd"), "-U", passwords], check=True)
     broker = Broker(tmp_path, f"password_file {passwords}\n", anonymous=False)
     broker.start()
     url = broker.url.replace("://", "://device:wr0ng@")

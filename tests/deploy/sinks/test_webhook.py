@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -316,11 +316,14 @@ def test_a_hanging_receiver_neither_delays_writing_nor_closing(tmp_path: Path) -
     assert len(list(tmp_path.rglob("*.json"))) == 3
 
 
-def test_garbage_instead_of_http_is_tried_again(tmp_path: Path) -> None:
+def test_garbage_instead_of_http_is_tried_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     def babble(link: socket.socket) -> None:
-        link.recv(10_000)
-        link.sendall(b"220 mail.example ESMTP\r\n")
-        link.shutdown(socket.SHUT_RDWR)
+        with suppress(OSError):  # the sender may have hung up
+            link.recv(10_000)
+            link.sendall(b"220 mail.example \x1b[31m ESMTP\r\n" + b"x" * 5000)
+            link.shutdown(socket.SHUT_RDWR)
 
     with closing(Deaf(babble)) as deaf:
         sink = hook(deaf.url, tmp_path)
@@ -328,6 +331,9 @@ def test_garbage_instead_of_http_is_tried_again(tmp_path: Path) -> None:
         until(lambda: len(deaf.accepted) >= 2)
         sink.close()
     assert len(list(tmp_path.rglob("*.json"))) == 1
+    said = caplog.records[0].getMessage()
+    assert "220 mail.example [31m ESMTP; events wait" in said
+    assert said.isprintable()
 
 
 def test_what_nobody_took_is_delivered_by_the_next_run(tmp_path: Path) -> None:
