@@ -42,6 +42,11 @@ class HttpPost:
         timeout_s: Limit in seconds; connecting has its own, of the same length.
         ca: Certificates to trust instead of the system's, PEM.
 
+    Attributes:
+        shown: The address for logs.
+        place: The address without user, password and query: who receives, however it is proved
+            that this one may send.
+
     Raises:
         UserError: not such an address, or no such certificates.
     """
@@ -67,6 +72,7 @@ class HttpPost:
         self._context = trusting(ca) if parts.scheme == "https" else None
         self._socket: socket.socket | None = None
         # Many receivers have their secret in the path: logs see nothing after the host.
+        self.place = f"{parts.scheme}://{self._host}:{self._port}{parts.path or '/'}"
         self.shown = f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
 
     def send(self, body: bytes, headers: Mapping[str, str]) -> Answer:

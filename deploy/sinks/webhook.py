@@ -71,7 +71,7 @@ class Webhook(Sink):
         self._secret = secret
         self._backoff = backoff or Backoff()
         self._telemetry = telemetry or NullTelemetry()
-        folder = spool / f"webhook-{sha256(url.encode()).hexdigest()[:12]}"
+        folder = spool / f"webhook-{sha256(self._post.place.encode()).hexdigest()[:12]}"
         self._spool = Spool(
             folder, max_events, on_drop=lambda count: self._telemetry.drop("spool", "", count)
         )

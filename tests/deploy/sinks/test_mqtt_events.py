@@ -394,6 +394,22 @@ def test_a_wrong_password_is_no_end_and_never_logged(
         assert secret not in repr(sink.address)
 
 
+def test_an_event_that_the_broker_refuses_does_not_block_the_others(
+    run: FakeRun, tmp_path: Path, caplog: Any
+) -> None:
+    (tmp_path / "access").write_text("topic readwrite #\ntopic deny site/hall/door/event\n")
+    broker = Broker(tmp_path, f"acl_file {tmp_path}/access\n")
+    broker.start()
+    with opened(broker.url, run, tmp_path / "s") as sink:
+        for number in range(4):
+            sink.write(event(number, source="door" if number % 2 else "yard"))
+        until(lambda: not list(tmp_path.glob("s/*/*.json")))
+    broker.kill()
+    aside = sorted(tmp_path.glob("s/*/refused/*.json"))
+    assert [json.loads(path.read_text())["event"] for path in aside] == names(1, 3)
+    assert len([r for r in caplog.records if "Not authorized" in r.getMessage()]) == 2
+
+
 @pytest.mark.parametrize("manner", ["silent", "garbage", "hangs up", "never acknowledges"])
 def test_something_else_that_listens_there(
     run: FakeRun, tmp_path: Path, manner: str, monkeypatch: pytest.MonkeyPatch

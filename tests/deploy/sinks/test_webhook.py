@@ -359,6 +359,17 @@ def test_another_address_does_not_get_what_waits_for_this_one(
     assert receiver.taken == names(2)
 
 
+def test_a_new_password_does_not_strand_what_waits(receiver: Receiver, tmp_path: Path) -> None:
+    receiver.answers += [(503, {})] * 1000
+    sink = hook(receiver.url.replace("://", "://user:old@") + "?key=old", tmp_path)
+    sink.write(event(1))
+    until(lambda: bool(receiver.requests))
+    sink.close()
+    receiver.answers.clear()
+    with hook(receiver.url.replace("://", "://user:new@") + "?key=new", tmp_path):
+        until(lambda: receiver.taken == names(1))
+
+
 SENDER = """
 import sys
 from pathlib import Path
