@@ -52,14 +52,15 @@ class HttpPost:
     """
 
     def __init__(self, url: str, timeout_s: float, ca: Path | None = None) -> None:
-        parts = urlsplit(url)
+        scheme = url.partition("://")[0] if "://" in url else ""
         try:
+            parts = urlsplit(url)
             self._port = parts.port or SCHEMES[parts.scheme]
             self._host = (parts.hostname or "").encode("idna").decode()
         except KeyError as error:
-            raise _impossible(parts.scheme, "neither http nor https") from error
-        except ValueError as error:  # the port; the host, where it is no name
-            raise _impossible(parts.scheme, error) from error
+            raise _impossible(scheme, "neither http nor https") from error
+        except ValueError as error:  # its words may hold what was meant as a password
+            raise _impossible(scheme, "its host or port cannot be read") from error
         if not self._host or any(ord(letter) <= 32 for letter in url):
             raise _impossible(parts.scheme, "no host, or a space in it")
         query = f"?{quote(parts.query, safe=KEPT)}" if parts.query else ""

@@ -23,8 +23,6 @@ import pytest
 from deploy.control import SourceStatus
 from deploy.sinks import Output
 from deploy.sinks.backoff import Backoff
-from deploy.sinks.mqtt_address import MqttAddress
-from deploy.sinks.mqtt_commands import Command, parse_command
 from deploy.sinks.mqtt_events import MqttEvents
 from deploy.sources.base import Health, State
 from keras_ddl.errors import UserError
@@ -102,7 +100,7 @@ class Broker:
 
 
 class Watcher:
-    """mosquitto_sub: a client that is not ours, with a session that the broker remembers."""
+    """mosquitto_sub: a client that is not ours, whose subscription the broker remembers."""
 
     def __init__(self, port: int, *options: str) -> None:
         self.messages: list[dict[str, Any]] = []
@@ -350,25 +348,6 @@ def test_commands_are_followed_and_mistakes_answered(
     assert all("\n" not in text for text in watcher.on("site/hall/error"))
 
 
-@pytest.mark.parametrize(
-    ("payload", "words"),
-    [
-        (b"\xff\xfe", "UTF-8"),
-        (b"", "expected one of"),
-        (b'{"command": 3, "source": "x"}', "expected {"),
-        (b'{"command": "stop"}', "expected {"),
-        (b"{}", "expected {"),
-    ],
-)
-def test_commands_that_make_no_sense(payload: bytes, words: str) -> None:
-    with pytest.raises(ValueError, match=words):
-        parse_command(payload)
-
-
-def test_names_with_spaces_are_names() -> None:
-    assert parse_command(b" stop  front door \n") == Command("stop", "front door")
-
-
 def test_a_wrong_password_is_no_end_and_never_logged(
     run: FakeRun, tmp_path: Path, caplog: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -479,30 +458,3 @@ def test_tls_with_a_certificate_of_ones_own(
     broker.kill()
     with pytest.raises(UserError, match="expected a PEM file in"):
         opened(url, run, tmp_path / "s", ca=tmp_path / "absent.pem")
-
-
-@pytest.mark.parametrize(
-    ("url", "words"),
-    [
-        ("http://host", "neither mqtt nor mqtts"),
-        ("mqtt://", "no host"),
-        ("mqtt://host:x/", "[Pp]ort"),
-        ("mqtt://host/a/+/b", "cannot be part of a topic"),
-        ("mqtt://host/a//b", "cannot be part of a topic"),
-        ("mqtt://host/$SYS", "cannot be part of a topic"),
-        ("mqtt://host/a#b", "a topic has no"),
-    ],
-)
-def test_impossible_addresses_are_an_error(
-    url: str, words: str, run: FakeRun, tmp_path: Path
-) -> None:
-    with pytest.raises(UserError, match=rf"expected mqtt.*{words}"):
-        MqttEvents(url, run, tmp_path)
-
-
-def test_addresses_are_read_and_shown_without_secrets() -> None:
-    address = MqttAddress.parse("mqtts://us%40er:pa%2Fss@[::1]/a%20b")
-    assert (address.host, address.port, address.tls) == ("::1", 8883, True)
-    assert (address.user, address.password, address.prefix) == ("us@er", "pa/ss", "a b")
-    assert str(address) == repr(address) == "mqtts://[::1]:8883/a b"
-    assert MqttAddress.parse("mqtt://host").prefix == "keras-ddl"
