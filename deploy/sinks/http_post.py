@@ -42,19 +42,25 @@ class HttpPost:
         timeout_s: Limit in seconds; connecting has its own, of the same length.
         ca: Certificates to trust instead of the system's, PEM.
 
+    Attributes:
+        shown: The address for logs.
+        place: The address without user, password and query: who receives, however it is proved
+            that this one may send.
+
     Raises:
         UserError: not such an address, or no such certificates.
     """
 
     def __init__(self, url: str, timeout_s: float, ca: Path | None = None) -> None:
-        parts = urlsplit(url)
+        scheme = url.partition("://")[0] if "://" in url else ""
         try:
+            parts = urlsplit(url)
             self._port = parts.port or SCHEMES[parts.scheme]
             self._host = (parts.hostname or "").encode("idna").decode()
         except KeyError as error:
-            raise _impossible(parts.scheme, "neither http nor https") from error
-        except ValueError as error:  # the port; the host, where it is no name
-            raise _impossible(parts.scheme, error) from error
+            raise _impossible(scheme, "neither http nor https") from error
+        except ValueError as error:  # its words may hold what was meant as a password
+            raise _impossible(scheme, "its host or port cannot be read") from error
         if not self._host or any(ord(letter) <= 32 for letter in url):
             raise _impossible(parts.scheme, "no host, or a space in it")
         query = f"?{quote(parts.query, safe=KEPT)}" if parts.query else ""
@@ -67,6 +73,7 @@ class HttpPost:
         self._context = trusting(ca) if parts.scheme == "https" else None
         self._socket: socket.socket | None = None
         # Many receivers have their secret in the path: logs see nothing after the host.
+        self.place = f"{parts.scheme}://{self._host}:{self._port}{parts.path or '/'}"
         self.shown = f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
 
     def send(self, body: bytes, headers: Mapping[str, str]) -> Answer:

@@ -40,13 +40,14 @@ class MqttAddress:
         Raises:
             UserError: not such a URL, or a prefix that no topic can begin with.
         """
-        parts = urlsplit(url)
+        scheme = url.partition("://")[0] if "://" in url else ""
         try:
+            parts = urlsplit(url)
             port = parts.port or PORTS[parts.scheme]
         except KeyError as error:
-            raise _impossible(parts.scheme, "neither mqtt nor mqtts") from error
-        except ValueError as error:
-            raise _impossible(parts.scheme, error) from error
+            raise _impossible(scheme, "neither mqtt nor mqtts") from error
+        except ValueError as error:  # its words may hold what was meant as a password
+            raise _impossible(scheme, "its host or port cannot be read") from error
         if not parts.hostname or any(ord(letter) <= 32 for letter in url):
             raise _impossible(parts.scheme, "no host, or a space in it")
         if parts.query or parts.fragment:

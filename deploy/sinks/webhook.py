@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 TIMEOUT_S = 10.0
 LONGEST_RETRY_AFTER_S = 3600.0
+LONGEST_REASON = 120  # characters
 FINISH_S = 0.8  # for what is still waiting when the run ends
 TRY_AGAIN = (408, 425, 429)  # of the 4xx, those that say "later" and not "never"
 EVENT_HEADER = "X-Keras-DDL-Event"
@@ -70,7 +71,7 @@ class Webhook(Sink):
         self._secret = secret
         self._backoff = backoff or Backoff()
         self._telemetry = telemetry or NullTelemetry()
-        folder = spool / f"webhook-{sha256(url.encode()).hexdigest()[:12]}"
+        folder = spool / f"webhook-{sha256(self._post.place.encode()).hexdigest()[:12]}"
         self._spool = Spool(
             folder, max_events, on_drop=lambda count: self._telemetry.drop("spool", "", count)
         )
@@ -136,15 +137,16 @@ class Webhook(Sink):
         try:
             answer = self._post.send(event.content, self._headers(event.content))
         except (OSError, http.client.HTTPException) as error:
-            return self._again(str(error) or type(error).__name__, None)
+            return self._again(_one_line(error) or type(error).__name__, None)
         if 200 <= answer.status < 300:
             self._spool.done(event.number)
         elif is_refusal(answer):
             text = "%s refused an event: %d %s; it lies in %s/refused"
-            log.warning(text, self._post.shown, answer.status, answer.reason, self._spool.folder)
+            reason = _one_line(answer.reason)
+            log.warning(text, self._post.shown, answer.status, reason, self._spool.folder)
             self._spool.refuse(event.number)
         else:
-            return self._again(f"{answer.status} {answer.reason}", answer.retry_after_s)
+            return self._again(f"{answer.status} {_one_line(answer.reason)}", answer.retry_after_s)
         if self._failing:
             log.warning("%s: it takes events again", self._post.shown)
         self._failing = False
@@ -175,3 +177,9 @@ class Webhook(Sink):
 def is_refusal(answer: Answer) -> bool:
     """Whether a receiver will never take this event."""
     return 400 <= answer.status < 500 and answer.status not in TRY_AGAIN
+
+
+def _one_line(text: object) -> str:
+    """What a stranger's server said, fit for a log."""
+    words = "".join(letter if letter.isprintable() else " " for letter in str(text)).split()
+    return " ".join(words)[:LONGEST_REASON]

@@ -23,14 +23,11 @@ import pytest
 from deploy.control import SourceStatus
 from deploy.sinks import Output
 from deploy.sinks.backoff import Backoff
-from deploy.sinks.mqtt_address import MqttAddress
-from deploy.sinks.mqtt_commands import Command, parse_command
 from deploy.sinks.mqtt_events import MqttEvents
 from deploy.sources.base import Health, State
 from keras_ddl.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[3]
-TOOLS = ("mosquitto", "mosquitto_sub", "mosquitto_pub")
 PATH = f"{os.environ.get('PATH', '')}:/usr/sbin"  # where Debian puts the broker
 CONFIG = """
 listener {port} 127.0.0.1
@@ -103,7 +100,7 @@ class Broker:
 
 
 class Watcher:
-    """mosquitto_sub: a client that is not ours, with a session that the broker remembers."""
+    """mosquitto_sub: a client that is not ours, whose subscription the broker remembers."""
 
     def __init__(self, port: int, *options: str) -> None:
         self.messages: list[dict[str, Any]] = []
@@ -351,32 +348,13 @@ def test_commands_are_followed_and_mistakes_answered(
     assert all("\n" not in text for text in watcher.on("site/hall/error"))
 
 
-@pytest.mark.parametrize(
-    ("payload", "words"),
-    [
-        (b"\xff\xfe", "UTF-8"),
-        (b"", "expected one of"),
-        (b'{"command": 3, "source": "x"}', "expected {"),
-        (b'{"command": "stop"}', "expected {"),
-        (b"{}", "expected {"),
-    ],
-)
-def test_commands_that_make_no_sense(payload: bytes, words: str) -> None:
-    with pytest.raises(ValueError, match=words):
-        parse_command(payload)
-
-
-def test_names_with_spaces_are_names() -> None:
-    assert parse_command(b" stop  front door \n") == Command("stop", "front door")
-
-
 def test_a_wrong_password_is_no_end_and_never_logged(
     run: FakeRun, tmp_path: Path, caplog: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level("DEBUG")
     passwords = tmp_path / "passwords"
     passwords.write_text("device:s3cret\n")
-    subprocess.run(["mosquitto_passwd", "-U", passwords], check=True)
+    subprocess.run([tool("mosquitto_passwd"), "-U", passwords], check=True)
     broker = Broker(tmp_path, f"password_file {passwords}\n", anonymous=False)
     broker.start()
     url = broker.url.replace("://", "://device:wr0ng@")
@@ -393,6 +371,22 @@ def test_a_wrong_password_is_no_end_and_never_logged(
     for secret in ("wr0ng", "s3cret"):
         assert secret not in caplog.text
         assert secret not in repr(sink.address)
+
+
+def test_an_event_that_the_broker_refuses_does_not_block_the_others(
+    run: FakeRun, tmp_path: Path, caplog: Any
+) -> None:
+    (tmp_path / "access").write_text("topic readwrite #\ntopic deny site/hall/door/event\n")
+    broker = Broker(tmp_path, f"acl_file {tmp_path}/access\n")
+    broker.start()
+    with opened(broker.url, run, tmp_path / "s") as sink:
+        for number in range(4):
+            sink.write(event(number, source="door" if number % 2 else "yard"))
+        until(lambda: not list(tmp_path.glob("s/*/*.json")))
+    broker.kill()
+    aside = sorted(tmp_path.glob("s/*/refused/*.json"))
+    assert [json.loads(path.read_text())["event"] for path in aside] == names(1, 3)
+    assert len([r for r in caplog.records if "Not authorized" in r.getMessage()]) == 2
 
 
 @pytest.mark.parametrize("manner", ["silent", "garbage", "hangs up", "never acknowledges"])
@@ -464,30 +458,3 @@ def test_tls_with_a_certificate_of_ones_own(
     broker.kill()
     with pytest.raises(UserError, match="expected a PEM file in"):
         opened(url, run, tmp_path / "s", ca=tmp_path / "absent.pem")
-
-
-@pytest.mark.parametrize(
-    ("url", "words"),
-    [
-        ("http://host", "neither mqtt nor mqtts"),
-        ("mqtt://", "no host"),
-        ("mqtt://host:x/", "[Pp]ort"),
-        ("mqtt://host/a/+/b", "cannot be part of a topic"),
-        ("mqtt://host/a//b", "cannot be part of a topic"),
-        ("mqtt://host/$SYS", "cannot be part of a topic"),
-        ("mqtt://host/a#b", "a topic has no"),
-    ],
-)
-def test_impossible_addresses_are_an_error(
-    url: str, words: str, run: FakeRun, tmp_path: Path
-) -> None:
-    with pytest.raises(UserError, match=rf"expected mqtt.*{words}"):
-        MqttEvents(url, run, tmp_path)
-
-
-def test_addresses_are_read_and_shown_without_secrets() -> None:
-    address = MqttAddress.parse("mqtts://us%40er:pa%2Fss@[::1]/a%20b")
-    assert (address.host, address.port, address.tls) == ("::1", 8883, True)
-    assert (address.user, address.password, address.prefix) == ("us@er", "pa/ss", "a b")
-    assert str(address) == repr(address) == "mqtts://[::1]:8883/a b"
-    assert MqttAddress.parse("mqtt://host").prefix == "keras-ddl"

@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -316,11 +316,14 @@ def test_a_hanging_receiver_neither_delays_writing_nor_closing(tmp_path: Path) -
     assert len(list(tmp_path.rglob("*.json"))) == 3
 
 
-def test_garbage_instead_of_http_is_tried_again(tmp_path: Path) -> None:
+def test_garbage_instead_of_http_is_tried_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     def babble(link: socket.socket) -> None:
-        link.recv(10_000)
-        link.sendall(b"220 mail.example ESMTP\r\n")
-        link.shutdown(socket.SHUT_RDWR)
+        with suppress(OSError):  # the sender may have hung up
+            link.recv(10_000)
+            link.sendall(b"220 mail.example \x1b[31m ESMTP\r\n" + b"x" * 5000)
+            link.shutdown(socket.SHUT_RDWR)
 
     with closing(Deaf(babble)) as deaf:
         sink = hook(deaf.url, tmp_path)
@@ -328,6 +331,9 @@ def test_garbage_instead_of_http_is_tried_again(tmp_path: Path) -> None:
         until(lambda: len(deaf.accepted) >= 2)
         sink.close()
     assert len(list(tmp_path.rglob("*.json"))) == 1
+    said = caplog.records[0].getMessage()
+    assert "220 mail.example [31m ESMTP; events wait" in said
+    assert said.isprintable()
 
 
 def test_what_nobody_took_is_delivered_by_the_next_run(tmp_path: Path) -> None:
@@ -351,6 +357,17 @@ def test_another_address_does_not_get_what_waits_for_this_one(
     with hook(receiver.url, tmp_path) as sink:
         sink.write(event(2))
     assert receiver.taken == names(2)
+
+
+def test_a_new_password_does_not_strand_what_waits(receiver: Receiver, tmp_path: Path) -> None:
+    receiver.answers += [(503, {})] * 1000
+    sink = hook(receiver.url.replace("://", "://user:old@") + "?key=old", tmp_path)
+    sink.write(event(1))
+    until(lambda: bool(receiver.requests))
+    sink.close()
+    receiver.answers.clear()
+    with hook(receiver.url.replace("://", "://user:new@") + "?key=new", tmp_path):
+        until(lambda: receiver.taken == names(1))
 
 
 SENDER = """
@@ -417,14 +434,18 @@ def test_https_with_a_certificate_of_ones_own(tmp_path: Path, own_certificate: P
     [
         ("ftp://host/", "neither http nor https"),
         ("http:///path", "no host"),
-        ("http://host:99999/", "Port out of range"),
+        ("http://user:s3cret", "host or port"),
+        ("https://[::1/path", "host or port"),
+        ("http://a..b/", "host or port"),
+        ("http://host:99999/", "port cannot be read"),
         ("http://ho st/", "space"),
         ("example.com/hook", "neither http nor https"),
     ],
 )
 def test_impossible_addresses_are_an_error(url: str, words: str, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=rf"expected http.*{words}"):
+    with pytest.raises(UserError, match=rf"expected http.*{words}") as caught:
         Webhook(url, tmp_path)
+    assert "s3cret" not in str(caught.value)
 
 
 def test_credentials_are_sent_and_never_logged(
