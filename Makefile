@@ -18,7 +18,7 @@ PIP_INSTALL := -m pip install --disable-pip-version-check -c constraints.txt
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-slow lint edge-env edge-test bench clean
+.PHONY: help setup demo test test-slow lint edge-env edge-test bench soak clean
 
 help:  ## print this list
 	@echo "make TARGET [PYTHON=python3.12] [EDGE_PYTHON=python3.10]"
@@ -51,6 +51,12 @@ bench: setup  ## speed of layers, training step, preparation, input pipeline and
 	$(PY) -m export.bench_naive
 	$(PY) -m keras_ddl.data.bench
 	$(PY) -m keras_ddl.training.efficiency
+	$(PY) -m export.untrained_bundle
+	$(PY) -m deploy.bench --bundle runs/untrained-bundle
+
+soak: setup  ## four cameras of drawn faces for half an hour: what grows, what is lost?
+	$(PY) -m export.untrained_bundle --size 64 --out runs/soak-bundle
+	$(PY) -m deploy.soak --bundle runs/soak-bundle
 
 clean:  ## remove both environments and the tools' caches (runs/ and data/ stay)
 	rm -rf $(VENV) $(EDGE_VENV) build dist .pytest_cache .ruff_cache .mypy_cache
