@@ -15,7 +15,8 @@ from deploy.records import number
 from deploy.telemetry import STAGES, Telemetry
 from keras_ddl import __version__
 
-TIMING_S = 5.0  # percentiles of all stages are computed this often
+STATUS_S = 0.2  # the run is asked how it is doing at most this often, however many watch
+TIMING_S = 5.0  # and for the percentiles of all stages this often
 
 
 @dataclass(frozen=True)
@@ -44,16 +45,26 @@ class Report:
 
     def __post_init__(self) -> None:
         self._lock = Lock()
+        self._sources: tuple[SourceStatus, ...] = ()
+        self._asked = -STATUS_S
         self._timing: dict[str, Any] = {}
         self._timed = -TIMING_S
         self._started = time.monotonic()
+
+    def sources(self) -> tuple[SourceStatus, ...]:
+        """All sources, as they were a moment ago."""
+        with self._lock:
+            if time.monotonic() - self._asked >= STATUS_S:
+                self._sources = self.control.status()
+                self._asked = time.monotonic()
+            return self._sources
 
     def status(self) -> dict[str, Any]:
         """Everything at this moment but scores and events."""
         return {
             "version": __version__,
             "uptime_s": round(time.monotonic() - self._started, 1),
-            "sources": [self._source(source) for source in self.control.status()],
+            "sources": [self._source(source) for source in self.sources()],
             "rules": self.sink.history.rules(),
             **self.timing(),
         }
@@ -62,8 +73,11 @@ class Report:
         """What the page needs to go on from what it has seen."""
         news = self.sink.history.since(seen.history)
         revision, evidence = self.evidence.since(seen.evidence)
-        message = {"sources": [self._source(source) for source in self.control.status()], **news}
-        message["evidence"] = evidence
+        message = {"sources": [self._source(source) for source in self.sources()], **news}
+        known = {
+            event: names for event, names in evidence.items() if self.sink.history.knows(event)
+        }
+        message["evidence"] = known
         message["uptime_s"] = round(time.monotonic() - self._started, 1)
         message |= self.timing()
         if seen == Seen():
@@ -78,14 +92,14 @@ class Report:
 
     def find(self, identity: str) -> SourceStatus | None:
         """The source with this id; None where there is none."""
-        found = (one for one in self.control.status() if identify(one.name) == identity)
+        found = (one for one in self.sources() if identify(one.name) == identity)
         return next(found, None)
 
     def timing(self) -> dict[str, Any]:
         """Milliseconds per stage and source, and each stage's part of the CPU time."""
+        names = [source.name for source in self.sources()]
         with self._lock:
             if time.monotonic() - self._timed >= TIMING_S:
-                names = [source.name for source in self.control.status()]
                 stages = {name: self.telemetry.summary(name) for name in names}
                 shares = self.telemetry.cpu_share()
                 self._timing = {

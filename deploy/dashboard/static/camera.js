@@ -16,7 +16,7 @@ const STATES = {
   ended: ["✓", "Ended", "The file has ended"],
   failed: ["✕", "Failed", "Given up"],
 };
-const STARTABLE = ["stopped", "failed"];
+const STARTABLE = ["stopped", "ended", "failed"];
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** A card in `box`; `say` shows a message to the operator, "" takes it away. */
@@ -117,7 +117,6 @@ export class Camera {
     const startable = STARTABLE.includes(source.state);
     button.textContent = startable ? "Start" : "Stop";
     button.setAttribute("aria-label", `${startable ? "Start" : "Stop"} ${source.name}`);
-    button.hidden = source.state === "ended";
     this.part(".picture").setAttribute("aria-label", `Picture of ${source.name}, ${word.toLowerCase()}`);
     this.showHealth();
     this.showFaces();
