@@ -74,10 +74,8 @@ class Report:
         news = self.sink.history.since(seen.history)
         revision, evidence = self.evidence.since(seen.evidence)
         message = {"sources": [self._source(source) for source in self.sources()], **news}
-        known = {
-            event: names for event, names in evidence.items() if self.sink.history.knows(event)
-        }
-        message["evidence"] = known
+        kept = self.sink.history.event_ids() if evidence else set()
+        message["evidence"] = {event: names for event, names in evidence.items() if event in kept}
         message["uptime_s"] = round(time.monotonic() - self._started, 1)
         message |= self.timing()
         if seen == Seen():

@@ -100,6 +100,20 @@ def test_pictures_by_number(serve: Callable[..., Any]) -> None:
     assert served.get("/api/sources/000000000000/picture.jpg")[0] == 404
 
 
+def test_many_who_look_do_not_ask_the_run_more_often(
+    serve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served = serve()
+    asked: list[float] = []
+    status = served.run.status
+    monkeypatch.setattr(served.run, "status", lambda: asked.append(time.monotonic()) or status())
+    start = time.monotonic()
+    for _ in range(30):
+        served.get(picture_of(DOOR))
+        served.get("/api/status")
+    assert 1 <= len(asked) <= 1 + (time.monotonic() - start) / 0.2
+
+
 def test_start_and_stop_reach_the_run(serve: Callable[..., Any]) -> None:
     served = serve()
     place = f"/api/sources/{identify(GATE)}"
