@@ -66,6 +66,7 @@ class Report:
             "uptime_s": round(time.monotonic() - self._started, 1),
             "sources": [self._source(source) for source in self.sources()],
             "rules": self.sink.history.rules(),
+            "run": self._run(),
             **self.timing(),
         }
 
@@ -77,6 +78,7 @@ class Report:
         kept = self.sink.history.event_ids() if evidence else set()
         message["evidence"] = {event: names for event, names in evidence.items() if event in kept}
         message["uptime_s"] = round(time.monotonic() - self._started, 1)
+        message["run"] = self._run()
         message |= self.timing()
         if seen == Seen():
             message["version"] = __version__
@@ -131,6 +133,16 @@ class Report:
             "dropped": dict(health.dropped) | self._dropped(source),
             "faces": faces,
             "latency_ms": {name: number(value) for name, value in source.latency_ms.items()},
+        }
+
+    def _run(self) -> dict[str, dict[str, int]]:
+        """What belongs to no source: items that wait, what outlets lost, and where they failed."""
+        totals = self.telemetry.totals()
+        dropped = {cause: count for (cause, source), count in totals.dropped.items() if not source}
+        return {
+            "queues": dict(totals.depths),
+            "dropped": dropped,
+            "failures": dict(totals.failures),
         }
 
     def _dropped(self, source: SourceStatus) -> dict[str, int]:
