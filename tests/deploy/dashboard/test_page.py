@@ -141,10 +141,10 @@ def test_nobody_is_watched_in_a_hidden_tab(look: Callable[..., Any], browser: An
         time.sleep(0.05)
     assert served.run.sink.wants_picture
     browser.run("Object.defineProperty(document, 'hidden', { value: true, configurable: true })")
-    time.sleep(1.2)  # loops that were under way
+    time.sleep(0.4)  # loops that were under way
     browser.run("1")
     before = sum("picture" in one for one in browser.requests)
-    time.sleep(1.0)
+    time.sleep(0.6)
     browser.run("1")
     assert sum("picture" in one for one in browser.requests) == before > 0
 

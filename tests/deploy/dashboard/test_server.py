@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from deploy.dashboard import DashboardServer, Settings
+from deploy.dashboard import DashboardServer, Settings, app
+from deploy.dashboard import server as dashboard_server
 from deploy.dashboard.report import identify
 from deploy.sources.base import State
 from keras_ddl.errors import UserError
@@ -191,6 +192,32 @@ def test_several_at_once_and_one_who_never_reads(
         served.server.close()
         assert time.monotonic() - start < 1.0
         assert all(list(one) is not None for one in visitors)  # they see the end, not a hang
+
+
+def test_who_connects_and_asks_nothing_is_cut_off(
+    serve: Callable[..., Any], listen: Callable[[Any], Listener], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dashboard_server, "SILENT_S", 0.3)
+    monkeypatch.setattr(app, "LOGIN_S", 0.3)
+    served = serve()
+    place = ("127.0.0.1", served.server.port)
+    messages = iter(listen(served))
+    next(messages)
+    with contextlib.ExitStack() as stack:
+        slow = stack.enter_context(socket.create_connection(place))
+        head = b"POST /api/login HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{"
+        slow.sendall(head)
+        silent = [stack.enter_context(socket.create_connection(place)) for _ in range(140)]
+        silent[0].sendall(b"GET / HT")  # and then no more
+        assert served.get("/healthz")[0] == 503  # there are too many
+        for connection in silent:
+            connection.settimeout(5)
+            with contextlib.suppress(ConnectionResetError):
+                assert connection.recv(1) == b""
+        slow.settimeout(5)
+        assert b"408" in slow.recv(100)
+    assert served.get("/healthz")[0] == 200
+    assert next(messages)["sources"]  # whoever listens stays
 
 
 def test_closing_leaves_no_thread_and_a_second_time_does_nothing(
