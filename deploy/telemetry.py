@@ -28,6 +28,7 @@ BUCKETS = (
 )
 KEPT = 4096  # newest samples per stage and source that percentiles are taken over
 PERCENTILES = (50, 90, 99)
+STALE_SHARE = 0.02  # percentiles are computed again when more than this part of the samples is new
 ELSEWHERE = "elsewhere"  # CPU time outside every stage: thread pools of libraries, sinks, servers
 
 Summary = dict[str, dict[str, float]]
@@ -119,6 +120,8 @@ class _Samples:
     seconds: float = 0.0
     cpu_seconds: float = 0.0
     newest_ms: deque[float] = field(default_factory=lambda: deque(maxlen=KEPT))
+    unseen: int = 0  # samples since `percentiles` was computed
+    percentiles: dict[str, float] = field(default_factory=dict)
 
 
 class Telemetry(NullTelemetry):
@@ -149,6 +152,7 @@ class Telemetry(NullTelemetry):
             samples.seconds += seconds
             samples.cpu_seconds += cpu_seconds
             samples.newest_ms.append(seconds * 1000.0)
+            samples.unseen += 1
 
     def drop(self, cause: str, source: str = "", count: int = 1) -> None:
         """Something was thrown away: "stale" frames, "superseded" clips, a sink's "overflow"."""
@@ -170,14 +174,25 @@ class Telemetry(NullTelemetry):
             self._events[verdict, source] = self._events.get((verdict, source), 0) + 1
 
     def summary(self, source: str) -> Summary:
-        """Milliseconds per stage over the newest samples; stages without one are left out."""
+        """Milliseconds per stage over the newest samples; stages without one are left out.
+
+        Cheap enough to be asked several times a second: of many samples, the last 2 % may be
+        missing.
+        """
         with self._lock:
-            newest = {
-                stage: list(samples.newest_ms)
-                for (stage, owner), samples in self._stages.items()
-                if owner == source
+            mine = [(stage, one) for (stage, owner), one in self._stages.items() if owner == source]
+            stale = {
+                stage: list(one.newest_ms)
+                for stage, one in mine
+                if one.unseen > STALE_SHARE * len(one.newest_ms)
             }
-        return {stage: percentiles(values) for stage, values in newest.items()}
+            for stage, one in mine:
+                one.unseen = 0 if stage in stale else one.unseen
+        fresh = {stage: percentiles(values) for stage, values in stale.items()}
+        with self._lock:
+            for stage, one in mine:
+                one.percentiles = fresh.get(stage, one.percentiles)
+            return {stage: dict(one.percentiles) for stage, one in mine if one.percentiles}
 
     def cpu_share(self) -> dict[str, float]:
         """Each stage's part of this process' CPU time since the start, all sources together.

@@ -36,6 +36,7 @@ TICK_S = 0.25  # how often an open page's connection looks for something new
 BEAT_S = 1.0  # and how often it is told the state of things when there is nothing new
 WRONG_TOKEN_S = 0.5  # how long a wrong token has to wait for its answer
 LONGEST_LOGIN = 4096  # bytes
+LOGIN_S = 5.0  # for them to arrive
 HEADERS = {
     "content-security-policy": (
         "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; "
@@ -106,11 +107,12 @@ class App:
 
     async def login(self, request: Request) -> Response:
         """Sign in with `{"token": …}`."""
-        body = b""
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > LONGEST_LOGIN:
-                return _json({"error": "too long for a token"}, 413)
+        try:
+            body = await asyncio.wait_for(_short_body(request), LOGIN_S)
+        except asyncio.TimeoutError:
+            return _json({"error": "expected a token at once"}, 408)
+        if body is None:
+            return _json({"error": "too long for a token"}, 413)
         try:
             token = json.loads(body)["token"]
         except (ValueError, KeyError, TypeError):
@@ -259,6 +261,16 @@ class _Guard:
             await self._app(scope, receive, guarded)
         else:
             await _json({"error": refusal.reason}, refusal.status)(scope, receive, guarded)
+
+
+async def _short_body(request: Request) -> bytes | None:
+    """What was sent; None where it is too long for a token."""
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > LONGEST_LOGIN:
+            return None
+    return body
 
 
 def _protected(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:

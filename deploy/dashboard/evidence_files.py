@@ -11,6 +11,7 @@ from pathlib import Path
 from threading import Lock
 
 MANIFEST = "manifest.json"
+UNFINISHED = (".partial", ".tmp")  # how folders end that are being written
 LARGEST_MANIFEST = 4 << 20  # bytes
 REFRESH_S = 1.0  # the folder is looked through at most this often
 KINDS = {
@@ -79,7 +80,11 @@ class EvidenceFiles:
     def _look(self, root: Path) -> None:
         try:
             with os.scandir(root) as entries:
-                folders = {entry.name for entry in entries if entry.is_dir(follow_symlinks=False)}
+                folders = {
+                    entry.name
+                    for entry in entries
+                    if entry.is_dir(follow_symlinks=False) and not entry.name.endswith(UNFINISHED)
+                }
         except FileNotFoundError:
             folders = set()
         except OSError as error:

@@ -13,7 +13,6 @@ from deploy.records import Record
 POINTS = 300  # newest scores kept per track
 TRACKS = 12  # newest tracks kept per source
 EVENTS = 500  # newest events kept, all sources together
-RESTARTED_MS = 1000.0  # time that runs back further than this begins a new run
 
 RULE_FIELDS = ("fake_from", "real_to", "abstain", "model_id", "domain", "backend", "detector")
 
@@ -23,7 +22,6 @@ class _Source:
     rule: Record = field(default_factory=dict)
     rule_revision: int = 0
     cleared: int = 0  # revision at which everything before became void
-    time_ms: float = 0.0
     # per track: (revision, (time_ms, score, smoothed score, verdict))
     tracks: dict[int, deque[tuple[int, tuple[Any, ...]]]] = field(default_factory=dict)
 
@@ -50,7 +48,8 @@ class History:
             kind = record.get("type")
             if kind == "start":
                 known.rule = {name: record[name] for name in RULE_FIELDS if name in record}
-                known.rule_revision = self._revision
+                known.tracks.clear()  # its time begins anew
+                known.rule_revision = known.cleared = self._revision
             elif kind == "clip":
                 self._add_score(known, record)
             elif kind == "verdict":
@@ -81,6 +80,11 @@ class History:
         with self._lock:
             return [event for _, event in reversed(self._events)][:limit]
 
+    def event_ids(self) -> set[str]:
+        """The events that are kept."""
+        with self._lock:
+            return {str(event["event"]) for _, event in self._events}
+
     def rules(self) -> dict[str, Record]:
         """Thresholds, model and the like, per source."""
         with self._lock:
@@ -88,11 +92,6 @@ class History:
 
     def _add_score(self, source: _Source, record: Record) -> None:
         time_ms, track = float(record["time_ms"]), int(record["track"])
-        if time_ms < source.time_ms - RESTARTED_MS:
-            source.tracks.clear()
-            source.cleared = self._revision
-            source.time_ms = time_ms
-        source.time_ms = max(source.time_ms, time_ms)
         points = source.tracks.pop(track, None)
         if points is None:
             points = deque(maxlen=POINTS)

@@ -15,7 +15,8 @@ from deploy.records import number
 from deploy.telemetry import STAGES, Telemetry
 from keras_ddl import __version__
 
-TIMING_S = 5.0  # percentiles of all stages are computed this often
+STATUS_S = 0.2  # the run is asked how it is doing at most this often, however many watch
+TIMING_S = 5.0  # and for the percentiles of all stages this often
 
 
 @dataclass(frozen=True)
@@ -44,17 +45,28 @@ class Report:
 
     def __post_init__(self) -> None:
         self._lock = Lock()
+        self._sources: tuple[SourceStatus, ...] = ()
+        self._asked = -STATUS_S
         self._timing: dict[str, Any] = {}
         self._timed = -TIMING_S
         self._started = time.monotonic()
+
+    def sources(self) -> tuple[SourceStatus, ...]:
+        """All sources, as they were a moment ago."""
+        with self._lock:
+            if time.monotonic() - self._asked >= STATUS_S:
+                self._sources = self.control.status()
+                self._asked = time.monotonic()
+            return self._sources
 
     def status(self) -> dict[str, Any]:
         """Everything at this moment but scores and events."""
         return {
             "version": __version__,
             "uptime_s": round(time.monotonic() - self._started, 1),
-            "sources": [self._source(source) for source in self.control.status()],
+            "sources": [self._source(source) for source in self.sources()],
             "rules": self.sink.history.rules(),
+            "run": self._run(),
             **self.timing(),
         }
 
@@ -62,9 +74,11 @@ class Report:
         """What the page needs to go on from what it has seen."""
         news = self.sink.history.since(seen.history)
         revision, evidence = self.evidence.since(seen.evidence)
-        message = {"sources": [self._source(source) for source in self.control.status()], **news}
-        message["evidence"] = evidence
+        message = {"sources": [self._source(source) for source in self.sources()], **news}
+        kept = self.sink.history.event_ids() if evidence else set()
+        message["evidence"] = {event: names for event, names in evidence.items() if event in kept}
         message["uptime_s"] = round(time.monotonic() - self._started, 1)
+        message["run"] = self._run()
         message |= self.timing()
         if seen == Seen():
             message["version"] = __version__
@@ -78,14 +92,14 @@ class Report:
 
     def find(self, identity: str) -> SourceStatus | None:
         """The source with this id; None where there is none."""
-        found = (one for one in self.control.status() if identify(one.name) == identity)
+        found = (one for one in self.sources() if identify(one.name) == identity)
         return next(found, None)
 
     def timing(self) -> dict[str, Any]:
         """Milliseconds per stage and source, and each stage's part of the CPU time."""
+        names = [source.name for source in self.sources()]
         with self._lock:
             if time.monotonic() - self._timed >= TIMING_S:
-                names = [source.name for source in self.control.status()]
                 stages = {name: self.telemetry.summary(name) for name in names}
                 shares = self.telemetry.cpu_share()
                 self._timing = {
@@ -119,6 +133,16 @@ class Report:
             "dropped": dict(health.dropped) | self._dropped(source),
             "faces": faces,
             "latency_ms": {name: number(value) for name, value in source.latency_ms.items()},
+        }
+
+    def _run(self) -> dict[str, dict[str, int]]:
+        """What belongs to no source: items that wait, what outlets lost, and where they failed."""
+        totals = self.telemetry.totals()
+        dropped = {cause: count for (cause, source), count in totals.dropped.items() if not source}
+        return {
+            "queues": dict(totals.depths),
+            "dropped": dropped,
+            "failures": dict(totals.failures),
         }
 
     def _dropped(self, source: SourceStatus) -> dict[str, int]:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from deploy.control import Control
 from deploy.dashboard.access import Access
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 MOST_CONNECTIONS = 128
 START_S = 5.0  # for the thread to come up
+SILENT_S = 8.0  # without a request, before a connection is cut; longer than browsers are kept
 GRACE_S = 0.35  # for open connections to end by themselves
 CLOSE_S = 2.0  # for the thread to end, whatever hangs
 
@@ -144,14 +145,24 @@ class DashboardServer:
             asyncio.run(self._serve_until_closing(server, listener))
 
     async def _serve_until_closing(self, server: uvicorn.Server, listener: socket.socket) -> None:
-        """Serve; at the end cut off whoever does not read what he asked for."""
-        cutting = asyncio.create_task(self._cut_off(server))
+        keeping = asyncio.create_task(self._keep_house(server))
         await server.serve(sockets=[listener])
-        cutting.cancel()
+        keeping.cancel()
 
-    async def _cut_off(self, server: uvicorn.Server) -> None:
+    async def _keep_house(self, server: uvicorn.Server) -> None:
+        """Cut off who connects and asks nothing; at the end, who does not read what he asked for.
+
+        uvicorn waits for a first request without end, and every connection is an open file.
+        """
+        silent: dict[Any, float] = {}  # connection → since when
         while not self._closing:
             await asyncio.sleep(TICK_S)
+            now = time.monotonic()
+            idle = [one for one in server.server_state.connections if _is_idle(one)]
+            silent = {one: silent.get(one, now) for one in idle}
+            for connection, since in silent.items():
+                if now - since > SILENT_S:
+                    connection.transport.abort()
         await asyncio.sleep(GRACE_S)
         for connection in list(server.server_state.connections):
             connection.transport.abort()
@@ -163,3 +174,9 @@ class DashboardServer:
             if not thread.is_alive() or time.monotonic() > end:
                 raise RuntimeError("the dashboard's server did not come up")
             time.sleep(0.01)
+
+
+def _is_idle(connection: Any) -> bool:
+    """Whether nothing has been asked on it, or everything asked has been answered."""
+    cycle = connection.cycle
+    return cycle is None or bool(cycle.response_complete)

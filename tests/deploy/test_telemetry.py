@@ -36,6 +36,18 @@ def test_percentiles_forget_but_counts_do_not() -> None:
     assert sum(telemetry.totals().stages["decode", "door"].counts) == KEPT + 1
 
 
+def test_percentiles_of_many_samples_are_not_computed_for_each_new_one() -> None:
+    telemetry = Telemetry()
+    for _ in range(1000):
+        telemetry.observe("infer", 0.01, "door")
+    assert telemetry.summary("door")["infer"]["p99"] == 10.0
+    for _ in range(20):  # 2 %, of which p99 would tell
+        telemetry.observe("infer", 1.0, "door")
+    assert telemetry.summary("door")["infer"]["p99"] == 10.0
+    telemetry.observe("infer", 1.0, "door")
+    assert telemetry.summary("door")["infer"]["p99"] == 1000.0
+
+
 @pytest.mark.parametrize(
     ("seconds", "bucket"),
     [

@@ -52,9 +52,26 @@ function showSummary(sources) {
   part("abstain").textContent = why ? `No verdict is given: ${why}. Scores are shown all the same.` : "";
 }
 
+function showRun({ queues, dropped, failures }) {
+  const list = (counts) => Object.entries(counts).map(([name, count]) =>
+    `${name} ${count.toLocaleString()}`).join(", ") || "none";
+  const rows = [["Waiting", queues], ["Thrown away", dropped], ["Outlets' failures", failures]];
+  part("run").replaceChildren(...rows.map(([name, counts]) => {
+    const pair = document.createElement("div");
+    pair.append(cell("dt", name), cell("dd", list(counts)));
+    return pair;
+  }));
+  const failing = Object.keys(failures);
+  part("trouble").hidden = !failing.length;
+  part("trouble").textContent = `Failures at: ${failing.join(", ")}. The log says why.`;
+}
+
+function cell(kind, text) {
+  return Object.assign(document.createElement(kind), { textContent: text });
+}
+
 function showTiming(stages, shares) {
   if (!part("timing").open) return;
-  const cell = (kind, text) => Object.assign(document.createElement(kind), { textContent: text });
   const row = (kind, texts) => {
     const line = document.createElement("tr");
     line.append(...texts.map((text, index) => {
@@ -91,6 +108,7 @@ function receive(message) {
   }
   showSources(message.sources, message.scores);
   showSummary(message.sources);
+  showRun(message.run);
   showTiming(message.stages, message.cpu_share);
   if (message.events.length) addEvents(message.events, Boolean(message.version));
   addEvidence(message.evidence);

@@ -5,7 +5,8 @@ import { SPAN_MS, drawTimeline } from "./timeline.js";
 
 const PICTURE_MS = 90; // between two pictures of one source
 const IDLE_MS = 1000; // between two looks at a source that gives none
-const ROWS = 5; // faces shown per source
+const ROWS = 6; // faces shown per source
+const PAST = 2; // of them out of sight
 const RULE = { fake_from: 0.6, real_to: 0.4 }; // until the run has said its own
 const STATES = {
   connecting: ["◌", "Connecting", "Waiting for the first frame"],
@@ -16,7 +17,7 @@ const STATES = {
   ended: ["✓", "Ended", "The file has ended"],
   failed: ["✕", "Failed", "Given up"],
 };
-const STARTABLE = ["stopped", "failed"];
+const STARTABLE = ["stopped", "ended", "failed"];
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** A card in `box`; `say` shows a message to the operator, "" takes it away. */
@@ -117,7 +118,6 @@ export class Camera {
     const startable = STARTABLE.includes(source.state);
     button.textContent = startable ? "Start" : "Stop";
     button.setAttribute("aria-label", `${startable ? "Start" : "Stop"} ${source.name}`);
-    button.hidden = source.state === "ended";
     this.part(".picture").setAttribute("aria-label", `Picture of ${source.name}, ${word.toLowerCase()}`);
     this.showHealth();
     this.showFaces();
@@ -154,7 +154,7 @@ export class Camera {
 
   showFaces() {
     const present = new Map(this.source.faces.map((face) => [String(face.track), face]));
-    const past = [...this.tracks.keys()].filter((track) => !present.has(track)).reverse();
+    const past = [...this.tracks.keys()].filter((track) => !present.has(track)).slice(-PAST).reverse();
     const rows = [...present.keys(), ...past].slice(0, ROWS);
     for (const [track, row] of this.faces) {
       if (rows.includes(track)) continue;

@@ -90,8 +90,9 @@ function makeItem(event) {
   time.title = at.toLocaleString();
   time.textContent = at.toLocaleTimeString([], { hour12: false });
   tag(item.querySelector(".tag"), event.verdict);
-  const who = event.track === null ? "" : ` #${event.track}`;
-  item.querySelector(".where").textContent = `${event.source}${who}`;
+  const who = event.track === null ? "" : `#${event.track} `;
+  item.querySelector(".where").textContent = `${who}${event.source}`;
+  item.querySelector(".where").title = event.source;
   const score = event.probability_smoothed === null ? "" : `${percent(event.probability_smoothed)} · `;
   const before = event.previous ? ` (was ${event.previous})` : "";
   item.querySelector(".reason").textContent = `${score}${event.reason}${before}`;

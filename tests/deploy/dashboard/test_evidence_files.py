@@ -11,6 +11,7 @@ import pytest
 
 from deploy.dashboard import evidence_files
 from deploy.dashboard.evidence_files import EvidenceFiles
+from deploy.dashboard.report import Report, Seen
 
 
 @pytest.fixture(autouse=True)
@@ -32,6 +33,19 @@ def test_files_are_served_with_their_types(
     assert (status, headers["content-type"], body) == (206, "video/mp4", bytes(range(10, 20)))
     assert headers["content-range"] == "bytes 10-19/100"
     assert served.get("/evidence/event-1/crop.png", "POST")[0] == 405
+
+
+def test_evidence_of_earlier_runs_is_not_sent_to_the_page(
+    played: Any, write_evidence: Callable[..., Path]
+) -> None:
+    run = played()
+    event = run.verdict("camera 0", 1, "FAKE")
+    write_evidence("of-an-earlier-run")
+    folder = write_evidence(event)
+    report = Report(run, run.sink, run.telemetry, EvidenceFiles(folder.parent))
+    message, seen = report.update(Seen())
+    assert message["evidence"] == {event: ["manifest.json"]}
+    assert report.update(seen)[0]["evidence"] == {}
 
 
 def test_nothing_outside_the_folders_can_be_reached(
@@ -96,6 +110,8 @@ def test_folders_come_and_go(write_evidence: Callable[..., Path], tmp_path: Path
     assert new == {"event-1": ["crop.png", "manifest.json"]}
     assert files.since(revision) == (revision, {})
     write_evidence("event-2")
+    (folder.parent / "folder of event-3.partial").mkdir()
+    (folder.parent / "folder of event-3.partial" / "manifest.json").write_text('{"event": "3"}')
     assert set(files.since(revision)[1]) == {"event-2"}
     for path in folder.iterdir():
         path.unlink()

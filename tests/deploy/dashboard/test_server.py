@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from deploy.dashboard import DashboardServer, Settings
+from deploy.dashboard import DashboardServer, Settings, app
+from deploy.dashboard import server as dashboard_server
 from deploy.dashboard.report import identify
 from deploy.sources.base import State
 from keras_ddl.errors import UserError
@@ -100,6 +101,20 @@ def test_pictures_by_number(serve: Callable[..., Any]) -> None:
     assert served.get("/api/sources/000000000000/picture.jpg")[0] == 404
 
 
+def test_many_who_look_do_not_ask_the_run_more_often(
+    serve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served = serve()
+    asked: list[float] = []
+    status = served.run.status
+    monkeypatch.setattr(served.run, "status", lambda: asked.append(time.monotonic()) or status())
+    start = time.monotonic()
+    for _ in range(30):
+        served.get(picture_of(DOOR))
+        served.get("/api/status")
+    assert 1 <= len(asked) <= 1 + (time.monotonic() - start) / 0.2
+
+
 def test_start_and_stop_reach_the_run(serve: Callable[..., Any]) -> None:
     served = serve()
     place = f"/api/sources/{identify(GATE)}"
@@ -177,6 +192,36 @@ def test_several_at_once_and_one_who_never_reads(
         served.server.close()
         assert time.monotonic() - start < 1.0
         assert all(list(one) is not None for one in visitors)  # they see the end, not a hang
+
+
+def test_who_connects_and_asks_nothing_is_cut_off(
+    serve: Callable[..., Any], listen: Callable[[Any], Listener], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dashboard_server, "SILENT_S", 0.3)
+    served = serve()
+    place = ("127.0.0.1", served.server.port)
+    messages = iter(listen(served))
+    next(messages)
+    with contextlib.ExitStack() as stack:
+        silent = [stack.enter_context(socket.create_connection(place)) for _ in range(140)]
+        silent[0].sendall(b"GET / HT")  # and then no more
+        assert served.get("/healthz")[0] == 503  # there are too many
+        for connection in silent:
+            connection.settimeout(5)
+            with contextlib.suppress(ConnectionResetError):
+                assert connection.recv(1) == b""
+    assert served.get("/healthz")[0] == 200
+    assert next(messages)["sources"]  # whoever listens stays
+
+
+def test_a_token_that_does_not_come_is_not_waited_for(
+    serve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "LOGIN_S", 0.2)
+    with socket.create_connection(("127.0.0.1", serve().server.port), timeout=5) as slow:
+        head = b"POST /api/login HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{"
+        slow.sendall(head)
+        assert slow.recv(100).startswith(b"HTTP/1.1 408")
 
 
 def test_closing_leaves_no_thread_and_a_second_time_does_nothing(

@@ -72,13 +72,17 @@ def test_a_track_seen_again_is_not_the_one_that_goes() -> None:
     assert 0 in tracks and 1 not in tracks
 
 
-def test_time_that_runs_back_begins_anew() -> None:
+def test_a_source_that_starts_again_begins_anew() -> None:
     kept = History()
     kept.add(DOOR, clip(1, 60_000.0))
+    kept.add("another", clip(1, 60_000.0))
     seen = kept.since(0)["revision"]
+    kept.add(DOOR, {"type": "start", "fake_from": 0.6})
     kept.add(DOOR, clip(2, 40.0))
-    news = kept.since(seen)["scores"][DOOR]
-    assert (news["cleared"], list(news["tracks"])) == (True, [2])
+    news = kept.since(seen)["scores"]
+    assert list(news) == [DOOR]
+    assert (news[DOOR]["cleared"], list(news[DOOR]["tracks"])) == (True, [2])
+    assert "cleared" not in kept.since(0)["scores"][DOOR]  # whoever comes new has nothing to forget
 
 
 def test_an_event_without_id_and_time_gets_both() -> None:
