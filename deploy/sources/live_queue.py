@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from enum import Enum
 
+from deploy.sources.interrupts import ended_by
 from deploy.telemetry import NullTelemetry
 from keras_ddl.video import Frame
 
@@ -104,7 +105,7 @@ class LiveQueue:
 
     def _read(self) -> None:
         try:
-            with closing(self._grab()) as frames:
+            with ended_by(lambda: self.closed), closing(self._grab()) as frames:
                 for frame in frames:
                     if self.closed:
                         break

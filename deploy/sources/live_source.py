@@ -120,7 +120,8 @@ class LiveSource(Source):
                     trouble = str(error)
                 finally:
                     connection.close()
-                if connection.ends and not trouble and self._index:
+                over = connection.ends and not trouble and self._index > 0
+                if over and not self._queue.closed:
                     self._pulse.update(state=State.ENDED)
                     return
                 self._lose(trouble, self._watch.clock() - started)

@@ -66,12 +66,12 @@ class SyntheticConnection:
     """The live kind: pictures are due at their time stamps."""
 
     paced = True
-    ends = True  # where it has an end
 
     def __init__(self, plan: SyntheticPlan) -> None:
         self._plan = plan
         self._loop = draw_loop(plan.scene)
         self.fps = plan.scene.fps
+        self.ends = plan.frames is not None
 
     def shots(self, drop: Callable[[str], None]) -> Iterator[Shot]:
         """Yield pictures with their time stamps; nothing is ever dropped here."""

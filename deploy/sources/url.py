@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from deploy.needs import need
 from deploy.sources.base import DEFAULT_FPS
 from deploy.sources.connection import Shot
+from deploy.sources.interrupts import make_interruptible
 from keras_ddl.errors import MISSING, UserError
 
 if TYPE_CHECKING:
@@ -21,7 +22,9 @@ TIMEOUT_S = (5.0, 5.0)  # to connect, to read
 PLAYLIST_S = (5.0, 20.0)  # a playlist grows by a segment at a time
 NO_ANSWER = "no answer in time"
 NO_PICTURE_S = 10.0  # packets, but nothing that can be decoded, for so long: lost
-RTSP = {"rtsp_transport": "tcp", "fflags": "nobuffer", "flags": "low_delay"}
+# "nobuffer" is not among them: it throws away what was read to find out what the stream is, the
+# first key frame included, and nothing is to be seen before the next one.
+RTSP = {"rtsp_transport": "tcp", "flags": "low_delay", "analyzeduration": "1000000"}
 UNTIMED = {"mpjpeg", "mjpeg", "jpeg_pipe"}  # formats whose time stamps FFmpeg makes up
 
 
@@ -109,6 +112,7 @@ def connect_url(url: str, name: str) -> UrlConnection:
         UserError: no connection, or no video in it; neither it nor its cause holds the address.
     """
     av = need("av", "reading a network stream")
+    make_interruptible()
     container, trouble = None, ""
     timeout = PLAYLIST_S if ".m3u8" in url else TIMEOUT_S
     options = RTSP if url.lower().startswith("rtsp") else {}

@@ -132,11 +132,12 @@ def test_a_camera_that_goes_away_comes_back(camera: loopback_camera.LoopbackCame
         reader.more()
         camera.mode = loopback_camera.GONE
         reader.until(lambda: reader.source.health.state is State.RECONNECTING)
-        count = len(reader.frames)
-        visits = camera.visits
+        started, visits = time.monotonic(), camera.visits
         time.sleep(0.5)
-        assert camera.visits - visits <= 10  # it is asked every 0.1 to 0.2 s
-        assert len(reader.frames) == count  # and nothing is made up
+        # the shortest wait is half of 0.05 s; a busy loop would knock hundreds of times
+        assert 0 < camera.visits - visits <= 1 + (time.monotonic() - started) / 0.025
+        health = reader.source.health
+        reader.until(lambda: len(reader.frames) == health.frames)  # nothing is made up
         camera.mode = loopback_camera.LIVE
         reader.more()
         assert reader.frames[-1].segment == 1
@@ -257,6 +258,8 @@ def test_a_first_connection_that_hangs_can_be_left(hanging: str, scheme: str) ->
     source.close()
     assert 0.3 < time.monotonic() - started < 5.3  # 2 s after the wish are promised
     assert source.health.state is State.STOPPED
+    # and not even the thread is left behind; where PyAV has changed, see sources/interrupts.py
+    assert f"capture {source.name}" not in [thread.name for thread in threading.enumerate()]
 
 
 def test_a_process_ends_though_its_connection_hangs(hanging: str) -> None:
