@@ -14,8 +14,8 @@ from deploy.verdict import Label
 from keras_ddl.faceclips import FaceClipper, Step
 from keras_ddl.video import Frame
 
-THUMB = 320  # width of a thumbnail, px
-JPEG_QUALITY = 80
+THUMB = 240  # width of a thumbnail, px
+JPEG_QUALITY = 78
 BINS = 96  # of the timeline
 
 
@@ -77,8 +77,8 @@ class Collector(Sink):
         scale = self._image.shape[1] / frame.image.shape[1]
         x, y, wide, high = (round(value * scale) for value in scored.box)
         color = COLORS[scored.decision.label]
-        cv2.rectangle(self._image, (x, y), (x + wide, y + high), (16, 18, 22), 4, cv2.LINE_AA)
-        cv2.rectangle(self._image, (x, y), (x + wide, y + high), color, 2, cv2.LINE_AA)
+        cv2.rectangle(self._image, (x, y), (x + wide, y + high), (16, 18, 22), 3, cv2.LINE_AA)
+        cv2.rectangle(self._image, (x, y), (x + wide, y + high), color, 1, cv2.LINE_AA)
 
     def thumbnail(self) -> bytes:
         """The most suspicious moment, face marked, as JPEG; the first frame without clips."""

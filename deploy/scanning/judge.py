@@ -121,7 +121,10 @@ def _run(
     options, bundle = kit.options, kit.bundle
     path, out = Path(candidate.path), Path(options.out)
     name = _result_name(candidate.path)
+    lines = out / RECORDS / f"{name}.jsonl"
+    partial = lines.with_suffix(".part")
     with ExitStack() as stack:
+        stack.callback(partial.unlink, missing_ok=True)  # of a file that breaks off
         source = stack.enter_context(_open(path))
         clipper = CountingClipper(
             bundle.spec, kit.detector, options.detect_every, options.stride_ms
@@ -132,14 +135,14 @@ def _run(
         )
         pipeline = Pipeline(parts)
         collector = Collector()
-        lines = out / RECORDS / f"{name}.jsonl"
-        partial = lines.with_suffix(".part")
         sinks += [collector, Told(source.length, tell)]
-        sinks.append(stack.enter_context(JsonLines(partial)))
+        written = JsonLines(partial)
+        sinks.append(stack.enter_context(written))
         if options.evidence:
             sinks.append(stack.enter_context(_evidence(kit, pipeline.judge.policy, path, sha256)))
         end = pipeline.run()
-    partial.replace(lines)
+        written.close()
+        partial.replace(lines)
     (out / THUMBS / f"{name}.jpg").write_bytes(collector.thumbnail())
     return {
         **_outcome(end, bool(clipper.seen)),
