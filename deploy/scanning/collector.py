@@ -77,8 +77,8 @@ class Collector(Sink):
         scale = self._image.shape[1] / frame.image.shape[1]
         x, y, wide, high = (round(value * scale) for value in scored.box)
         color = COLORS[scored.decision.label]
-        cv2.rectangle(self._image, (x, y), (x + wide, y + high), (16, 18, 22), 3, cv2.LINE_AA)
-        cv2.rectangle(self._image, (x, y), (x + wide, y + high), color, 1, cv2.LINE_AA)
+        cv2.rectangle(self._image, (x, y), (x + wide, y + high), (16, 18, 22), 4, cv2.LINE_AA)
+        cv2.rectangle(self._image, (x, y), (x + wide, y + high), color, 2, cv2.LINE_AA)
 
     def thumbnail(self) -> bytes:
         """The most suspicious moment, face marked, as JPEG; the first frame without clips."""
