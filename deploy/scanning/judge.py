@@ -16,7 +16,9 @@ from typing import Any
 from deploy.backends import Backend
 from deploy.bundle import Bundle
 from deploy.records import Record, number
+from deploy.scanning.collector import Collector, CountingClipper
 from deploy.scanning.files import Candidate, is_picture, shown
+from deploy.scanning.progress import TELL_S, Told
 from deploy.sources.base import Source
 from deploy.verdict import Label
 from keras_ddl.errors import USAGE, UserError
@@ -25,7 +27,6 @@ from keras_ddl.video import probe
 
 JUDGED, UNREADABLE, CRASHED, SKIPPED = "judged", "unreadable", "crashed", "skipped"
 RECORDS, THUMBS = "records", "thumbs"
-TELL_S = 0.25  # time between two reports of progress
 EVERY_FACE = "no face in any frame"
 
 
@@ -114,8 +115,6 @@ def _run(
     candidate: Candidate, kit: Kit, sha256: str, tell: Callable[[float], None]
 ) -> dict[str, Any]:
     from deploy.pipeline import Parts, Pipeline
-    from deploy.scanning.collector import Collector, CountingClipper
-    from deploy.scanning.progress import Told
     from deploy.sinks import JsonLines, Sink
 
     options, bundle = kit.options, kit.bundle
@@ -146,15 +145,22 @@ def _run(
     (out / THUMBS / f"{name}.jpg").write_bytes(collector.thumbnail())
     return {
         **_outcome(end, bool(clipper.seen)),
+        **_shown(end, collector),
         "faces": len(clipper.seen),
-        "fake_events": collector.fakes,
-        "moment_ms": number(collector.moment_ms),
-        "moment_probability": number(collector.moment_probability),
-        "timeline": collector.timeline(end["time_ms"]),
         "still": source.still,
         "seconds": round((end["time_ms"] + 1000.0 / source.fps) / 1000.0, 3),
         "records": f"{RECORDS}/{name}.jsonl",
         "thumb": f"{THUMBS}/{name}.jpg",
+    }
+
+
+def _shown(end: Record, collector: Collector) -> dict[str, Any]:
+    """What the summary draws."""
+    return {
+        "fake_events": collector.fakes,
+        "moment_ms": number(collector.moment_ms),
+        "moment_probability": number(collector.moment_probability),
+        "timeline": collector.timeline(end["time_ms"]),
     }
 
 
