@@ -22,6 +22,7 @@ if not __package__:  # run as a script: import from the clone, and keep this fol
 
 from deploy.arguments import DETECTORS, EVERY_S, FOOTAGE, at_least, positive
 from deploy.bundle import DEFAULT_BUNDLE, MODEL_FILE, Bundle, open_bundle
+from deploy.evidence.store import EvidenceStore
 from deploy.log_lines import set_up_logging
 from deploy.records import Record, number
 from deploy.scanning.files import Candidate, find, shown
@@ -112,6 +113,8 @@ def _run(args: argparse.Namespace) -> int:
     about = _about(bundle, backend_name, options)
     key = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
     _make_folders(args.out)
+    if args.evidence:
+        EvidenceStore(args.evidence).open()  # a mistake is one line, not one per file
     with Ledger(args.out, key) as ledger:
         return _Scan(args.out, candidates, ledger, about).run(options, jobs)
 

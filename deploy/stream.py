@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from deploy.lane import Lane
     from deploy.runner import Runner, RunnerParts, SourcePlan
     from deploy.sinks import Sink
+    from deploy.streams_file import SourceConfig
     from deploy.telemetry import Telemetry
 
 
@@ -64,8 +65,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     parser = stream_parser((__doc__ or "").partition("\n")[0])
     args = parser.parse_args(argv)
-    if not (args.camera or args.source):
-        parser.error("one of --camera --source is needed")
+    if not (args.camera or args.source or args.config):
+        parser.error("one of --camera --source --config is needed")
     set_up_logging(args.log)
     return run_cli(lambda: _run(args))
 
@@ -119,40 +120,62 @@ def _dashboard(
 
 def _plans(args: argparse.Namespace, telemetry: Telemetry) -> list[SourcePlan]:
     from deploy.runner import SourcePlan
-    from deploy.sources import Watch, is_live, open_source, redact
+    from deploy.sources import Watch, is_live, open_source
 
+    configs = _configs(args)
+    names = [config.name for config in configs]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise UserError(f"expected sources that differ, received '{twice}' twice")
+    missing = _missing([config.url for config in configs])
+    patient = args.keep_trying or any(config.keep_trying for config in configs if args.config)
+    if len(missing) == len(configs) and not patient:
+        raise missing[0]
+    plans = []
+    for config in configs:
+        watch = Watch(
+            keep_trying=config.keep_trying,
+            frozen_s=config.frozen_s,
+            max_age_ms=config.max_age_ms,
+            telemetry=telemetry,
+        )
+        opener = partial(
+            open_source, config.url, name=config.name, watch=watch, realtime=config.realtime
+        )
+        plans.append(SourcePlan(config.name, opener, is_live(config.url), args.domain))
+    return plans
+
+
+def _configs(args: argparse.Namespace) -> list[SourceConfig]:
+    """All sources that were asked for; where others are watched, one that is not there can wait."""
+    from deploy.sources import redact
+    from deploy.streams_file import SourceConfig, read_streams
+
+    configs = read_streams(args.config) if args.config else []
     texts = [*map(str, args.camera), *args.source]
-    # Where others are watched, one that is not there is waited for.
-    watch = Watch(keep_trying=args.keep_trying or len(texts) > 1, telemetry=telemetry)
-    plans: dict[str, SourcePlan] = {}
+    keep_trying = args.keep_trying or len(configs) + len(texts) > 1
     for text in texts:
         name = f"camera {text}" if text.isdecimal() else redact(text)
-        if name in plans:
-            raise UserError(f"expected sources that differ, received '{name}' twice")
-        opener = partial(open_source, text, name=name, watch=watch, realtime=args.realtime)
-        plans[name] = SourcePlan(name, opener, is_live(text), args.domain)
-    _require_one(texts)
-    return list(plans.values())
+        configs.append(SourceConfig(text, name, keep_trying, args.realtime))
+    return configs
 
 
-def _require_one(texts: Sequence[str]) -> None:
-    """Refuse what can never be watched, and a run none of whose sources is there.
+def _missing(texts: Sequence[str]) -> list[UserError]:
+    """Refuse what can never be watched; return what is said of each that is not there just now.
 
     Raises:
-        UserError: as `open_source`.
+        UserError: no such file, not an address (2).
     """
     from deploy.sources import check_source
 
-    errors = []
+    missing = []
     for text in texts:
         try:
             check_source(text)
         except UserError as error:
             if error.exit_code != MISSING:
                 raise
-            errors.append(error)
-    if len(errors) == len(texts):
-        raise errors[0]
+            missing.append(error)
+    return missing
 
 
 def _parts(

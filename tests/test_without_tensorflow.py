@@ -51,6 +51,8 @@ NAMED = {  # the commands people are told about
     "export/to_onnx.py",
     "export/to_trt.py",
     "deploy/stream.py",
+    "deploy/scan.py",
+    "-m deploy.evidence",
 }
 
 

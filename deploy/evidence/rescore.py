@@ -34,7 +34,7 @@ def rescore(
     try:
         manifest = read_manifest(folder)
         wanted = str(manifest["model"]["weights_sha256"])
-        clips: list[dict[str, Any]] = list(manifest["clips"])
+        clips: list[dict[str, Any]] = [dict(clip) for clip in manifest["clips"]]
     except (ValueError, KeyError, TypeError) as error:
         return [f"{folder.name}: its scores cannot be checked ({error})"], ""
     weights = bundle.spec.weights_sha256 or _model_sha256(bundle)

@@ -14,8 +14,8 @@ from deploy.verdict import Label
 from keras_ddl.faceclips import FaceClipper, Step
 from keras_ddl.video import Frame
 
-THUMB = 320  # width of a thumbnail, px
-JPEG_QUALITY = 80
+THUMB = 240  # width of a thumbnail, px
+JPEG_QUALITY = 78
 BINS = 96  # of the timeline
 
 

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from deploy.sources.still import PICTURES
 from keras_ddl.errors import USAGE, UserError
 
 VIDEOS = frozenset(
     ".3gp .asf .avi .dv .flv .gif .h264 .hevc .m2ts .m4v .mjpeg .mkv .mov .mp4 .mpeg .mpg .mts "
     ".mxf .ogg .ogv .rm .rmvb .ts .vob .webm .wmv .y4m".split()
 )
-PICTURES = frozenset(".bmp .jpeg .jpg .png .tif .tiff .webp".split())
 # First bytes of the pictures that OpenCV reads; "WEBP" stands at byte 8, after "RIFF" and a length.
 PICTURE_STARTS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM", b"II*\x00", b"MM\x00*")
 

@@ -16,7 +16,9 @@ from typing import Any
 from deploy.backends import Backend
 from deploy.bundle import Bundle
 from deploy.records import Record, number
+from deploy.scanning.collector import Collector, CountingClipper
 from deploy.scanning.files import Candidate, is_picture, shown
+from deploy.scanning.progress import TELL_S, Told
 from deploy.sources.base import Source
 from deploy.verdict import Label
 from keras_ddl.errors import USAGE, UserError
@@ -25,7 +27,6 @@ from keras_ddl.video import probe
 
 JUDGED, UNREADABLE, CRASHED, SKIPPED = "judged", "unreadable", "crashed", "skipped"
 RECORDS, THUMBS = "records", "thumbs"
-TELL_S = 0.25  # time between two reports of progress
 EVERY_FACE = "no face in any frame"
 
 
@@ -114,14 +115,15 @@ def _run(
     candidate: Candidate, kit: Kit, sha256: str, tell: Callable[[float], None]
 ) -> dict[str, Any]:
     from deploy.pipeline import Parts, Pipeline
-    from deploy.scanning.collector import Collector, CountingClipper
-    from deploy.scanning.progress import Told
     from deploy.sinks import JsonLines, Sink
 
     options, bundle = kit.options, kit.bundle
     path, out = Path(candidate.path), Path(options.out)
     name = _result_name(candidate.path)
+    lines = out / RECORDS / f"{name}.jsonl"
+    partial = lines.with_suffix(".part")
     with ExitStack() as stack:
+        stack.callback(partial.unlink, missing_ok=True)  # of a file that breaks off
         source = stack.enter_context(_open(path))
         clipper = CountingClipper(
             bundle.spec, kit.detector, options.detect_every, options.stride_ms
@@ -132,26 +134,33 @@ def _run(
         )
         pipeline = Pipeline(parts)
         collector = Collector()
-        lines = out / RECORDS / f"{name}.jsonl"
-        partial = lines.with_suffix(".part")
         sinks += [collector, Told(source.length, tell)]
-        sinks.append(stack.enter_context(JsonLines(partial)))
+        written = JsonLines(partial)
+        sinks.append(stack.enter_context(written))
         if options.evidence:
             sinks.append(stack.enter_context(_evidence(kit, pipeline.judge.policy, path, sha256)))
         end = pipeline.run()
-    partial.replace(lines)
+        written.close()
+        partial.replace(lines)
     (out / THUMBS / f"{name}.jpg").write_bytes(collector.thumbnail())
     return {
         **_outcome(end, bool(clipper.seen)),
+        **_shown(end, collector),
         "faces": len(clipper.seen),
-        "fake_events": collector.fakes,
-        "moment_ms": number(collector.moment_ms),
-        "moment_probability": number(collector.moment_probability),
-        "timeline": collector.timeline(end["time_ms"]),
         "still": source.still,
         "seconds": round((end["time_ms"] + 1000.0 / source.fps) / 1000.0, 3),
         "records": f"{RECORDS}/{name}.jsonl",
         "thumb": f"{THUMBS}/{name}.jpg",
+    }
+
+
+def _shown(end: Record, collector: Collector) -> dict[str, Any]:
+    """What the summary draws."""
+    return {
+        "fake_events": collector.fakes,
+        "moment_ms": number(collector.moment_ms),
+        "moment_probability": number(collector.moment_probability),
+        "timeline": collector.timeline(end["time_ms"]),
     }
 
 

@@ -102,8 +102,8 @@ footer p { color: var(--soft); }
   table { display: block; border: 0; background: none; }
   tbody { display: grid; gap: 10px; }
   tr { display: grid; grid-template-columns: 104px minmax(0, 5fr) minmax(0, 2fr) minmax(0, 3fr);
-    gap: 6px 12px; grid-template-areas: "picture name name name"
-      "picture verdict verdict verdict" "line line line line" "mean worst faces length";
+    gap: 6px 12px; grid-template-areas: "picture verdict verdict verdict"
+      "picture name name name" "line line line line" "mean worst faces length";
     background: var(--card); border: 1px solid var(--rule); border-left: 4px solid var(--mark);
     border-radius: 8px; padding: 10px; }
   tr[hidden] { display: none; }

@@ -18,6 +18,7 @@ from deploy.verdict import Label
 LABELS = tuple(label.value for label in (Label.FAKE, Label.UNCERTAIN, Label.REAL, Label.NO_FACE))
 WORDS = {"NO_FACE": "NO FACE"}
 FAILED = "UNREADABLE"
+PICTURES = 1000  # rows with a picture, from the top: some 8 MB
 COLUMNS = (  # key to sort by, heading, first order
     ("", "Moment", ""),
     ("name", "File", "up"),
@@ -131,13 +132,14 @@ def _row(number: int, record: Record, scan: dict[str, Any], folder: Path) -> str
     over, _, name = record["path"].rpartition("/")
     moment = record.get("moment_ms")
     at = "" if moment is None or record["still"] else f"<small>at {_clock(moment / 1000.0)}</small>"
+    picture = _picture(record, folder) if number < PICTURES else _picture({}, folder)
     line = sparkline(
         record.get("timeline") or [],
         scan["thresholds"],
         None if moment is None else moment / 1000.0 / max(record["seconds"], 1e-9),
     )
     return (
-        f'<tr class="{kind}" {data}><td class="picture">{_picture(record, folder)}{at}</td>'
+        f'<tr class="{kind}" {data}><td class="picture">{picture}{at}</td>'
         f'<th scope="row"><span class="name">{escape(name)}</span>'
         f'<span class="soft over">{escape(over)}</span>{_details(record)}</th>'
         f'<td class="verdict"><span class="chip {kind}">{WORDS.get(kind, kind)}</span>'

@@ -40,14 +40,14 @@ def clip_of(number: int) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def written(
-    tmp_path_factory: pytest.TempPathFactory,
-    synthetic_bundle: Path,
-    brightness: Callable[[np.ndarray], np.ndarray],
+    tmp_path_factory: pytest.TempPathFactory, brightness: Callable[[np.ndarray], np.ndarray]
 ) -> Path:
-    """Three events of one clip each, judged as the bundle's formula says."""
+    """Three events of one clip each, judged as the fixture model's formula says."""
     root = tmp_path_factory.mktemp("evidence") / "root"
-    spec = ClipSpec.read(synthetic_bundle / "clipspec.json")
-    bundle = Bundle(synthetic_bundle, spec, spec.weights_sha256[:12], "synthetic", True)
+    model = tmp_path_factory.mktemp("model")
+    (model / "model.onnx").write_bytes(b"only hashed")
+    spec = ClipSpec(size=64, weights_sha256=hashlib.sha256(b"brightness").hexdigest())
+    bundle = Bundle(model, spec, spec.weights_sha256[:12], "synthetic", True)
     with EvidenceFolder(root, bundle, pre_ms=0, post_ms=0) as sink:
         for number, event in enumerate(EVENTS):
             frames = clip_of(number)

@@ -251,8 +251,9 @@ def test_fake_events_leave_evidence(
     bundle = make_bundle(tmp_path / "b", training={"dataset": "someset"}, threshold=0.05)
     out, evidence = tmp_path / "out", tmp_path / "evidence"
     arguments = [copies, "--bundle", bundle, "--detector", "haar", "--out", out]
-    call = [*map(str, arguments), "--evidence", str(evidence), "--jobs", "2"]
+    call = [*map(str, arguments), "--jobs", "2", "--evidence", str(evidence)]
     assert scan.main(call) == 0
+    assert scan.main([*call[:-1], str(copies)]) == 2  # a folder of something else
     found = verify(evidence)
     assert found.problems == []
     events = sum(record["fake_events"] for record in records_of(out).values())
