@@ -10,11 +10,15 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+if not __package__:  # run as a script: import from the clone, and keep this folder off the path
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from deploy.arguments import positive
 from deploy.bundle import DEFAULT_BUNDLE, open_bundle

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+if not __package__:  # run as a script: import from the clone, and keep this folder off the path
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
 from deploy.arguments import at_least, positive
 from deploy.bundle import DEFAULT_BUNDLE, open_bundle
 from deploy.log_lines import set_up_logging
