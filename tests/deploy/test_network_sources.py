@@ -283,3 +283,15 @@ def test_a_connection_that_hangs_is_an_error_in_the_end(
     monkeypatch.setattr(url, "TIMEOUT_S", (0.5, 0.5))
     with pytest.raises(UserError, match=rf"cannot open {scheme}://\*\*\*@.*: no answer in time"):
         list(open_source(f"{scheme}://u:s3cret@{hanging}/live"))
+
+
+def test_a_command_that_finds_nobody_ends_with_one_line(
+    command: Callable[..., subprocess.CompletedProcess[str]], synthetic_bundle: Path
+) -> None:
+    pytest.importorskip("onnxruntime")
+    address = "rtsp://u:s3cret@127.0.0.1:9/x"
+    done = command("stream.py", "--source", address, "--bundle", synthetic_bundle)
+    assert done.returncode == 3
+    last = done.stderr.splitlines()[-1]
+    assert last == "error: cannot open rtsp://***@127.0.0.1:9/x: Connection refused"
+    assert "s3cret" not in done.stdout + done.stderr

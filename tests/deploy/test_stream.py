@@ -82,7 +82,6 @@ def test_it_runs_as_a_module_too(environment: dict[str, str]) -> None:
         (["--camera", "99"], 3, r"cannot open camera 99: found .*/dev/video"),
         (["--source", "absent.mp4"], 2, r"absent\.mp4: expected a video file"),
         (["--source", str(SCRIPT)], 2, r"expected a video file"),
-        (["--source", "rtsp://u:s3cret@127.0.0.1:9/x"], 3, r"cannot open rtsp://\*\*\*@127\.0"),
         (["--source", "ftp://host/x"], 2, r"expected a camera index, a file or"),
         ([], 2, r"--camera --source"),
         (["--camera", "-1"], 2, r"expected a whole number >= 0"),
