@@ -118,7 +118,7 @@ def test_a_download_gives_the_frames_of_the_file(tmp_path: Path, serve: Serve) -
 def test_mjpeg_is_live_and_can_be_left(camera: loopback_camera.LoopbackCamera) -> None:
     with open_source(camera.url) as source:
         assert source.live
-        frames = [frame for frame, _ in zip(source, range(10), strict=False)]
+        frames = [frame for _, frame in zip(range(10), source, strict=False)]
         started = time.monotonic()
     assert time.monotonic() - started < 5.0  # 2 s are promised
     assert np.diff([frame.time_ms for frame in frames]).min() > 0
