@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from deploy.sources import redact
+from deploy.sources import Source, Watch, open_source, redact
 from deploy.sources.freeze_watch import FROZEN_S
 from deploy.sources.live_queue import MAX_AGE_MS
 from deploy.sources.options import unknown
+from deploy.telemetry import NullTelemetry
 from keras_ddl.errors import MISSING, UserError
 
 VARIABLE = re.compile(r"\$\{(\w+)\}")
@@ -40,6 +41,16 @@ class SourceConfig:
     realtime: bool = False
     frozen_s: float = FROZEN_S
     max_age_ms: float = MAX_AGE_MS
+
+    def open(self, telemetry: NullTelemetry | None = None) -> Source:
+        """Make the source; errors as in `open_source`."""
+        watch = Watch(
+            keep_trying=self.keep_trying,
+            frozen_s=self.frozen_s,
+            max_age_ms=self.max_age_ms,
+            telemetry=telemetry or NullTelemetry(),
+        )
+        return open_source(self.url, name=self.name, watch=watch, realtime=self.realtime)
 
 
 def read_streams(path: Path, environment: Mapping[str, str] = os.environ) -> list[SourceConfig]:

@@ -64,7 +64,10 @@ def connect_camera(index: int, name: str) -> CameraConnection:
     capture = cv2.VideoCapture(index)
     if not capture.isOpened():
         capture.release()
-        raise _no_camera(name)
+        if index not in list_cameras():
+            raise _no_camera(name)
+        remedy = "close the program that has it, or name another"
+        raise UserError(f"cannot open {name}: it is there and gives nothing; {remedy}", MISSING)
     return CameraConnection(capture, name)
 
 

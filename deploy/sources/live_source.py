@@ -76,11 +76,11 @@ class LiveSource(Source):
         self.name = name
         self.fps = fps
         self._connect = connect
-        self._watch = watch or Watch()
+        self.watch = watch or Watch()
         self._pulse = Pulse()
-        self._backoff = self._watch.backoff()
+        self._backoff = self.watch.backoff()
         self._queue = LiveQueue(
-            self._run, self._watch.max_age_ms, name=name, telemetry=self._watch.telemetry
+            self._run, self.watch.max_age_ms, name=name, telemetry=self.watch.telemetry
         )
         self._said = ""  # the trouble that was logged last
         self._lost_at: float | None = None
@@ -110,10 +110,10 @@ class LiveSource(Source):
 
     def _run(self) -> Generator[Frame, None, None]:
         """Everything that happens on the capture thread."""
-        self.epoch = self._watch.clock()
+        self.epoch = self.watch.clock()
         try:
             while (connection := self._connected()) is not None:
-                started, trouble = self._watch.clock(), ""
+                started, trouble = self.watch.clock(), ""
                 try:
                     yield from self._frames(connection)
                 except UserError as error:
@@ -124,7 +124,7 @@ class LiveSource(Source):
                 if over and not self._queue.closed:
                     self._pulse.update(state=State.ENDED)
                     return
-                self._lose(trouble, self._watch.clock() - started)
+                self._lose(trouble, self.watch.clock() - started)
         except Exception as error:  # of others' errors the kind alone: they may hold addresses
             text = str(error) if isinstance(error, UserError) else type(error).__name__
             self._pulse.update(state=State.FAILED, error=text)
@@ -145,7 +145,7 @@ class LiveSource(Source):
         seen = self._pulse.read().frames
         trouble = trouble or f"{self.name}: {'the stream ended' if seen else 'no picture came'}"
         if seen and self._lost_at is None:
-            self._lost_at = self._watch.clock()
+            self._lost_at = self.watch.clock()
             self._pulse.update(state=State.RECONNECTING)
         if lasted_s >= STABLE_S:
             self._backoff.reset()
@@ -154,7 +154,7 @@ class LiveSource(Source):
     def _suffer(self, error: UserError) -> None:
         """Make an attempt's failure known, and wait before the next; raise it where it is final."""
         text = str(error)
-        if not self._watch.keep_trying and not self._pulse.read().frames:
+        if not self.watch.keep_trying and not self._pulse.read().frames:
             raise error
         self._pulse.update(error=text)
         if text != self._said:  # a line per change, not per attempt
@@ -163,18 +163,18 @@ class LiveSource(Source):
         self._pause(self._backoff.next_s())
 
     def _pause(self, seconds: float) -> None:
-        end = self._watch.clock() + seconds
-        while not self._queue.closed and (left := end - self._watch.clock()) > 0.0:
-            self._watch.sleep(min(NAP_S, left))
+        end = self.watch.clock() + seconds
+        while not self._queue.closed and (left := end - self.watch.clock()) > 0.0:
+            self.watch.sleep(min(NAP_S, left))
 
     def _frames(self, connection: Connection) -> Generator[Frame, None, None]:
         """Go through one connection."""
         self.fps = connection.fps
-        place, freeze = LiveClock(connection.paced), FreezeWatch(self._watch.frozen_s)
+        place, freeze = LiveClock(connection.paced), FreezeWatch(self.watch.frozen_s)
         rate = RateWatch()
         frozen, shape = False, ()
         for shot in connection.shots(self._pulse.drop):
-            now = self._watch.clock()
+            now = self.watch.clock()
             moment = place.place(shot.pts_ms, now)
             self._pause(moment - now)
             if self._queue.closed:
@@ -197,9 +197,9 @@ class LiveSource(Source):
 
     def _note(self, shot: Shot) -> None:
         """Count a picture; the first one after a loss ends it."""
-        self._watch.telemetry.observe("decode", shot.decode_s, self.name)
+        self.watch.telemetry.observe("decode", shot.decode_s, self.name)
         if self._lost_at is not None:
-            away_s = self._watch.clock() - self._lost_at
+            away_s = self.watch.clock() - self._lost_at
             log.info("%s is back after %.0f s", self.name, away_s)
             self._pulse.update(reconnects=self._pulse.read().reconnects + 1)
             self._lost_at, self._said = None, ""

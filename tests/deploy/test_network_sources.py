@@ -118,7 +118,7 @@ def test_a_download_gives_the_frames_of_the_file(tmp_path: Path, serve: Serve) -
 def test_mjpeg_is_live_and_can_be_left(camera: loopback_camera.LoopbackCamera) -> None:
     with open_source(camera.url) as source:
         assert source.live
-        frames = [frame for frame, _ in zip(source, range(10), strict=False)]
+        frames = [frame for _, frame in zip(range(10), source, strict=False)]
         started = time.monotonic()
     assert time.monotonic() - started < 5.0  # 2 s are promised
     assert np.diff([frame.time_ms for frame in frames]).min() > 0
@@ -283,3 +283,15 @@ def test_a_connection_that_hangs_is_an_error_in_the_end(
     monkeypatch.setattr(url, "TIMEOUT_S", (0.5, 0.5))
     with pytest.raises(UserError, match=rf"cannot open {scheme}://\*\*\*@.*: no answer in time"):
         list(open_source(f"{scheme}://u:s3cret@{hanging}/live"))
+
+
+def test_a_command_that_finds_nobody_ends_with_one_line(
+    command: Callable[..., subprocess.CompletedProcess[str]], synthetic_bundle: Path
+) -> None:
+    pytest.importorskip("onnxruntime")
+    address = "rtsp://u:s3cret@127.0.0.1:9/x"
+    done = command("stream.py", "--source", address, "--bundle", synthetic_bundle)
+    assert done.returncode == 3
+    last = done.stderr.splitlines()[-1]
+    assert last == "error: cannot open rtsp://***@127.0.0.1:9/x: Connection refused"
+    assert "s3cret" not in done.stdout + done.stderr

@@ -140,7 +140,7 @@ def test_passwords_open_the_door_and_are_shown_nowhere(start: Start) -> None:
 def test_a_file_is_served_as_it_is(start: Start, empty_video: Path) -> None:
     server = start("--file", str(empty_video))
     with open_source(server.url) as source:
-        times = [frame.time_ms for frame, _ in zip(source, range(45), strict=False)]
+        times = [frame.time_ms for _, frame in zip(range(45), source, strict=False)]
         assert source.health.size == (160, 120)
     assert len(times) == 45
     assert abs(np.median(np.diff(times)[-15:]) - 40.0) < 1.0

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from deploy.sources import State, Watch, camera, csi, open_source, redact
+from deploy.sources.backoff import Backoff
 from deploy.sources.paced import PacedSource
 from keras_ddl.errors import UserError
 
@@ -199,3 +200,58 @@ def test_secrets_are_in_no_error_and_in_none_of_its_causes() -> None:
         assert "s3cret" not in str(error)
         error = error.__cause__ or error.__context__
     assert "s3cret" not in "".join(traceback.format_exception_only(caught.value))
+
+
+class FakeCapture:
+    """A `cv2.VideoCapture` that gives what a list says: a picture, or None for a damaged one."""
+
+    def __init__(self, pictures: list[np.ndarray | None]) -> None:
+        self.pictures, self.released = pictures, False
+
+    def isOpened(self) -> bool:
+        return bool(self.pictures)
+
+    def get(self, _: int) -> float:
+        return 0.0  # many drivers do not know their rate
+
+    def grab(self) -> bool:
+        return bool(self.pictures)
+
+    def retrieve(self) -> tuple[bool, np.ndarray | None]:
+        picture = self.pictures.pop(0)
+        return picture is not None, picture
+
+    def release(self) -> None:
+        self.released = True
+
+
+def test_a_camera_is_read_until_it_is_gone_and_opened_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cv2 = pytest.importorskip("cv2")
+    blue = np.zeros((4, 6, 3), np.uint8)
+    blue[..., 0] = 200  # OpenCV's order is BGR
+    captures = [FakeCapture([blue, None, 255 - blue]), FakeCapture([]), FakeCapture([blue])]
+    opened = list(captures)
+    monkeypatch.setattr(camera, "list_cameras", lambda: {0: Path("/dev/video0")})
+    monkeypatch.setattr(
+        cv2, "VideoCapture", lambda index: opened.pop(0) if opened else FakeCapture([])
+    )
+    source = open_source("0", watch=Watch(backoff=lambda: Backoff(0.01, 0.01)))
+    frames = [frame for _, frame in zip(range(3), source, strict=False)]
+    assert frames[0].image[0, 0].tolist() == [0, 0, 200]
+    assert [frame.segment for frame in frames] == [0, 0, 1]
+    assert (source.fps, source.health.dropped) == (25.0, {"corrupted": 1})
+    source.close()
+    assert all(capture.released for capture in captures)
+    with pytest.raises(UserError, match="cannot open door: it is there and gives nothing; close"):
+        camera.connect_camera(0, "door")
+
+
+def test_a_camera_whose_pictures_are_all_damaged_is_lost() -> None:
+    pytest.importorskip("cv2")
+    connection = camera.CameraConnection(FakeCapture([None] * 100), "camera 0")
+    causes: list[str] = []
+    with pytest.raises(UserError, match="lost camera 0: it gives no pictures"):
+        list(connection.shots(causes.append))
+    assert causes == ["corrupted"] * camera.MAX_BAD

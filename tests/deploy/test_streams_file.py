@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from deploy.sources.live_source import LiveSource
+from deploy.sources.paced import PacedSource
 from deploy.streams_file import SourceConfig, read_streams
 from keras_ddl.errors import UserError
 
@@ -59,6 +61,17 @@ def test_sources_come_in_order_with_their_settings(tmp_path: Path) -> None:
         ),
     ]
     assert "ss" not in repr(read_streams(path, ENVIRONMENT)[0])
+
+
+def test_a_source_is_opened_with_its_settings(empty_video: Path) -> None:
+    pytest.importorskip("av")
+    config = SourceConfig("rtsp://u:s3cret@cam/main", "door", frozen_s=9.0, max_age_ms=5.0)
+    source = config.open()
+    assert isinstance(source, LiveSource) and source.name == "door"
+    watch = source.watch
+    assert (watch.keep_trying, watch.frozen_s, watch.max_age_ms) == (True, 9.0, 5.0)
+    night = SourceConfig(str(empty_video), "night", realtime=True).open()
+    assert isinstance(night, PacedSource) and night.name == "night"
 
 
 @pytest.mark.parametrize(
