@@ -120,7 +120,7 @@ def _dashboard(
 
 def _plans(args: argparse.Namespace, telemetry: Telemetry) -> list[SourcePlan]:
     from deploy.runner import SourcePlan
-    from deploy.sources import Watch, is_live, open_source
+    from deploy.sources import is_live
 
     configs = _configs(args)
     names = [config.name for config in configs]
@@ -130,19 +130,10 @@ def _plans(args: argparse.Namespace, telemetry: Telemetry) -> list[SourcePlan]:
     patient = args.keep_trying or any(config.keep_trying for config in configs if args.config)
     if len(missing) == len(configs) and not patient:
         raise missing[0]
-    plans = []
-    for config in configs:
-        watch = Watch(
-            keep_trying=config.keep_trying,
-            frozen_s=config.frozen_s,
-            max_age_ms=config.max_age_ms,
-            telemetry=telemetry,
-        )
-        opener = partial(
-            open_source, config.url, name=config.name, watch=watch, realtime=config.realtime
-        )
-        plans.append(SourcePlan(config.name, opener, is_live(config.url), args.domain))
-    return plans
+    return [
+        SourcePlan(config.name, partial(config.open, telemetry), is_live(config.url), args.domain)
+        for config in configs
+    ]
 
 
 def _configs(args: argparse.Namespace) -> list[SourceConfig]:

@@ -27,7 +27,7 @@ class LoopbackCamera:
         visits: Connections so far.
     """
 
-    def __init__(self, pictures: Sequence[np.ndarray], fps: float = 50.0) -> None:
+    def __init__(self, pictures: Sequence[np.ndarray], fps: float = 50.0, port: int = 0) -> None:
         self.mode = LIVE
         self.pictures = pictures
         self.fps = fps
@@ -46,7 +46,7 @@ class LoopbackCamera:
             def log_message(self, *_: object) -> None:
                 return None
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self._server.daemon_threads = True
         self._closed = False
         self.url = f"http://127.0.0.1:{self._server.server_port}/live"

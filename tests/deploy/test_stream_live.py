@@ -1,0 +1,185 @@
+"""The command on live sources as they are on a bad day: dead, frozen, resized, never read."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from loopback_camera import FROZEN, LoopbackCamera
+
+pytest.importorskip("cv2")
+pytest.importorskip("av")
+
+from deploy.sources.drawn_faces import Scene, draw_loop
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPT = ROOT / "deploy" / "stream.py"
+LONG_S = 60.0
+END_S = 5.0  # 2 s are promised; machines are busy
+
+
+@pytest.fixture
+def watching(
+    filmed_bundle: Path, environment: dict[str, str]
+) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start the command on sources; ended at the end of the test whatever happens."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: object, **variables: str) -> subprocess.Popen[str]:
+        fixed = ("--bundle", filmed_bundle, "--detector", "haar", "--threads", "1")
+        line = [sys.executable, str(SCRIPT), *map(str, (*fixed, *arguments))]
+        process = subprocess.Popen(
+            line,
+            env={**environment, **variables},
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+        for pipe in (process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
+
+
+def end(process: subprocess.Popen[str], kind: signal.Signals = signal.SIGTERM) -> str:
+    """Ask for the end; returns stderr."""
+    os.kill(process.pid, kind)
+    asked = time.monotonic()
+    process.wait(timeout=LONG_S)
+    assert time.monotonic() - asked < END_S
+    return process.stderr.read()
+
+
+def records(path: Path) -> list[dict[str, Any]]:
+    """The whole lines of a file that is still written to."""
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+
+
+def wait_for(path: Path, what: Callable[[list[dict[str, Any]]], Any]) -> None:
+    until = time.monotonic() + LONG_S
+    while not what(records(path)):
+        assert time.monotonic() < until, records(path)[-5:]
+        time.sleep(0.1)
+
+
+def of(rows: list[dict[str, Any]], source: str, kind: str) -> list[dict[str, Any]]:
+    return [row for row in rows if (row["source"], row["type"]) == (source, kind)]
+
+
+@contextmanager
+def dead_end() -> Iterator[int]:
+    """A port on which connections are accepted and nothing is ever said."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+def test_one_of_four_is_dead_one_freezes_one_changes_size_and_the_fourth_does_not_notice(
+    watching: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    small, large = Scene(size=(320, 240), seed=1), Scene(size=(480, 360), seed=2)
+    frozen, resized = (LoopbackCamera(draw_loop(small), fps=25.0) for _ in range(2))
+    streams, out = tmp_path / "streams.toml", tmp_path / "out.jsonl"
+    sources = {
+        "well": "synthetic://?size=320x240&seed=3",
+        "dead": "rtsp://viewer:${DOOR_PASSWORD}@127.0.0.1:9/x",
+        "frozen": frozen.url,
+        "resized": resized.url,
+    }
+    tables = [f'[[source]]\nname = "{name}"\nurl = "{url}"\n' for name, url in sources.items()]
+    streams.write_text("".join(table + "frozen_s = 0.5\n" for table in tables))
+    process = watching(
+        *("--config", streams, "--jsonl", out, "--every", "0.3"), DOOR_PASSWORD="s3cret"
+    )
+    for name in ("well", "frozen", "resized"):
+        wait_for(out, lambda rows, name=name: len(of(rows, name, "clip")) >= 2)
+    before = {name: len(of(records(out), name, "clip")) for name in sources}
+    tracks = {row["track"] for row in of(records(out), "resized", "clip")}
+    frozen.mode = FROZEN
+    resized.pictures = draw_loop(large)
+    wait_for(out, lambda rows: {r["track"] for r in of(rows, "resized", "clip")} - tracks)
+    wait_for(out, lambda rows: len(of(rows, "well", "clip")) >= before["well"] + 10)
+    stderr = end(process)
+    assert process.returncode == 130
+    rows = records(out)
+    assert of(rows, "dead", "clip") == []
+    assert [row["ended"] for row in of(rows, "dead", "end")] == ["stopped"]
+    last = of(rows, "frozen", "clip")[-1]["time_ms"]  # it was judged no more when it had frozen
+    assert last < of(rows, "well", "clip")[-1]["time_ms"] - 1000.0
+    assert of(rows, "frozen", "end")[0]["dropped"] > 0
+    assert "frozen" in stderr
+    new = [row for row in of(rows, "resized", "clip") if row["track"] not in tracks]
+    assert max(row["box"][0] + row["box"][2] for row in new) > 240  # where the face is by now
+    assert "s3cret" not in stderr + out.read_text(encoding="utf-8")
+    assert "Traceback" not in stderr
+    for camera in (frozen, resized):
+        camera.close()
+
+
+@pytest.mark.parametrize("scheme", ["rtsp", "http"])
+def test_it_ends_at_once_while_the_first_connection_hangs(
+    watching: Callable[..., subprocess.Popen[str]], scheme: str
+) -> None:
+    with dead_end() as port:
+        process = watching("--source", f"{scheme}://127.0.0.1:{port}/x")
+        assert process.stderr.readline()  # the face detector is named
+        assert "model" in process.stderr.readline()
+        time.sleep(1.0)  # it hangs by now
+        assert process.poll() is None
+        end(process)
+    assert process.returncode == 130
+
+
+def test_a_reader_that_never_reads_holds_up_nothing_but_its_lines(
+    watching: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    """The pipe is full after some two hundred lines; the video goes on, and so does the end."""
+    process = watching(
+        *("--source", "synthetic://?size=320x240&faces=2", "--every", "0.04"),
+        *("--save", tmp_path / "out.mp4", "--max-seconds", "600"),
+    )
+    growing = tmp_path / ".out.part.mp4"
+    until = time.monotonic() + LONG_S
+    sizes: list[int] = []
+    while len(sizes) < 48 and time.monotonic() < until:
+        time.sleep(0.25)
+        if growing.exists():
+            sizes.append(growing.stat().st_size)
+    assert sizes[-1] > sizes[len(sizes) // 2] > 0
+    stderr = end(process)
+    assert process.returncode == 130
+    assert (tmp_path / "out.mp4").stat().st_size >= sizes[-1]
+    assert "jsonl did not finish in time" in stderr
+    assert "Traceback" not in stderr
+
+
+def test_what_is_not_there_at_first_is_waited_for_if_asked(
+    watching: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    url, out = f"http://127.0.0.1:{port}/live", tmp_path / "out.jsonl"
+    process = watching("--source", url, "--keep-trying", "--jsonl", out, "--every", "0.3")
+    for line in process.stderr:
+        if "trying again" in line:
+            break
+    camera = LoopbackCamera(draw_loop(Scene(size=(320, 240))), fps=25.0, port=port)
+    wait_for(out, lambda rows: of(rows, url, "clip"))
+    end(process)
+    camera.close()
