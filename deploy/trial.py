@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from deploy.backends import Backend
-from deploy.bundle import Bundle
+from deploy.bundle import SYNTHETIC, Bundle
 from deploy.memory import resident_bytes
 from deploy.records import Record
 from deploy.runner import Runner, RunnerParts, SourcePlan
@@ -124,7 +124,7 @@ def run_trial(
     telemetry, count, file = _Clock(), _Count(), JsonLines(lines)
     watch = Watch(keep_trying=True, telemetry=telemetry)
     plans = [
-        SourcePlan(f"{index} {text}", partial(open_source, text, watch=watch), True)
+        SourcePlan(f"{index} {text}", partial(open_source, text, watch=watch), True, SYNTHETIC)
         for index, text in enumerate(addresses)
     ]
 
