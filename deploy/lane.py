@@ -21,6 +21,7 @@ from deploy.records import Record
 from deploy.source_judge import Setting, SourceJudge
 from deploy.sources import Source
 from deploy.sources.base import Health, State
+from deploy.sources.read_ahead import ReadAhead
 from deploy.telemetry import NullTelemetry
 from keras_ddl.errors import UserError
 from keras_ddl.faceclips import FaceClipper
@@ -143,7 +144,8 @@ class Lane:
         """The looking thread: open, start the judging thread, walk, say how it ended."""
         inbox, how = Inbox(), "error"
         try:
-            with self.parts.open_source() as source:
+            opened = self.parts.open_source()
+            with opened if opened.live else ReadAhead(opened, self.parts.telemetry) as source:
                 self._source = source
                 if self._stop.is_set():
                     source.interrupt()

@@ -64,9 +64,8 @@ class Looker:
             UserError: the source broke off.
         """
         frames = iter(source)
-        stage = "capture" if source.live else "decode"
         while not stop():
-            with self._telemetry.measure(stage, self._name):
+            with self._telemetry.measure("capture", self._name):
                 frame = next(frames, None)
             if frame is None:
                 return "source"
