@@ -22,6 +22,7 @@ if not __package__:  # run as a script: import from the clone, and keep this fol
 
 from deploy.arguments import DETECTORS, EVERY_S, FOOTAGE, at_least, positive
 from deploy.bundle import DEFAULT_BUNDLE, MODEL_FILE, Bundle, open_bundle
+from deploy.choose_model import BACKENDS, choose_model
 from deploy.evidence.store import EvidenceStore
 from deploy.log_lines import set_up_logging
 from deploy.records import Record, number
@@ -62,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
         default=DEFAULT_BUNDLE,
         help="bundle or engine (default: %(default)s)",
     )
+    model.add_argument("--backend", choices=BACKENDS, default="auto", help="(default: auto)")
     model.add_argument("--device", choices=("cpu", "cuda", "tensorrt"), default="cpu")
     model.add_argument(
         "--domain",
@@ -93,6 +95,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(args: argparse.Namespace) -> int:
+    args.bundle = choose_model(args.bundle, args.backend)
     bundle, backend_name, detector = _look_at(args)
     evidence = [args.evidence] if args.evidence else []
     candidates = find(args.paths, leave_out=[args.out, *evidence])

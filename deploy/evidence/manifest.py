@@ -5,9 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-import uuid
 from collections.abc import Mapping
-from datetime import datetime, timezone
 from typing import Any
 
 from deploy.bundle import MODEL_FILE, Bundle
@@ -56,14 +54,12 @@ def draft_of(record: Record, source: str, start: Record, witness: Witness) -> di
         start: The start record of that source; empty where it is not known.
         witness: Who says so.
     """
-    name = str(record.get("source") or source or start.get("source", ""))
-    now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
     return {
         "format": FORMAT,
         "schema": SCHEMA,
-        "event": str(record.get("event") or uuid.uuid4().hex),
-        "at": str(record.get("at") or now),
-        "source": redact(name) if "://" in name else name,
+        "event": record["event"],
+        "at": record["at"],
+        "source": redact(source) if "://" in source else source,
         "time_ms": float(record["time_ms"]),
         "track": record["track"],
         "verdict": record["verdict"],

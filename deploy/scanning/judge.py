@@ -116,6 +116,7 @@ def _run(
 ) -> dict[str, Any]:
     from deploy.pipeline import Parts, Pipeline
     from deploy.sinks import JsonLines, Sink
+    from deploy.telemetry import Telemetry
 
     options, bundle = kit.options, kit.bundle
     path, out = Path(candidate.path), Path(options.out)
@@ -130,7 +131,14 @@ def _run(
         )
         sinks: list[Sink] = []
         parts = Parts(
-            source, clipper, kit.detector.name, bundle, kit.backend, sinks, options.footage
+            source,
+            clipper,
+            kit.detector.name,
+            bundle,
+            kit.backend,
+            sinks,
+            options.footage,
+            telemetry=Telemetry(),
         )
         pipeline = Pipeline(parts)
         collector = Collector()
