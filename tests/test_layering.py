@@ -50,6 +50,7 @@ ENGINE_SIDE = (
     "export.float_islands",
     "export.tensor_ranges",
     "export.insert_qdq",
+    "export.cpu_int8",
     "export.mixed_fp16",
     "export.trt_graph",
     "export.trt_build",
@@ -67,6 +68,7 @@ ALLOWED = {
     "keras_ddl": (),  # keras_ddl.demo starts the other halves as processes, it does not import them
     "export": ("keras_ddl.*",),
     "export.bench": RUNS_WHAT_SHIPS,
+    "export.bench_int8": RUNS_WHAT_SHIPS,
     "export.to_onnx": RUNS_WHAT_SHIPS,
     "export.parity": RUNS_WHAT_SHIPS,
     **dict.fromkeys(ENGINE_SIDE, BUILDS_ENGINES),
