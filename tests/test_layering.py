@@ -35,6 +35,7 @@ BUILDS_ENGINES = (
     "keras_ddl.clipspec",
     "keras_ddl.errors",
     "keras_ddl.files",
+    "keras_ddl.metrics",
     "deploy.backends.*",
 )
 RUNS_WHAT_SHIPS = ("export.*", "keras_ddl.*", "deploy.backends.*")
@@ -63,6 +64,9 @@ ENGINE_SIDE = (
     "export.engine_layers",
     "export.engine_speed",
     "export.runtime_parity",
+    "export.agreement",
+    "export.margin",
+    "export.reference_runtime",
 )
 ALLOWED = {
     "keras_ddl": (),  # keras_ddl.demo starts the other halves as processes, it does not import them
