@@ -15,7 +15,13 @@ from strict_tensorrt import VERSIONS, StrictTensorRT
 
 from deploy.backends import machine, open_backend, sidecar
 from deploy.backends.machine import Gpu
-from deploy.backends.sidecar import EngineSidecar, read_sidecar, sidecar_path, system_name
+from deploy.backends.sidecar import (
+    EngineSidecar,
+    read_sidecar,
+    rebuild_command,
+    sidecar_path,
+    system_name,
+)
 from keras_ddl.clipspec import ClipSpec
 from keras_ddl.errors import UserError
 from keras_ddl.files import file_sha256
@@ -222,3 +228,15 @@ def test_a_sidecar_reads_back_what_was_written(tmp_path: Path):
     found = read_sidecar(path)
     assert (found.compute_capability, found.dla_core) == ((8, 7), 1)
     assert found.report == {"parity": {"flips": 0}}
+
+
+def test_the_command_builds_the_same_kind_of_engine_again(tmp_path: Path):
+    plain = write_engine(tmp_path, "10.3.0")
+    assert rebuild_command(read_sidecar(plain), plain) == (
+        f"python export/to_trt.py --fp16 {tmp_path}"
+    )
+    wide = write_engine(tmp_path, "10.3.0", 1, 8, hardware_compatible=True, dla_core=0)
+    assert rebuild_command(read_sidecar(wide), wide) == (
+        "python export/to_trt.py --fp16 --min-batch 1 --opt-batch 8 --max-batch 8 "
+        f"--hardware-compatible --dla-core 0 {tmp_path}"
+    )
