@@ -75,6 +75,7 @@ def compare_float16(
     clips: np.ndarray,
     temperature: float = 1.0,
     threshold: float = 0.5,
+    labels: np.ndarray | None = None,
 ) -> Agreement:
     """As `compare`, in ONNX's own evaluator: float16 is float16 there and may overflow.
 
@@ -82,10 +83,10 @@ def compare_float16(
         model: Keras model, ``clip`` → ``logits``.
         proto: The exported graph.
         clips: uint8 ``(N, T, S, S, 3)``; a clip of the full-size network takes half a minute.
-        temperature, threshold: As there.
+        temperature, threshold, labels: As there.
     """
     from export.reference_runtime import ReferenceRuntime
 
     found = ask(ReferenceRuntime(with_margin(proto)), clips)
     reference = ask_keras(model, clips, temperature, found.map is not None)
-    return agreement(reference, found, threshold)
+    return agreement(reference, found, threshold, labels)

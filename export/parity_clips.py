@@ -31,6 +31,14 @@ class ParityClips:
     labels: np.ndarray | None
     origin: str
 
+    def few(self, first: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """Two clips and their labels: one by its number, and one of the other class if there is."""
+        others = np.arange(len(self.clips)) != first
+        if self.labels is not None and np.any(self.labels != self.labels[first]):
+            others = self.labels != self.labels[first]
+        chosen = [first, *np.flatnonzero(others)[:1]]
+        return self.clips[chosen], None if self.labels is None else self.labels[chosen]
+
 
 def parity_clips(
     data: Mapping[str, Any], spec: ClipSpec, split: str = "val", count: int = COUNT

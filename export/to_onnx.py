@@ -37,7 +37,6 @@ log = logging.getLogger(__name__)
 # The highest that TensorRT 8.6 (JetPack 6.0) parses, and that is the oldest version supported; a
 # newer one has nothing that this network needs. `trt_graph` raises it where float16 scales ask.
 OPSET = 17
-HALF_CLIPS = 2  # judged in true float16: a clip of the full-size network takes half a minute
 
 
 def onnx_from_keras(
@@ -228,9 +227,8 @@ def _gate(
         print(f"parity on {len(sample.clips)} {sample.origin}: {found}")
         check(found, sample.clips)
         if form.half:
-            chosen = dict.fromkeys([found.worst, *range(len(sample.clips))])
-            few = sample.clips[list(chosen)[:HALF_CLIPS]]
-            half = compare_float16(model, proto, few, *ask)
+            few, labels = sample.few(found.worst)
+            half = compare_float16(model, proto, few, *ask, labels)
             print(f"parity truly in float16, slow, so on {len(few)} of them, worst first: {half}")
             check(half, few, truly=True)
 

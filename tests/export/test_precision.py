@@ -90,7 +90,13 @@ def test_parity_clips_are_of_both_classes(flicker_set: Path):
     assert found.labels is not None and found.labels.tolist().count(1) == 3
     assert found.clips.shape == (6, 4, 32, 32, 3)
     assert found.origin == "validation clips, 3 real and 3 fake"
+    for first in range(6):
+        few, labels = found.few(first)
+        assert labels is not None and sorted(labels) == [0, 1]
+        assert labels[0] == found.labels[first]
+        np.testing.assert_array_equal(few[0], found.clips[first])
     noise = parity_clips({}, spec)
+    assert noise.few(3)[0].shape[0] == 2 and noise.few(3)[1] is None
     assert noise.labels is None and "noise" in noise.origin
     with pytest.raises(UserError, match="ranges are chosen from training clips"):
         parity_clips({}, spec, "train")
