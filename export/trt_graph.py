@@ -81,7 +81,7 @@ def prepare(
     if half and target.strongly_typed and precision == "int8":
         result = raise_opset(result)
     ranges = {}
-    if half and not quantised:
+    if half:
         ranges = collect_ranges(result, clips, float_tensors(result), "max")
     if precision == "int8" and not quantised:
         chosen = collect_ranges(result, clips, quantisable(result), method)

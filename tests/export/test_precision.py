@@ -50,7 +50,8 @@ def test_int8_with_a_float16_rest(small: Any, small_clips: np.ndarray):
     from export.mixed_fp16 import computes_in_float16
     from export.onnx_graph import Graph
     from export.reference_runtime import ReferenceRuntime
-    from export.trt_graph import raise_opset
+    from export.trt_graph import prepare, raise_opset
+    from export.trt_rules import check, target_for
 
     fold_batch_norm(small)
     rounded = insert_qdq(small, {"x": 1.0, "r": 20.0})
@@ -67,6 +68,8 @@ def test_int8_with_a_float16_rest(small: Any, small_clips: np.ndarray):
     kinds = {node.name: graph.dtype(node.output[0]) for node in graph.nodes}
     assert (kinds["conv"], kinds["add"], kinds["variance"], kinds["sigmoid"]) == (10, 10, 1, 1)
     assert graph.opset == 19  # below it scales are float32
+    target = target_for("10.13")
+    assert check(prepare(result, "int8", target, small_clips, False).proto, target) == []
     feed = {"clip": small_clips}
     # ONNX's evaluator has no DequantizeLinear of opset 17.
     graphs = (raise_opset(rounded), result)
