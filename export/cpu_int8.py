@@ -37,8 +37,9 @@ def open_results(proto: onnx.ModelProto) -> list[str]:
 def cpu_int8(proto: onnx.ModelProto, ranges: Mapping[str, float]) -> onnx.ModelProto:
     """Rewrite a graph with TensorRT's Q/DQ so that ONNX Runtime computes it on integers.
 
-    Results of convolutions are quantised, average pooling reads floats, activations become uint8:
-    what is never negative with 255 steps from 0, the rest with its int8 steps around 128.
+    Results of convolutions are quantised, average pooling reads floats, sigmoids and their sums are
+    tables and integers, activations become uint8: what is never negative with 255 steps from 0, the
+    rest with its int8 steps around 128.
 
     Args:
         proto: Left as it is; symmetric int8, as `quantise_marked` or `insert_qdq` make it.
@@ -54,8 +55,10 @@ def cpu_int8(proto: onnx.ModelProto, ranges: Mapping[str, float]) -> onnx.ModelP
             _read_instead(result, name, quantiser)
         elif name in ranges:
             _read_instead(result, name, pairs.of(name, np.asarray(ranges[name])))
-    _make_unsigned(result)
+    for name, top in _gates(Graph(result)):
+        _read_instead(result, name, pairs.of(name, np.asarray(top)))
     sort_nodes(result)
+    _make_unsigned(result)
     drop_unused(result.graph)
     return result
 
@@ -90,6 +93,28 @@ def _results(graph: Graph) -> list[tuple[str, str | None]]:
             twin = graph.readers[quantisers[0].output[0]][0].output[0] if quantisers else None
             found.append((name, twin))
     return found
+
+
+def _gates(graph: Graph) -> list[tuple[str, float]]:
+    """Sigmoids of what is quantised, and sums of two of them: with their largest value."""
+
+    def quantised(name: str) -> bool:
+        maker = graph.makers.get(name)
+        return maker is not None and maker.op_type == "DequantizeLinear"
+
+    sigmoids = {
+        node.output[0]
+        for node in graph.nodes
+        if node.op_type == "Sigmoid" and quantised(node.input[0])
+    }
+    sums = [
+        node.output[0]
+        for node in graph.nodes
+        if node.op_type == "Add" and sigmoids.issuperset(node.input)
+    ]
+    # A sigmoid alone goes on as a float: quantising it would only cost.
+    summed = {name for output in sums for name in graph.makers[output].input}
+    return [*((name, 1.0) for name in sorted(summed)), *((name, 2.0) for name in sums)]
 
 
 def _read_instead(model: onnx.ModelProto, name: str, twin: str) -> None:
@@ -130,4 +155,6 @@ def _never_negative(graph: Graph, name: str) -> bool:
         if maker.op_type == "DequantizeLinear":
             source = graph.makers[source].input[0]
         maker = graph.makers.get(source)
+    if maker is not None and maker.op_type == "Add":
+        return all(_never_negative(graph, part) for part in maker.input)
     return maker is not None and maker.op_type in ("Relu", "Sigmoid")

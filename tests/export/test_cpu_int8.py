@@ -13,6 +13,7 @@ ort = pytest.importorskip("onnxruntime")
 
 from export.cpu_int8 import cpu_int8, open_results
 from export.fold_batch_norm import fold_batch_norm
+from export.graph_counts import unused
 from export.insert_qdq import insert_qdq
 from export.onnx_graph import Graph
 
@@ -72,6 +73,7 @@ def test_the_answer_stays_and_the_input_is_left_alone(
     before = rounded.SerializeToString()
     result = cpu_int8(rounded, {"c": 25.4})
     assert rounded.SerializeToString() == before
+    assert unused(result) == []
     onnx.checker.check_model(result, full_check=True)
     exact = run_onnx(small, small_clips)["score"]
     found = run_onnx(result, small_clips)["score"]
@@ -99,3 +101,37 @@ def test_average_pooling_reads_floats(run_onnx: Any):
     result = cpu_int8(model, {})
     assert run_onnx(result, values)["y"].ravel() == pytest.approx([0.15, 3.85])
     assert [node.op_type for node in result.graph.node] == ["AveragePool"]
+
+
+GATE = """
+<ir_version: 8, opset_import: ["" : 17]>
+g (float[1, 1, 1, 3] x) => (float[1, 1, 1, 3] y)
+<float step = {0.1}, int8 zero = {0}, float[1] three = {3}>
+{ q = QuantizeLinear(x, step, zero)
+  d = DequantizeLinear(q, step, zero)
+  [one] one = Sigmoid(d)
+  m = Neg(d)
+  mq = QuantizeLinear(m, step, zero)
+  md = DequantizeLinear(mq, step, zero)
+  [other] other = Sigmoid(md)
+  sum = Add(one, other)
+  y = Mul(sum, three) }
+"""
+
+
+def test_sigmoids_and_their_sum_are_computed_on_integers(run_onnx: Any, tmp_path: Path):
+    model = onnx.parser.parse_model(GATE)
+    result = cpu_int8(model, {})
+    graph = Graph(result)
+    steps = {
+        node.input[0]: float(graph.constant(node.input[1])) * 255
+        for node in graph.nodes
+        if node.op_type == "QuantizeLinear"
+    }
+    assert (steps["one"], steps["other"]) == pytest.approx((1, 1), rel=1e-6)
+    assert steps["sum"] == pytest.approx(2, rel=1e-6)
+    kinds = optimised(result, tmp_path)
+    assert kinds.count("QLinearSigmoid") == 2 and "QLinearAdd" in kinds
+    x = np.array([-1.0, 0.3, 9.0], np.float32).reshape(1, 1, 1, 3)
+    # σ(x) + σ(−x) is 1, up to half a step of each and of the sum, times three.
+    np.testing.assert_allclose(run_onnx(result, x)["y"], np.full_like(x, 3), atol=3 * 3 / 255)

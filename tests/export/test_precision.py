@@ -45,6 +45,7 @@ def test_int8_with_a_float16_rest(small: Any, small_clips: np.ndarray):
     onnx = pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
     from export.fold_batch_norm import fold_batch_norm
+    from export.graph_counts import unused
     from export.insert_qdq import insert_qdq
     from export.int8_share import int8_share
     from export.mixed_fp16 import computes_in_float16
@@ -62,6 +63,7 @@ def test_int8_with_a_float16_rest(small: Any, small_clips: np.ndarray):
     assert in_form(rounded, Form("int8"), small_clips, none) is rounded
     result = in_form(rounded, Form("int8", "fp16"), small_clips, none)
     onnx.checker.check_model(result, full_check=True)
+    assert unused(result) == []
     assert not computes_in_float16(rounded) and computes_in_float16(result)
     assert int8_share(result).share == int8_share(rounded).share > 0
     graph = Graph(result).infer()
