@@ -46,8 +46,9 @@ edge-env: $(EDGE_READY)  ## build .venv-edge: what a device has, without TensorF
 edge-test: edge-env  ## run the tests of the edge half in it
 	$(EDGE_PY) -m pytest -r fE $(PARALLEL)
 
-bench: setup  ## speed of layers, training step, preparation, input pipeline and two workers
+bench: setup  ## speed of layers, int8, training step, preparation, input pipeline and two workers
 	$(PY) -m export.bench
+	$(PY) -m export.bench_int8
 	$(PY) -m export.bench_naive
 	$(PY) -m keras_ddl.data.bench
 	$(PY) -m keras_ddl.training.efficiency

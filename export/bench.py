@@ -6,7 +6,6 @@ These ratios are what to quote: absolute times move with the machine and its nei
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import subprocess
 import sys
@@ -20,6 +19,8 @@ if not __package__:  # run as a script: import from the clone, and keep this fol
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from keras_ddl.errors import Parser, run_cli
+from keras_ddl.files import read_json, write_json
+from keras_ddl.memory import peak_mib
 
 NETWORKS = {"plain": (), "+ DFDC": ("dfdc",), "+ MSA": ("msa",), "+ both": ("dfdc", "msa")}
 PEAK_SIZE = 2048
@@ -86,7 +87,7 @@ def _bench(arguments: argparse.Namespace) -> int:
         for number, (name, modules) in enumerate(NETWORKS.items()):
             keras.utils.set_random_seed(0)
             model = build_model("compact_xception", modules, arguments.frames, arguments.size)
-            _wake(model)
+            wake(model)
             models[name], giga[name] = model, sum(macs(model).values()) / 1e9
             files[name] = Path(folder) / f"{number}.onnx"
             # The map is for people; it is left out of the comparison.
@@ -97,13 +98,12 @@ def _bench(arguments: argparse.Namespace) -> int:
     inference, training = _tensorflow(models, clip, arguments)
     result = _result(giga, runtime, memory, inference, training, arguments)
     print(table(result))
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    merge_json(arguments.out, result)
     print(f"written to {arguments.out}")
     return 0
 
 
-def _wake(model: Any) -> None:
+def wake(model: Any) -> None:
     """Give the modules weight: at γ = 0 a runtime may leave them out."""
     for layer in model.layers:
         if layer.name.endswith(("_dfdc", "_msa")):
@@ -120,11 +120,11 @@ def _onnx_runtime(
         name: (lambda backend=backend: backend.infer({"clip": clip}))
         for name, backend in backends.items()
     }
-    subjects["peak"] = _matmul(arguments.threads)
+    subjects["peak"] = matmul(arguments.threads)
     return in_turn(subjects, arguments.rounds)
 
 
-def _matmul(threads: int) -> Callable[[], Any]:
+def matmul(threads: int) -> Callable[[], Any]:
     """ONNX Runtime's own product of two 2048 × 2048 matrices: what this machine can do at best."""
     import numpy as np
     import onnx
@@ -195,22 +195,15 @@ def _print_peak_memory(file: Path, threads: int) -> int:
         shape = [1, *backend.inputs[0].shape[1:]]
         for _ in range(2):
             backend.infer({"clip": np.zeros(shape, np.uint8)})
-    print(peak_memory_mib())
+    print(peak_mib())
     return 0
 
 
-def peak_memory_mib() -> float:
-    """Peak resident memory of this process in MiB; NaN where the system does not tell.
-
-    Not `getrusage`: on Linux its peak includes the parent's, from before the program was started.
-    """
-    try:
-        status = Path("/proc/self/status").read_text(encoding="ascii")
-    except OSError:
-        return float("nan")
-    return next(
-        int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM")
-    )
+def merge_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Set some keys of a JSON object in a file and keep the others; the file need not be there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    known = read_json(path) if path.exists() else {}
+    write_json(path, {**known, **values})
 
 
 def _result(

@@ -24,6 +24,7 @@ class BuildOptions:
         hardware_compatible: One engine for every GPU from Ampere on; slower.
         version_compatible: Loadable by later releases of the same series.
         dla_core: Deep-learning accelerator of a Jetson, what it cannot do falls back on the GPU.
+        calibration: File of clips that the graph was prepared with; None for noise.
     """
 
     min_batch: int = 1
@@ -35,6 +36,7 @@ class BuildOptions:
     hardware_compatible: bool = False
     version_compatible: bool = False
     dla_core: int | None = None
+    calibration: Path | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.min_batch <= self.opt_batch <= self.max_batch:
@@ -85,7 +87,7 @@ def options_from(arguments: argparse.Namespace, cache: Path) -> BuildOptions:
     """Read parsed arguments; batches not named follow from those that are.
 
     Args:
-        arguments: With the attributes that `add_arguments` defines.
+        arguments: With the attributes that `add_arguments` defines, and `calibration`.
         cache: The timing cache where none is named.
     """
     smallest = arguments.min_batch or 1
@@ -100,6 +102,7 @@ def options_from(arguments: argparse.Namespace, cache: Path) -> BuildOptions:
         arguments.hardware_compatible,
         arguments.version_compatible,
         arguments.dla_core,
+        arguments.calibration,
     )
 
 
@@ -112,4 +115,5 @@ def command_line(options: BuildOptions, precision: str, bundle: Path) -> str:
     words += ["--hardware-compatible"] * options.hardware_compatible
     words += ["--version-compatible"] * options.version_compatible
     words += [f"--dla-core {options.dla_core}"] if options.dla_core is not None else []
+    words += [f"--calibration {options.calibration}"] if options.calibration else []
     return " ".join([*words, str(bundle)])

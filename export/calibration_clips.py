@@ -1,7 +1,7 @@
 """Take clips for calibration from prepared data: `python -m export.calibration_clips --out FILE`.
 
-Writes an `.npz` with an array `clips` for `export/to_trt.py --calibration`, half of it real and
-half fake where the split has both. Exit codes are in docs/exit-codes.md.
+Writes an `.npz` with arrays `clips` and `labels` for `export/to_trt.py --calibration`, half of it
+real and half fake where the split has both. Exit codes are in docs/exit-codes.md.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def write_clips(prepared: Path, split: str, count: int, out: Path) -> int:
         )
     temporary = out.with_name(f".{out.name}.{os.getpid()}.part.npz")
     try:
-        np.savez_compressed(temporary, clips=found.clips[chosen])
+        np.savez_compressed(temporary, clips=found.clips[chosen], labels=found.labels[chosen])
         temporary.replace(out)
     except OSError as error:
         raise UserError(f"cannot write '{out}': {error.strerror}", USAGE) from error

@@ -10,7 +10,7 @@ import numpy as np
 from keras_ddl.clipspec import ClipSpec
 from keras_ddl.errors import USAGE, UserError
 
-KEY = "clips"
+KEY, LABELS = "clips", "labels"
 NOISE_CLIPS = 8
 MOST = 128  # clips used, half of them to measure
 
@@ -23,6 +23,7 @@ class ClipSet:
         measured: To choose ranges from: uint8 ``(N, T, S, S, 3)``, N at least 1.
         compared: To compare answers on; others than those measured where there are two or more.
         origin: What is compared on, in words.
+        labels: Of those compared, ``(N,)``, 1 = fake; None where the file has none.
         calibrated: Whether int8 ranges may be chosen from them: not from noise.
     """
 
@@ -30,6 +31,7 @@ class ClipSet:
     compared: np.ndarray
     origin: str
     calibrated: bool
+    labels: np.ndarray | None = None
 
 
 def clips_for(spec: ClipSpec, path: Path | None) -> ClipSet:
@@ -37,7 +39,8 @@ def clips_for(spec: ClipSpec, path: Path | None) -> ClipSet:
 
     Args:
         spec: The bundle's contract.
-        path: An `.npz` with an array ``clips``; None: noise of a fixed seed.
+        path: An `.npz` with an array ``clips`` and, perhaps, ``labels`` ``(N,)``; None: noise of a
+            fixed seed.
 
     Raises:
         UserError: no such file, not such a file, or clips of another shape (2).
@@ -50,6 +53,7 @@ def clips_for(spec: ClipSpec, path: Path | None) -> ClipSet:
     try:
         with np.load(path, allow_pickle=False) as file:
             clips = file[KEY]
+            labels = file[LABELS] if LABELS in file else None
     except (OSError, ValueError, KeyError, AttributeError) as error:
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise UserError(
@@ -62,6 +66,21 @@ def clips_for(spec: ClipSpec, path: Path | None) -> ClipSet:
             f"{clips.shape} in '{path}'",
             USAGE,
         )
+    _check_labels(labels, len(clips), path)
     chosen = np.linspace(0, len(clips) - 1, min(MOST, len(clips))).astype(int)
-    measured, compared = clips[chosen[::2]], clips[chosen[1::2] if len(chosen) > 1 else chosen]
-    return ClipSet(measured, compared, f"{len(compared)} clips of {path.name}", True)
+    if labels is not None:  # every other one of each class
+        chosen = chosen[np.argsort(labels[chosen], kind="stable")]
+    others = chosen[1::2] if len(chosen) > 1 else chosen
+    origin = f"{len(others)} clips of {path.name}"
+    known = None if labels is None else labels[others]
+    return ClipSet(clips[chosen[::2]], clips[others], origin, True, known)
+
+
+def _check_labels(labels: np.ndarray | None, clips: int, path: Path) -> None:
+    if labels is None or (labels.shape == (clips,) and np.all((labels == 0) | (labels == 1))):
+        return
+    raise UserError(
+        f"expected a label, 0 or 1, for each of {clips} clips, received {labels.dtype} "
+        f"{labels.shape} in '{path}'",
+        USAGE,
+    )

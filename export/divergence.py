@@ -27,6 +27,8 @@ BOUNDS = {"fp32": 1e-3, "fp16": 2e-2, "int8": 0.2}
 VARIANTS = ("Cast", "QuantizeLinear", "DequantizeLinear", "Identity")
 AT_ONCE = 32  # tensors fetched in one run: memory, not speed, is what limits
 _FLOATS = (1, 10)  # float32 and float16 of onnx.TensorProto
+# (Graph, names of tensors, clip) → their values.
+Fetch = Callable[[Any, list[str], np.ndarray], dict[str, np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,11 @@ def explained(where: Callable[[], object]) -> Iterator[None]:
 
 
 def find_divergence(
-    reference: onnx.ModelProto, candidate: onnx.ModelProto, clip: np.ndarray, bound: float
+    reference: onnx.ModelProto,
+    candidate: onnx.ModelProto,
+    clip: np.ndarray,
+    bound: float,
+    fetch_candidate: Fetch | None = None,
 ) -> Divergence:
     """Run two graphs on one clip and compare every float tensor that both have.
 
@@ -100,6 +106,7 @@ def find_divergence(
         candidate: The same network rounded, or otherwise changed; its tensors keep their names.
         clip: What both take, without the batch; uint8 ``(T, S, S, 3)`` here.
         bound: Largest relative error that counts as agreement, >= 0.
+        fetch_candidate: What runs the candidate; default: `fetch`, ONNX Runtime.
 
     Raises:
         UserError: onnx or onnxruntime is not installed (3).
@@ -107,10 +114,11 @@ def find_divergence(
     pairs = matching(reference, candidate)
     errors: dict[str, float] = {}
     names = list(pairs)
+    fetch_found = fetch_candidate or fetch
     for start in range(0, len(names), AT_ONCE):
         some = names[start : start + AT_ONCE]
         wanted = fetch(reference, [pairs[name] for name in some], clip)
-        found = fetch(candidate, some, clip)
+        found = fetch_found(candidate, some, clip)
         for name in some:
             errors[name] = relative_error(wanted[pairs[name]], found[name])
     return judge(Graph(candidate), errors, bound)
@@ -139,18 +147,24 @@ def _origin(own: Graph, known: Graph, name: str) -> str:
 
 
 def fetch(proto: onnx.ModelProto, names: list[str], clip: np.ndarray) -> dict[str, np.ndarray]:
-    """The values of some tensors, whether or not they are outputs of the graph."""
+    """The values of some tensors in ONNX Runtime, whether or not the graph returns them."""
+    probe = with_outputs(proto, names)
+    feed = {proto.graph.input[0].name: np.ascontiguousarray(clip[None])}
+    wanted = [value.name for value in probe.graph.output]
+    return dict(zip(wanted, open_session(probe).run(wanted, feed), strict=True))
+
+
+def with_outputs(proto: onnx.ModelProto, names: list[str]) -> onnx.ModelProto:
+    """Copy a graph and let it return some of its tensors instead."""
     library = need_onnx()
-    probe = library.ModelProto()
+    probe: onnx.ModelProto = library.ModelProto()
     probe.CopyFrom(proto)
     del probe.graph.output[:]
     types = Graph(proto).infer(batch=1)
-    wanted = list(dict.fromkeys(names))
-    for name in wanted:
+    for name in dict.fromkeys(names):
         kind = types.dtype(name)
         probe.graph.output.append(library.helper.make_tensor_value_info(name, kind, None))
-    feed = {proto.graph.input[0].name: np.ascontiguousarray(clip[None])}
-    return dict(zip(wanted, open_session(probe).run(wanted, feed), strict=True))
+    return probe
 
 
 def relative_error(wanted: np.ndarray, found: np.ndarray) -> float:

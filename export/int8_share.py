@@ -74,7 +74,7 @@ def int8_share(proto: onnx.ModelProto) -> Int8Share:
     """
     graph = Graph(proto).infer(batch=1)
     rows = (
-        MacNode(node.name, node.op_type, _macs(graph, node), _is_int8(graph, node))
+        MacNode(node.name, node.op_type, _macs(graph, node), is_int8(graph, node))
         for node in graph.nodes
         if node.op_type in COUNTED
     )
@@ -98,7 +98,8 @@ def _sizes(graph: Graph, name: str) -> list[int]:
     return [size or 1 for size in graph.shape(name) or ()]
 
 
-def _is_int8(graph: Graph, node: Any) -> bool:
+def is_int8(graph: Graph, node: Any) -> bool:
+    """Whether both inputs of a convolution or matrix product come from DequantizeLinear."""
     makers = [graph.makers.get(name) for name in node.input[:2]]
     return all(maker is not None and maker.op_type == "DequantizeLinear" for maker in makers)
 

@@ -32,6 +32,11 @@ def float_tensors(proto: onnx.ModelProto) -> list[str]:
     return [name for node in graph.nodes for name in node.output if graph.dtype(name) == _FLOAT]
 
 
+def computes_in_float16(proto: onnx.ModelProto) -> bool:
+    """Whether a graph has float16 constants: weights, or the scales of quantised ones."""
+    return any(tensor.data_type == _HALF for tensor in proto.graph.initializer)
+
+
 def loud_nodes(proto: onnx.ModelProto, ranges: Mapping[str, float]) -> set[str]:
     """First outputs of the nodes that make or read what comes near float16's largest number."""
     loud = {name for name, top in ranges.items() if top > LARGEST / HEADROOM}

@@ -2,46 +2,38 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from deploy.backends import Backend
-from keras_ddl.errors import CHECK_FAILED, UserError
+from export.agreement import Agreement, Answers, Tolerance, agreement, require
+from export.margin import MARGIN
 
-# Largest difference of the fake probability that a precision may make.
-TOLERANCES = {"fp32": 1e-3, "fp16": 1e-2, "int8": 5e-2}
+ADVICE = (
+    "nothing was replaced. Try --fp32, more or truer calibration clips, or another --ranges; "
+    "--tolerance sets the bound of the probability"
+)
 
 
-@dataclass(frozen=True)
-class RuntimeParity:
-    """How far a candidate's answers lie from the reference's.
+def ask(backend: Backend, clips: np.ndarray, batch: int = 1) -> Answers:
+    """Let a runtime judge clips.
 
-    Attributes:
-        clips: Number of clips compared.
-        probability: Largest absolute difference of the fake probability; nan where an answer is.
-        mean: Mean absolute difference.
-        flips: Clips whose decision at the threshold differs.
-        map_mean: Mean absolute difference of the inconsistency map, None where there is none. The
-            choice of kept positions is discrete, so single entries may differ by all of 1.
-        runtime: What answered, in words.
-        worst: Index of the clip with the largest difference.
+    Args:
+        backend: Of a bundle's interface; with an output `margin`, the logits are known too.
+        clips: uint8 ``(N, T, S, S, 3)``, N at least 1.
+        batch: How many at a time; the last batch is filled up by starting again.
     """
-
-    clips: int
-    probability: float
-    mean: float
-    flips: int
-    map_mean: float | None
-    runtime: str
-    worst: int = 0
-
-    def __str__(self) -> str:
-        shown = "" if self.map_mean is None else f", map mean {self.map_mean:.1e}"
-        return (
-            f"max |Δp| {self.probability:.1e}, mean {self.mean:.1e}{shown}, {self.flips} flips of "
-            f"{self.clips} ({self.runtime})"
-        )
+    found: dict[str, list[np.ndarray]] = {}
+    for start in range(0, len(clips), batch):
+        chosen = np.arange(start, start + batch) % len(clips)
+        for name, value in backend.infer({"clip": np.ascontiguousarray(clips[chosen])}).items():
+            found.setdefault(name, []).append(value)
+    joined = {name: np.concatenate(parts)[: len(clips)] for name, parts in found.items()}
+    return Answers(
+        joined["fake_probability"].astype(np.float64),
+        joined[MARGIN].astype(np.float64) if MARGIN in joined else None,
+        joined.get("inconsistency_map"),
+        backend.name,
+    )
 
 
 def compare_runtimes(
@@ -50,7 +42,8 @@ def compare_runtimes(
     clips: np.ndarray,
     threshold: float = 0.5,
     batch: int = 1,
-) -> RuntimeParity:
+    labels: np.ndarray | None = None,
+) -> Agreement:
     """Feed the same clips to both.
 
     Args:
@@ -58,36 +51,13 @@ def compare_runtimes(
         candidate: What would ship.
         clips: uint8 ``(N, T, S, S, 3)``, N at least 1.
         threshold: Probability at and above which a clip is fake.
-        batch: How many at a time; the last batch is filled up by starting again.
+        batch: How many at a time.
+        labels: ``(N,)``, 1 = fake, for the AUC; None where they are not known.
     """
-    wanted, found, maps = [], [], []
-    for start in range(0, len(clips), batch):
-        chosen = np.arange(start, start + batch) % len(clips)
-        feed = {"clip": np.ascontiguousarray(clips[chosen])}
-        expected, received = reference.infer(feed), candidate.infer(feed)
-        wanted += expected["fake_probability"].tolist()
-        found += received["fake_probability"].tolist()
-        if "inconsistency_map" in expected:
-            difference = expected["inconsistency_map"] - received["inconsistency_map"]
-            maps.append(float(np.abs(difference).mean()))
-    first, second = np.array(wanted[: len(clips)]), np.array(found[: len(clips)])
-    return RuntimeParity(
-        len(clips),
-        float(np.abs(first - second).max()),
-        float(np.abs(first - second).mean()),
-        int(np.sum((first >= threshold) != (second >= threshold))),
-        float(np.mean(maps)) if maps else None,
-        candidate.name,
-        int(np.abs(first - second).argmax()),
-    )
+    first, second = (ask(backend, clips, batch) for backend in (reference, candidate))
+    return agreement(first, second, threshold, labels)
 
 
-def require_parity(parity: RuntimeParity, tolerance: float, what: str) -> None:
-    """Raise a UserError (exit code 4) unless every probability lies within `tolerance`."""
-    if not parity.probability <= tolerance:
-        raise UserError(
-            f"{what} does not keep the answer: expected at most {tolerance:g}, received {parity}; "
-            "nothing was replaced. Try --fp32, more or truer calibration clips, or another "
-            "--ranges; --tolerance sets the bound",
-            CHECK_FAILED,
-        )
+def require_parity(found: Agreement, tolerance: Tolerance, what: str) -> None:
+    """Raise a UserError (exit code 4) unless everything lies within the tolerance."""
+    require(found, tolerance, what, ADVICE)

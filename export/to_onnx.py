@@ -1,11 +1,12 @@
 """Export a run to ONNX: `python export/to_onnx.py [RUN]` writes RUN/bundle/.
 
 `--precision fp16` writes RUN/bundle-fp16/, with float32 where float16 would overflow or round too
-much; `--precision int8` writes RUN/bundle-int8/ from the network that `keras_ddl.quantize` made.
+much; `--precision int8` writes RUN/bundle-int8/ from the network that `keras_ddl.quantize` made,
+`--rest fp16` or `--cpu` with it RUN/bundle-int8-fp16/ and RUN/bundle-int8-cpu/.
 
 The graph takes raw uint8 clips and returns `fake_probability` and, for networks with DFDC,
-`inconsistency_map`. It becomes final only after ONNX Runtime has given Keras' answer on the same
-clips. Exit codes are in docs/exit-codes.md.
+`inconsistency_map`. It becomes final only after ONNX Runtime, and for float16 ONNX's own evaluator,
+have given Keras' answer on the same clips. Exit codes are in docs/exit-codes.md.
 """
 
 from __future__ import annotations
@@ -13,30 +14,37 @@ from __future__ import annotations
 import logging
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if not __package__:  # run as a script: import from the clone, and keep this folder off the path
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
+import numpy as np
+
+from export.precision import PRECISIONS, RESTS, Form
 from keras_ddl.errors import MISSING, Parser, UserError, run_cli
 
 if TYPE_CHECKING:
-    import numpy as np
     import onnx
+
+    from export.parity_clips import ParityClips
+    from keras_ddl.clipspec import ClipSpec
 
 log = logging.getLogger(__name__)
 
 # The highest that TensorRT 8.6 (JetPack 6.0) parses, and that is the oldest version supported; a
 # newer one has nothing that this network needs. `trt_graph` raises it where float16 scales ask.
 OPSET = 17
-PARITY_CLIPS = 16
-TOLERANCE = {"fp32": 1e-4, "fp16": 1e-2, "int8": 5e-2}  # of the fake probability, clip by clip
 
 
 def onnx_from_keras(
-    model: Any, inconsistency_map: bool = True, opset: int = OPSET, temperature: float = 1.0
+    model: Any,
+    inconsistency_map: bool = True,
+    opset: int = OPSET,
+    temperature: float = 1.0,
+    report: Callable[[str], None] = log.info,
 ) -> onnx.ModelProto:
     """Convert a clip model to ONNX.
 
@@ -46,6 +54,7 @@ def onnx_from_keras(
         opset: ONNX operator set.
         temperature: Divides the logits inside the graph: a probability that has left a float32
             sigmoid has lost what a later division would need.
+        report: Told, in one line, the graph's counts before and after its clean-up.
 
     Returns:
         A checked graph with a dynamic batch: input ``clip`` uint8 ``(batch, T, S, S, 3)``; outputs
@@ -86,7 +95,7 @@ def onnx_from_keras(
     quantise_marked(proto)
     rewrite_kept_positions(proto, [layer for layer in twin.layers if isinstance(layer, DFDC)])
     fold_batch_norm(proto)
-    log.info("converted: %s; exported: %s", converted, GraphCounts.of(proto))
+    report(f"converted: {converted}; cleaned up: {GraphCounts.of(proto)}")
     foreign = Counter(
         node.op_type for node in proto.graph.node if node.domain not in ("", "ai.onnx")
     )
@@ -129,27 +138,6 @@ def _name_interface(proto: onnx.ModelProto, names: Sequence[str]) -> None:
         value.type.tensor_type.shape.dim[0].dim_param = "batch"
 
 
-def parity_clips(config_data: dict[str, Any], spec: Any) -> tuple[np.ndarray, str]:
-    """Clips to compare on: the run's own validation clips where they are, else seeded noise.
-
-    Returns:
-        uint8 ``(N, T, S, S, 3)`` and a word on where they come from.
-    """
-    import numpy as np
-
-    from keras_ddl.data.store import read_split
-
-    prepared = config_data.get("prepared", "")
-    if prepared and Path(prepared).is_dir():
-        clips = read_split(Path(prepared), "val").clips
-        chosen = np.linspace(0, len(clips) - 1, min(PARITY_CLIPS, len(clips))).astype(int)
-        return np.ascontiguousarray(clips[chosen]), "validation clips"
-    shape = (PARITY_CLIPS, spec.frames, spec.size, spec.size, 3)
-    return np.random.default_rng(0).integers(
-        0, 256, shape, np.uint8
-    ), "noise clips (no prepared data)"
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     parser = Parser(
@@ -157,43 +145,43 @@ def main(argv: Sequence[str] | None = None) -> int:
         description="Export a run to ONNX and prove that it kept the answer.",
     )
     parser.add_argument("run", type=Path, nargs="?", help="run folder; default runs/latest")
-    parser.add_argument("--precision", default="fp32", choices=sorted(TOLERANCE), help="fp32")
+    parser.add_argument("--precision", default="fp32", choices=PRECISIONS, help="fp32")
+    parser.add_argument("--rest", default="fp32", choices=RESTS, help="what int8 leaves; fp32")
+    parser.add_argument("--cpu", action="store_true", help="int8 for ONNX Runtime's CPU kernels")
     parser.add_argument("--no-map", action="store_true", help="leave the inconsistency map out")
     arguments = parser.parse_args(argv)
-    return run_cli(lambda: _export(arguments.run, arguments.precision, not arguments.no_map))
+
+    def body() -> int:
+        form = Form(arguments.precision, arguments.rest, arguments.cpu)
+        return _export(arguments.run, form, not arguments.no_map)
+
+    return run_cli(body)
 
 
-def _export(run: Path | None, precision: str, inconsistency_map: bool) -> int:
+def _export(run: Path | None, form: Form, inconsistency_map: bool) -> int:
     from export.bundle import write_bundle
-    from export.divergence import explained
-    from export.parity import compare, require
+    from export.graph_counts import GraphCounts
+    from export.parity_clips import parity_clips
+    from export.precision import in_form
+    from export.trt_operators import first_reader
     from keras_ddl.files import read_json
     from keras_ddl.runs import find_run
 
     folder = find_run(run)
-    model, spec = _network(folder, precision)
-    proto = onnx_from_keras(model, inconsistency_map, temperature=spec.temperature)
-    clips, origin = parity_clips(read_json(folder / "config.json")["data"], spec)
-    single = proto
-    if precision == "fp16":
-        proto = _half(single, clips)
-
-    def gate(candidate: Path) -> None:
-        report = compare(model, candidate / "model.onnx", clips, spec.temperature, spec.threshold)
-        print(f"parity on {len(clips)} {origin}: {report}")
-        reference = single if precision == "fp16" else model
-        with explained(lambda: _where(reference, proto, clips[report.worst], precision)):
-            require(report, TOLERANCE[precision], exact=precision == "fp32")
-
-    name = "bundle" if precision == "fp32" else f"bundle-{precision}"
-    bundle = write_bundle(folder / name, proto, spec, gate)
-    operators = Counter(node.op_type for node in proto.graph.node)
+    model, spec = _network(folder, form.precision)
+    single = onnx_from_keras(model, inconsistency_map, temperature=spec.temperature, report=print)
+    data = read_json(folder / "config.json")["data"]
+    sample = parity_clips(data, spec)
+    proto = in_form(single, form, sample.clips, lambda: parity_clips(data, spec, "train").clips)
+    gate = _gate(model, single, proto, form, spec, sample)
+    bundle = write_bundle(folder / form.bundle, proto, spec, gate)
+    opset = proto.opset_import[0].version
+    reader = "ONNX Runtime" if form.cpu else f"TensorRT {first_reader(opset)} or newer"
     print(
-        f"{bundle / 'model.onnx'}: opset {proto.opset_import[0].version}, "
-        f"{sum(operators.values())} nodes, threshold {spec.threshold:.4g}, "
-        f"temperature {spec.temperature:.4g}"
+        f"{bundle / 'model.onnx'}: {GraphCounts.of(proto)}, opset {opset} for {reader}, "
+        f"threshold {spec.threshold:.4g}, temperature {spec.temperature:.4g}"
     )
-    if precision == "int8":
+    if form.precision == "int8":
         from export.int8_share import int8_share
 
         print(int8_share(proto))
@@ -203,6 +191,48 @@ def _export(run: Path | None, precision: str, inconsistency_map: bool) -> int:
             "then export again"
         )
     return 0
+
+
+def _gate(
+    model: Any,
+    single: onnx.ModelProto,
+    proto: onnx.ModelProto,
+    form: Form,
+    spec: ClipSpec,
+    sample: ParityClips,
+) -> Callable[[Path], None]:
+    """What a candidate folder has to pass: Keras' answers, and where float16 is, truly in it.
+
+    Args:
+        model: The Keras network.
+        single: Its graph before it was brought into its form.
+        proto: The graph that ships.
+        form: Its form.
+        spec: The contract.
+        sample: What to compare on.
+    """
+    from export.agreement import EXPORTED, Agreement, require
+    from export.divergence import explained
+    from export.parity import compare, compare_float16
+
+    def check(found: Agreement, clips: np.ndarray, truly: bool = False) -> None:
+        worst = clips[found.worst]
+        with explained(lambda: _where(model, single, proto, worst, form.precision, truly)):
+            tolerance = EXPORTED[form.precision]
+            require(found, tolerance, "the exported graph", "nothing was written")
+
+    def gate(candidate: Path) -> None:
+        ask = spec.temperature, spec.threshold
+        found = compare(model, candidate / "model.onnx", sample.clips, *ask, sample.labels)
+        print(f"parity on {len(sample.clips)} {sample.origin}: {found}")
+        check(found, sample.clips)
+        if form.half:
+            few, labels = sample.few(found.worst)
+            half = compare_float16(model, proto, few, *ask, labels)
+            print(f"parity truly in float16, slow, so on {len(few)} of them, worst first: {half}")
+            check(half, few, truly=True)
+
+    return gate
 
 
 def _network(folder: Path, precision: str) -> tuple[Any, Any]:
@@ -216,23 +246,23 @@ def _network(folder: Path, precision: str) -> tuple[Any, Any]:
     return model, spec
 
 
-def _half(proto: onnx.ModelProto, clips: np.ndarray) -> onnx.ModelProto:
-    """The graph in float16, with float32 where the clips' values or the operators ask for it."""
-    from export.mixed_fp16 import float_tensors, mixed_fp16
-    from export.tensor_ranges import collect_ranges
-
-    ranges = collect_ranges(proto, clips, float_tensors(proto), "max")
-    return mixed_fp16(proto, ranges)
-
-
-def _where(reference: Any, proto: onnx.ModelProto, clip: np.ndarray, precision: str) -> object:
-    """Where the graph comes apart from what it was made of: float16 from float32, else Keras."""
-    from export.divergence import BOUNDS, find_divergence
+def _where(
+    model: Any,
+    single: onnx.ModelProto,
+    proto: onnx.ModelProto,
+    clip: np.ndarray,
+    precision: str,
+    truly: bool,
+) -> object:
+    """Where a graph comes apart from what it was made of: another graph, or the Keras network."""
+    from export.divergence import BOUNDS, fetch, find_divergence
     from export.keras_divergence import find_keras_divergence
+    from export.reference_runtime import fetch_truly
 
     print("looking for the layer where the answers come apart")
-    find: Any = find_divergence if precision == "fp16" else find_keras_divergence
-    return find(reference, proto, clip, BOUNDS[precision])
+    if proto is single:
+        return find_keras_divergence(model, proto, clip, BOUNDS[precision])
+    return find_divergence(single, proto, clip, BOUNDS[precision], fetch_truly if truly else fetch)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from deploy.backends import open_backend
 from deploy.backends.machine import Gpu
 from deploy.backends.sidecar import EngineSidecar, sidecar_path, system_name
 from deploy.backends.trt import TrtBackend
+from export.agreement import Tolerance
 from export.build_options import BuildOptions
 from export.build_plan import BuildFiles
 from export.engine_layers import layers_from_inspector, require_precision, summary
@@ -35,7 +36,8 @@ def build_engine(
     options: BuildOptions,
     strongly_typed: bool,
     clips: np.ndarray,
-    tolerance: float,
+    labels: np.ndarray | None,
+    tolerance: Tolerance,
     profile: bool = False,
 ) -> EngineSidecar:
     """Build, check and install the engine of one precision.
@@ -51,7 +53,8 @@ def build_engine(
         options: As asked for.
         strongly_typed: Whether the graph's types are binding.
         clips: uint8 ``(N, T, S, S, 3)`` to compare on.
-        tolerance: Largest difference of the fake probability.
+        labels: ``(N,)``, 1 = fake; None where they are not known.
+        tolerance: How far the answers may lie apart.
         profile: Measure and show the time of each layer.
 
     Raises:
@@ -86,7 +89,7 @@ def build_engine(
             metadata={entry.key: entry.value for entry in prepared.proto.metadata_props},
         )
         sidecar.write(path)
-        report = _prove(path, files, clips, spec, tolerance, profile)
+        report = _prove(path, files, clips, labels, spec, tolerance, profile)
         layers = report.pop("layer_list")
         sidecar = EngineSidecar(**{**vars(sidecar), "report": report})
         sidecar.write(path)
@@ -102,8 +105,9 @@ def _prove(
     path: Path,
     files: BuildFiles,
     clips: np.ndarray,
+    labels: np.ndarray | None,
     spec: ClipSpec,
-    tolerance: float,
+    tolerance: Tolerance,
     profile: bool,
 ) -> dict[str, Any]:
     report: dict[str, Any] = {}
@@ -113,7 +117,7 @@ def _prove(
         require_precision(layers, files.precision)
         with open_backend(files.bundle / "model.onnx") as reference:
             smallest = candidate.sidecar.profile["min"]
-            parity = compare_runtimes(reference, candidate, clips, spec.threshold, smallest)
+            parity = compare_runtimes(reference, candidate, clips, spec.threshold, smallest, labels)
         print(f"parity on {len(clips)} clips: {parity}")
         require_parity(parity, tolerance, f"the {files.precision} engine")
         times = candidate.layer_times({"clip": _batch(candidate, clips)}) if profile else {}
@@ -130,7 +134,7 @@ def _prove(
     return {
         **report,
         "layers": summary(layers),
-        "parity": {**vars(parity), "tolerance": tolerance},
+        "parity": {**vars(parity), "tolerance": vars(tolerance)},
         "speed": rows,
     }
 

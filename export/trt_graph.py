@@ -11,7 +11,7 @@ from export.float_islands import float_islands
 from export.fold_batch_norm import fold_batch_norm
 from export.insert_qdq import insert_qdq, quantisable
 from export.int8_share import int8_share
-from export.mixed_fp16 import float_tensors, loud_nodes, mixed_fp16
+from export.mixed_fp16 import computes_in_float16, float_tensors, loud_nodes, mixed_fp16
 from export.onnx_graph import Graph, need_onnx
 from export.tensor_ranges import collect_ranges
 from export.trt_rules import Target
@@ -79,9 +79,9 @@ def prepare(
         )
     half = precision != "fp32"
     if half and target.strongly_typed and precision == "int8":
-        result = _raise_opset(result)
+        result = raise_opset(result)
     ranges = {}
-    if half and not quantised:
+    if half:
         ranges = collect_ranges(result, clips, float_tensors(result), "max")
     if precision == "int8" and not quantised:
         chosen = collect_ranges(result, clips, quantisable(result), method)
@@ -91,13 +91,13 @@ def prepare(
     names = tuple(n.name for n in result.graph.node if n.output[0] in islands and n.name)
     if precision == "int8":
         notes.append(str(int8_share(result)))
-    if half and target.strongly_typed:
+    if half and target.strongly_typed and not computes_in_float16(result):
         result = mixed_fp16(result, ranges)
         notes.append(f"float16 except {len(names)} nodes (scores, map, head, large values)")
     return PreparedGraph(result, names if half else (), tuple(notes))
 
 
-def _raise_opset(proto: onnx.ModelProto) -> onnx.ModelProto:
+def raise_opset(proto: onnx.ModelProto) -> onnx.ModelProto:
     """Bring a graph to the opset in which scales may be float16, unless it is there."""
     if Graph(proto).opset >= HALF_SCALES:
         return proto

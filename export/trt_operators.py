@@ -58,6 +58,7 @@ class ParserTable:
         return f"onnx-tensorrt docs/operators.md, TensorRT {self.version[0]}.{self.version[1]}"
 
 
+OLDEST = (8, 6)  # JetPack 6.0
 TABLES = (
     ParserTable(
         (8, 5), 17, _ALWAYS, {"Slice": 3, "Squeeze": 1, "TopK": 1, "Unsqueeze": 1, "CumSum": 1}
@@ -79,3 +80,15 @@ def parser_table(version: tuple[int, int]) -> ParserTable:
     """
     fitting = [table for table in TABLES if table.version <= version]
     return fitting[-1] if fitting else TABLES[0]
+
+
+def first_reader(opset: int) -> str:
+    """The oldest version that reads an operator set, as "8.6"; no older one is supported here.
+
+    Raises:
+        ValueError: no known version does.
+    """
+    for table in TABLES:
+        if opset <= table.opset:
+            return ".".join(map(str, max(table.version, OLDEST)))
+    raise ValueError(f"expected an opset up to {TABLES[-1].opset}, received {opset}")

@@ -13,7 +13,7 @@ MOVES = ("Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten", "Identity", 
 
 
 def cast_inputs_first(proto: onnx.ModelProto) -> int:
-    """Convert uint8 inputs to float32 before anything else looks at them.
+    """Convert uint8 inputs to floats before anything else looks at them.
 
     Exporters leave `input → Reshape → Cast`; moving bytes and moving numbers are the same, so the
     Cast may come first.
@@ -25,7 +25,8 @@ def cast_inputs_first(proto: onnx.ModelProto) -> int:
         How many inputs were changed; those whose Cast came first already are left alone.
 
     Raises:
-        ValueError: something other than a move reads a uint8 input, or it becomes no float32.
+        ValueError: something other than a move reads a uint8 input, or it becomes neither float32
+            nor float16, or both.
     """
     from onnx import TensorProto, helper
 
@@ -38,16 +39,21 @@ def cast_inputs_first(proto: onnx.ModelProto) -> int:
         readers = list(graph.readers[value.name])
         if all(node.op_type == "Cast" for node in readers):
             continue
-        for cast in _casts(graph, value.name):
-            if attribute(cast, "to", 0) != TensorProto.FLOAT:
-                raise ValueError(f"expected a Cast to float32 at '{cast.name}'")
+        casts = _casts(graph, value.name)
+        kinds = {attribute(cast, "to", 0) for cast in casts}
+        if kinds not in ({TensorProto.FLOAT}, {TensorProto.FLOAT16}):
+            names = ", ".join(cast.name for cast in casts)
+            raise ValueError(f"expected Casts to float32 or to float16 alone, received {names}")
+        for cast in casts:
             cast.op_type = "Identity"  # of the same type now; runtimes drop it
             del cast.attribute[:]
-        first = unused_name(taken, f"{value.name}/float32")
+        (kind,) = kinds
+        name = "float32" if kind == TensorProto.FLOAT else "float16"
+        first = unused_name(taken, f"{value.name}/{name}")
         for node in readers:
-            node.input[:] = [first if name == value.name else name for name in node.input]
+            node.input[:] = [first if read == value.name else read for read in node.input]
         node = helper.make_node(
-            "Cast", [value.name], [first], name=unused_name(taken, first), to=TensorProto.FLOAT
+            "Cast", [value.name], [first], name=unused_name(taken, first), to=kind
         )
         proto.graph.node.insert(0, node)
         changed += 1

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from keras_ddl.errors import CHECK_FAILED, INTERRUPTED, MISSING, USAGE, UserError, run_cli
@@ -47,3 +50,28 @@ def test_an_interrupt_is_130_without_a_traceback(capsys: pytest.CaptureFixture[s
 def test_a_mistake_in_the_program_is_not_swallowed():
     with pytest.raises(ZeroDivisionError):
         run_cli(failing(ZeroDivisionError()))
+
+
+PRINTS = """
+import sys
+from keras_ddl.errors import run_cli
+def body():
+    {statement}
+    return 0
+sys.exit(run_cli(body))
+"""
+
+
+@pytest.mark.parametrize("lines", [1, 100_000])  # left in the buffer, or more than a pipe holds
+def test_a_reader_that_went_away_is_no_error(lines: int):
+    code = PRINTS.format(statement=f"print('x\\n' * {lines})")
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == 0
+
+
+def test_another_broken_pipe_is_a_mistake():
+    with pytest.raises(BrokenPipeError):
+        run_cli(failing(BrokenPipeError()))

@@ -35,6 +35,7 @@ BUILDS_ENGINES = (
     "keras_ddl.clipspec",
     "keras_ddl.errors",
     "keras_ddl.files",
+    "keras_ddl.metrics",
     "deploy.backends.*",
 )
 RUNS_WHAT_SHIPS = ("export.*", "keras_ddl.*", "deploy.backends.*")
@@ -50,6 +51,7 @@ ENGINE_SIDE = (
     "export.float_islands",
     "export.tensor_ranges",
     "export.insert_qdq",
+    "export.cpu_int8",
     "export.mixed_fp16",
     "export.trt_graph",
     "export.trt_build",
@@ -62,11 +64,15 @@ ENGINE_SIDE = (
     "export.engine_layers",
     "export.engine_speed",
     "export.runtime_parity",
+    "export.agreement",
+    "export.margin",
+    "export.reference_runtime",
 )
 ALLOWED = {
     "keras_ddl": (),  # keras_ddl.demo starts the other halves as processes, it does not import them
     "export": ("keras_ddl.*",),
     "export.bench": RUNS_WHAT_SHIPS,
+    "export.bench_int8": RUNS_WHAT_SHIPS,
     "export.to_onnx": RUNS_WHAT_SHIPS,
     "export.parity": RUNS_WHAT_SHIPS,
     **dict.fromkeys(ENGINE_SIDE, BUILDS_ENGINES),

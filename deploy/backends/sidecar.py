@@ -159,10 +159,15 @@ def bundle_model(engine: Path) -> Path | None:
 
 
 def rebuild_command(sidecar: EngineSidecar, engine: Path) -> str:
-    """The command that builds an engine again."""
+    """The command that builds an engine again, with the options that change what it can do."""
     model = bundle_model(engine)
-    bundle = f" {model.parent}" if model else ""
-    return f"python export/to_trt.py --{sidecar.precision}{bundle}"
+    words = ["python export/to_trt.py", f"--{sidecar.precision}"]
+    if any(size != 1 for size in sidecar.profile.values()):
+        words += [f"--{name}-batch {size}" for name, size in sidecar.profile.items()]
+    words += ["--hardware-compatible"] * sidecar.hardware_compatible
+    words += ["--version-compatible"] * sidecar.version_compatible
+    words += [f"--dla-core {sidecar.dla_core}"] if sidecar.dla_core is not None else []
+    return " ".join([*words, str(model.parent)] if model else words)
 
 
 def _version_fits(sidecar: EngineSidecar, version: str) -> bool:

@@ -15,7 +15,13 @@ from strict_tensorrt import VERSIONS, StrictTensorRT
 
 from deploy.backends import machine, open_backend, sidecar
 from deploy.backends.machine import Gpu
-from deploy.backends.sidecar import EngineSidecar, read_sidecar, sidecar_path, system_name
+from deploy.backends.sidecar import (
+    EngineSidecar,
+    read_sidecar,
+    rebuild_command,
+    sidecar_path,
+    system_name,
+)
 from deploy.choose_model import choose_model
 from keras_ddl.clipspec import ClipSpec
 from keras_ddl.errors import UserError
@@ -244,3 +250,15 @@ def test_auto_takes_the_newest_engine_that_fits_else_the_graph(
     assert choose_model(tmp_path / "bare") == tmp_path / "bare"
     with pytest.raises(UserError, match=r"found none; build one: python export/to_trt\.py --fp16"):
         choose_model(tmp_path / "bare", "tensorrt")
+
+
+def test_the_command_builds_the_same_kind_of_engine_again(tmp_path: Path):
+    plain = write_engine(tmp_path, "10.3.0")
+    assert rebuild_command(read_sidecar(plain), plain) == (
+        f"python export/to_trt.py --fp16 {tmp_path}"
+    )
+    wide = write_engine(tmp_path, "10.3.0", 1, 8, hardware_compatible=True, dla_core=0)
+    assert rebuild_command(read_sidecar(wide), wide) == (
+        "python export/to_trt.py --fp16 --min-batch 1 --opt-batch 8 --max-batch 8 "
+        f"--hardware-compatible --dla-core 0 {tmp_path}"
+    )

@@ -121,3 +121,23 @@ def test_the_gate_names_the_layer_and_keeps_the_earlier_graph(
     assert "the fp32 graph does not keep the answer" in line
     assert "largest value: layer 'conv' (Conv 'conv'" in line
     assert graph.read_bytes() == before
+
+
+def test_an_overflow_that_the_cpu_hides_is_refused_and_named(
+    tiny_model: Any,
+    tiny_bundle: Path,
+    tiny_clips: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: Any,
+):
+    loud = scale_weight(scale_weight(tiny_model, "w", 3e4), "wh", 1 / 3e4)  # a and r pass 65504
+    loud.metadata_props.extend(onnx.load(tiny_bundle / "model.onnx").metadata_props)
+    (tiny_bundle / "model.onnx").write_bytes(loud.SerializeToString())
+    command = ["--fp16", "--tensorrt", "11.4", "--calibration", str(tiny_clips), str(tiny_bundle)]
+    assert to_trt.main(command) == 3  # measured ranges keep them float32
+    assert "truly in float16" in capsys.readouterr().out
+    monkeypatch.setattr(trt_graph, "collect_ranges", lambda *a: {})
+    assert to_trt.main(command) == 4
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "the fp16 graph, in float16, does not keep the answer" in line  # ONNX Runtime's did
+    assert "layer 'conv'" in line

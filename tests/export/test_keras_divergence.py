@@ -14,8 +14,10 @@ onnx = pytest.importorskip("onnx")
 pytest.importorskip("tf2onnx")
 pytest.importorskip("onnxruntime")
 
-from export import to_onnx
+from export import agreement, parity_clips, to_onnx
+from export import precision as form
 from export.keras_divergence import find_keras_divergence
+from export.parity_clips import ParityClips
 from keras_ddl import build_model
 from keras_ddl.clipspec import ClipSpec
 from keras_ddl.quantization.place import quant_points, quantised
@@ -98,16 +100,17 @@ def test_the_gate_says_where_and_keeps_the_earlier_bundle(
     monkeypatch.setattr("keras_ddl.runs.find_run", lambda path: tmp_path)
     monkeypatch.setattr(to_onnx, "_network", lambda folder, precision: (network, spec))
     monkeypatch.setattr(to_onnx, "onnx_from_keras", lambda *a, **k: copy_of(graph))
-    monkeypatch.setattr(to_onnx, "parity_clips", lambda data, spec: (CLIPS, "two clips"))
+    sample = ParityClips(CLIPS, None, "two clips")
+    monkeypatch.setattr(parity_clips, "parity_clips", lambda *a: sample)
     assert to_onnx.main(["--precision", precision]) == 0
     name = "bundle" if precision == "fp32" else "bundle-fp16"
     before = {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()}
-    half = to_onnx._half
+    in_form = form.in_form
     if precision == "fp32":
         monkeypatch.setattr(to_onnx, "onnx_from_keras", lambda *a, **k: spoil(graph))
     else:
-        monkeypatch.setattr(to_onnx, "_half", lambda *a: spoil(half(*a)))
-    monkeypatch.setitem(to_onnx.TOLERANCE, precision, 1e-6)
+        monkeypatch.setattr(form, "in_form", lambda *a: spoil(in_form(*a)))
+    monkeypatch.setitem(agreement.EXPORTED, precision, agreement.Tolerance(1e-6, 1, 1, 1))
     capsys.readouterr()
     assert to_onnx.main(["--precision", precision]) == 4
     (line,) = [ln for ln in capsys.readouterr().err.splitlines() if ln.startswith("error")]

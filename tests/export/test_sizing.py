@@ -4,10 +4,23 @@ from __future__ import annotations
 
 import pytest
 
-from export.sizing import Device, Work, estimate, main
+from export.sizing import DEVICES, Device, MlperfResult, Work, estimate, main
 from keras_ddl.errors import UserError
 
-DEVICE = Device(fp16=10e12, int8=20e12, bandwidth=100e9)
+# 1000 images of 3.86 GMAC a second are 7.72e12 operations of 15.44e12.
+HALF = MlperfResult(images=1000, int8=15.44e12, device="some")
+DEVICE = Device(fp16=10e12, int8=20e12, bandwidth=100e9, mlperf=HALF)
+
+
+def test_the_share_of_the_peak_is_what_resnet_reached():
+    assert HALF.utilisation == pytest.approx(0.5)
+    # 6036 images/s · 2 · 3.86e9 = 46.6e12 of 130e12; 31064 → 239.8e12 of 624e12.
+    assert DEVICES["T4"].mlperf.utilisation == pytest.approx(0.3584, abs=1e-4)
+    assert DEVICES["A100 80GB SXM"].mlperf.utilisation == pytest.approx(0.3843, abs=1e-4)
+    assert DEVICES["Orin Nano 8GB"].mlperf is DEVICES["Orin NX 16GB"].mlperf
+    for name, device in DEVICES.items():
+        assert 0 < device.mlperf.utilisation < 1
+        assert name.startswith(("Orin Nano", device.mlperf.device))
 
 
 def test_the_slower_of_operations_and_bytes_decides():
@@ -43,6 +56,27 @@ def test_the_table_by_hand(capsys: pytest.CaptureFixture[str]):
     options = ["--gmac=32.5", "--activations=160e6", "--weights=0", "--utilisation=1"]
     assert main([*options, "--every=0.5"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "estimates, not measured"
+    assert lines[0] == "~ estimates, not measured"
     (row,) = [line.split() for line in lines if line.startswith("T4") and "fp16" in line]
-    assert row == ["T4", "fp16", "1.00", "2.00", "500", "250", "memory"]
+    assert row == [
+        "T4",
+        "fp16",
+        "100%",
+        "~1.00",
+        "~2.00",
+        "~500",
+        "~250",
+        "memory",
+        "--utilisation",
+    ]
+
+
+def test_without_a_share_the_published_one_is_taken_and_named(capsys: pytest.CaptureFixture[str]):
+    # 31.2 GMAC = 62.4e9 operations at 312e12 · 0.3843: 0.5204 ms; nothing to move.
+    assert main(["--gmac=31.2", "--activations=0", "--weights=0"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    (row,) = [line for line in lines if line.startswith("A100") and "fp16" in line]
+    assert row.split()[3:9] == ["fp16", "38%", "~0.52", "~0.00", "~1922", "~960"]
+    assert row.endswith("compute   ResNet-50 on A100")
+    nano = next(line for line in lines if line.startswith("Orin Nano"))
+    assert nano.endswith("ResNet-50 on Orin NX")

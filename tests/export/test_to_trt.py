@@ -140,6 +140,7 @@ def test_int8_wants_clips_or_a_quantised_bundle(
     assert "not built: TensorRT does not load" in one_line(err)
     plan = json.loads((tiny_bundle / "trt" / "plan.int8.json").read_text(encoding="utf-8"))
     assert (plan["opset"], plan["typing"]) == (19, "strong")
+    assert f"--calibration {tiny_clips}" in plan["commands"]["build"]
 
 
 @pytest.mark.parametrize(
