@@ -52,11 +52,12 @@ bench: setup  ## speed of layers, int8, training step, preparation, input pipeli
 	$(PY) -m export.bench_naive
 	$(PY) -m keras_ddl.data.bench
 	$(PY) -m keras_ddl.training.efficiency
-	$(PY) -m export.untrained_bundle
-	$(PY) -m deploy.bench --bundle runs/untrained-bundle
+	$(PY) -m export.untrained_bundle --out runs/untrained-fp32
+	$(PY) -m export.untrained_bundle --out runs/untrained-int8 --precision int8
+	$(PY) -m deploy.bench runs/untrained-fp32 runs/untrained-int8
 
 soak: setup  ## four cameras of drawn faces for half an hour: what grows, what is lost?
-	$(PY) -m export.untrained_bundle --size 64 --out runs/soak-bundle
+	$(PY) -m export.untrained_bundle --size 64 --width 0.25 --out runs/soak-bundle
 	$(PY) -m deploy.soak --bundle runs/soak-bundle
 
 clean:  ## remove both environments and the tools' caches (runs/ and data/ stay)

@@ -40,7 +40,9 @@ QUARTER = 0.25
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     parser = Parser(prog="python -m deploy.bench", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--bundle", type=Path, default=DEFAULT_BUNDLE, help="%(default)s")
+    parser.add_argument(
+        "bundles", type=Path, nargs="*", default=[DEFAULT_BUNDLE], help=f"{DEFAULT_BUNDLE}"
+    )
     parser.add_argument(
         "--seconds", type=positive, default=60.0, help="live part (default: %(default)g)"
     )
@@ -51,20 +53,29 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from deploy.trial import run_trial
-
     need("cv2", "finding faces").setNumThreads(1)
-    bundle, backend = open_bundle(args.bundle, 1)
-    with tempfile.TemporaryDirectory() as folder:
-        with backend:
-            trial = run_trial(bundle, backend, args.seconds, Path(folder) / "live.jsonl", [ADDRESS])
-        speed = _scan(args.bundle, Path(folder))
-    print(table(trial))
-    print(f"scan of a file, one face: {speed:.1f} × real time")
+    results = {}
+    for path in args.bundles:
+        print(f"{path}:")
+        results[path.name] = _measure(path, args.seconds)
     report = read_json(args.out) if args.out.is_file() else {}
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    write_json(args.out, {**report, "stream": numbers(trial), "scan": {"x_real_time": speed}})
+    write_json(args.out, {**report, "stream": results})
     return 0
+
+
+def _measure(path: Path, seconds: float) -> dict[str, Any]:
+    """A live run and a scan with one bundle; prints what it found."""
+    from deploy.trial import run_trial
+
+    bundle, backend = open_bundle(path, 1)
+    with tempfile.TemporaryDirectory() as folder:
+        with backend:
+            trial = run_trial(bundle, backend, seconds, Path(folder) / "live.jsonl", [ADDRESS])
+        print(table(trial))
+        speed = _scan(path, Path(folder))
+    print(f"  scan of files, one face: {speed:.1f} × real time")
+    return {**numbers(trial), "scan_x_real_time": speed}
 
 
 def _scan(bundle: Path, folder: Path) -> float:
@@ -116,7 +127,7 @@ def table(trial: Trial) -> str:
     found = numbers(trial)
     drops = ", ".join(f"{cause} {count}" for cause, count in sorted(trial.dropped.items()))
     rows = [
-        f"live, {ADDRESS}, {trial.seconds:g} s:",
+        f"  live, {ADDRESS}, {trial.seconds:g} s:",
         f"  {found['frames']} frames of {found['expected_frames']}, dropped: {drops or 'none'}",
         f"  capture to verdict: p50 {found['delay_p50']:.2f} s, p95 {found['delay_p95']:.2f} s; "
         f"p95 of the first quarter {found['delay_p95_first']:.2f} s, "

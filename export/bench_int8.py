@@ -18,13 +18,13 @@ from typing import Any
 if not __package__:  # run as a script: import from the clone, and keep this folder off the path
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from export.bench import PEAK_SIZE, matmul, merge_json, ratio, wake
+from export.bench import PEAK_SIZE, matmul, merge_json, ratio
+from export.untrained import FORMS
 from keras_ddl.errors import Parser, run_cli
 from keras_ddl.memory import peak_mib
 from keras_ddl.on_call import OnCall, serve
 
 OUT = Path("runs/bench.json")
-FORMS = ("fp32", "int8", "int8, CPU form")
 BATCHES = (1, 4)
 PEAK = "peak"
 SETTINGS = ("size", "frames", "width", "threads", "rounds")
@@ -68,36 +68,14 @@ def _bench(args: argparse.Namespace) -> int:
 
 
 def _graphs(folder: Path, args: argparse.Namespace) -> tuple[float, dict[str, Path]]:
-    """GMAC of a clip, and the ONNX files. The ranges are those of noise: speed asks for no more."""
-    import numpy as np
+    """GMAC of a clip, and the ONNX files."""
+    from export.untrained import untrained_graphs
 
-    from export.cpu_int8 import cpu_int8, open_results
-    from export.to_onnx import onnx_from_keras
-    from keras_ddl.cost import macs
-    from keras_ddl.framework import keras
-    from keras_ddl.model import build_model
-    from keras_ddl.quantization.calibration import calibrate
-    from keras_ddl.quantization.place import quantised
-
-    keras.utils.set_random_seed(0)
-    model = build_model(
-        "compact_xception", ("dfdc", "msa"), args.frames, args.size, width=args.width
-    )
-    wake(model)
-    int8 = quantised(model)
-    shape = (1, args.frames, args.size, args.size, 3)
-    calibrate(int8, [np.random.default_rng(0).integers(0, 256, shape, np.uint8)])
-    # The map is for people; it is left out of the comparison.
-    rounded = onnx_from_keras(int8, inconsistency_map=False)
-    graphs = (
-        onnx_from_keras(model, inconsistency_map=False),
-        rounded,
-        cpu_int8(rounded, dict.fromkeys(open_results(rounded), 4.0)),
-    )
+    gmac, graphs = untrained_graphs(FORMS, args.size, args.frames, args.width)
     files = {form: folder / f"{number}.onnx" for number, form in enumerate(FORMS)}
-    for form, graph in zip(FORMS, graphs, strict=True):
+    for form, graph in graphs.items():
         files[form].write_bytes(graph.SerializeToString())
-    return sum(macs(model).values()) / 1e9, files
+    return gmac, files
 
 
 def measured(

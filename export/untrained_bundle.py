@@ -1,8 +1,7 @@
 """A bundle to time things with: `python -m export.untrained_bundle`.
 
-Compact Xception with both modules at full width, 256 px, 8 frames, weights as they start. It costs
-what a trained one costs, and what it says means nothing: its contract says "synthetic", so that
-`deploy` gives no verdict with it.
+Compact Xception with both modules, untrained. It costs what a trained one costs, and what it says
+means nothing: its contract says "synthetic", so that `deploy` gives no verdict on footage with it.
 """
 
 from __future__ import annotations
@@ -10,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from export.untrained import FORMS
 from keras_ddl.errors import Parser, run_cli
 
 OUT = Path("runs/untrained-bundle")
-BACKBONE, SIZE, FRAMES = "compact_xception", 256, 8
+KINDS = {"fp32": FORMS[0], "int8": FORMS[2]}
+SIZE, FRAMES = 256, 8
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -24,26 +25,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--out", type=Path, default=OUT, help="folder (default %(default)s)")
     parser.add_argument("--size", type=int, default=SIZE, help="crop side in pixels (%(default)s)")
-    parser.add_argument("--force", action="store_true", help="also where one is already")
+    parser.add_argument("--width", type=float, default=1.0, help="factor on channels (1)")
+    parser.add_argument("--precision", choices=sorted(KINDS), default="fp32", help="(fp32)")
     arguments = parser.parse_args(argv)
-    return run_cli(lambda: _write(arguments.out, arguments.size, arguments.force))
+    return run_cli(
+        lambda: _write(arguments.out, arguments.size, arguments.width, arguments.precision)
+    )
 
 
-def _write(out: Path, size: int, force: bool) -> int:
-    if (out / "model.onnx").is_file() and not force:
+def _write(out: Path, size: int, width: float, precision: str) -> int:
+    if (out / "model.onnx").is_file():
         print(f"{out} is there already")
         return 0
     from export.bundle import write_bundle
-    from export.to_onnx import onnx_from_keras
+    from export.untrained import untrained_graphs
     from keras_ddl.clipspec import ClipSpec
-    from keras_ddl.framework import keras
-    from keras_ddl.model import build_model
 
-    keras.utils.set_random_seed(0)
-    model = build_model(BACKBONE, ("dfdc", "msa"), frames=FRAMES, size=size)
+    _, graphs = untrained_graphs([KINDS[precision]], size, FRAMES, width)
     spec = ClipSpec(frames=FRAMES, size=size, training={"dataset": "synthetic"})
     out.parent.mkdir(parents=True, exist_ok=True)
-    print(write_bundle(out, onnx_from_keras(model), spec, lambda candidate: None))
+    print(write_bundle(out, graphs[KINDS[precision]], spec, lambda candidate: None))
     return 0
 
 
