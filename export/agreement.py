@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -39,7 +39,7 @@ class Agreement:
         mean: Mean absolute difference of it.
         logit: Largest absolute difference of the margin, logit fake − logit real.
         logit_mean: Mean absolute difference of it.
-        largest_logit: Largest magnitude of the reference's margins.
+        largest_logit: Largest magnitude of the reference's margins; differences are shares of it.
         flips: Clips whose decision at the threshold differs.
         auc: AUC of the candidate − AUC of the reference, clip by clip; None without both classes.
         inconsistency: Largest absolute difference of the map; None where there is none. Which
@@ -61,6 +61,10 @@ class Agreement:
     map_mean: float | None
     runtime: str
     worst: int = 0
+
+    def among(self, others: Agreement) -> Agreement:
+        """The same, its logits judged by the largest of more clips: few may all be unsure."""
+        return replace(self, largest_logit=max(self.largest_logit, others.largest_logit))
 
     def __str__(self) -> str:
         auc_change = "not defined, one class" if self.auc is None else f"{self.auc:+.4f}"
@@ -94,17 +98,18 @@ class Tolerance:
     inconsistency: float | None = None
 
 
+# Of logits below 1 the bound is the probability's: it changes by a quarter of them at most.
 # A graph against Keras. In fp32 a clip that lies at the threshold may fall on either side of it.
 EXPORTED = {
     "fp32": Tolerance(1e-4, 1e-3, 0.005, flips=1.0, inconsistency=1e-4),
-    "fp16": Tolerance(1e-2, 2e-2, 0.01, flips=0.0),
-    "int8": Tolerance(5e-2, 0.2, 0.02, flips=0.0),
+    "fp16": Tolerance(1e-2, 4e-2, 0.02, flips=0.0),
+    "int8": Tolerance(5e-2, 0.2, 0.05, flips=0.0),
 }
 # A prepared graph, or an engine, against ONNX Runtime with the bundle's graph.
 PREPARED = {
     "fp32": Tolerance(1e-3, 1e-2, 0.005, flips=1.0),
-    "fp16": Tolerance(1e-2, 2e-2, 0.01, flips=0.05),
-    "int8": Tolerance(5e-2, 0.2, 0.02, flips=0.05),
+    "fp16": Tolerance(1e-2, 4e-2, 0.02, flips=0.05),
+    "int8": Tolerance(5e-2, 0.2, 0.05, flips=0.05),
 }
 
 

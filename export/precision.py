@@ -65,16 +65,23 @@ def in_form(
         form: The form.
         clips: uint8 ``(N, T, S, S, 3)``; float16 has islands where they come near its limits.
         calibration: Gives training clips, to choose further int8 ranges from.
+
+    Returns:
+        A graph that `onnx.checker` accepts, types and shapes inferred.
     """
     from export.cpu_int8 import cpu_int8, open_results
     from export.mixed_fp16 import float_tensors, mixed_fp16
+    from export.onnx_graph import need_onnx
     from export.tensor_ranges import collect_ranges
     from export.trt_graph import raise_opset
 
     if form.cpu:
-        return cpu_int8(proto, collect_ranges(proto, calibration(), open_results(proto)))
-    if not form.half:
+        result = cpu_int8(proto, collect_ranges(proto, calibration(), open_results(proto)))
+    elif form.half:
+        source = raise_opset(proto) if form.precision == "int8" else proto
+        ranges = collect_ranges(source, clips, float_tensors(source), "max")
+        result = mixed_fp16(source, ranges)
+    else:
         return proto
-    if form.precision == "int8":
-        proto = raise_opset(proto)
-    return mixed_fp16(proto, collect_ranges(proto, clips, float_tensors(proto), "max"))
+    need_onnx().checker.check_model(result, full_check=True)
+    return result

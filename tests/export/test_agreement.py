@@ -86,6 +86,14 @@ def test_what_is_beyond_is_named(change: dict[str, object], words: list[str]):
     assert broken(replace(sound, **change), TIGHT) == words
 
 
+def test_few_clips_are_judged_by_the_logits_of_all():
+    everything = agreement(answers([30.0, 1.0]), answers([30.0, 1.0]), 0.5)
+    few = agreement(answers([1.0]), answers([1.3]), 0.5)
+    assert "|Δlogit| at most 0.1" in broken(few, TIGHT)
+    assert broken(few.among(everything), TIGHT) == []  # 0.3 of 30
+    assert few.among(everything).logit == few.logit
+
+
 def test_the_map_counts_where_it_must_be_exact():
     found = agreement(answers([1.0], maps=True), answers([1.5], maps=True), 0.5)
     assert "map at most 0.0001" in broken(found, EXPORTED["fp32"])
