@@ -130,6 +130,7 @@ class Decider:
             return
         answer = asked.answer.result()
         if answer is None:
+            self.judge.miss(asked.clip)
             return
         with self._telemetry.measure("decide", self._name), self._lock:
             self.judge.score(asked.clip, asked.track, answer.probability, answer.heat)

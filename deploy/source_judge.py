@@ -7,7 +7,7 @@ drive this, so a file and a camera get their verdicts by the same rule.
 from __future__ import annotations
 
 import math
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,6 +83,8 @@ class SourceJudge:
         self._waiting: list[Record] = []  # records that no output carries yet
         self._scored: list[ScoredClip] = []
         self._sight: Sight | None = None
+        self._asked: Counter[int] = Counter()  # clips per track whose answers are still out
+        self._leaving: set[int] = set()  # tracks that are over but for those answers
         self._seen_ms = 0.0
         self._absent = False
         self._why_none = NO_FACE.reason  # as long as there is no clip
@@ -126,6 +128,7 @@ class SourceJudge:
         time_ms = float(clip.times_ms[-1])
         decision = self.judge.update(clip.track_id, time_ms, probability, poor)
         scored = ScoredClip(clip, track.box, probability, decision, poor, heat)
+        self._asked[clip.track_id] -= 1
         self.clips += 1
         self._newest[clip.track_id] = scored
         if (mark := point(scored)) is not None:
@@ -140,8 +143,16 @@ class SourceJudge:
             self._waiting.append(self._recorder.verdict(time_ms, clip.track_id, previous, decision))
         return scored
 
+    def miss(self, clip: Clip) -> None:
+        """There will be no answer for a clip."""
+        self._asked[clip.track_id] -= 1
+
     def see(self, sight: Sight) -> None:
-        """Take the next frame that was looked at, before the scores of its clips."""
+        """Take the next frame that was looked at; `score` or `miss` follows for each of its clips.
+
+        Answers may come many frames later: a track that has ended meanwhile waits for its own.
+        """
+        self._asked.update(clip.track_id for clip in sight.step.clips)
         self.frames += 1
         self.time_ms = sight.step.frame.time_ms
         self._sight = sight
@@ -163,8 +174,9 @@ class SourceJudge:
         records, self._waiting = tuple(self._waiting), []
         scored, self._scored = tuple(self._scored), []
         if sight is not None:
-            for track in sight.step.ended:
-                self._forget(track)
+            self._leaving.update(sight.step.ended)
+        for track in [track for track in self._leaving if self._asked[track] <= 0]:
+            self._forget(track)
         frame = sight.step.frame if sight is not None else None
         return Output(records, frame, scored, picture, self.setting.source)
 
@@ -233,6 +245,8 @@ class SourceJudge:
             self._waiting.append(self._recorder.verdict(now_ms, None, None, NO_FACE))
 
     def _forget(self, track: int) -> None:
+        self._leaving.discard(track)
+        del self._asked[track]
         self._newest.pop(track, None)
         self._said.pop(track, None)
         self.judge.end(track)

@@ -334,3 +334,35 @@ def test_latencies_and_drops_are_told() -> None:
     assert {"decode", "detect", "crop", "infer", "decide", "end_to_end"} <= set(stages)
     for value in stages.values():
         assert 0 <= value["p50"] <= value["p90"] <= value["p99"]
+
+
+def test_answers_that_come_after_their_face_has_gone_still_count_and_nothing_is_kept() -> None:
+    """A face leaves while the model is busy; its clips are in the totals, its crops are let go."""
+    from deploy.sight import Spotter
+    from deploy.source_judge import Setting, SourceJudge
+
+    bundle = Bundle(Path(), SPEC, "abc", "someset", False)
+    judge = SourceJudge(Setting("door", bundle, "brightness", "one face", live=True))
+    spotter = Spotter(FaceClipper(SPEC, OneFace(), 1, 500.0))
+    levels = [200.0] * 60 + [0.0] * 60
+    asked, ended = [], 0
+    for index, level in enumerate(levels):
+        sight = spotter.look(Frame(picture(level), index * 40.0, index))
+        judge.see(sight)
+        asked += [(clip, sight.track(clip)) for clip in sight.step.clips]
+        ended += len(sight.step.ended)
+        judge.output()
+    assert (len(asked), ended) == (5, 1)
+    rows = []
+    for number, (clip, track) in enumerate(asked):
+        if number == 2:
+            judge.miss(clip)  # superseded
+        else:
+            judge.score(clip, track, 0.9, None)
+        rows += judge.output().records
+    assert [row["type"] for row in rows] == ["clip", "clip", "clip", "verdict", "clip"]
+    assert rows[3]["verdict"] == "FAKE"
+    end = judge.end("source", 0, {}).records[-1]
+    assert end["clips"] == end["video"]["clips"] == end["tracks"]["1"]["clips"] == 4
+    assert judge.judge.current(1) is None
+    assert not (judge._newest or judge._said or judge._asked or judge._leaving)
