@@ -73,7 +73,7 @@ def test_two_workers_one_killed_and_started_again_learn_what_one_learns(
         workers[1].kill()
         assert workers[1].wait() == -signal.SIGKILL
         workers[1] = start(1)
-        assert [worker.wait(timeout=300) for worker in workers] == [0, 0]
+        assert [worker.wait(timeout=1800) for worker in workers] == [0, 0]
     finally:
         for worker in workers:
             worker.kill()
