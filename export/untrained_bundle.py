@@ -6,8 +6,12 @@ means nothing: its contract says "synthetic", so that `deploy` gives no verdict 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+if not __package__:  # run as a script: import from the clone, and keep this folder off the path
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from export.untrained import FORMS
 from keras_ddl.errors import Parser, run_cli
