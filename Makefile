@@ -30,7 +30,7 @@ demo: setup  ## train a small detector, export it, judge a video; ends by saying
 	$(PY) -m keras_ddl.demo
 
 test: lint edge-test  ## all checks: style, types, the half without TensorFlow on its own, every test
-	$(PY) -m pytest $(PARALLEL)
+	$(PY) -m pytest -m "not slow and not gpu and not service" $(PARALLEL)
 
 test-slow: setup  ## the tests that take minutes
 	$(PY) -m pytest -m "slow and not gpu"

@@ -31,6 +31,7 @@ def matrix(flicker_set: Path, tmp_path: Path) -> list[Cell]:
     ]
 
 
+@pytest.mark.slow
 def test_finished_cells_are_kept_and_missing_ones_made(matrix: list[Cell]) -> None:
     """A kill leaves some cells written: the next call makes the others and nothing else."""
     first = run_matrix(matrix[:1], progress=False)

@@ -166,6 +166,7 @@ def test_training_and_reports_see_the_same_numbers(run: Path, clips: Path) -> No
     assert text.count("data:image/png") >= 3 * 4  # three videos of four frames at least
 
 
+@pytest.mark.slow
 def test_several_sets_and_the_training_one_among_them(
     run: Path, clips: Path, tmp_path: Path
 ) -> None:

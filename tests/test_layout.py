@@ -122,7 +122,7 @@ def test_the_graph_takes_any_number_of_clips(batch: int, randomise, near) -> Non
 @pytest.mark.parametrize(
     ("backbone", "width"),
     [
-        ("compact_xception", 0.25),
+        pytest.param("compact_xception", 0.25, marks=pytest.mark.slow),
         pytest.param("resnet18", 0.25, marks=pytest.mark.slow),
         pytest.param("xception", 1.0, marks=pytest.mark.slow),  # has one width
         pytest.param("compact_xception", 1.0, marks=pytest.mark.slow),

@@ -72,6 +72,7 @@ def test_untouched_videos_give_evaluations_numbers(run: Path) -> None:
     assert read_json(run / "robustness.json") == result
 
 
+@pytest.mark.slow
 def test_the_next_report_shows_them_while_the_weights_are_the_same(run: Path) -> None:
     result = damaged(run, families=["contrast"], levels=[5])
     evaluate(run)
@@ -81,6 +82,7 @@ def test_the_next_report_shows_them_while_the_weights_are_the_same(run: Path) ->
     assert '<table class="stress">' not in (run / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_finished_conditions_are_kept(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = damaged(run, families=["saturation"], levels=[1, 5])
     cut = []

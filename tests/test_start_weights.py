@@ -44,6 +44,7 @@ def test_a_plain_runs_network_with_new_modules_says_what_it_said(plain_run: Path
     assert np.abs(fresh.predict_on_batch(clips) - expected).max() > 1e-2
 
 
+@pytest.mark.slow
 def test_a_run_that_starts_from_another_says_so(
     plain_run: Path, flicker_set: Path, tmp_path: Path
 ) -> None:

@@ -106,6 +106,7 @@ def test_loading_a_run_gives_the_selected_epochs_network(run: Path, flicker_set:
     assert metrics["parameters"] == model.count_params()
 
 
+@pytest.mark.slow
 def test_a_seed_repeats_and_the_test_split_plays_no_part(flicker_set: Path, tmp_path: Path) -> None:
     """The second training has no test split to look at, and comes out the same, bit by bit."""
     without = tmp_path / "without"
@@ -185,6 +186,7 @@ def test_diverged_weights_stop_the_training_with_one_line(flicker_set: Path, bad
         watcher.on_epoch_end(3, logs)
 
 
+@pytest.mark.slow
 def test_the_command_trains_on_prepared_clips_and_keeps_averaged_weights(
     flicker_set: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

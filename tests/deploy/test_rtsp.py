@@ -18,6 +18,7 @@ from deploy.sources.backoff import Backoff
 from keras_ddl.errors import UserError
 
 pytest.importorskip("av")
+pytestmark = pytest.mark.service
 
 SYSTEM_PYTHON = "/usr/bin/python3"
 SERVER = Path(__file__).parent / "services" / "rtsp_server.py"

@@ -151,13 +151,13 @@ def test_a_reader_that_never_reads_holds_up_nothing_but_its_lines(
 ) -> None:
     """The pipe is full after some two hundred lines; the video goes on, and so does the end."""
     process = watching(
-        *("--source", "synthetic://?size=320x240&faces=2", "--every", "0.04"),
+        *("--source", "synthetic://?size=320x240&faces=4", "--every", "0.04"),
         *("--save", tmp_path / "out.mp4", "--max-seconds", "600"),
     )
     growing = tmp_path / ".out.part.mp4"
     until = time.monotonic() + LONG_S
     sizes: list[int] = []
-    while len(sizes) < 48 and time.monotonic() < until:
+    while len(sizes) < 28 and time.monotonic() < until:
         time.sleep(0.25)
         if growing.exists():
             sizes.append(growing.stat().st_size)

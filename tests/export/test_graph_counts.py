@@ -23,7 +23,9 @@ def test_what_nothing_reads_is_counted(small: Any):
     assert str(GraphCounts.of(small)) == "24 nodes, 0 Transposes, 1 batch norms, 3 unused"
 
 
-@pytest.mark.parametrize("rounded", [False, True], ids=["float", "int8"])
+@pytest.mark.parametrize(
+    "rounded", [pytest.param(False, marks=pytest.mark.slow), True], ids=["float", "int8"]
+)
 def test_an_exported_graph_has_nothing_to_spare(randomise: Callable[..., None], rounded: bool):
     pytest.importorskip("tensorflow")
     pytest.importorskip("tf2onnx")

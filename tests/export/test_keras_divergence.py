@@ -60,7 +60,9 @@ def spoil(proto: Any, layer: str = SPOILT) -> Any:
     return result
 
 
-@pytest.mark.parametrize("modules", [("msa",), ("dfdc",)], ids=str)
+@pytest.mark.parametrize(
+    "modules", [("msa",), pytest.param(("dfdc",), marks=pytest.mark.slow)], ids=str
+)
 def test_layers_are_matched_and_the_wrong_one_is_named(
     network: Any, graph: Any, randomise: Callable[..., None], modules: tuple[str, ...]
 ):
@@ -75,6 +77,7 @@ def test_layers_are_matched_and_the_wrong_one_is_named(
     assert wrong.first is not None and wrong.first.layer == SPOILT
 
 
+@pytest.mark.slow
 def test_a_rounded_network_is_compared_with_its_own(network: Any):
     int8 = quantised(network)
     for point in quant_points(int8).values():

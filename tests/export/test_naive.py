@@ -61,6 +61,7 @@ def test_outputs_and_gradients_are_the_layers(
     assert np.abs(ours[0] - x).max() > 0.1, "the layer does something"
 
 
+@pytest.mark.slow
 def test_the_network_is_the_same(randomise: Callable[..., None], near: Callable[..., None]) -> None:
     model = build_model("compact_xception", frames=4, size=32, width=0.25)
     randomise(model)

@@ -98,7 +98,7 @@ def test_the_temperature_is_applied_once_and_in_the_graph(tmp_path: Path) -> Non
     # What the device makes of it is the mean of these, as evaluation does.
     judge = Judge(policy_for(contract, "real"))
     for value in answer:
-        judge.update(1, float(value))
+        judge.update(1, 0.0, float(value))
     assert judge.conclude()[1]["fake_probability"] == pytest.approx(expected.mean(), abs=1e-5)
     assert compare(model, folder / "model.onnx", sample, 5.0, 0.25).probability < 1e-5
     assert compare(model, folder / "model.onnx", sample).probability > 1e-2
@@ -161,9 +161,9 @@ def test_kept_positions_are_written_into_a_tensor_of_the_same_stated_size(graph:
 @pytest.mark.parametrize(
     ("backbone", "size", "modules"),
     [
-        ("resnet18", 64, ("dfdc", "msa")),
+        pytest.param("resnet18", 64, ("dfdc", "msa"), marks=pytest.mark.slow),
         pytest.param("xception", 71, ("dfdc", "msa"), marks=pytest.mark.slow),  # odd maps
-        ("resnet18", 64, ("msa",)),  # no DFDC: no map
+        pytest.param("resnet18", 64, ("msa",), marks=pytest.mark.slow),  # no DFDC: no map
         pytest.param("resnet18", 64, (), marks=pytest.mark.slow),
     ],
 )

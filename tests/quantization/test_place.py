@@ -26,7 +26,9 @@ def clips() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (2, 4, 64, 64, 3), np.uint8)
 
 
-@pytest.mark.parametrize("backbone", ["compact_xception", "resnet18"])
+@pytest.mark.parametrize(
+    "backbone", [pytest.param("compact_xception", marks=pytest.mark.slow), "resnet18"]
+)
 def test_folding_alone_changes_nothing(backbone: str, clips: np.ndarray, randomise: Any) -> None:
     # DFDC has no batch norm, and the last bit decides which positions it keeps.
     model = network(backbone, modules=("msa",))
@@ -73,6 +75,7 @@ def sources(model: Any) -> dict[str, list[str]]:
     }
 
 
+@pytest.mark.slow
 def test_what_the_rules_leave_float_has_no_quantiser() -> None:
     model = network("compact_xception")
     names = set(rounded_layers(quantised(model)))

@@ -55,6 +55,7 @@ def test_float_calibrated_and_tuned_stand_side_by_side(run: Path) -> None:
     assert lines[0] == "layer,mean_margin_change" and len(lines) == 1 + len(layers)
 
 
+@pytest.mark.slow
 def test_the_stored_network_is_the_one_that_was_judged(run: Path, flicker_set: Path) -> None:
     int8, spec = load_quantised(run)
     record = read_json(run / "int8" / "quantization.json")
@@ -70,6 +71,7 @@ def test_the_stored_network_is_the_one_that_was_judged(run: Path, flicker_set: P
     )
 
 
+@pytest.mark.slow
 def test_onnx_runtime_gives_what_the_int8_network_gives(run: Path, flicker_set: Path) -> None:
     ort = pytest.importorskip("onnxruntime")
     pytest.importorskip("tf2onnx")

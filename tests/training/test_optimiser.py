@@ -56,6 +56,7 @@ def test_large_gradients_are_scaled_to_the_norm_and_small_ones_are_left() -> Non
     assert np.abs(weight - unclipped).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_the_average_follows_the_weights_and_training_goes_on_with_its_own() -> None:
     settings = config(ema=0.5, learning_rate=0.01, modules=["dfdc"])
     keras.utils.set_random_seed(0)

@@ -112,6 +112,7 @@ def unfinished(flicker_set: Path, tmp_path: Path) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_is_refused_and_the_one_before_it_used_on_request(
     unfinished: Path,
     undisturbed: Path,

@@ -16,6 +16,8 @@ import pytest
 from deploy.dashboard import Settings, evidence_files
 from deploy.sources.base import Health, State
 
+pytestmark = pytest.mark.service
+
 DOOR, GATE, HALL = "camera 0", "rtsp://***@gate.example/stream", "hall.mp4"
 TOKEN = "a-token-of-twenty-ch"
 CARDS = "[...document.querySelectorAll('.camera')]"

@@ -27,6 +27,9 @@ from deploy.sinks.mqtt_events import MqttEvents
 from deploy.sources.base import Health, State
 from keras_ddl.errors import UserError
 
+pytestmark = pytest.mark.service
+
+
 ROOT = Path(__file__).resolve().parents[3]
 PATH = f"{os.environ.get('PATH', '')}:/usr/sbin"  # where Debian puts the broker
 CONFIG = """
