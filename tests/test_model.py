@@ -296,6 +296,8 @@ def test_imagenet_weights_without_a_network_are_one_line(tmp_path: Path, monkeyp
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")  # nobody listens there
     monkeypatch.setenv("no_proxy", "")
+    # urllib keeps its first opener, proxies included; this one must not outlive the test.
+    monkeypatch.setattr("urllib.request._opener", None)
     with pytest.raises(UserError, match="'imagenet' could not be loaded: ") as caught:
         build_model("xception", (), 4, 71, weights="imagenet")
     assert "\n" not in str(caught.value)
