@@ -25,6 +25,10 @@ from keras_ddl.layers import CUSTOM_OBJECTS, DFDC, MSA
 from keras_ddl.model import with_inconsistency_map
 
 GOLDEN = Path(__file__).resolve().parent / "golden"
+MOST = [  # the large one takes its time
+    pytest.param(name, marks=[pytest.mark.slow] if name == "xception" else [])
+    for name in DEFAULT_SIZES
+]
 SIZES = {"compact_xception": 64, "xception": 71, "resnet18": 64}
 BOTH = ("dfdc", "msa")
 ABLATIONS = ((), ("dfdc",), ("msa",), BOTH)
@@ -141,7 +145,7 @@ def test_every_ablation_is_one_argument(backbone: str, modules: tuple[str, ...])
     assert all(layer.frames == 4 for layer in of_kind(model, (DFDC, MSA)))
 
 
-@pytest.mark.parametrize("backbone", DEFAULT_SIZES)
+@pytest.mark.parametrize("backbone", MOST)
 def test_modules_stand_before_every_stage_and_its_skip_connection(backbone: str) -> None:
     stages, after = STAGES[backbone], readers(built(backbone, BOTH))
     for stage in stages:
@@ -152,7 +156,7 @@ def test_modules_stand_before_every_stage_and_its_skip_connection(backbone: str)
     assert two_ways == stages, "a convolution and a skip connection read each stage's modules"
 
 
-@pytest.mark.parametrize("backbone", DEFAULT_SIZES)
+@pytest.mark.parametrize("backbone", MOST)
 def test_fresh_modules_change_nothing(backbone: str, randomise) -> None:
     both, plain = built(backbone, BOTH), built(backbone, ())
     randomise(both)  # generic modules, whose γ alone is then what it is at the start

@@ -71,6 +71,7 @@ def test_what_does_not_fit_is_refused(plain_run: Path, tmp_path: Path) -> None:
         build_started(TrainConfig.from_dict({**SMALL, "weights": str(tmp_path / "absent.npz")}))
 
 
+@pytest.mark.slow
 def test_the_authors_tensors_fill_the_whole_network(tmp_path: Path) -> None:
     arrays = {name: draw(name, shape) for name, shape in network_shapes(8).items()}
     np.savez(tmp_path / "released.npz", **arrays)

@@ -67,6 +67,7 @@ def test_the_scaling_rules() -> None:
         assert learning_rate(settings, 0) == pytest.approx(0.01 * factor)
 
 
+@pytest.mark.slow
 def test_a_frozen_backbone_rests_while_the_rest_learns(flicker_set: Path, tmp_path: Path) -> None:
     settings = config(frozen_epochs=1, modules=["msa"], batch=16)
 
