@@ -20,10 +20,11 @@ from typing import Any
 if not __package__:  # run as a script: import from the clone, and keep this folder off the path
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from deploy.arguments import DETECTORS, EVERY_S, FOOTAGE, at_least, positive
-from deploy.bundle import DEFAULT_BUNDLE, MODEL_FILE, Bundle, open_bundle
-from deploy.choose_model import BACKENDS, choose_model
+from deploy.arguments import at_least
+from deploy.bundle import MODEL_FILE, Bundle, open_bundle
+from deploy.choose_model import choose_model
 from deploy.evidence.store import EvidenceStore
+from deploy.judging_options import add_face_options, add_model_options
 from deploy.log_lines import set_up_logging
 from deploy.records import Record, number
 from deploy.scanning.files import Candidate, find, shown
@@ -35,7 +36,6 @@ from deploy.scanning.workers import Workers
 from deploy.verdict import policy_for
 from keras_ddl import __version__
 from keras_ddl.errors import USAGE, Parser, UserError, run_cli
-from keras_ddl.faceclips import DETECT_EVERY
 from keras_ddl.files import file_sha256
 
 OUT = Path("runs/scan")
@@ -56,37 +56,8 @@ def _parser() -> argparse.ArgumentParser:
     results.add_argument(
         "--evidence", type=Path, metavar="DIR", help="keep a folder per FAKE event there"
     )
-    model = parser.add_argument_group("who judges")
-    model.add_argument(
-        "--bundle",
-        type=Path,
-        default=DEFAULT_BUNDLE,
-        help="bundle or engine (default: %(default)s)",
-    )
-    model.add_argument("--backend", choices=BACKENDS, default="auto", help="(default: auto)")
-    model.add_argument("--device", choices=("cpu", "cuda", "tensorrt"), default="cpu")
-    model.add_argument(
-        "--domain",
-        choices=FOOTAGE,
-        default="real",
-        help="what the files show; a model trained on synthetic faces judges only synthetic "
-        "ones (default: %(default)s)",
-    )
-    model.add_argument("--detector", choices=DETECTORS, default="auto", help="(default: auto)")
-    model.add_argument(
-        "--detect-every",
-        type=at_least(1),
-        default=DETECT_EVERY,
-        metavar="FRAMES",
-        help="look for faces every so many frames, track between (default: %(default)s)",
-    )
-    model.add_argument(
-        "--every",
-        type=positive,
-        default=EVERY_S,
-        metavar="S",
-        help="a clip, and so a score, of each face this often (default: %(default)s)",
-    )
+    add_model_options(parser)
+    add_face_options(parser)
     effort = parser.add_argument_group("effort")
     effort.add_argument(
         "--jobs", type=at_least(1), metavar="N", help="processes (default: one per core)"

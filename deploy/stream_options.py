@@ -5,15 +5,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from deploy.arguments import DETECTORS, EVERY_S, FOOTAGE, at_least, positive
-from deploy.bundle import DEFAULT_BUNDLE
-from deploy.choose_model import BACKENDS
+from deploy.arguments import at_least, positive
 from deploy.dashboard.settings import DEFAULT_ADDRESS
+from deploy.judging_options import add_face_options, add_model_options
 from deploy.log_lines import FORMATS
 from deploy.micro_batcher import DEADLINE_S, MAX_BATCH
 from deploy.sinks import STDOUT
 from keras_ddl.errors import Parser
-from keras_ddl.faceclips import DETECT_EVERY
 
 SPOOL = Path("runs/spool")
 
@@ -21,7 +19,7 @@ SPOOL = Path("runs/spool")
 def stream_parser(description: str) -> argparse.ArgumentParser:
     """All options, in groups; defaults stand in the help."""
     parser = Parser(prog="stream.py", description=description)
-    for add in (_sources, _model, _faces, _results, _network, _operation):
+    for add in (_sources, _model, add_face_options, _results, _network, _operation):
         add(parser)
     return parser
 
@@ -62,34 +60,8 @@ def _sources(parser: argparse.ArgumentParser) -> None:
 
 
 def _model(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("who judges")
-    group.add_argument(
-        "--bundle",
-        type=Path,
-        default=DEFAULT_BUNDLE,
-        help="bundle or engine (default: %(default)s)",
-    )
-    group.add_argument(
-        "--backend",
-        choices=BACKENDS,
-        default="auto",
-        help="auto takes an engine of the bundle that fits this machine, else the ONNX graph "
-        "(default: %(default)s)",
-    )
+    group = add_model_options(parser)
     group.add_argument("--threads", type=at_least(1), metavar="N", help="compute threads")
-    group.add_argument(
-        "--device",
-        choices=("cpu", "cuda", "tensorrt"),
-        default="cpu",
-        help="where ONNX Runtime computes; an engine has its own (default: %(default)s)",
-    )
-    group.add_argument(
-        "--domain",
-        choices=FOOTAGE,
-        default="real",
-        help="what the footage shows; a model trained on synthetic faces judges only synthetic "
-        "ones (default: %(default)s)",
-    )
     group.add_argument(
         "--max-batch",
         type=at_least(1),
@@ -103,25 +75,6 @@ def _model(parser: argparse.ArgumentParser) -> None:
         default=DEADLINE_S * 1000.0,
         metavar="MS",
         help="longest that a clip waits for others to share a call (default: %(default)g)",
-    )
-
-
-def _faces(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("faces and clips")
-    group.add_argument("--detector", choices=DETECTORS, default="auto", help="(default: auto)")
-    group.add_argument(
-        "--detect-every",
-        type=at_least(1),
-        default=DETECT_EVERY,
-        metavar="FRAMES",
-        help="look for faces every so many frames, track between (default: %(default)s)",
-    )
-    group.add_argument(
-        "--every",
-        type=positive,
-        default=EVERY_S,
-        metavar="S",
-        help="a clip, and so a score, of each face this often (default: %(default)s)",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 import time
@@ -14,6 +15,7 @@ import numpy as np
 
 from deploy.backends import Backend
 from deploy.bundle import SYNTHETIC, Bundle
+from deploy.lane import Lane
 from deploy.memory import resident_bytes
 from deploy.records import Record
 from deploy.runner import Runner, RunnerParts, SourcePlan
@@ -150,6 +152,13 @@ def run_trial(
         sampler.join()
     trial.cpu = time.process_time() - cpu
     trial.delays, trial.made = telemetry.delays, count.records
+    _add_up(trial, lanes, telemetry)
+    _read_back(trial, lines)
+    return trial
+
+
+def _add_up(trial: Trial, lanes: Sequence[Lane], telemetry: Telemetry) -> None:
+    """Sum over sources, and over what the run and its sources dropped."""
     for lane in lanes:
         trial.frames += lane.end["frames"] if lane.end else 0
         trial.clips += lane.end["clips"] if lane.end else 0
@@ -160,8 +169,6 @@ def run_trial(
         trial.dropped[cause] = trial.dropped.get(cause, 0) + number
     for (stage, _), counts in totals.stages.items():
         trial.stages[stage] = trial.stages.get(stage, 0.0) + counts.cpu_seconds
-    _read_back(trial, lines)
-    return trial
 
 
 def _sample(samples: list[Sample], done: threading.Event, every_s: float) -> None:
@@ -174,8 +181,6 @@ def _sample(samples: list[Sample], done: threading.Event, every_s: float) -> Non
 
 def _read_back(trial: Trial, lines: Path) -> None:
     """Count what was written, and look for holes in the numbers of the events."""
-    import json
-
     numbers: dict[str, list[int]] = {}
     for line in lines.read_text(encoding="utf-8").splitlines():
         record: Record = json.loads(line)
