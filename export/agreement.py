@@ -111,6 +111,9 @@ PREPARED = {
     "fp16": Tolerance(1e-2, 4e-2, 0.02, flips=0.05),
     "int8": Tolerance(5e-2, 0.2, 0.05, flips=0.05),
 }
+# Float16 that is float16, on noise: DFDC finds nothing there that stands out, so rounding chooses
+# other positions (seen: 7 % of the logit, where faces give 0.7 %). An overflow is far beyond this.
+HALF_ON_NOISE = Tolerance(0.5, 0.25, 1.0, flips=1.0)
 
 
 def agreement(
