@@ -19,6 +19,7 @@ from deploy.runner import Runner, RunnerParts, SourcePlan
 from deploy.sinks import Output, Sink
 from deploy.sources import Source
 from deploy.sources.base import State
+from deploy.telemetry import Telemetry
 from keras_ddl.clipspec import ClipSpec
 from keras_ddl.errors import UserError
 from keras_ddl.faceclips import FaceClipper
@@ -208,7 +209,8 @@ def test_a_live_source_never_waits_for_the_model(background: Callable[..., Any])
     backend, sink = Brightness(), Kept()
     backend.gate.clear()
     source = Played("door", [200.0] * 60, "wait")
-    background(runner_of(source, backend=backend), sink)
+    telemetry = Telemetry()
+    background(runner_of(source, backend=backend, telemetry=telemetry), sink)
     sink.wait(lambda: sink.frames == 60)  # all frames came out, not one answer has
     assert sink.of("door", "clip") == []
     backend.gate.set()
@@ -217,6 +219,7 @@ def test_a_live_source_never_waits_for_the_model(background: Callable[..., Any])
     assert clips[0]["fake_probability"] == pytest.approx(200 / 255, abs=0.04)
     times = [clip["time_ms"] for clip in clips]
     assert times == sorted(times)
+    assert telemetry.totals().dropped["superseded", "door"] >= 1  # old clips were not kept for it
 
 
 def test_stop_and_start_of_one_source(background: Callable[..., Any]) -> None:
@@ -326,8 +329,6 @@ def test_a_model_that_fails_ends_the_lane_with_one_line() -> None:
 
 
 def test_latencies_and_drops_are_told() -> None:
-    from deploy.telemetry import Telemetry
-
     sink = Kept()
     runner_of(Played("a", [200.0] * 60), telemetry=Telemetry()).run([sink])
     stages = sink.of("a")[-1]["latency_ms"]
