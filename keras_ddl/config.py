@@ -8,11 +8,12 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from keras_ddl import zoo
 from keras_ddl.clipspec import ClipSpec
 from keras_ddl.data.changes import Augment, SelfBlend
 from keras_ddl.data.synthetic import DEFAULT_DIFFICULTY
 from keras_ddl.errors import UserError
-from keras_ddl.presets import PRESETS
+from keras_ddl.presets import PRESETS, Preset
 from keras_ddl.settings import coerced, read_toml, unknown
 
 MODULES = ("dfdc", "msa")
@@ -22,6 +23,7 @@ SCALINGS = ("linear", "sqrt")
 BALANCES = ("sampling", "weights")
 SYNC = ("auto", "on", "off")
 DEFAULT_PRESET = "cpu"
+DDL = "ddl"
 
 
 @dataclass(frozen=True)
@@ -34,10 +36,12 @@ class TrainConfig(Augment):
 
     Args:
         preset: Name of the preset this configuration started from.
+        network: `ddl`, the paper's, which the next four keys describe, or a comparison method of
+            `keras_ddl.zoo`, for which only `width` counts.
         backbone: Network that the modules go into.
         modules: Which of `dfdc` and `msa`; empty is the plain backbone.
         keep: DFDC's rule for how many positions survive: `paper`, `released` or a number.
-        width: Factor on the backbone's channel counts.
+        width: Factor on the network's channel counts.
         weights: What the network starts from: empty, `imagenet` (the backbone), a file of weights
             or of the authors' tensors, or the folder of another run, see `start_weights`.
         frames: Frames per clip, a multiple of 4.
@@ -85,6 +89,7 @@ class TrainConfig(Augment):
     """
 
     preset: str = ""
+    network: str = DDL
     backbone: str = "compact_xception"
     modules: tuple[str, ...] = MODULES
     keep: int | str = "paper"
@@ -140,6 +145,7 @@ class TrainConfig(Augment):
         self._check("ema", 0 <= self.ema < 1, "0 to below 1")
         self._check("twins", not (self.twins and self.balance == "sampling"), "not with balance")
         self._check("shift", self.shift < 0.5, "less than 0.5")
+        self._check("network", self.network in (DDL, *zoo.NAMES), f"{DDL}, {', '.join(zoo.NAMES)}")
         self._check("modules", set(self.modules) <= set(MODULES), f"some of {', '.join(MODULES)}")
         self._check("frozen_epochs", self.frozen_epochs < self.epochs, f"below {self.epochs}")
         counts = self.synthetic_videos
@@ -152,6 +158,14 @@ class TrainConfig(Augment):
     def _check(self, name: str, good: bool, expected: str) -> None:
         if not good:
             raise ValueError(f"{name}: expected {expected}, received {getattr(self, name)!r}")
+
+    def described(self) -> str:
+        """Return the network in words, as `compact_xception with DFDC, MSA`."""
+        slim = f", width {self.width:g}" if self.width != 1 else ""
+        if self.network != DDL:
+            return self.network + slim
+        modules = f"with {', '.join(self.modules).upper()}" if self.modules else "without modules"
+        return f"{self.backbone}{slim} {modules}"
 
     def spec(self) -> ClipSpec:
         """Return what a clip is under this configuration."""
@@ -198,7 +212,7 @@ def load(
     """Build a configuration: the preset, then the file, then the overrides.
 
     Args:
-        preset: A name in `PRESETS`.
+        preset: A name in `PRESETS`, or of a method in `keras_ddl.zoo`.
         file: A TOML file of top-level `key = value` lines; it may name a `preset` itself.
         overrides: `key=value` strings; lists are comma-separated, `modules=none` is empty.
 
@@ -207,9 +221,7 @@ def load(
     """
     from_file = read_toml(file) if file else {}
     preset = str(from_file.pop("preset", preset))
-    if preset not in PRESETS:
-        raise UserError(unknown("preset", preset, PRESETS))
-    values = {**PRESETS[preset].values, **from_file}
+    values = {**_preset(preset).values, **from_file}
     for item in overrides:
         key, equals, text = item.partition("=")
         if not equals:
@@ -218,12 +230,25 @@ def load(
     return TrainConfig.from_dict({**values, "preset": preset})
 
 
+def _preset(name: str) -> Preset:
+    if name in zoo.NAMES:
+        preset: Preset = zoo.get(name).METHOD.preset
+        return preset
+    if name not in PRESETS:
+        raise UserError(unknown("preset", name, {**PRESETS, **dict.fromkeys(zoo.NAMES)}))
+    return PRESETS[name]
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add `--preset`, `--config` and `--set` to a command."""
     group = parser.add_argument_group("configuration")
     known = ", ".join(f"{name} ({preset.hardware})" for name, preset in PRESETS.items())
+    others = f"a comparison method's own: {', '.join(zoo.NAMES)}"
     group.add_argument(
-        "--preset", default=DEFAULT_PRESET, metavar="NAME", help=f"{known}; default %(default)s"
+        "--preset",
+        default=DEFAULT_PRESET,
+        metavar="NAME",
+        help=f"{known}; or {others}; default %(default)s",
     )
     group.add_argument("--config", type=Path, metavar="FILE.toml", help="settings over the preset")
     group.add_argument(

@@ -74,6 +74,8 @@ def _images_per_clip(model: Any, frames: int | None) -> dict[str, int]:
         "InputLayer": lambda _: 1 if of_clips else frames,
         "ClipToFrames": lambda count: count * frames,
         "FramesToChannels": lambda count: count // frames,
+        "FramesToClip": lambda count: count // frames,
+        "FramesMean": lambda count: count // frames,
     }
     calls: dict[tuple[str, int], int] = {}  # (layer, number of its call) → images per clip
     pending = [
@@ -105,6 +107,8 @@ def _steps(layer: Any, images: int) -> Steps:
     kind = type(layer).__name__
     if kind in COUNTERS:
         yield from COUNTERS[kind](layer, images)
+    elif hasattr(layer, "macs"):  # a layer of the zoo knows its own
+        yield "", images * layer.macs()
     elif any(len(weight.shape) > 1 for weight in layer.weights):
         raise ValueError(
             f"layer {layer.name}: expected no kernel, or one of the kinds {', '.join(COUNTERS)}; "
@@ -157,6 +161,12 @@ def _msa(layer: Any, images: int) -> Steps:
         yield f"{direction}_merge", at * narrow * channels
 
 
+def _recurrent(layer: Any, images: int) -> Steps:
+    """Products with the input and with the state, at every step and in every direction."""
+    kernels = [weight for weight in layer.weights if "kernel" in weight.name]
+    yield "", images * layer.input_shape[1] * sum(prod(weight.shape) for weight in kernels)
+
+
 COUNTERS: dict[str, Callable[[Any, int], Steps]] = {
     "DFDC": _dfdc,
     "MSA": _msa,
@@ -164,6 +174,9 @@ COUNTERS: dict[str, Callable[[Any, int], Steps]] = {
     "DepthwiseConv2D": _kernels,
     "SeparableConv2D": _kernels,
     "Dense": _kernels,
+    "LSTM": _recurrent,
+    "GRU": _recurrent,
+    "Bidirectional": _recurrent,
 }
 
 

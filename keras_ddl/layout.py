@@ -17,6 +17,7 @@ ELEMENTWISE = {
     "Activation", "Add", "Average", "Dense", "Dropout", "InputLayer", "LeakyReLU", "Maximum",
     "Multiply", "ReLU", "Softmax", "Subtract",
 }  # fmt: skip
+ALONG_TIME = {"Bidirectional", "FramesMean", "GRU", "LSTM"}  # of features, not of images
 
 
 def channels_first(model: Any) -> Any | None:
@@ -69,7 +70,9 @@ def _turn(kind: str, config: dict[str, Any], rank: int) -> str | None:
         if len(shape) != 3 or shape[:2] != [1, 1]:
             return f"reshapes to {tuple(shape)}"
         config["target_shape"] = (shape[2], 1, 1)
-    elif kind not in ELEMENTWISE:
+    elif kind == "FramesToClip" and rank > 3:
+        return "gives images an axis of time"
+    elif kind not in ELEMENTWISE | ALONG_TIME | {"FramesToClip"}:
         return f"of kind {kind} has no known channels-first form"
     return None
 

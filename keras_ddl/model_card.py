@@ -65,14 +65,13 @@ def card(facts: RunFacts) -> str:
 
 def _model(facts: RunFacts) -> list[str]:
     config, spec = facts.config, facts.spec
-    modules = ", ".join(config.modules).upper() or "no modules"
     size = facts.metrics.get("parameters")
     return [
         "Says how likely the face in a short video clip is to have been manipulated.",
         "",
         *_pairs(
             {
-                "network": f"{config.backbone}, width {config.width:g}, with {modules}",
+                "network": config.described(),
                 "parameters": NOT_RECORDED if size is None else f"{size:,}",
                 "input": f"face crops, {spec['frames']} frames {spec['interval_ms']:g} ms apart, "
                 f"{spec['size']} × {spec['size']} px, {spec['color']}, crop {spec['margin']:g} × "

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keras_ddl.clipspec import ClipSpec
-from keras_ddl.config import TrainConfig
+from keras_ddl.config import DDL, TrainConfig
 from keras_ddl.errors import UserError
 from keras_ddl.files import file_sha256, read_json
 
@@ -119,7 +119,9 @@ def load_run(path: Path | None = None) -> tuple[keras.Model, TrainConfig, ClipSp
     try:
         model.load_weights(str(run / WEIGHTS))
     except (OSError, ValueError) as error:
-        raise UserError(f"cannot load {run / WEIGHTS} into {config.backbone}: {error}") from error
+        raise UserError(
+            f"cannot load {run / WEIGHTS} into {config.described()}: {error}"
+        ) from error
     return model, config, spec
 
 
@@ -133,19 +135,25 @@ def build(
         backbone_weights: What the backbone starts from, see its `build`; empty is nothing.
         precision: Keras' policy for its layers; a trained network is used in float32.
     """
+    from keras_ddl import zoo
     from keras_ddl.framework import keras
     from keras_ddl.model import build_model
 
     before = keras.mixed_precision.global_policy()
     keras.mixed_precision.set_global_policy(precision)
+    weights = backbone_weights or None
     try:
+        if config.network != DDL:
+            guest = zoo.get(config.network)
+            model: keras.Model = guest.build(config.size, config.frames, weights, config.width)
+            return model
         return build_model(
             config.backbone,
             modules=config.modules,
             frames=config.frames,
             size=config.size,
             keep=config.keep,
-            weights=backbone_weights or None,
+            weights=weights,
             width=config.width,
         )
     except ValueError as error:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from keras_ddl.layers.clip_io import ClipToFrames, FramesToChannels
+from keras_ddl.layers.clip_io import ClipToFrames, FramesToChannels, FramesToClip
 from keras_ddl.layers.dfdc import DFDC
+from keras_ddl.layers.frames_mean import FramesMean
 from keras_ddl.layers.inconsistency import InconsistencyMap
 from keras_ddl.layers.msa import MSA
 from keras_ddl.layers.pool import PaddedMaxPool2D
@@ -18,8 +19,9 @@ from keras_ddl.layers.temporal_contrast import TemporalContrast
 CUSTOM_OBJECTS = {
     layer.__name__: layer
     for layer in (
-        ChannelBias, ClipToFrames, DFDC, FramesToChannels, InconsistencyMap, MSA, PaddedMaxPool2D,
-        QuantConv2D, QuantDepthwiseConv2D, QuantPoint, TemporalContrast,
+        ChannelBias, ClipToFrames, DFDC, FramesMean, FramesToChannels, FramesToClip,
+        InconsistencyMap, MSA, PaddedMaxPool2D, QuantConv2D, QuantDepthwiseConv2D, QuantPoint,
+        TemporalContrast,
     )
 }  # fmt: skip
 
@@ -28,7 +30,9 @@ __all__ = [
     "DFDC",
     "MSA",
     "ClipToFrames",
+    "FramesMean",
     "FramesToChannels",
+    "FramesToClip",
     "InconsistencyMap",
     "PaddedMaxPool2D",
     "QuantPoint",

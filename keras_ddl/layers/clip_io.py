@@ -89,3 +89,27 @@ class FramesToChannels(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "frames": self.frames, "data_format": self.data_format}
+
+
+class FramesToClip(keras.layers.Layer):
+    """Gives the frames of a clip an axis of their own, for layers that run along time.
+
+    Args:
+        frames: Frames per clip T.
+
+    Input shape: ``(batch·frames, …)``. Output shape: ``(batch, frames, …)``.
+    """
+
+    def __init__(self, frames: int = 8, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.frames = frames
+
+    def call(self, inputs: Any) -> Any:
+        return tf.reshape(inputs, (-1, self.frames, *inputs.shape[1:]))  # (B, T, …)
+
+    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
+        batch = None if input_shape[0] is None else input_shape[0] // self.frames
+        return (batch, self.frames, *input_shape[1:])
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "frames": self.frames}

@@ -48,7 +48,7 @@ def load_quantised(run: Path) -> tuple[keras.Model, ClipSpec]:
         int8.load_weights(str(folder / WEIGHTS))
     except (OSError, ValueError) as error:
         raise UserError(
-            f"{folder / WEIGHTS} does not fit {config.backbone}: {str(error).splitlines()[0]}; "
+            f"{folder / WEIGHTS} does not fit {config.described()}: {str(error).splitlines()[0]}; "
             f"make it again with: python -m keras_ddl.quantize {run}"
         ) from error
     return int8, spec.replace(weights_sha256=record["weights_sha256"])

@@ -66,9 +66,8 @@ def page(content: Content) -> str:
 
 
 def _top(content: Content) -> str:
-    config, result = content.config, content.result
-    modules = " + ".join(str(name).upper() for name in config.get("modules", [])) or "no modules"
-    network = f"{config.get('backbone', 'unknown network')}, {modules}"
+    result = content.result
+    network = content.spec.training.get("network", "unknown network")
     clip = (
         f"{content.spec.frames} frames of {content.spec.size} px, {content.spec.interval_ms:g} ms"
     )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from keras_ddl.errors import UserError
 from keras_ddl.framework import keras
 from keras_ddl.layers import DFDC, MSA
 
-_HEAD = ("reduce", "frames_to_channels")  # the first layers after the backbone
+# The first layer after the backbone; in the zoo, where there is a backbone, it is `features`.
+_HEAD = ("reduce", "frames_to_channels", "features")
 
 
 def synchronise(model: keras.Model) -> None:
@@ -34,7 +36,7 @@ def rest_backbone(model: keras.Model, rest: bool) -> None:
     """Freeze the backbone, its batch norm included, and leave modules and head to learn; or undo.
 
     Args:
-        model: Of `build_model`; to be compiled afterwards.
+        model: Of `runs.build`; to be compiled afterwards.
         rest: False lets everything learn.
     """
     for layer in backbone_layers(model):
@@ -42,7 +44,16 @@ def rest_backbone(model: keras.Model, rest: bool) -> None:
 
 
 def backbone_layers(model: keras.Model) -> list[Any]:
-    """Layers of the CNN that the modules were put into."""
+    """Layers of the CNN that the modules, or a zoo method's head, were put onto.
+
+    Raises:
+        UserError: The network has no such part.
+    """
     names = [layer.name for layer in model.layers]
-    end = min(names.index(name) for name in _HEAD if name in names)
+    ends = [names.index(name) for name in _HEAD if name in names]
+    if not ends:
+        raise UserError(
+            f"frozen_epochs: expected a network with a backbone, received {model.name}; set it to 0"
+        )
+    end = min(ends)
     return [layer for layer in model.layers[:end] if not isinstance(layer, (DFDC, MSA))]

@@ -168,8 +168,7 @@ def _write_spec(run: Path, config: TrainConfig, prepared: Path, metrics: dict[st
     training = {
         # What a device compares with the footage it sees: see `deploy.verdict`.
         "dataset": "synthetic" if is_synthetic(root) else root.name,
-        "backbone": config.backbone,
-        "modules": list(config.modules),
+        "network": config.described(),
         "preset": config.preset,
         "seed": config.seed,
         "data_fingerprint": read_summary(prepared)["fingerprint"],

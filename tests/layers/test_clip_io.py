@@ -10,7 +10,9 @@ tf = pytest.importorskip("tensorflow")
 from keras_ddl.layers import (
     DFDC,
     ClipToFrames,
+    FramesMean,
     FramesToChannels,
+    FramesToClip,
     InconsistencyMap,
     PaddedMaxPool2D,
 )
@@ -207,3 +209,24 @@ def test_map_shares_the_layers_and_adds_no_weights(stage: DFDC) -> None:
 def test_unknown_data_format_is_refused(kind) -> None:
     with pytest.raises(ValueError, match=f"{kind.__name__}: .*channels_last.*got 'NHWC'"):
         kind(data_format="NHWC")
+
+
+# FramesToClip, FramesMean
+
+
+def test_frames_of_a_clip_get_an_axis_of_time() -> None:
+    x = np.arange(2 * T * 3).reshape(2 * T, 3)
+    np.testing.assert_array_equal(FramesToClip(T)(x)[1, 2], x[T + 2])
+
+
+def test_mean_of_frames_is_that_of_their_probabilities() -> None:
+    odds = np.array([[3.0, 1.0, 1.0, 1 / 3], [9.0, 9.0, 9.0, 9.0]])  # of the second class
+    logits = np.stack([np.zeros(2 * T), np.log(odds.ravel())], 1)
+    probability = np.exp(FramesMean(T)(logits))
+    np.testing.assert_allclose(probability[:, 1], [(0.75 + 0.5 + 0.5 + 0.25) / 4, 0.9], rtol=1e-6)
+    np.testing.assert_allclose(probability.sum(1), 1, rtol=1e-6)
+
+
+def test_mean_of_sure_frames_keeps_its_digits() -> None:
+    logits = np.tile([[0.0, -90.0]], (T, 1))  # a probability below the smallest float32
+    np.testing.assert_allclose(FramesMean(T)(logits)[0], [0.0, -90.0], rtol=1e-6)

@@ -34,6 +34,16 @@ CASES = {  # layer → non-default arguments, input shape, what is expected
         (8, 5, 3, 2),
         {"output": (2, 5, 3, 8), "free_size": False},
     ),
+    "FramesToClip": (
+        {"frames": 4},
+        (8, 5, 3, 2),
+        {"output": (2, 4, 5, 3, 2), "free_size": False},
+    ),
+    "FramesMean": (
+        {"frames": 4},
+        (8, 3),
+        {"output": (2, 3), "free_size": False},
+    ),
     "PaddedMaxPool2D": (
         {"pool_size": 5, "strides": 3, "padding": 2},
         (2, 7, 6, 3),

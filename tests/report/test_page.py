@@ -62,7 +62,12 @@ def make() -> Callable[..., Content]:
     def content(
         *datasets: str, spread: float = 3.0, training: str = "synthetic", calibrate: bool = True
     ) -> Content:
-        spec = ClipSpec(frames=4, size=32, weights_sha256="ab" * 32, training={"dataset": training})
+        spec = ClipSpec(
+            frames=4,
+            size=32,
+            weights_sha256="ab" * 32,
+            training={"dataset": training, "network": "resnet18 with DFDC"},
+        )
         validation = scored("validation", ("Deepfakes",), spread, spec)
         if calibrate:
             scores = validation.scores
