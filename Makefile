@@ -52,9 +52,11 @@ bench: setup  ## speed of layers, int8, training step, preparation, input pipeli
 	$(PY) -m export.bench_naive
 	$(PY) -m keras_ddl.data.bench
 	$(PY) -m keras_ddl.training.efficiency
+	$(PY) -m export.untrained_bundle --size 64 --width 0.25 --out runs/untrained-64
+	$(PY) -m export.untrained_bundle --size 128 --out runs/untrained-128
 	$(PY) -m export.untrained_bundle --out runs/untrained-fp32
 	$(PY) -m export.untrained_bundle --out runs/untrained-int8 --precision int8
-	$(PY) -m deploy.bench runs/untrained-fp32 runs/untrained-int8
+	$(PY) -m deploy.bench runs/untrained-64 runs/untrained-128 runs/untrained-int8 runs/untrained-fp32
 
 soak: setup  ## four cameras of drawn faces for half an hour: what grows, what is lost?
 	$(PY) -m export.untrained_bundle --size 64 --width 0.25 --out runs/soak-bundle

@@ -1,38 +1,57 @@
-"""`python -m keras_ddl.ablation`: the paper's ablation table on the synthetic set, resumable."""
+"""`python -m keras_ddl.ablation`: the paper's two ablation tables on any data, resumable."""
 
 from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import RLock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from keras_ddl import config as configs
+from keras_ddl.ablation_table import VARIANTS, table
+from keras_ddl.backbones import DEFAULT_SIZES
+from keras_ddl.breakdown import DATASET, METHOD
 from keras_ddl.config import TrainConfig
+from keras_ddl.data.layouts import LAYOUTS
 from keras_ddl.data.parallel import unordered_map
 from keras_ddl.data.prepare import CACHE, prepared_for
 from keras_ddl.data.store import read_summary
-from keras_ddl.errors import Parser, run_cli
+from keras_ddl.errors import Parser, UserError, run_cli
 from keras_ddl.files import read_json, write_json, write_text
 from keras_ddl.runs import RUNS
 from keras_ddl.train import synthetic_root
 
-VARIANTS: dict[str, tuple[str, ...]] = {
-    "none": (),
-    "dfdc": ("dfdc",),
-    "msa": ("msa",),
-    "both": ("dfdc", "msa"),
-}
-NAMES = {"none": "plain", "dfdc": "+ DFDC", "msa": "+ MSA", "both": "+ DFDC + MSA"}
+if TYPE_CHECKING:
+    from keras_ddl.clip_scores import Scores
+
 SEEDS = 3
 OUT = RUNS / "ablation"
 PRESET = "ablation"
+SUMMARY = "ablation.json"
+
+
+@dataclass(frozen=True)
+class Data:
+    """One dataset of the matrix.
+
+    Args:
+        name: What tables call it.
+        root: Its folder.
+        layout: How it lies; a name in `LAYOUTS`.
+        config: The base configuration, with the synthetic set's difficulty where it is one.
+    """
+
+    name: str
+    root: Path
+    layout: str
+    config: TrainConfig
 
 
 @dataclass(frozen=True)
@@ -40,12 +59,14 @@ class Cell:
     """One training of the matrix.
 
     Args:
+        dataset: What tables call its data.
         variant: A key of `VARIANTS`.
         config: Everything about the training, seed and difficulty included.
         prepared: Folder of the prepared clips.
         file: Where the cell's result is kept.
     """
 
+    dataset: str
     variant: str
     config: TrainConfig
     prepared: Path
@@ -64,26 +85,52 @@ class Cell:
         return result if result["cell"] == self.identity() else None
 
 
+def synthetic(base: TrainConfig, difficulties: Sequence[float], cache: Path) -> Iterator[Data]:
+    """Yield generated sets, drawn where they are not there yet."""
+    for difficulty in difficulties:
+        config = replace(base, synthetic_difficulty=difficulty)
+        yield Data(f"d {difficulty:g}", synthetic_root(config, cache), "folder", config)
+
+
+def named(base: TrainConfig, roots: Sequence[Path], layouts: Sequence[str]) -> Iterator[Data]:
+    """Yield datasets of the user's.
+
+    Raises:
+        UserError: If there are several layouts, and not one for each root.
+    """
+    if len(layouts) not in (1, len(roots)):
+        raise UserError(
+            f"--layout: expected one for all or one for each of {len(roots)} --data, received "
+            f"{len(layouts)}"
+        )
+    each = list(layouts) * len(roots) if len(layouts) == 1 else layouts
+    for root, layout in zip(roots, each, strict=True):
+        videos = LAYOUTS[layout](root).videos
+        name = ", ".join(dict.fromkeys(video.dataset for video in videos))
+        yield Data(name or root.name, root, layout, base)
+
+
 def cells(
-    base: TrainConfig, difficulties: Sequence[float], seeds: int, cache: Path, out: Path
+    data: Iterable[Data], backbones: Sequence[str], seeds: int, cache: Path, out: Path
 ) -> Iterator[Cell]:
-    """Yield the matrix; generates and prepares each difficulty's set where that is not done.
+    """Yield the matrix; prepares each set where that is not done.
 
     Args:
-        base: The reduced network and its training; modules, seed and difficulty are replaced.
-        difficulties: Of the synthetic set.
+        data: The datasets.
+        backbones: The networks that the modules go into; none is the configuration's own.
         seeds: Trainings per variant, with seeds 0, 1, …; the data are the same for all.
-        cache: Folder of generated and prepared sets.
+        cache: Folder of prepared sets.
         out: Folder of the results.
     """
-    for difficulty in difficulties:
-        with_data = replace(base, synthetic_difficulty=difficulty)
-        prepared = prepared_for(with_data, synthetic_root(with_data, cache), cache)
-        for seed in range(seeds):
-            for variant, modules in VARIANTS.items():
-                config = replace(with_data, modules=modules, seed=seed)
-                name = f"d{difficulty:g}-{variant}-seed{seed}.json"
-                yield Cell(variant, config, prepared, out / "cells" / name)
+    for part in data:
+        prepared = prepared_for(part.config, part.root, cache, layout=part.layout)
+        short = re.sub(r"[^A-Za-z0-9.]+", "", part.name)
+        for backbone in backbones or [part.config.backbone]:
+            for seed in range(seeds):
+                for variant, modules in VARIANTS.items():
+                    config = replace(part.config, backbone=backbone, modules=modules, seed=seed)
+                    name = f"{short}-{backbone}-{variant}-seed{seed}.json"
+                    yield Cell(part.name, variant, config, prepared, out / "cells" / name)
 
 
 def run_cell(cell: Cell) -> dict[str, Any]:
@@ -99,18 +146,37 @@ def run_cell(cell: Cell) -> dict[str, Any]:
     fitted = fit(cell.config, cell.prepared, weights, progress=False)
     weights.unlink()  # not a temporary file: a killed cell's is written over by the next call
     spec = ClipSpec.read(cell.prepared / "clipspec.json")
-    _, test = score_split(fitted.model, spec, cell.prepared, "test")
+    scores, test = score_split(fitted.model, spec, cell.prepared, "test")
     result = {
         "cell": cell.identity(),
+        "dataset": cell.dataset,
+        "datasets": sorted({key[DATASET] for key in scores.keys}),
+        "backbone": cell.config.backbone,
         "variant": cell.variant,
         "best_epoch": fitted.best_epoch,
         "validation_video_auc": fitted.history["val_video_auc"][fitted.best_epoch - 1],
         "test": test,
+        "methods": _methods(scores, spec.threshold),
         "seconds": round(fitted.seconds, 1),
         "parameters": fitted.model.count_params(),
     }
     write_json(cell.file, result)
     return result
+
+
+def _methods(scores: Scores, threshold: float) -> dict[str, dict[str, float]]:
+    """Each method's fakes against the reals of its compression, videos; compressions pooled."""
+    from keras_ddl.metrics import report
+
+    found: dict[str, dict[str, float]] = {}
+    column = np.array([key[METHOD] for key in scores.keys], dtype=object)
+    real = scores.labels == 0
+    for method in dict.fromkeys(column[~real]):
+        videos = scores.of(real | (column == method)).videos()
+        if len(set(videos.labels.tolist())) == 2:
+            numbers = report(videos.labels, videos.probabilities, threshold)
+            found[method] = {name: numbers[name] for name in ("accuracy", "auc")}
+    return found
 
 
 def run_matrix(
@@ -137,44 +203,6 @@ def run_matrix(
     return [read_json(cell.file) for cell in matrix]
 
 
-def table(results: Sequence[dict[str, Any]]) -> str:
-    """Return the paper's table in Markdown: video-level test ACC and AUC, mean ± sd over seeds."""
-    config = [result["cell"]["config"] for result in results]
-    difficulties = sorted({c["synthetic_difficulty"] for c in config})
-    head = "| network | " + " | ".join(f"d {d:g} ACC | d {d:g} AUC" for d in difficulties)
-    lines = [head + " | training, s |", "|---" * (2 * len(difficulties) + 2) + "|"]
-    for variant, name in NAMES.items():
-        mine = [result for result in results if result["variant"] == variant]
-        if not mine:
-            continue
-        columns = []
-        for difficulty in difficulties:
-            here = [
-                r["test"]["video"]
-                for r in mine
-                if r["cell"]["config"]["synthetic_difficulty"] == difficulty
-            ]
-            columns += [_spread([v[key] for v in here]) for key in ("accuracy", "auc")]
-        seconds = np.mean([result["seconds"] for result in mine])
-        lines.append(f"| {name} | " + " | ".join(columns) + f" | {seconds:.0f} |")
-    videos = results[0]["test"]["video"]
-    seeds = len({c["seed"] for c in config})
-    lines += [
-        "",
-        f"{config[0]['backbone']}, width {config[0]['width']:g}, {config[0]['size']} px, "
-        f"{config[0]['frames']} frames, {config[0]['epochs']} epochs; mean ± sd over {seeds} "
-        f"seeds; {videos['real']} real and {videos['fake']} fake test videos; d = difficulty.",
-    ]
-    return "\n".join(lines)
-
-
-def _spread(values: Sequence[float]) -> str:
-    """Return mean ± sample standard deviation; one value has none."""
-    if len(values) < 2:
-        return f"{np.mean(values):.3f}"
-    return f"{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f}"
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     parser = Parser(
@@ -184,8 +212,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     configs.add_arguments(parser)
     parser.set_defaults(preset=PRESET)
     group = parser.add_argument_group("matrix")
+    source = group.add_mutually_exclusive_group()
+    source.add_argument(
+        "--data", type=Path, nargs="+", metavar="ROOT", help="datasets; default: generated ones"
+    )
+    source.add_argument(
+        "--difficulties", type=float, nargs="+", metavar="D", help="of those; default: preset's"
+    )
     group.add_argument(
-        "--difficulties", type=float, nargs="+", metavar="D", help="default: preset's"
+        "--layout",
+        nargs="+",
+        choices=sorted(LAYOUTS),
+        default=["folder"],
+        help="of --data: one for all or one each; default folder",
+    )
+    group.add_argument(
+        "--backbones", nargs="+", default=[], choices=sorted(DEFAULT_SIZES), help="preset's"
     )
     group.add_argument("--seeds", type=int, default=SEEDS, help="default %(default)s")
     group.add_argument("--jobs", type=int, default=1, help="cells at a time, one thread each")
@@ -198,10 +240,20 @@ def _run(args: argparse.Namespace) -> int:
     from keras_ddl import framework  # noqa: F401 - a lack is told of before videos are drawn
 
     base = configs.from_arguments(args)
-    difficulties = args.difficulties or [base.synthetic_difficulty]
-    matrix = list(cells(base, difficulties, args.seeds, CACHE, args.out))
-    text = table(run_matrix(matrix, args.jobs))
+    if base.network != configs.DDL:
+        raise UserError(
+            f"expected a preset of the paper's network, received {base.network}, which has no "
+            "modules to leave out; all methods side by side: python -m keras_ddl.compare"
+        )
+    if args.data:
+        data = named(base, args.data, args.layout)
+    else:
+        data = synthetic(base, args.difficulties or [base.synthetic_difficulty], CACHE)
+    matrix = list(cells(data, args.backbones, args.seeds, CACHE, args.out))
+    results = run_matrix(matrix, args.jobs)
+    text = table(results)
     write_text(args.out / "table.md", text + "\n")
+    write_json(args.out / SUMMARY, {"about": text.rpartition("\n")[2], "cells": results})
     print(text)
     return 0
 

@@ -15,7 +15,13 @@ import pytest
 
 tf = pytest.importorskip("tensorflow")
 
-from keras_ddl.ablation import NAMES, VARIANTS, Cell, cells, run_matrix, table
+from keras_ddl.ablation import (
+    Cell,
+    cells,
+    run_matrix,
+    synthetic,
+)
+from keras_ddl.ablation_table import NAMES, VARIANTS, table
 from keras_ddl.config import TrainConfig, load
 
 SMALL = {"frames": 4, "size": 32, "width": 0.25, "batch": 12, "epochs": 1, "modules": []}
@@ -26,7 +32,7 @@ def matrix(flicker_set: Path, tmp_path: Path) -> list[Cell]:
     """Two cells: the plain backbone with two seeds."""
     base = TrainConfig.from_dict(SMALL)
     return [
-        Cell("none", replace(base, seed=seed), flicker_set, tmp_path / f"seed{seed}.json")
+        Cell("set", "none", replace(base, seed=seed), flicker_set, tmp_path / f"seed{seed}.json")
         for seed in (0, 1)
     ]
 
@@ -58,7 +64,7 @@ def body():
     base = TrainConfig.from_dict({small} | {{"epochs": 1_000_000}})
     clips, out = Path(sys.argv[1]), Path(sys.argv[2])
     cells = [
-        Cell("none", replace(base, seed=seed), clips, out / f"seed{{seed}}.json")
+        Cell("set", "none", replace(base, seed=seed), clips, out / f"seed{{seed}}.json")
         for seed in range(3)
     ]
     run_matrix(cells, jobs=2, progress=False)
@@ -98,8 +104,9 @@ def test_the_matrix_holds_every_variant_seed_and_difficulty(
         return cache
 
     monkeypatch.setattr("keras_ddl.ablation.synthetic_root", root)
-    monkeypatch.setattr("keras_ddl.ablation.prepared_for", lambda *_: flicker_set)
-    found = list(cells(load("ablation"), [0.2, 0.6], 3, tmp_path, tmp_path))
+    monkeypatch.setattr("keras_ddl.ablation.prepared_for", lambda *_, **__: flicker_set)
+    data = synthetic(load("ablation"), [0.2, 0.6], tmp_path)
+    found = list(cells(data, [], 3, tmp_path, tmp_path))
     assert asked == [0.2, 0.6]
     assert len(found) == len({cell.file for cell in found}) == 2 * 3 * 4
     settings = {(c.config.synthetic_difficulty, c.config.seed, c.variant) for c in found}
@@ -112,6 +119,8 @@ def _result(variant: str, difficulty: float, seed: int, accuracy: float, auc: fl
     config = load("smoke").to_dict() | {"synthetic_difficulty": difficulty, "seed": seed}
     video = {"accuracy": accuracy, "auc": auc, "real": 7, "fake": 9}
     return {
+        "dataset": f"d {difficulty:g}",
+        "backbone": config["backbone"],
         "variant": variant,
         "cell": {"config": json.loads(json.dumps(config))},
         "test": {"video": video},

@@ -41,17 +41,29 @@ DIL              .7705 .8279 .8296 .8085 .8349 .8611 .7319 .8006 .7861 .7070 .80
 DDL              .9907 .9998 .9933 .9961 .9970 .9985 .9217 .9797 .9407 .9414 .9586 .9589
 """
 
-# network: ACC and AUC of FF++ videos
+# network: ACC and AUC of videos of FF++, Celeb-DF, DFDC
 _ABLATION = """
-ResNet18         .9536 .9594
-ResNet18+DFDC    .9679 .9873
-ResNet18+MSA     .9643 .9788
-ResNet18+both    .9714 .9893
-Xception         .9679 .9764
-Xception+DFDC    .9821 .9927
-Xception+MSA     .9786 .9815
-Xception+both    .9893 .9929
+ResNet18         .9536 .9594 .9884 .9872 .8594 .8575
+ResNet18+DFDC    .9679 .9873 .9923 .9967 .8906 .9248
+ResNet18+MSA     .9643 .9788 .9891 .9955 .8783 .9457
+ResNet18+both    .9714 .9893 .9981 .9982 .8945 .9387
+Xception         .9679 .9764 .9923 .9901 .8984 .8978
+Xception+DFDC    .9821 .9927 .9942 .9962 .9336 .9480
+Xception+MSA     .9786 .9815 .9942 .9952 .9142 .9223
+Xception+both    .9893 .9929 .9961 .9970 .9414 .9586
 """
+_ABLATED = ("FF++", "Celeb-DF", "DFDC")
+
+# modules: DF, F2F, FS, NT of FF++
+_MANIPULATIONS = """
+none  .9458 .8935 .9242 .7435
+DFDC  .9668 .9193 .9506 .7828
+MSA   .9673 .9136 .9453 .7724
+both  .9743 .9228 .9601 .7935
+"""
+_MANIPULATED = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures")
+VARIANTS = {"none": "", "dfdc": "+DFDC", "msa": "+MSA", "both": "+both"}
+"""Keys of `ablation.VARIANTS` and how the paper's networks are called with them."""
 
 
 def paper_rows(dataset: str) -> list[PaperRow]:
@@ -62,7 +74,7 @@ def paper_rows(dataset: str) -> list[PaperRow]:
     name = DATASETS.get(dataset, "")
     rows = []
     if name == "FF++":
-        for method, (accuracy, auc) in _read(_ABLATION):
+        for method, (accuracy, auc, *_) in _read(_ABLATION):
             rows.append(PaperRow(method, (None, None, None), (accuracy, auc, None)))
     elif name:
         start = 0 if name == "Celeb-DF" else 6
@@ -70,6 +82,34 @@ def paper_rows(dataset: str) -> list[PaperRow]:
             one, two, three, four, five, six = numbers[start : start + 6]
             rows.append(PaperRow(method, (one, two, three), (four, five, six)))
     return rows
+
+
+def paper_ablation(dataset: str, backbone: str, variant: str) -> tuple[float, float] | None:
+    """Return the ablation's video-level ACC and AUC, None where the paper has none.
+
+    Args:
+        dataset: Our name of it.
+        backbone: `resnet18` or `xception`.
+        variant: A key of `VARIANTS`.
+    """
+    name = DATASETS.get(dataset, "")
+    networks = {"resnet18": "ResNet18", "xception": "Xception"}
+    if name not in _ABLATED or backbone not in networks:
+        return None
+    numbers = dict(_read(_ABLATION))[networks[backbone] + VARIANTS[variant]]
+    start = 2 * _ABLATED.index(name)
+    return numbers[start], numbers[start + 1]
+
+
+def paper_manipulation(method: str, variant: str) -> float | None:
+    """Return the paper's number for a manipulation of FaceForensics++, None where it has none.
+
+    Which number it is, ACC or AUC, is not known to us.
+    """
+    if method not in _MANIPULATED:
+        return None
+    rows = [numbers for _, numbers in _read(_MANIPULATIONS)]
+    return rows[list(VARIANTS).index(variant)][_MANIPULATED.index(method)]
 
 
 def _read(text: str) -> list[tuple[str, list[float]]]:
