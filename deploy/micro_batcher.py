@@ -19,7 +19,6 @@ from keras_ddl.clips import Clip
 if TYPE_CHECKING:
     AnswerFuture = Future["Answer | None"]
 
-MAX_BATCH = 8
 DEADLINE_S = 0.02
 WAITING = 64  # clips of patient sources that may wait
 POLL_S = 0.2
@@ -52,12 +51,29 @@ class _Job:
         return self.source, self.clip.track_id
 
 
+def batch_size(backend: Backend, asked: int | None = None) -> int:
+    """Return how many clips one call of a model may have.
+
+    Args:
+        backend: The model; a fixed batch, or the largest that it was built for, binds.
+        asked: By the user; None is what is usual for the machine.
+
+    Raises:
+        ValueError: `asked` is below 1.
+    """
+    if asked is not None and asked < 1:
+        raise ValueError(f"expected max_batch >= 1, received {asked}")
+    fixed = backend.inputs[0].shape[0]
+    size = fixed or asked or backend.usual_batch
+    return min(size, backend.largest_batch or size)
+
+
 class MicroBatcher:
     """Runs a model on its own thread.
 
     Args:
         backend: The model; no other thread may use it meanwhile.
-        max_batch: Most clips in one call. A model with a fixed batch has its own.
+        max_batch: Most clips in one call, see `batch_size`.
         deadline_s: How long the first clip of a batch waits for others.
         telemetry: Is told durations ("infer"), drops ("superseded") and the queue's length.
     """
@@ -65,16 +81,15 @@ class MicroBatcher:
     def __init__(
         self,
         backend: Backend,
-        max_batch: int = MAX_BATCH,
+        max_batch: int | None = None,
         deadline_s: float = DEADLINE_S,
         telemetry: NullTelemetry | None = None,
     ) -> None:
-        if max_batch < 1 or not deadline_s >= 0.0:
-            received = f"{max_batch}, {deadline_s}"
-            raise ValueError(f"expected max_batch >= 1, deadline_s >= 0, received {received}")
+        if not deadline_s >= 0.0:
+            raise ValueError(f"expected deadline_s >= 0, received {deadline_s}")
         self._backend = backend
         self._fixed = backend.inputs[0].shape[0]
-        self._max_batch = self._fixed or max_batch
+        self._max_batch = batch_size(backend, max_batch)
         self._deadline_s = deadline_s
         self._telemetry = telemetry or NullTelemetry()
         self._jobs: deque[_Job] = deque()

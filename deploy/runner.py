@@ -15,7 +15,7 @@ from deploy.bundle import Bundle
 from deploy.control import SourceStatus
 from deploy.lane import Lane, LaneParts
 from deploy.memory import resident_bytes
-from deploy.micro_batcher import DEADLINE_S, MAX_BATCH, MicroBatcher
+from deploy.micro_batcher import DEADLINE_S, MicroBatcher, batch_size
 from deploy.outlet import Outlet
 from deploy.sinks import Sink
 from deploy.source_judge import Setting
@@ -62,7 +62,7 @@ class RunnerParts:
         telemetry: Observer.
         heat: Draw the inconsistency map over the faces.
         limit_ms: Ends each source at this time of its own.
-        max_batch, deadline_s: Of the model's batches.
+        max_batch, deadline_s: Of the model's batches; None is what is usual for the backend.
         max_memory: Bytes of resident memory at which the run ends; None = no bound.
     """
 
@@ -74,7 +74,7 @@ class RunnerParts:
     telemetry: NullTelemetry = field(default_factory=NullTelemetry)
     heat: bool = False
     limit_ms: float | None = None
-    max_batch: int = MAX_BATCH
+    max_batch: int | None = None
     deadline_s: float = DEADLINE_S
     max_memory: int | None = None
 
@@ -202,9 +202,13 @@ class Runner:
         return list(self._lanes.values())
 
     def _warm_up(self) -> None:
-        """The first call of a model takes longest: let it be none that somebody waits for."""
+        """The first call of a model takes longest: let it be none that somebody waits for.
+
+        It has the largest batch there can be, so that the memory for it is taken now: a device that
+        has too little says so at once, not on a busy night.
+        """
         spec = self.parts.bundle.spec
-        batch = self.parts.backend.inputs[0].shape[0] or 1
+        batch = batch_size(self.parts.backend, self.parts.max_batch)
         shape = (batch, spec.frames, spec.size, spec.size, 3)
         self.parts.backend.infer({"clip": np.zeros(shape, np.uint8)})
 

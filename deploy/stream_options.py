@@ -9,7 +9,7 @@ from deploy.arguments import at_least, positive
 from deploy.dashboard.settings import DEFAULT_ADDRESS
 from deploy.judging_options import add_face_options, add_model_options
 from deploy.log_lines import FORMATS
-from deploy.micro_batcher import DEADLINE_S, MAX_BATCH
+from deploy.micro_batcher import DEADLINE_S
 from deploy.sinks import STDOUT
 from keras_ddl.errors import Parser
 
@@ -65,9 +65,8 @@ def _model(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--max-batch",
         type=at_least(1),
-        default=MAX_BATCH,
         metavar="CLIPS",
-        help="most clips in one call of the model (default: %(default)s)",
+        help="most clips in one call of the model (default: 8, on a CPU 2)",
     )
     group.add_argument(
         "--deadline-ms",

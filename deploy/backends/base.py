@@ -44,12 +44,16 @@ class Backend(ABC):
         inputs: What `infer` takes.
         outputs: What `infer` returns.
         metadata: The strings stored in the model file.
+        usual_batch: Clips in one call beyond which nothing is gained where nobody says otherwise.
+        largest_batch: Most clips that a call may have; None = as many as memory holds.
     """
 
     name: str
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     metadata: Mapping[str, str]
+    usual_batch: int = 8
+    largest_batch: int | None = None
     _open = True
 
     def infer(self, feed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

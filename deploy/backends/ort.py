@@ -32,6 +32,7 @@ PROVIDERS = {
     "cuda": ("CUDAExecutionProvider", "CPUExecutionProvider"),
     "tensorrt": ("TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"),
 }
+CPU_BATCH = 2  # four clips take four times one, and as much more memory: docs/speed.md
 SILENT = 4  # ONNX Runtime's "fatal": its other messages come back as exceptions anyway
 
 
@@ -70,6 +71,8 @@ class OrtBackend(Backend):
         _require_provider(session.get_providers(), device)  # it falls back without a word
         self._session: Any = session
         self.name = f"onnxruntime {ort.__version__} {device}"
+        if device == "cpu":
+            self.usual_batch = CPU_BATCH
         self.inputs = tuple(_spec(node) for node in session.get_inputs())
         self.outputs = tuple(_spec(node) for node in session.get_outputs())
         self.metadata = dict(session.get_modelmeta().custom_metadata_map)

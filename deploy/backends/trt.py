@@ -88,6 +88,7 @@ class TrtBackend(Backend):
             _, _, largest = engine.get_tensor_profile_shape(name, 0)
             self._largest[name] = tuple(largest)
             context.set_input_shape(name, tuple(largest))
+            self.largest_batch = int(largest[0])
         for name in names:
             dtype = np.dtype(DTYPES[engine.get_tensor_dtype(name).name])
             shape = tuple(None if size < 0 else int(size) for size in engine.get_tensor_shape(name))

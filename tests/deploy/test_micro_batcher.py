@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from deploy.backends import Backend, TensorSpec
-from deploy.micro_batcher import WAITING, MicroBatcher, Overflow
+from deploy.micro_batcher import WAITING, MicroBatcher, Overflow, batch_size
 from deploy.telemetry import NullTelemetry
 from keras_ddl.clips import Clip
 
@@ -142,3 +142,27 @@ def test_closing_answers_everybody_and_late_comers_too() -> None:
     assert batcher.submit(clip(2), "a", Overflow.SUPERSEDE).result(LONG_S) is None
     backend.gate.set()
     assert batcher.close(LONG_S)
+
+
+@pytest.mark.parametrize(
+    ("fixed", "usual", "largest", "asked", "want"),
+    [
+        (None, 8, None, None, 8),
+        (None, 2, None, None, 2),  # a CPU
+        (None, 2, None, 6, 6),  # the user knows better
+        (None, 8, 4, None, 4),  # an engine built for at most 4 would refuse 5
+        (None, 8, 4, 6, 4),
+        (3, 8, 3, 6, 3),  # it takes 3 and nothing else
+    ],
+)
+def test_a_call_is_as_large_as_model_machine_and_user_allow(
+    fixed: int | None, usual: int, largest: int | None, asked: int | None, want: int
+) -> None:
+    backend = Brightness(fixed)
+    backend.usual_batch, backend.largest_batch = usual, largest
+    assert batch_size(backend, asked) == want
+
+
+def test_a_batch_of_none_is_refused() -> None:
+    with pytest.raises(ValueError, match="max_batch >= 1, received 0"):
+        batch_size(Brightness(), 0)

@@ -105,6 +105,7 @@ def test_a_fixed_batch_runs_recorded(tmp_path: Path, trt: StrictTensorRT, cuda: 
 
 def test_a_varying_batch_runs_unrecorded(tmp_path: Path, trt: StrictTensorRT, cuda: StrictCuda):
     with open_backend(write_engine(tmp_path, trt.version, 1, 3)) as backend:
+        assert backend.largest_batch == 3
         for batch in (1, 3, 2, 2):
             check_answer(backend, clips(batch, batch))
         assert cuda.captures == 0
