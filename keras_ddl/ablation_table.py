@@ -41,6 +41,7 @@ def _about(results: Sequence[dict[str, Any]], datasets: Sequence[str]) -> str:
     """What was trained and tested, in a line."""
     first = results[0]["cell"]["config"]
     seeds = len({result["cell"]["config"]["seed"] for result in results})
+    spread = f"mean ± sd over {seeds} seeds" if seeds > 1 else "one seed"
     counts = []
     for dataset in datasets:
         videos = next(r["test"]["video"] for r in results if r["dataset"] == dataset)
@@ -51,8 +52,8 @@ def _about(results: Sequence[dict[str, Any]], datasets: Sequence[str]) -> str:
     drawn = "; d = difficulty" if any(name.startswith("d ") for name in datasets) else ""
     return (
         f"{', '.join(dict.fromkeys(r['backbone'] for r in results))}, width {first['width']:g}, "
-        f"{first['size']} px, {first['frames']} frames, {first['epochs']} epochs; mean ± sd over "
-        f"{seeds} seeds; {'; '.join(counts)}{drawn}."
+        f"{first['size']} px, {first['frames']} frames, {first['epochs']} epochs; {spread}; "
+        f" {'; '.join(counts)}{drawn}."
     )
 
 
