@@ -53,7 +53,7 @@ def _about(results: Sequence[dict[str, Any]], datasets: Sequence[str]) -> str:
     return (
         f"{', '.join(dict.fromkeys(r['backbone'] for r in results))}, width {first['width']:g}, "
         f"{first['size']} px, {first['frames']} frames, {first['epochs']} epochs; {spread}; "
-        f" {'; '.join(counts)}{drawn}."
+        f"{'; '.join(counts)}{drawn}."
     )
 
 
