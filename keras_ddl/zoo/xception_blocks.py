@@ -69,10 +69,7 @@ class XceptionBlocks:
         return x
 
     def load(self, model: Any, weights: str | None) -> None:
-        """Take over an Xception's weights, by name.
-
-        A first convolution of more than three channels gets the kernel repeated over each three of
-        them and divided by their number, so that equal images give what one gave.
+        """Start from an Xception's weights.
 
         Args:
             model: Holds these blocks.
@@ -83,13 +80,24 @@ class XceptionBlocks:
             ValueError: weights with a width other than 1.
             UserError: the weights cannot be had.
         """
-        if not weights:
-            return
+        if weights:
+            self.take_over(model, application("Xception", SIZE, weights, self.width).cnn)
+
+    def take_over(self, model: Any, cnn: Any) -> None:
+        """Copy the weights of an Xception of `keras.applications`, by name.
+
+        A first convolution of more than three channels gets the kernel repeated over each three of
+        them and divided by how many threes there are, so that equal images give what one gave.
+
+        Args:
+            model: Holds these blocks.
+            cnn: The Xception, without top and of the same width.
+        """
         shortcuts = {
             kind: iter(f"block{number}_shortcut{end}" for number in SHORTCUTS)
             for kind, end in (("Conv2D", ""), ("BatchNormalization", "_bn"))
         }
-        for layer in application("Xception", SIZE, weights, self.width).cnn.layers:
+        for layer in cnn.layers:
             if not layer.weights:
                 continue
             named = layer.name.startswith("block")
