@@ -22,7 +22,7 @@ from keras_ddl.presets import Preset
 from keras_ddl.zoo.cross_attention import CrossAttention
 from keras_ddl.zoo.frequencies import FAD, LFS
 from keras_ddl.zoo.method import Method
-from keras_ddl.zoo.xception_blocks import XceptionBlocks
+from keras_ddl.zoo.xception_blocks import XceptionBlocks, start_streams
 
 MINIMUM_SIZE = 32
 PARTS = ((2, 8), (9, 13))  # of both streams, each followed by cross-attention
@@ -79,6 +79,5 @@ def build(size: int = 299, frames: int = 8, weights: str | None = None, width: f
     x = keras.layers.Dropout(DROPOUT, name="dropout")(x)
     x = keras.layers.Dense(2, dtype="float32", name="frame_logits")(x)
     model = keras.Model(clip, FramesMean(frames, dtype="float32", name="logits")(x), name="f3net")
-    bands.load(model, weights)
-    local.load(model, weights)
+    start_streams(model, (bands, local), weights)
     return model

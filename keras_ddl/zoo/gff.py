@@ -25,7 +25,7 @@ from keras_ddl.presets import Preset
 from keras_ddl.zoo.cross_attention import CrossAttention
 from keras_ddl.zoo.gff_layers import CosineLogits, SpatialAttention, SRMResiduals
 from keras_ddl.zoo.method import Method
-from keras_ddl.zoo.xception_blocks import XceptionBlocks
+from keras_ddl.zoo.xception_blocks import XceptionBlocks, start_streams
 
 MINIMUM_SIZE = 32
 PARTS = ((2, 4), (5, 8))  # of both streams, each followed by attention between them
@@ -86,8 +86,7 @@ def build(size: int = 256, frames: int = 8, weights: str | None = None, width: f
     x = keras.layers.Dropout(DROPOUT, name="dropout")(x)
     x = CosineLogits(dtype="float32", name="frame_logits")(x)
     model = keras.Model(clip, FramesMean(frames, dtype="float32", name="logits")(x), name="gff")
-    rgb.load(model, weights)
-    noise.load(model, weights)
+    start_streams(model, (rgb, noise), weights)
     return model
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -68,21 +69,6 @@ class XceptionBlocks:
             x = self._block(x, number)
         return x
 
-    def load(self, model: Any, weights: str | None) -> None:
-        """Start from an Xception's weights.
-
-        Args:
-            model: Holds these blocks.
-            weights: `imagenet`, or a file of an Xception's weights without top; None leaves all as
-                it is.
-
-        Raises:
-            ValueError: weights with a width other than 1.
-            UserError: the weights cannot be had.
-        """
-        if weights:
-            self.take_over(model, application("Xception", SIZE, weights, self.width).cnn)
-
     def take_over(self, model: Any, cnn: Any) -> None:
         """Copy the weights of an Xception of `keras.applications`, by name.
 
@@ -93,9 +79,10 @@ class XceptionBlocks:
             model: Holds these blocks.
             cnn: The Xception, without top and of the same width.
         """
+        unnamed = [f"block{number}_shortcut" for number in SHORTCUTS]
         shortcuts = {
-            kind: iter(f"block{number}_shortcut{end}" for number in SHORTCUTS)
-            for kind, end in (("Conv2D", ""), ("BatchNormalization", "_bn"))
+            "Conv2D": iter(unnamed),
+            "BatchNormalization": iter([f"{name}_bn" for name in unnamed]),
         }
         for layer in cnn.layers:
             if not layer.weights:
@@ -136,6 +123,25 @@ class XceptionBlocks:
 
     def _relu(self, x: Any, name: str) -> Any:
         return keras.layers.Activation("relu", name=f"{name}_act")(x)
+
+
+def start_streams(model: Any, streams: Sequence[XceptionBlocks], weights: str | None) -> None:
+    """Start every stream of a model from one Xception's weights.
+
+    Args:
+        model: Holds the streams' blocks.
+        streams: Which.
+        weights: `imagenet`, or a file of an Xception's weights without top; None leaves all as it
+            is.
+
+    Raises:
+        ValueError: weights with a width other than 1.
+        UserError: the weights cannot be had.
+    """
+    if weights:
+        cnn = application("Xception", SIZE, weights, streams[0].width).cnn
+        for stream in streams:
+            stream.take_over(model, cnn)
 
 
 def _repeated(kernel: np.ndarray, channels: int) -> np.ndarray:

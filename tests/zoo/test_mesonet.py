@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
 
@@ -14,19 +13,23 @@ tf = pytest.importorskip("tensorflow")
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+import h5py
 from naive_convolutions import sigmoid
 from naive_meso import draw_weights, official_shapes, real_margin, write_official
 
 from keras_ddl import evaluate, quantize, zoo
 from keras_ddl.clips import Clip
 from keras_ddl.clipspec import ClipSpec
+from keras_ddl.config import load
 from keras_ddl.cost import parameters
 from keras_ddl.data.shard_writer import write_prepared
 from keras_ddl.data.store import Cut, encode_clip, read_split
 from keras_ddl.data.video_index import Video
+from keras_ddl.errors import UserError
 from keras_ddl.files import file_sha256
 from keras_ddl.framework import keras
 from keras_ddl.runs import load_run
+from keras_ddl.start_weights import build_started
 from keras_ddl.zoo.meso_parts import load_official
 from keras_ddl.zoo.mesonet import NETWORKS, main
 
@@ -158,7 +161,7 @@ def _incomplete(path: Path) -> None:
         del file["conv2d_3/conv2d_3/bias:0"]
 
 
-@pytest.mark.parametrize(
+BAD = pytest.mark.parametrize(
     ("make", "expected"),
     [
         (_text, "is no file of Keras weights"),
@@ -171,19 +174,44 @@ def _incomplete(path: Path) -> None:
         (lambda _: None, "no weights file"),
     ],
 )
-def test_a_bad_file_is_one_line_and_no_run(
-    make: Callable[[Path], None],
-    expected: str,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+
+
+@pytest.fixture(scope="module")
+def untouched() -> keras.Model:
+    return zoo.get("meso4").build()
+
+
+@BAD
+def test_a_bad_file_changes_nothing(
+    make: Callable[[Path], None], expected: str, untouched: keras.Model, tmp_path: Path
 ) -> None:
     make(tmp_path / "bad.h5")
+    before = untouched.get_weights()
+    with pytest.raises((UserError, ValueError), match=expected):
+        load_official(untouched, tmp_path / "bad.h5")
+    for now, then in zip(untouched.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(now, then)
+
+
+def test_a_bad_file_is_one_line_and_no_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run = tmp_path / "run"
-    command = [str(tmp_path / "bad.h5"), "--network", "meso4", "--out", str(run)]
-    assert main(command) == 2
-    said = capsys.readouterr().err.splitlines()
-    assert len(said) == 1 and said[0].startswith("error: ") and expected in said[0]
-    assert not run.exists()
+    for make, expected in (
+        (lambda _: None, "no weights file"),
+        (_torn, "Keras"),
+        (_shorter, "fit"),
+    ):
+        make(tmp_path / "bad.h5")
+        command = [str(tmp_path / "bad.h5"), "--network", "meso4", "--out", str(run)]
+        assert main(command) == 2
+        said = capsys.readouterr().err.splitlines()
+        assert len(said) == 1 and said[0].startswith("error: ") and expected in said[0]
+        assert not run.exists()
+    write_official(tmp_path / "good.h5", draw_weights("meso4"))
+    run.write_text("in use")
+    assert main([str(tmp_path / "good.h5"), "--network", "meso4", "--out", str(run)]) == 2
+    assert "expected a new or empty run folder" in capsys.readouterr().err
 
 
 def test_a_file_of_the_other_network_and_one_of_neither(
@@ -218,6 +246,14 @@ def test_without_data_of_its_own_it_says_what_to_do(
     assert "has no data of its own" in said and "--keep-operating-point" in said
     assert quantize.main([str(imported)]) == 2
     assert "has no data of its own" in capsys.readouterr().err
+
+
+def test_a_training_can_go_on_from_it(imported: Path) -> None:
+    started = build_started(load("meso4", overrides=[f"weights={imported}"]))
+    for got, expected in zip(
+        started.get_weights(), load_run(imported)[0].get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(got, expected)
 
 
 @pytest.mark.slow
