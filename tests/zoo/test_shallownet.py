@@ -15,7 +15,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from naive_convolutions import batch_norm, convolve, max_pool, relu, softmax
 
+from keras_ddl.config import load
 from keras_ddl.cost import parameters
+from keras_ddl.errors import UserError
+from keras_ddl.training.fit import fit
 from keras_ddl.zoo import shallownet
 
 
@@ -60,3 +63,16 @@ def test_what_it_cannot_be_is_refused() -> None:
         shallownet.build(32, 4, "imagenet")
     with pytest.raises(ValueError, match="at least 32; got 16"):
         shallownet.build(16)
+
+
+def test_a_network_without_a_backbone_trains_but_cannot_rest(
+    flicker_set: Path, tmp_path: Path
+) -> None:
+    small = ["size=32", "frames=4", "width=0.125", "batch=16"]
+    fitted = fit(
+        load("shallownet", overrides=[*small, "epochs=1"]), flicker_set, tmp_path / "w.h5", False
+    )
+    assert fitted.best_epoch == 1 and all(layer.trainable for layer in fitted.model.layers)
+    resting = load("shallownet", overrides=[*small, "epochs=2", "frozen_epochs=1"])
+    with pytest.raises(UserError, match="expected a network with a backbone"):
+        fit(resting, flicker_set, tmp_path / "w.h5", False)
