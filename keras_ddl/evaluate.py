@@ -145,6 +145,8 @@ def _own(recorded: dict[str, Any], run: Path) -> Path:
     """Return the clips that a run was trained on, unchanged since."""
     own = Path(recorded["prepared"])
     remedy = f"name others with --prepared and take its threshold as it is with {KEEP}"
+    if not recorded["prepared"]:
+        raise UserError(f"{run.name} has no data of its own, its weights were imported; {remedy}")
     if not own.is_dir():
         raise UserError(f"{own}, which {run.name} was trained on, is not there; {remedy}")
     if read_summary(own)["fingerprint"] != recorded["fingerprint"]:

@@ -128,6 +128,8 @@ def _data(facts: RunFacts) -> list[str]:
 
 def _training(facts: RunFacts) -> list[str]:
     config, manifest, metrics = facts.config, facts.manifest, facts.metrics
+    if "imported" in manifest:  # the configuration below is where a training would go on from
+        return ["Trained elsewhere, nothing of it recorded:", "", *_pairs(manifest["imported"])]
     batch, place = manifest.get("batch", {}), manifest.get("place", {})
     best = metrics.get("best_epoch", NOT_RECORDED)
     gamma = ", ".join(f"{name} {value:+.4f}" for name, value in metrics.get("gamma", {}).items())

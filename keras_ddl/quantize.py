@@ -106,6 +106,8 @@ def quantize(
 def _prepared(run: Path) -> Path:
     recorded = read_json(run / CONFIG)["data"]
     prepared = Path(recorded["prepared"])
+    if not recorded["prepared"]:
+        raise UserError(f"{run} has no data of its own, its weights were imported; train from it")
     if not prepared.is_dir() or read_summary(prepared)["fingerprint"] != recorded["fingerprint"]:
         raise UserError(
             f"{prepared}, which {run} was trained on, is gone or has changed; prepare it again"

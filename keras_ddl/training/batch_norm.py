@@ -37,8 +37,13 @@ def rest_backbone(model: keras.Model, rest: bool) -> None:
 
     Args:
         model: Of `runs.build`; to be compiled afterwards.
-        rest: False lets everything learn.
+        rest: False lets everything learn; a network without a backbone then stays as it is.
+
+    Raises:
+        UserError: The network has no backbone that could rest.
     """
+    if not rest and not any(layer.name in _HEAD for layer in model.layers):
+        return
     for layer in backbone_layers(model):
         layer.trainable = not rest
 

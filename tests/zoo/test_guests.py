@@ -22,8 +22,13 @@ from keras_ddl.zoo.method import Method
 SMALL: dict[str, tuple[int, int, float]] = {
     "resnet18": (64, 4, 0.125),
     "xception": (71, 4, 0.125),
+    "shallownet": (32, 4, 0.25),
+    "meso4": (64, 4, 0.5),
+    "mesoinception4": (64, 4, 0.5),
+    "f3net": (64, 4, 0.125),
+    "gff": (64, 4, 0.125),
 }
-QUICK = ("resnet18",)  # the others take up to a minute each
+QUICK = ("resnet18", "shallownet", "meso4")  # the others take up to a minute each
 EACH = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in SMALL]
 
 
