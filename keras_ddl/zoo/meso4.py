@@ -4,9 +4,9 @@ Source: Afchar et al., "MesoNet: a Compact Facial Video Forgery Detection Networ
 DariusAf/MesoNet: 256 px, RGB in [0, 1], Adam at 1e-3, 28,073 parameters, of which 96 are statistics
 of batch norm. The authors' weights become a run with ``python -m keras_ddl.zoo.mesonet``.
 
-Original: mean squared error of one sigmoid, which is P(real), a rate divided by ten every 1000
-steps, batches of 75 pictures; here cross-entropy of the two classes and a steady rate. Our choice:
-a batch of 9 clips of 8 frames has about as many pictures; the frames' predictions are averaged.
+Original: mean squared error of one sigmoid, which is P(real); here cross-entropy of the two
+classes. Our choice: a steady rate, a batch of 9 clips of 8 frames; the frames' predictions are
+averaged.
 """
 
 from __future__ import annotations
