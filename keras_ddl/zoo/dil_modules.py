@@ -25,21 +25,18 @@ class _Module(keras.layers.Layer):
             )
         self.frames, self.reduction = frames, reduction
 
-    def _sublayer(self, name: str, layer: Any, shape: tuple[int | None, ...]) -> Any:
+    def _sublayer(self, name: str, layer: Any, shape: tuple[int | None, ...]) -> None:
         """Make the weights of a layer under its name, which is that of an attribute too."""
         with tf.name_scope(name):
             layer.build(shape)
         setattr(self, name, layer)
-        return layer
 
     def _conv(
         self, name: str, kernel: tuple[int, ...], channels: int, filters: int, bias: bool = True
     ) -> None:
-        kind, policy = (
-            (keras.layers.Conv2D, keras.layers.Conv3D)[len(kernel) - 2],
-            self.dtype_policy,
-        )
-        layer = kind(filters, kernel, padding="same", use_bias=bias, name=name, dtype=policy)
+        kind = keras.layers.Conv3D if len(kernel) == 3 else keras.layers.Conv2D
+        rules = {"padding": "same", "use_bias": bias, "dtype": self.dtype_policy}
+        layer = kind(filters, kernel, name=name, **rules)
         self._sublayer(name, layer, (*[None] * (len(kernel) + 1), channels))
 
     def _depthwise(self, name: str, kernel: tuple[int, int], channels: int) -> None:

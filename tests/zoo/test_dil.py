@@ -47,20 +47,20 @@ def convolution(x: np.ndarray, layer: Any) -> np.ndarray:
     return total + sum(bias)
 
 
-@pytest.fixture
-def intra(randomise: Callable[..., None]) -> Any:
-    layer = IntraSIM(T, 4)
+def drawn(layer: Any, randomise: Callable[..., None]) -> Any:
     layer.build((None, H, W, C))
     randomise(layer)
     return layer
+
+
+@pytest.fixture
+def intra(randomise: Callable[..., None]) -> Any:
+    return drawn(IntraSIM(T, 4), randomise)
 
 
 @pytest.fixture
 def inter(randomise: Callable[..., None]) -> Any:
-    layer = InterSIM(U, T, 2)
-    layer.build((None, H, W, C))
-    randomise(layer)
-    return layer
+    return drawn(InterSIM(U, T, 2), randomise)
 
 
 def differences(own: np.ndarray, moved: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -81,10 +81,8 @@ def test_intra_sim_is_what_its_equations_say(intra: Any, near: Any) -> None:
     moved = convolution(squeezed, intra.motion_depthwise)
     both = differences(squeezed.reshape(2, T, H, W, -1), moved.reshape(2, T, H, W, -1))
     attention = 1.0
-    for conv, expand in (
-        (intra.height_conv, intra.height_expand),
-        (intra.width_conv, intra.width_expand),
-    ):
+    for side in ("height", "width"):
+        conv, expand = getattr(intra, f"{side}_conv"), getattr(intra, f"{side}_expand")
         ways = [convolution(convolution(d, conv) + d, expand) for d in both]
         attention = attention * sigmoid((ways[0] + ways[1]) / 2)
     half = moving.reshape(2, T, H, W, C // 2)
@@ -112,15 +110,12 @@ def test_intra_sim_sees_no_difference_in_frames_that_are_alike(intra: Any, near:
     left = squeezed - convolution(squeezed, intra.motion_depthwise)
     left[[0, -1]] /= 2  # with one neighbour only
     near(intra.difference(still), np.stack([left, left]))
-    intra.motion_depthwise.set_weights([delta(intra.motion_depthwise.depthwise_kernel.shape)])
+    intra.motion_depthwise.set_weights([delta((3, 3, 8, 1))])
     assert np.all(intra.difference(still) == 0)
+    fresh = IntraSIM(T)
+    fresh.build((None, H, W, C))
+    assert np.all(fresh.difference(still) == 0), "it starts as the delta"
     assert np.any(intra.difference(noise(*still.shape)) != 0)
-
-
-def test_the_difference_starts_as_that_of_the_frames() -> None:
-    layer = IntraSIM(T)
-    layer.build((None, H, W, C))
-    assert np.all(layer.difference(np.repeat(noise(1, H, W, C // 2), T, 0)) == 0)
 
 
 def test_the_kernel_along_time_has_the_sum_1_and_the_delta_changes_nothing(intra: Any) -> None:
@@ -192,15 +187,12 @@ def test_inter_sim_is_what_its_equations_say(inter: Any, near: Any) -> None:
 
 
 def test_motion_of_snippets_that_are_alike_is_the_bias_alone(inter: Any) -> None:
-    inter.motion_depthwise.set_weights([delta(inter.motion_depthwise.depthwise_kernel.shape)])
+    inter.motion_depthwise.set_weights([delta((1, 3, 8, 1))])
     bias = sigmoid(inter.motion_expand.bias.numpy())
     alike = np.repeat(noise(2, 1, T, C), U, 1)
     want = np.broadcast_to(bias, alike.shape)
     np.testing.assert_allclose(inter.motions(alike), want, 0, 1e-6)
     assert np.abs(inter.motions(noise(2, U, T, C)) - want).max() > 0.1
-    alone = InterSIM(1, T)
-    alone.build((None, H, W, C))
-    assert np.all(alone.motions(noise(2, 1, T, C)) == 0.5), "one snippet has no neighbour"
 
 
 def test_inter_sim_starts_as_a_gain_between_1_and_2_of_each_channel() -> None:
@@ -222,7 +214,7 @@ def test_operations_by_hand(intra: Any, inter: Any) -> None:
 
 
 @pytest.mark.parametrize(("kind", "arguments"), KINDS)
-def test_survives_config_and_file_and_learns(
+def test_survives_config_and_file_learns_and_follows_the_policy(
     kind: Any, arguments: dict[str, Any], tmp_path: Path, randomise: Callable[..., None]
 ) -> None:
     def model() -> Any:
@@ -236,27 +228,14 @@ def test_survives_config_and_file_and_learns(
     again.load_weights(tmp_path / "weights.h5")
     np.testing.assert_array_equal(again(x), first(x))
     assert arguments.items() <= again.get_layer("module").get_config().items()
+    half = kind(**arguments, dtype="mixed_float16", weights=again.get_weights())(x)
+    assert half.dtype == tf.float16
+    assert np.median(np.abs(first(x) - tf.cast(half, tf.float32))) < 0.02
     with tf.GradientTape() as tape:
         loss = tf.reduce_mean(tf.square(first(x, training=True) - noise(*x.shape, seed=1)))
     gradients = tape.gradient(loss, first.trainable_variables)
     for variable, gradient in zip(first.trainable_variables, gradients, strict=True):
         assert np.abs(gradient).max() > 0, variable.name
-
-
-@pytest.mark.parametrize(("kind", "arguments"), KINDS)
-def test_float16_is_the_same_function(
-    kind: Any, arguments: dict[str, Any], randomise: Callable[..., None]
-) -> None:
-    layers = [
-        kind(**arguments, name="module", dtype=dtype) for dtype in ("float32", "mixed_float16")
-    ]
-    for layer in layers:
-        layer.build((None, H, W, C))
-        randomise(layer)
-    x = noise(U * T, H, W, C)
-    single, half = (layer(x) for layer in layers)
-    assert half.dtype == tf.float16
-    assert np.median(np.abs(single - tf.cast(half, tf.float32))) < 0.02
 
 
 def test_wrong_arguments_are_named() -> None:
@@ -274,11 +253,9 @@ def test_wrong_arguments_are_named() -> None:
 
 
 def test_modules_are_no_backbone() -> None:
-    place = dil.alternating(2)
     x = image = keras.Input((8, 8, 8))
-    blocks = dil.before_each_3x3()
-    for block in blocks:
-        x = place(x, block)
+    for block in dil.before_each_3x3():
+        x = dil.alternating(2)(x, block)
     model = keras.Model(image, keras.layers.GlobalAveragePooling2D(name="features")(x))
     kinds = [type(layer) for layer in model.layers[1:-1]]
     assert kinds == [IntraSIM, InterSIM] * 8, "16 bottlenecks, in turn"
