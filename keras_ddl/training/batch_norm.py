@@ -61,4 +61,9 @@ def backbone_layers(model: keras.Model) -> list[Any]:
             f"frozen_epochs: expected a network with a backbone, received {model.name}; set it to 0"
         )
     end = min(ends)
-    return [layer for layer in model.layers[:end] if not isinstance(layer, (DFDC, MSA))]
+    # A layer that counts its own operations is a zoo method's, and learns as the modules do.
+    return [
+        layer
+        for layer in model.layers[:end]
+        if not isinstance(layer, (DFDC, MSA)) and not hasattr(layer, "macs")
+    ]

@@ -20,18 +20,24 @@ SIZES = {
     "EfficientNetB4": 32,
 }
 # What turns raw values 0…255, RGB, into what the ImageNet weights expect: scale and offset.
-# EfficientNet does it itself. ResNet50 was trained on BGR: its first kernel is turned round.
+# ResNet50 was trained on BGR: its first kernel is turned round.
 SYMMETRIC = (1 / 127.5, -1.0)
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+STANDARD = (
+    [1 / 255 / deviation for deviation in DEVIATION],
+    [-mean / deviation for mean, deviation in zip(MEAN, DEVIATION, strict=True)],
+)
 SCALINGS: dict[str, tuple[Any, Any]] = {
     "Xception": SYMMETRIC,
     "InceptionV3": SYMMETRIC,
-    "DenseNet121": (
-        [1 / 255 / deviation for deviation in DEVIATION],
-        [-mean / deviation for mean, deviation in zip(MEAN, DEVIATION, strict=True)],
-    ),
+    "DenseNet121": STANDARD,
     "ResNet50": (1.0, [-123.68, -116.779, -103.939]),
+    "EfficientNetB4": STANDARD,
 }
+# The first layer after what a network scales by itself. That part is replaced: EfficientNet has one
+# step more with `imagenet` than without, and one that forgets its weights when it is copied, so
+# that a trained network would be rebuilt as another.
+AFTER_OWN_SCALING = {"EfficientNetB4": "stem_conv_pad"}
 COUNTS = ("filters", "units")
 
 
@@ -72,9 +78,9 @@ def application(name: str, size: int, weights: str | None = None, width: float =
 
 
 def _scaling(cnn: Any, name: str) -> Any:
-    """The network behind a layer that scales its input, where it has none of its own."""
-    if name not in SCALINGS:
-        return cnn
+    """The network behind a layer that scales its input, in place of any of its own."""
+    if name in AFTER_OWN_SCALING:
+        cnn = keras.Model(cnn.get_layer(AFTER_OWN_SCALING[name]).input, cnn.output, name=cnn.name)
     scale, offset = SCALINGS[name]
     image = keras.Input(cnn.input_shape[1:], name="frames")
     x = keras.layers.Rescaling(scale, offset, name="rescaling")(image)
