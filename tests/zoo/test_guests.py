@@ -22,6 +22,8 @@ from keras_ddl.zoo.method import Method
 SMALL: dict[str, tuple[int, int, float]] = {
     "resnet18": (64, 4, 0.125),
     "xception": (71, 4, 0.125),
+    "clrnet": (48, 4, 0.125),
+    "convlstm": (64, 4, 0.125),
 }
 QUICK = ("resnet18",)  # the others take up to a minute each
 EACH = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in SMALL]
