@@ -1,12 +1,14 @@
 """CLRNet: a residual network of 50 layers in which every convolution is a convolutional LSTM.
 
 Source: Tariq et al., "A Convolutional LSTM based Residual Network for Deepfake Video Detection",
-2020 (its network as the authors release it, github.com/shahroztariq/CLRNet). Public: the stages of
-3, 4, 6 and 3 bottlenecks with batch norm and ReLU before each convolution, a stride of 2 at the
-start of every stage, the first included, a first block that opens with 3 × 3 and no norm; dropout
-0.25 after the first and second convolution of a block and before the logits; He's initial kernels
-with an L2 penalty of 1e-4; 240 px, values in [0, 1], clips of 5 consecutive frames changed alike,
-16 of them a batch, Adam at 5e-5.
+2020, and the network as its authors release it (github.com/shahroztariq/CLRNet). Public: a start of
+7 × 7 with stride 2, batch norm, ReLU and max pooling of 3 × 3 pixels with stride 3; stages of 3, 4,
+6 and 3 bottlenecks with batch norm and ReLU before each convolution, but for the network's first
+block, which opens with a bare 3 × 3; a stride of 2 where a stage begins, the first included, beside
+a shortcut of 1 × 1 with batch norm; a last batch norm, the mean over time and image; dropout 0.25
+after the first and second convolution of a block and before the logits; He's initial kernels with
+an L2 penalty of 1e-4; 240 px, values in [0, 1], clips of 5 consecutive frames changed alike, 16 of
+them a batch, Adam at 5e-5.
 
 Ours: 8 frames, as a clip here is a multiple of 4; the house's augmentation and 20 epochs (theirs:
 turned, zoomed and mirrored clips of shifted colours, up to 300 epochs, weighted classes); two
@@ -71,7 +73,9 @@ def build(
         ValueError: weights other than None.
     """
     if weights is not None:
-        raise ValueError(f"clrnet has no built-in weights; got {weights!r}; set weights= to nothing")
+        raise ValueError(
+            f"clrnet has no built-in weights; got {weights!r}; set weights= to nothing"
+        )
     channels = scaled(CHANNELS, width)
     clip = keras.Input((frames, size, size, 3), dtype="uint8", name="clip")
     x = ClipToFrames(name="clip_to_frames")(clip)

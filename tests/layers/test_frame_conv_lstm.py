@@ -25,7 +25,9 @@ def test_it_keeps_the_contract_of_layers(check_contract) -> None:
         "return_sequences": False, "kernel_initializer": "he_normal", "l2": 0.5,
     }  # fmt: skip
     weights = 9 * C * 4 * F + 9 * F * 4 * F + 4 * F
-    check_contract(FrameConvLSTM, arguments, (2 * T, 7, 6, C), trainable=weights, output=(2, 3, 2, F))
+    check_contract(
+        FrameConvLSTM, arguments, (2 * T, 7, 6, C), trainable=weights, output=(2, 3, 2, F)
+    )
 
 
 @pytest.mark.parametrize("last", [False, True], ids=["sequence", "last"])
@@ -44,7 +46,9 @@ def test_it_is_keras_own_layer(
     kernel: int, strides: int, padding: str, size: tuple[int, int], last: bool, made, noise, near
 ) -> None:
     arguments = {"strides": strides, "padding": padding, "return_sequences": not last}
-    ours = made(FrameConvLSTM, (2 * T, *size, C), filters=F, kernel_size=kernel, frames=T, **arguments)
+    ours = made(
+        FrameConvLSTM, (2 * T, *size, C), filters=F, kernel_size=kernel, frames=T, **arguments
+    )
     theirs = keras.layers.ConvLSTM2D(F, kernel, **arguments)
     clips = tf.constant(3 * noise(2, T, *size, C))  # some gates at their ends
     theirs.build(clips.shape)
