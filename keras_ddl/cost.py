@@ -62,7 +62,10 @@ def released_macs(model: Any, frames: int | None = None) -> dict[str, int]:
 
 
 def _images_per_clip(model: Any, frames: int | None) -> dict[str, int]:
-    """Layer name → how many images of one clip it works on, all its calls together."""
+    """Layer name → how many images of one clip it is given, all its calls together.
+
+    A layer of the zoo that makes one image of a clip's says so with `gives_clips`.
+    """
     of_clips = len(model.input_shape) == 5
     frames = model.input_shape[1] if of_clips else frames
     if frames is None:
@@ -77,7 +80,8 @@ def _images_per_clip(model: Any, frames: int | None) -> dict[str, int]:
         "FramesToClip": lambda count: count // frames,
         "FramesMean": lambda count: count // frames,
     }
-    calls: dict[tuple[str, int], int] = {}  # (layer, number of its call) → images per clip
+    calls: dict[tuple[str, int], int] = {}  # (layer, number of its call) → images it gives
+    images: dict[str, int] = {}
     pending = [
         (entry["name"], number, entry["class_name"], sources)
         for entry in model.get_config()["layers"]
@@ -90,15 +94,16 @@ def _images_per_clip(model: Any, frames: int | None) -> dict[str, int]:
             if None in given:
                 waiting.append((name, number, kind, sources))
             else:
-                calls[name, number] = change.get(kind, int)(given[0])
+                images[name] = images.get(name, 0) + given[0]
+                folds = getattr(model.get_layer(name), "gives_clips", False)
+                calls[name, number] = (
+                    given[0] // frames if folds else change.get(kind, int)(given[0])
+                )
         if len(waiting) == len(pending):
             raise ValueError(
                 f"{model.name}: layer {waiting[0][0]} is fed by no layer of the network"
             )
         pending = waiting
-    images: dict[str, int] = {}
-    for (name, _), count in calls.items():
-        images[name] = images.get(name, 0) + count
     return images
 
 

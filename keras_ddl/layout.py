@@ -17,7 +17,9 @@ ELEMENTWISE = {
     "Activation", "Add", "Average", "Dense", "Dropout", "InputLayer", "LeakyReLU", "Maximum",
     "Multiply", "ReLU", "Softmax", "Subtract",
 }  # fmt: skip
-ALONG_TIME = {"Bidirectional", "FramesMean", "GRU", "LSTM"}  # of features, not of images
+ALONG_TIME = {  # of features, not of images
+    "Bidirectional", "FramesMean", "GlobalAveragePooling1D", "GRU", "LSTM",
+}  # fmt: skip
 
 
 def channels_first(model: Any) -> Any | None:
@@ -56,7 +58,7 @@ def _turn(kind: str, config: dict[str, Any], rank: int) -> str | None:
         for name in ("scale", "offset"):
             if np.ndim(config[name]):
                 config[name] = np.reshape(config[name], (-1, 1, 1)).tolist()
-    elif "data_format" in config:
+    elif "data_format" in config and kind not in ALONG_TIME:
         config["data_format"] = "channels_first"
     elif kind == "QuantPoint":
         config["mark"] = bool(config["bits"])

@@ -73,6 +73,7 @@ ALLOWED = {
     "export": ("keras_ddl.*",),
     "export.bench": RUNS_WHAT_SHIPS,
     "export.bench_int8": RUNS_WHAT_SHIPS,
+    "export.clips_per_second": (*RUNS_WHAT_SHIPS, "deploy.bundle"),
     "export.to_onnx": RUNS_WHAT_SHIPS,
     "export.parity": RUNS_WHAT_SHIPS,
     **dict.fromkeys(ENGINE_SIDE, BUILDS_ENGINES),

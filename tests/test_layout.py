@@ -20,7 +20,14 @@ tf2onnx = pytest.importorskip("tf2onnx")
 
 from keras_ddl import build_model
 from keras_ddl.framework import keras
-from keras_ddl.layers import DFDC, MSA, ClipToFrames, FramesToChannels, PaddedMaxPool2D
+from keras_ddl.layers import (
+    DFDC,
+    MSA,
+    ClipToFrames,
+    FramesToChannels,
+    FramesToClip,
+    PaddedMaxPool2D,
+)
 from keras_ddl.layout import channels_first
 from keras_ddl.model import with_inconsistency_map
 from keras_ddl.stages import apply_extended, stage_modules
@@ -222,6 +229,14 @@ def test_constants_of_channels_stay_with_their_channel(name: str, near) -> None:
     given = clips(3, 5)
     proto = graph_of(twin)
     near(run(proto, given, **normalisation(twin, proto))[0], model(given), 1e-5)
+
+
+def test_a_mean_over_frames_stays_one(near) -> None:
+    clip = keras.Input((T, 5, 7, 3), dtype="uint8")
+    features = FramesToClip(T)(layers.GlobalAveragePooling2D()(ClipToFrames()(clip)))
+    model = keras.Model(clip, layers.GlobalAveragePooling1D()(features))
+    given = clips(5, 7)
+    near(run(graph_of(channels_first(model)), given)[0], model(given), 1e-5)
 
 
 def test_weights_are_the_same_and_independent(randomise) -> None:

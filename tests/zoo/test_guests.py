@@ -31,6 +31,8 @@ SMALL: dict[str, tuple[int, int, float]] = {
     "cnn_lstm": (75, 4, 0.125),
     "dbirnn": (64, 4, 0.125),
     "dil": (64, 8, 0.125),
+    "clrnet": (48, 4, 0.125),
+    "convlstm": (64, 4, 0.125),
 }
 QUICK = ("resnet18", "shallownet", "meso4")  # the others take up to a minute each
 EACH = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in SMALL]
