@@ -6,9 +6,10 @@ first kernel that is ImageNet's, repeated and divided, cross-attention after blo
 (here 8 and 13: Keras counts from the stem), 4096 features, dropout 0.2. A public
 re-implementation, without the cross-attention, reports the second stream below the paper.
 
-Its training is not known to us well enough to repeat; here Adam at Xception's 2e-4. Our choice: how the two streams attend to each other, see `CrossAttention`; the
-second stream's first convolution leaves the half-size map its size, with padding; a batch of 4
-clips of 8 frames; the frames' predictions are averaged.
+Its training is not known to us well enough to repeat; here Adam at Xception's 2e-4. Our choice: how
+the two streams attend to each other, see `CrossAttention`; the second stream's first convolution
+leaves the half-size map its size, with padding; a batch of 4 clips of 8 frames; the frames'
+predictions are averaged.
 """
 
 from __future__ import annotations
