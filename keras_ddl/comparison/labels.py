@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
-RINGS = (7, 15, 26, 40, 58, 80, 110, 150, 200)
+RINGS = (7, 15, 26, 38, 52, 66, 80, 96, 112, 130, 150, 175, 200)
 """Distances from a point at which its name may stand, pixels."""
+WAYS = (
+    *((1.0, 0.0), (-1.0, 0.0), (0.0, -1.0), (0.0, 1.0)),
+    *((0.75, -0.75), (0.75, 0.75), (-0.75, -0.75), (-0.75, 0.75)),
+    *((0.4, -0.95), (0.4, 0.95), (-0.4, -0.95), (-0.4, 0.95)),
+)
+"""Directions in which it may stand, to the right and down, the most usual ones first."""
 CROSSING = 25.0  # what it costs, in pixels of distance, that a name lies on a line
 CROWD = 70.0  # points so near each other are neighbours
 
@@ -49,6 +56,19 @@ class Box(NamedTuple):
         return first < last
 
 
+class _Cost(NamedTuple):
+    """What is wrong with a place; the first that differs decides."""
+
+    covered: int  # names, marks, or the rim
+    crossed: int  # names and marks on the straight line from the point
+    far: float  # pixels, with those for lines below it
+
+    def plus(self, other: _Cost) -> _Cost:
+        """Return the two together."""
+        covered, crossed, far = other
+        return _Cost(self.covered + covered, self.crossed + crossed, self.far + far)
+
+
 def place_labels(
     points: Sequence[Place],
     widths: Sequence[float],
@@ -57,45 +77,79 @@ def place_labels(
     marks: Sequence[Box],
     lines: Sequence[Box] = (),
 ) -> list[Box]:
-    """Find a place for each name near its point; those with many neighbours choose first.
+    """Find a place for each name near its point.
+
+    Each takes the best place that is left; several orders are tried, and the best result is kept.
 
     Args:
         points: Where the named things are.
         widths: Of their names.
         height: Of every name.
         frame: What no name may leave.
-        marks: The mark of each point, which no name may cover; nor may the straight line from
-            another point to its name.
+        marks: The mark of each point, which no name may cover, nor the straight line from another
+            point to its name if that can be helped.
         lines: What a name should rather not lie on.
 
     Returns:
-        A box per point. Where there is no free place, the one that covers least.
+        A box per point.
     """
     neighbours = [sum(math.dist(point, other) < CROWD for other in points) for point in points]
-    placed: dict[int, Box] = {}
-    for number in sorted(range(len(points)), key=lambda n: (-neighbours[n], points[n], n)):
-        ties = [(points[n], box.nearest(points[n])) for n, box in placed.items()]
-        others = [mark for n, mark in enumerate(marks) if n != number]
-        candidates = _around(points[number], widths[number], height)
-        costs = (
-            (_faults(points[number], box, frame, others, list(placed.values())), far, box)
-            for far, box in candidates
-        )
-        placed[number] = min(
-            (
-                faults + box.meets(marks[number]),
-                far
-                + CROSSING * sum(box.meets(line) for line in lines)
-                + CROSSING * sum(box.crossed(*tie) for tie in ties),
-                box,
+    numbers = range(len(points))
+    orders = (
+        sorted(numbers, key=lambda n: (-neighbours[n], points[n])),
+        sorted(numbers, key=lambda n: points[n]),
+        sorted(numbers, key=lambda n: points[n], reverse=True),
+        sorted(numbers, key=lambda n: (points[n][1], points[n][0])),
+    )
+    found = []
+    for order in orders:
+        placed: dict[int, Box] = {}
+        total = _Cost(0, 0, 0.0)
+        for number in order:
+            point = points[number]
+            cost, placed[number] = _best(
+                sorted(_around(point, widths[number], height)),
+                partial(
+                    _cost,
+                    point=point,
+                    frame=frame,
+                    own=marks[number],
+                    marks=[mark for n, mark in enumerate(marks) if n != number],
+                    names=[(box, points[n]) for n, box in placed.items()],
+                    lines=lines,
+                ),
             )
-            for faults, far, box in costs
-        )[2]
-    return [placed[number] for number in range(len(points))]
+            total = total.plus(cost)
+        found.append((total, [placed[number] for number in numbers]))
+    return min(found)[1]
 
 
-def _faults(point: Place, box: Box, frame: Box, marks: Sequence[Box], names: Sequence[Box]) -> int:
-    """What is wrong with a place for a name: each thing covered, or crossed on the way to it."""
+def _best(
+    candidates: Sequence[tuple[float, Box]], cost: Callable[[Box], _Cost]
+) -> tuple[_Cost, Box]:
+    """Return the place that costs least, of candidates in the order of their distance."""
+    found: tuple[_Cost, Box] | None = None
+    for far, box in candidates:
+        if found and found[0] <= (0, 0, far):  # those that follow are farther away still
+            break
+        mine = (cost(box).plus(_Cost(0, 0, far)), box)
+        found = min(found, mine) if found else mine
+    if found is None:
+        raise ValueError("expected one place or more, got none")
+    return found
+
+
+def _cost(
+    box: Box,
+    *,
+    point: Place,
+    frame: Box,
+    own: Box,
+    marks: Sequence[Box],
+    names: Sequence[tuple[Box, Place]],
+    lines: Sequence[Box],
+) -> _Cost:
+    """What is wrong with a place for a name, but for its distance."""
     outside = (
         box.left < frame.left
         or box.right > frame.right
@@ -103,25 +157,20 @@ def _faults(point: Place, box: Box, frame: Box, marks: Sequence[Box], names: Seq
         or box.bottom > frame.bottom
     )
     end = box.nearest(point)
-    return outside + sum(
-        box.meets(other) or other.crossed(point, end) for other in (*marks, *names)
+    things = [*marks, *(name for name, _ in names)]
+    covered = outside + box.meets(own) + sum(box.meets(thing) for thing in things)
+    crossed = sum(thing.crossed(point, end) for thing in things) + sum(
+        box.crossed(start, name.nearest(start)) for name, start in names
     )
+    return _Cost(covered, crossed, CROSSING * sum(box.meets(line) for line in lines))
 
 
 def _around(point: Place, width: float, height: float) -> Iterator[tuple[float, Box]]:
     """Places around a point, each with its distance, which is a little more to the less usual."""
     x, y = point
     for ring in RINGS:
-        aside = 0.75 * ring
-        places = (
-            (0.0, x + ring, y - height / 2),
-            (1.0, x - ring - width, y - height / 2),
-            (2.0, x - width / 2, y - ring - height),
-            (3.0, x - width / 2, y + ring),
-            (4.0, x + aside, y - aside - height),
-            (4.0, x + aside, y + aside),
-            (5.0, x - aside - width, y - aside - height),
-            (5.0, x - aside - width, y + aside),
-        )
-        for less, left, top in places:
-            yield ring + less, Box(left, top, left + width, top + height)
+        for number, (right, down) in enumerate(WAYS):
+            # the side of the name that faces the point, and where along it the point is
+            left = x + right * ring - width * (1 - right) / 2
+            top = y + down * ring - height * (1 - down) / 2
+            yield ring + 0.5 * number, Box(left, top, left + width, top + height)

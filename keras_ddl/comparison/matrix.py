@@ -12,7 +12,7 @@ from typing import Any
 from keras_ddl.comparison.cell import BUNDLE, EXPORT, Cell
 from keras_ddl.comparison.process import Ended, run_command
 from keras_ddl.comparison.record import Record
-from keras_ddl.comparison.speed import measure
+from keras_ddl.comparison.speed import known, measure
 from keras_ddl.errors import CHECK_FAILED, UserError
 from keras_ddl.files import read_json, write_json
 
@@ -70,6 +70,7 @@ class Matrix:
         done = total - len(open_)
         with tqdm(total=total, initial=done, desc="comparison", unit="cell") as bar:
             self._costs(bar)
+            record.speeds = known(self._bundles(), record.out)
             record.write()
             for cell in open_:
                 self._cell(cell, bar)
@@ -83,12 +84,12 @@ class Matrix:
     def _costs(self, bar: Any) -> None:
         """Build every network once: what it costs, or why it cannot be trained."""
         file = self._record.out / COSTS
-        known = read_json(file) if file.is_file() else {}
+        kept = read_json(file) if file.is_file() else {}
         for entrant in self._record.entrants:
             if entrant.config is None:
                 continue
             config = entrant.config.to_dict()
-            if known.get(entrant.name, {}).get("config") != config:
+            if kept.get(entrant.name, {}).get("config") != config:
                 _say(bar, f"{entrant.about.title}: what it costs")
                 fresh = self._record.out / f".{COSTS}.new"
                 log = self._record.out / f"costs-{entrant.name}.log"
@@ -97,10 +98,10 @@ class Matrix:
                 if ended.code:
                     self._failed(entrant.about.title, entrant.name, "", ended)
                     continue
-                known[entrant.name] = {"config": config, "found": read_json(fresh)}
+                kept[entrant.name] = {"config": config, "found": read_json(fresh)}
                 fresh.unlink()
-                write_json(file, known)
-            self._record.costs[entrant.name] = known[entrant.name]["found"]
+                write_json(file, kept)
+            self._record.costs[entrant.name] = kept[entrant.name]["found"]
 
     def _cell(self, cell: Cell, bar: Any) -> None:
         """Run the steps that a cell lacks."""
@@ -135,10 +136,7 @@ class Matrix:
 
     def _speeds(self) -> None:
         """Time one bundle of each method: on every dataset it is the same network."""
-        bundles: dict[str, Path] = {}
-        for cell in self._record.cells:
-            if cell.result() is not None and cell.exported():
-                bundles.setdefault(cell.entrant.name, cell.run / BUNDLE)
+        bundles = self._bundles()
         if not bundles:
             self._record.speed_error = "there is no bundle to time"
             return
@@ -146,6 +144,14 @@ class Matrix:
         if ended.code:
             self._record.speed_error = ended.reason
             self._told("speed", ended)
+
+    def _bundles(self) -> dict[str, Path]:
+        """One bundle of each method that has any."""
+        found: dict[str, Path] = {}
+        for cell in self._record.cells:
+            if cell.finished(export=True):
+                found.setdefault(cell.entrant.name, cell.run / BUNDLE)
+        return found
 
     def _prepared(self, cell: Cell) -> Path:
         if cell.entrant.config is None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from keras_ddl.comparison import table
 from keras_ddl.comparison.picture import PICTURE_STYLE, key, picture, points
+from keras_ddl.config import TrainConfig
 from keras_ddl.report.page import FEW, POLICY
 from keras_ddl.report.style import STYLE
 from keras_ddl.report.tables import rendered
@@ -22,8 +23,16 @@ tr:has(> th .failed) > *, tr:has(> th .waiting) > * { color: var(--soft); }
 .wide { max-width: 900px; margin: 12px 0; background: var(--card); border: 1px solid var(--rule);
   border-radius: 8px; padding: 12px; overflow-x: auto; }
 .wide svg { min-width: 600px; } ul.plain { padding-left: 20px; max-width: 90ch; }
+.settings th small { max-width: 20rem; }
+.words { display: block; white-space: normal; min-width: 8rem; max-width: 16rem; }
 ul.plain li { overflow-wrap: anywhere; margin: 3px 0; }
 """
+SHOWN = (
+    *("preset", "network", "frames", "size", "interval_ms", "weights", "learning_rate", "batch"),
+    *("epochs", "frozen_epochs", "seed", "synthetic_videos", "synthetic_difficulty"),
+    "synthetic_seed",
+)
+"""Settings that have a column, or say what is trained on what."""
 SYNTHETIC = (
     "These videos are generated: their numbers say that the chain works and how fast each method "
     "learns what a generator does, and nothing about real forgeries."
@@ -215,7 +224,15 @@ def _listed(heading: str, lines: list[str]) -> str:
 
 def _settings(comparison: dict[str, Any]) -> str:
     heads, lines = _settings_rows(comparison)
-    cells = [[escape(word) for word in line] for line in lines]
+    sources = {method["title"]: method["source"] for method in comparison["methods"]}
+    cells = [
+        [
+            f"{escape(line[0])}<small>{escape(sources[line[0]])}</small>",
+            *map(escape, line[1:-1]),
+            f'<span class="words">{escape(line[-1])}</span>',
+        ]
+        for line in lines
+    ]
     return (
         "<section><h2>Settings of each method</h2>"
         f"{rendered('settings', heads, {'': cells})}</section>"
@@ -223,9 +240,10 @@ def _settings(comparison: dict[str, Any]) -> str:
 
 
 def _settings_rows(comparison: dict[str, Any]) -> tuple[tuple[str, ...], list[list[str]]]:
+    """What the trainings were set to: heads, and a line of plain text per method."""
     heads = (
         *("method", "looks at frames", "clip", "starts from", "learning rate", "batch", "epochs"),
-        *("seed", "source"),
+        *("seed", "other settings"),
     )
     lines = []
     for method in comparison["methods"]:
@@ -245,10 +263,20 @@ def _settings_rows(comparison: dict[str, Any]) -> tuple[tuple[str, ...], list[li
                 str(config["batch"]),
                 f"{config['epochs']}{head_only}",
                 str(config["seed"]),
-                method["source"],
+                _unusual(config),
             ]
         )
     return heads, lines
+
+
+def _unusual(config: dict[str, Any]) -> str:
+    """Settings that differ from the defaults and have no column."""
+    usual = TrainConfig().to_dict()
+    return ", ".join(
+        f"{key}={','.join(map(str, value)) if isinstance(value, list) else value}"
+        for key, value in config.items()
+        if value != usual.get(key) and key not in SHOWN
+    )
 
 
 def _origin(comparison: dict[str, Any]) -> str:

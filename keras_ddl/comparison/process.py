@@ -72,6 +72,7 @@ def run_command(
             code = process.wait()
         except KeyboardInterrupt:
             shown.silent = True
+            print(file=sys.stderr, flush=True)  # the bar's line is left as it is
             _stop(process)
             raise
         finally:

@@ -30,10 +30,9 @@ def measure(
     Returns:
         Name → what was measured, `clips_per_second` among it; and how it ended.
     """
-    digests = {name: file_sha256(bundle / "model.onnx") for name, bundle in bundles.items()}
-    kept = out / SPEED
-    if kept.is_file() and (known := read_json(kept))["models"] == digests:
-        return dict(known["speeds"]), Ended(0)
+    found_before = known(bundles, out)
+    if found_before.keys() == bundles.keys():
+        return found_before, Ended(0)
     fresh = out / f".{SPEED}.new"
     fresh.unlink(missing_ok=True)
     arguments = [*map(str, bundles.values()), "--out", str(fresh)]
@@ -48,5 +47,22 @@ def measure(
     except (UserError, KeyError, TypeError, ValueError) as error:
         return {}, Ended(CHECK_FAILED, f"{MODULE} wrote something else than expected: {error}")
     fresh.unlink()
-    write_json(kept, {"models": digests, "speeds": speeds})
+    write_json(out / SPEED, {"models": _digests(bundles), "speeds": speeds})
     return speeds, ended
+
+
+def known(bundles: Mapping[str, Path], out: Path) -> dict[str, Any]:
+    """Return what was measured before of those bundles that are still the same."""
+    kept = out / SPEED
+    if not kept.is_file():
+        return {}
+    before = read_json(kept)
+    return {
+        name: before["speeds"][name]
+        for name, digest in _digests(bundles).items()
+        if before["models"].get(name) == digest
+    }
+
+
+def _digests(bundles: Mapping[str, Path]) -> dict[str, str]:
+    return {name: file_sha256(bundle / "model.onnx") for name, bundle in bundles.items()}
