@@ -67,3 +67,9 @@ def made_up() -> Make:
         }
 
     return make
+
+
+@pytest.fixture(scope="session")
+def made_up_result() -> Callable[[float], dict[str, Any]]:
+    """Call: `made_up_result(auc)`: a cell's facts."""
+    return result

@@ -36,7 +36,7 @@ def test_two_of_one_name_need_another(plain: Path) -> None:
     second.parent.mkdir()
     plain.rename(second)
     plain.symlink_to(second)
-    with pytest.raises(UserError, match="folders called videos.*ln -s"):
+    with pytest.raises(UserError, match=r"folders called videos.*ln -s"):
         datasets([plain, second], ["folder"])
     link = plain.parent / "others"
     link.symlink_to(second)
