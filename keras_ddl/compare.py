@@ -128,8 +128,7 @@ def _hint() -> None:
 
     if not tf.config.list_physical_devices("GPU"):
         print(
-            "no GPU: at their own sizes each of these trains for hours or days; to see it work: "
-            f"{SMALLER}",
+            f"no GPU: at their own sizes these are long trainings; to see it work: {SMALLER}",
             file=sys.stderr,
         )
 
