@@ -41,6 +41,7 @@ NAMED = {  # the commands people are told about
     "-m keras_ddl.train",
     "-m keras_ddl.evaluate",
     "-m keras_ddl.ablation",
+    "-m keras_ddl.compare",
     "-m keras_ddl.model",
     "-m keras_ddl.interop",
     "-m keras_ddl.demo",

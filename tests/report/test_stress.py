@@ -37,11 +37,11 @@ def test_the_table_has_every_level_with_its_value_and_what_was_scored() -> None:
 
 
 def test_curves_start_untouched_and_leave_out_what_has_no_number() -> None:
-    """Axis from 46 to 348 across and 258 to 12 down; AUC 0.9 lies at 258 − 0.9 · 246 = 36.6."""
+    """Axis from 50 to 348 across and 258 to 12 down; AUC 0.9 lies at 258 − 0.9 · 246 = 36.6."""
     curves = re.findall(r'class="curve series(\d)" points="([^"]*)"', stress_section(FOUND))
     assert curves == [
-        ("0", "46.0,36.6 106.4,61.2 348.0,135.0"),
-        ("1", "46.0,36.6 106.4,73.5"),
+        ("0", "50.0,36.6 109.6,61.2 348.0,135.0"),
+        ("1", "50.0,36.6 109.6,73.5"),
     ]
 
 

@@ -1,0 +1,66 @@
+"""`python -m keras_ddl.comparison.costs`: what the network of a configuration costs, as JSON.
+
+The network is built with the weights it would start from, so that what cannot be trained is known
+before anything is trained.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from keras_ddl import config as configs
+from keras_ddl.config import TrainConfig
+from keras_ddl.errors import Parser, run_cli
+from keras_ddl.files import write_json
+
+
+def costs(config: TrainConfig) -> dict[str, Any]:
+    """Build a configuration's network as its training would and return what it costs.
+
+    Returns:
+        `parameters`, trainable numbers; `gmac`, 10⁹ multiply-accumulates per clip, or None with
+        `cost_error`, why they cannot be counted.
+
+    Raises:
+        UserError: The network cannot be built, or its weights cannot be had.
+    """
+    from keras_ddl.cost import GIGA, macs, parameters
+    from keras_ddl.start_weights import build_started
+
+    model = build_started(config)
+    found: dict[str, Any] = {"parameters": parameters(model), "gmac": None, "cost_error": ""}
+    try:
+        found["gmac"] = sum(macs(model).values()) / GIGA
+    except ValueError as error:  # a layer of a kind that `cost` does not know
+        found["cost_error"] = f"its operations are not counted: {error}"
+    return found
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    parser = Parser(
+        prog="python -m keras_ddl.comparison.costs",
+        description="Parameters and GMAC per clip of a configuration's network, as JSON.",
+    )
+    configs.add_arguments(parser)
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write it there, not to stdout")
+    args = parser.parse_args(argv)
+    return run_cli(lambda: _run(args))
+
+
+def _run(args: argparse.Namespace) -> int:
+    found = costs(configs.from_arguments(args))
+    if args.out:
+        write_json(args.out, found)
+    else:
+        print(json.dumps(found))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,209 @@
+"""The paper's table as data, and as Markdown: a row per method, a number per column."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from keras_ddl.report.paper import PaperRow, paper_rows
+from keras_ddl.tables import COLUMNS
+
+LEVELS = {"clip": "clip", "video": "video"}
+COSTS: dict[str, tuple[str, Callable[[float], str]]] = {
+    "parameters": ("parameters", lambda value: _counted(value)),
+    "gmac": ("GMAC/clip", lambda value: _short(value)),
+    "clips_per_second": ("clips/s", lambda value: _short(value)),
+}
+LESS_IS_BETTER = ("parameters", "gmac")
+HEADS = (
+    *(f"{level} {short}" for level in LEVELS.values() for short in COLUMNS),
+    *(head for head, _ in COSTS.values()),
+)
+NONE = "–"
+NOT_YET = "not yet"
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number of the table, as it is shown.
+
+    Args:
+        text: The number, or a dash.
+        interval: The two ends of what holds 95 % of the resamples; empty where there is none.
+        paper: What the paper prints here; empty where it prints nothing.
+        best: Whether none of the column is better.
+    """
+
+    text: str
+    interval: str = ""
+    paper: str = ""
+    best: bool = False
+
+
+@dataclass(frozen=True)
+class Row:
+    """A method on one dataset.
+
+    Args:
+        method: Its entry in the comparison.
+        cell: Its entry in the dataset.
+        state: Empty where there is a result; else why there is none, in a word or two.
+        numbers: One per head.
+    """
+
+    method: dict[str, Any]
+    cell: dict[str, Any]
+    state: str
+    numbers: tuple[Number, ...]
+
+
+def rows(comparison: dict[str, Any], dataset: dict[str, Any]) -> list[Row]:
+    """Return the table of a dataset, a row per method in the comparison's order."""
+    paper = paper_rows(dataset["title"])
+    found = []
+    for method in comparison["methods"]:
+        cell = dataset["cells"].get(method["name"], {})
+        numbers = [*_scores(cell.get("test"), _paper_row(method, paper)), *_costs(method)]
+        state = "" if cell.get("test") else ("failed" if cell.get("error") else NOT_YET)
+        found.append((method, cell, state, numbers))
+    best = [_best([row[3][place] for row in found], place) for place in range(len(HEADS))]
+    return [
+        Row(
+            method,
+            cell,
+            state,
+            tuple(
+                Number(text, interval, printed, bool(text == top))
+                for (text, interval, printed, _), top in zip(numbers, best, strict=True)
+            ),
+        )
+        for method, cell, state, numbers in found
+    ]
+
+
+def remarks(comparison: dict[str, Any], dataset: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield (method, line) for what a reader of the table must know: failures and lacks."""
+    for method in comparison["methods"]:
+        cell = dataset["cells"].get(method["name"], {})
+        lines = [cell.get("error"), cell.get("export_error"), method.get("cost_error")]
+        yield from ((method["title"], line) for line in lines if line)
+
+
+def paper_note(title: str) -> str:
+    """Say what the paper prints for a dataset, in a sentence."""
+    printed = paper_rows(title)
+    if not printed:
+        return (
+            f"The paper prints no numbers for {title}, so none stand beside these; it has tables "
+            "for Celeb-DF, DFDC and FaceForensics++."
+        )
+    if all(value is None for row in printed for value in row.clip):
+        return (
+            f"Beside ours, where there are any, the paper's numbers: for {title} it prints ACC and "
+            "AUC of videos, and of its two backbones and its own method alone."
+        )
+    return (
+        "Beside ours the paper's numbers, as printed: its authors' weights and choice of videos "
+        "may differ from these."
+    )
+
+
+def few(comparison: dict[str, Any], least: int) -> list[str]:
+    """Return datasets with fewer test videos of a class than `least`, with their counts."""
+    found = []
+    for dataset in comparison["datasets"]:
+        tests = [cell["test"] for cell in dataset["cells"].values() if cell.get("test")]
+        if tests:
+            real, fake = (min(test["video"][kind] for test in tests) for kind in ("real", "fake"))
+            if min(real, fake) < least:
+                found.append(f"{dataset['title']} ({real} real, {fake} fake)")
+    return found
+
+
+def markdown(comparison: dict[str, Any], dataset: dict[str, Any]) -> str:
+    """Return a dataset's table in Markdown; the best of each column is bold."""
+    lines = [
+        f"| method | {' | '.join(HEADS)} |",
+        f"|---{'|---:' * len(HEADS)}|",
+    ]
+    for row in rows(comparison, dataset):
+        name = row.method["title"] + (f" ({row.state})" if row.state else "")
+        cells = " | ".join(map(_marked, row.numbers))
+        lines.append(f"| {cell_text(name)} | {cells} |")
+    return "\n".join(lines)
+
+
+def summary(comparison: dict[str, Any]) -> str:
+    """Return what a terminal shows at the end: videos and costs, a block per dataset."""
+    lines = []
+    for dataset in comparison["datasets"]:
+        lines.append(f"{dataset['title']}, test videos:")
+        lines.append(f"  {'':<18}" + "".join(f"{head:>12}" for head in HEADS[3:]))
+        for row in rows(comparison, dataset):
+            numbers = "".join(f"{number.text:>12}" for number in row.numbers[3:])
+            lines.append(f"  {row.method['title']:<18}{numbers}  {row.state}".rstrip())
+    return "\n".join(lines)
+
+
+def cell_text(text: str) -> str:
+    """Return plain text so that it is plain text in a Markdown table."""
+    for sign in "\\|<*_`[":
+        text = text.replace(sign, f"\\{sign}")
+    return " ".join(text.split())
+
+
+def _marked(number: Number) -> str:
+    shown = f"**{number.text}**" if number.best else number.text
+    shown += f" ({number.interval})" if number.interval else ""
+    return shown + (f"<br>paper {number.paper}" if number.paper else "")
+
+
+# What a cell shows, before the best is known: number, interval, the paper's, and what to compare.
+_Cell = tuple[str, str, str, float | None]
+
+
+def _scores(test: dict[str, Any] | None, paper: PaperRow | None) -> Iterator[_Cell]:
+    for level in LEVELS:
+        printed = getattr(paper, level) if paper else (None,) * len(COLUMNS)
+        for name, theirs in zip(COLUMNS.values(), printed, strict=True):
+            beside = "" if theirs is None else f"{theirs:.4f}"
+            if test is None:
+                yield NONE, "", beside, None
+            else:
+                value, (low, high) = test[level][name], test["intervals"][level][name]
+                yield f"{value:.4f}", f"{low:.4f} to {high:.4f}", beside, value
+
+
+def _costs(method: dict[str, Any]) -> Iterator[_Cell]:
+    for name, (_, shown) in COSTS.items():
+        value = method.get(name)
+        yield (NONE, "", "", None) if value is None else (shown(value), "", "", value)
+
+
+def _best(column: Sequence[_Cell], place: int) -> str:
+    """Return the text of the best number, which several may share; empty where one stands alone."""
+    values = [(value, text) for text, _, _, value in column if value is not None]
+    if len(values) < 2:
+        return ""
+    less = HEADS[place] in (COSTS[name][0] for name in LESS_IS_BETTER)
+    return (min if less else max)(values)[1]
+
+
+def _paper_row(method: dict[str, Any], paper: Sequence[PaperRow]) -> PaperRow | None:
+    if method["own"]:
+        return paper[-1] if paper else None
+    return next((row for row in paper if row.method == method["row"]), None)
+
+
+def _counted(value: float) -> str:
+    """Three digits of a count, in millions (M) or thousands (k)."""
+    unit, word = (1e6, "M") if value >= 1e6 else (1e3, "k")
+    return f"{_short(value / unit)} {word}"
+
+
+def _short(value: float) -> str:
+    """Three digits, or all before the point."""
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"
