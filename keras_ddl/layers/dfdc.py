@@ -163,6 +163,7 @@ class DFDC(keras.layers.Layer):
         fluctuation = tf.math.reduce_variance(similarity, axis=1)  # (B, P)
         variance, index = tf.math.top_k(fluctuation, kept)
         chosen = tf.gather(similarity, index, axis=2, batch_dims=1)
+        chosen = tf.maximum(chosen, lowest)  # rounding takes frames that are all alike below it
         chosen = tf.where((variance > FLUCTUATION_FLOOR)[:, None], chosen, lowest)
         high = tf.reduce_max(chosen, axis=2, keepdims=True)
         low = tf.fill(tf.shape(high), lowest)  # the suppressed positions, unless there are none

@@ -256,3 +256,13 @@ def test_wrong_input_is_refused_by_a_built_layer_too(
     layer = made(DFDC, SHAPE, frames=T)
     with pytest.raises(ValueError, match=f"DFDC: .*{message}"):
         layer(tf.zeros(shape))
+
+
+def test_rounding_below_the_lowest_score_is_no_negative_strength() -> None:
+    """In float32, sums of T products of unit vectors reach −T − 1e-6: seen as −1.3 in a map."""
+    similarity = np.full((1, 4, 9), np.nextafter(np.float32(-4), np.float32(-5)), np.float32)
+    similarity[0, 0] = np.linspace(-4, -3, 9)  # one frame differs, the others are all alike
+    index, strength = DFDC(4, keep=3)._select(tf.constant(similarity), 3, 3)
+    assert index.numpy().tolist() == [[8, 7, 6]]
+    np.testing.assert_allclose(strength[0, 0], [1, 7 / 8, 6 / 8], atol=1e-6)
+    assert strength.numpy()[0, 1:].tolist() == [[0.0] * 3] * 3
