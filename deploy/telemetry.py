@@ -10,8 +10,8 @@ Prometheus' text format.
 from __future__ import annotations
 
 import time
+from array import array
 from bisect import bisect_left
-from collections import deque
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -26,7 +26,9 @@ BUCKETS = (
     *(0.001, 0.002, 0.005, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1),
     *(0.15, 0.2, 0.3, 0.5, 0.7, 1.0, 2.0, 5.0, 10.0),
 )
-KEPT = 4096  # newest samples per stage and source that percentiles are taken over
+# Newest samples per stage and source that percentiles are taken over. Their memory is taken at the
+# first one: a stage of two samples a second would otherwise grow for half an hour.
+KEPT = 1024
 PERCENTILES = (50, 90, 99)
 STALE_SHARE = 0.02  # percentiles are computed again when more than this part of the samples is new
 ELSEWHERE = "elsewhere"  # CPU time outside every stage: thread pools of libraries, sinks, servers
@@ -119,9 +121,15 @@ class _Samples:
     counts: list[int] = field(default_factory=lambda: [0] * (len(BUCKETS) + 1))
     seconds: float = 0.0
     cpu_seconds: float = 0.0
-    newest_ms: deque[float] = field(default_factory=lambda: deque(maxlen=KEPT))
+    ring: array[float] = field(default_factory=lambda: array("d", bytes(8 * KEPT)))  # ms
+    taken: int = 0
     unseen: int = 0  # samples since `percentiles` was computed
     percentiles: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def kept(self) -> int:
+        """How many of the newest samples are there."""
+        return min(self.taken, KEPT)
 
 
 class Telemetry(NullTelemetry):
@@ -151,7 +159,8 @@ class Telemetry(NullTelemetry):
             samples.counts[index] += 1
             samples.seconds += seconds
             samples.cpu_seconds += cpu_seconds
-            samples.newest_ms.append(seconds * 1000.0)
+            samples.ring[samples.taken % KEPT] = seconds * 1000.0
+            samples.taken += 1
             samples.unseen += 1
 
     def drop(self, cause: str, source: str = "", count: int = 1) -> None:
@@ -182,9 +191,9 @@ class Telemetry(NullTelemetry):
         with self._lock:
             mine = [(stage, one) for (stage, owner), one in self._stages.items() if owner == source]
             stale = {
-                stage: list(one.newest_ms)
+                stage: list(one.ring[: one.kept])
                 for stage, one in mine
-                if one.unseen > STALE_SHARE * len(one.newest_ms)
+                if one.unseen > STALE_SHARE * one.kept
             }
             for stage, one in mine:
                 one.unseen = 0 if stage in stale else one.unseen

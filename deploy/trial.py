@@ -6,6 +6,7 @@ import json
 import os
 import threading
 import time
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -82,14 +83,20 @@ class _Clock(Telemetry):
     def __init__(self) -> None:
         super().__init__()
         self.began = time.monotonic()
-        self.delays: list[tuple[float, float]] = []
+        self.moments, self.lateness = array("d"), array("d")
 
     def observe(
         self, stage: str, seconds: float, source: str = "", cpu_seconds: float = 0.0
     ) -> None:
         super().observe(stage, seconds, source, cpu_seconds)
         if stage == "end_to_end":
-            self.delays.append((time.monotonic() - self.began, seconds))
+            self.moments.append(time.monotonic() - self.began)
+            self.lateness.append(seconds)
+
+    @property
+    def delays(self) -> list[tuple[float, float]]:
+        """(Seconds since the start, seconds from capture to verdict) of each clip."""
+        return list(zip(self.moments, self.lateness, strict=True))
 
 
 class _Count(Sink):
