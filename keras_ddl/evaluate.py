@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keras_ddl.beside import beside
 from keras_ddl.breakdown import DATASET, breakdown
 from keras_ddl.calibration import (
     ece,
@@ -33,7 +34,6 @@ from keras_ddl.files import read_json, write_json, write_text
 from keras_ddl.model_card import write_model_card
 from keras_ddl.operating_point import RECORD, OperatingPoint
 from keras_ddl.report import REPORT, Content, ScoredSet, write_report
-from keras_ddl.report.beside import beside
 from keras_ddl.report.content import Heat, no_heat
 from keras_ddl.robustness import known_robustness
 from keras_ddl.runs import find_run, load_run
@@ -135,7 +135,7 @@ def evaluate(
     shown = (run.name, config.to_dict(), spec, result, sets, _heat(model))
     tested = {key[DATASET] for scored in sets for key in scored.scores.keys}
     stress = known_robustness(run, spec.weights_sha256)
-    content = Content(*shown, stress=stress, **beside(run, tested))
+    content = Content(*shown, stress=stress, beside=beside(run, tested))
     write_report(run / REPORT, content)
     write_model_card(run)
     return result

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from html import escape
 from typing import Any
 
@@ -15,11 +15,7 @@ from keras_ddl.report.tables import rendered
 
 PAGE_STYLE = """
 main { max-width: 1240px; }
-a { color: var(--accent); } td b { font-weight: 700; }
-td small.paper { color: var(--accent); white-space: nowrap; }
-.comparison td, .comparison th { padding-left: 9px; padding-right: 9px; }
-tr:has(> th .failed) > *, tr:has(> th .waiting) > * { color: var(--soft); }
-.failed { color: var(--fake); } th small { white-space: normal; }
+a { color: var(--accent); } th small { white-space: normal; }
 .wide { max-width: 900px; margin: 12px 0; background: var(--card); border: 1px solid var(--rule);
   border-radius: 8px; padding: 12px; overflow-x: auto; }
 .wide svg { min-width: 600px; } ul.plain { padding-left: 20px; max-width: 90ch; }
@@ -145,9 +141,6 @@ def _top(comparison: dict[str, Any]) -> str:
 
 
 def _dataset(comparison: dict[str, Any], dataset: dict[str, Any]) -> str:
-    rows = [
-        [_name(row, dataset), *map(_number, row.numbers)] for row in table.rows(comparison, dataset)
-    ]
     found = points(comparison, dataset)
     drawn = (
         f'<figure class="wide"><b>Accuracy against cost</b>'
@@ -165,10 +158,27 @@ def _dataset(comparison: dict[str, Any], dataset: dict[str, Any]) -> str:
         f"<section><h2>{escape(dataset['title'])}</h2>"
         f'<p class="soft">Test split, {_counts(dataset)}. In bold the best of each column. '
         f"{escape(table.paper_note(dataset['title']))}</p>"
-        f"{rendered('comparison', ('method', *table.HEADS), {'': rows})}"
+        f"{dataset_table(comparison, dataset, _name)}"
         + (f'<ul class="plain remarks">{told}</ul>' if told else "")
         + f"{drawn}{_trainings(comparison, dataset)}</section>"
     )
+
+
+def dataset_table(
+    comparison: dict[str, Any],
+    dataset: dict[str, Any],
+    name: Callable[[table.Row, dict[str, Any]], str] = lambda row, _: plain_name(row),
+) -> str:
+    """Return the paper's table of a dataset as HTML.
+
+    Args:
+        comparison, dataset: As in `comparison.json`.
+        name: Makes the first cell of a row, HTML.
+    """
+    rows = [
+        [name(row, dataset), *map(_number, row.numbers)] for row in table.rows(comparison, dataset)
+    ]
+    return rendered("comparison", ("method", *table.HEADS), {"": rows})
 
 
 def _counts(dataset: dict[str, Any]) -> str:
@@ -180,12 +190,18 @@ def _counts(dataset: dict[str, Any]) -> str:
 
 
 def _name(row: table.Row, dataset: dict[str, Any]) -> str:
-    title = escape(row.method["title"])
     if row.cell.get("test"):
+        title = escape(row.method["title"])
         report = f"{dataset['name']}/{row.method['name']}/report.html"
         return f'<a href="{escape(report)}">{title}</a>'
+    return plain_name(row)
+
+
+def plain_name(row: table.Row) -> str:
+    """Return a method's title and, where it has no result, why; HTML."""
     style = "waiting" if row.state == table.NOT_YET else "failed"
-    return f'{title}<small class="{style}">{escape(row.state)}</small>'
+    state = f'<small class="{style}">{escape(row.state)}</small>' if row.state else ""
+    return escape(row.method["title"]) + state
 
 
 def _number(number: table.Number) -> str:

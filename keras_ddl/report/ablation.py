@@ -15,14 +15,12 @@ from keras_ddl.tables import SHORT
 Cells = Sequence[dict[str, Any]]
 
 
-def ablation_section(found: Mapping[str, Any] | None) -> str:
-    """Return the section, or nothing where there was no ablation.
+def ablation_section(found: Mapping[str, Any]) -> str:
+    """Return the section as HTML.
 
     Args:
         found: What `ablation.json` holds.
     """
-    if not found:
-        return ""
     cells = found["cells"]
     return (
         "<section><h2>What the modules add</h2>"

@@ -52,7 +52,7 @@ class Content:
         sets: The test sets, in the order of `result["sets"]`.
         heat: Computes inconsistency maps.
         stress: What `robustness.json` holds, where these weights were put under stress.
-        ablation: What `ablation.json` beside the run holds.
+        beside: Further sections as HTML, of what other commands found on the same data.
     """
 
     run: str
@@ -62,4 +62,4 @@ class Content:
     sets: tuple[ScoredSet, ...]
     heat: Heat = field(default=no_heat)
     stress: dict[str, Any] | None = None
-    ablation: dict[str, Any] | None = None
+    beside: tuple[str, ...] = ()

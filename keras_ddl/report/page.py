@@ -13,7 +13,6 @@ from keras_ddl.calibration import probabilities_from_margins
 from keras_ddl.clip_scores import Scores
 from keras_ddl.files import write_text
 from keras_ddl.report import figures, tables
-from keras_ddl.report.ablation import ablation_section
 from keras_ddl.report.cases import Case, worst_cases
 from keras_ddl.report.content import Content, ScoredSet
 from keras_ddl.report.stress import stress_section
@@ -52,7 +51,7 @@ def page(content: Content) -> str:
             *(_figures(part, content) for part in content.sets),
             _calibration(content),
             stress_section(content.stress),
-            ablation_section(content.ablation),
+            *content.beside,
             _cases(content),
             _fingerprints(content),
         )

@@ -33,6 +33,10 @@ thead th { color: var(--soft); font-weight: 600; font-size: 0.85rem;
   border-bottom: 1px solid var(--rule); }
 thead th:first-child { text-align: left; }
 td small, tbody th small { display: block; font-size: 0.72rem; }
+td small.paper { color: var(--accent); white-space: nowrap; } td b { font-weight: 700; }
+.comparison td, .comparison th { padding-left: 9px; padding-right: 9px; }
+tr:has(> th .failed) > *, tr:has(> th .waiting) > * { color: var(--soft); }
+.failed { color: var(--fake); }
 th[scope=rowgroup] { text-align: left; background: var(--page); white-space: normal; }
 th[scope=rowgroup] span { position: sticky; left: 8px; overflow-wrap: anywhere; }
 tbody + tbody > tr:first-child > *, tbody tr + tr > * { border-top: 1px solid var(--grid); }

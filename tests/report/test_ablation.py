@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from keras_ddl.report.ablation import ablation_section
-from keras_ddl.report.beside import beside
 from keras_ddl.report.paper import paper_ablation, paper_manipulation
 
 
@@ -59,7 +56,7 @@ def test_other_data_have_no_paper_and_one_method_no_second_table() -> None:
     one = cell("msa", 0.9, dataset="ours", methods={"swap": {"auc": 0.9}})
     page = ablation_section({"about": "", "cells": [one]})
     assert "paper 0" not in page and "manipulations" not in page
-    assert "<b>" not in ablation_section(FOUND) and ablation_section(None) == ""
+    assert "<b>" not in ablation_section(FOUND)
 
 
 @pytest.mark.parametrize(
@@ -78,12 +75,3 @@ def test_the_paper_by_name(dataset: str, backbone: str, variant: str, want: Any)
 def test_the_paper_by_manipulation() -> None:
     assert paper_manipulation("NeuralTextures", "msa") == 0.7724
     assert paper_manipulation("FaceShifter", "msa") is None
-
-
-def test_only_what_is_of_the_same_data_is_shown(tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    assert beside(run, ["FaceForensics++"]) == {}
-    (tmp_path / "ablation").mkdir()
-    (tmp_path / "ablation" / "ablation.json").write_text(json.dumps(FOUND))
-    assert beside(run, ["DFDC"]) == {}
-    assert beside(run, ["DFDC", "FaceForensics++"])["ablation"] == FOUND
