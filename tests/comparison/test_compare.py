@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 tf = pytest.importorskip("tensorflow")
 
 from keras_ddl import compare
+from keras_ddl.comparison.entrants import NAMES
 from keras_ddl.comparison.matrix import Matrix, held
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -79,9 +81,16 @@ SMALL = [
 ]
 
 
-def started(folder: Path) -> subprocess.Popen[str]:
+# The least that every method of the zoo takes: InceptionV3 75 px, DIL two snippets of 4 frames.
+ALL = [
+    *("--ddl-preset", "smoke", "--out", "out", "--set", "size=75", "frames=8", "width=0.125"),
+    *("epochs=1", "batch=4", "clips_per_video=2", "weights=", "frozen_epochs=0"),
+]
+
+
+def started(folder: Path, options: Sequence[str] = SMALL) -> subprocess.Popen[str]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    line = [sys.executable, "-m", "keras_ddl.compare", *SMALL]
+    line = [sys.executable, "-m", "keras_ddl.compare", *options]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.Popen(line, cwd=folder, env=environment, text=True, **pipes)
 
@@ -136,3 +145,19 @@ def test_killed_in_a_training_it_goes_on_and_then_has_nothing_to_do(
     assert again["methods"] == found["methods"]
     for name, facts in judged.items():
         assert again["datasets"][0]["cells"][name]["test"] == facts["test"]
+
+
+@pytest.mark.slow
+def test_every_method_goes_the_whole_way(tmp_path: Path) -> None:
+    """Videos, training, test split, export gate, clips per second, as a user calls it."""
+    with started(tmp_path, ALL) as run:
+        _, errors = run.communicate()
+    assert run.returncode == 0, errors
+    found = json.loads((tmp_path / "out" / "comparison.json").read_text())
+    (dataset,) = found["datasets"]
+    assert [method["name"] for method in found["methods"]] == list(NAMES)
+    for method in found["methods"]:
+        facts = dataset["cells"][method["name"]]
+        assert facts["test"]["video"]["fake"] == 2 and "export_error" not in facts
+        assert method["clips_per_second"] > 0 and method["gmac"] > 0
+    assert (tmp_path / "out" / "accuracy-cost-synthetic-4-2-2-d0-s0.svg").is_file()
