@@ -94,10 +94,12 @@ class FrameConvLSTM(keras.layers.Layer):
         gates = tf.nn.bias_add(gates, self.bias, self._layout)  # (B·T, H', W', 4F)
         sizes = _sizes(gates)
         steps = tf.unstack(tf.reshape(gates, (-1, self.frames, *sizes)), self.frames, 1)
+        # Read once: an exporter makes a constant of every reading, and drops the copies late.
+        recurrent = tf.convert_to_tensor(self.recurrent_kernel)
         states, cell = [], None
         for step in steps:  # (B, H', W', 4F)
             if states:
-                step += self._convolved(states[-1], self.recurrent_kernel, 1, "same")
+                step += self._convolved(states[-1], recurrent, 1, "same")
             cell, state = self._step(step, cell)
             states.append(state)
         if not self.return_sequences:
