@@ -197,7 +197,9 @@ def _paper_row(method: dict[str, Any], paper: Sequence[PaperRow]) -> PaperRow | 
 
 
 def _counted(value: float) -> str:
-    """Three digits of a count, in millions (M) or thousands (k)."""
+    """A count, three digits of it in millions (M) or thousands (k)."""
+    if value < 1e3:
+        return f"{value:.0f}"
     unit, word = (1e6, "M") if value >= 1e6 else (1e3, "k")
     return f"{_short(value / unit)} {word}"
 

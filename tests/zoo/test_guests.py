@@ -34,7 +34,7 @@ SMALL: dict[str, tuple[int, int, float]] = {
     "clrnet": (48, 4, 0.125),
     "convlstm": (64, 4, 0.125),
 }
-QUICK = ("resnet18", "shallownet", "meso4")  # the others take up to a minute each
+QUICK = ("resnet18", "shallownet", "meso4", "convlstm")  # the others take up to a minute each
 EACH = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in SMALL]
 
 
