@@ -9,6 +9,7 @@ import pytest
 
 from export.agreement import (
     EXPORTED,
+    HALF_ON_NOISE,
     PREPARED,
     SURE,
     Answers,
@@ -116,3 +117,17 @@ def test_rounding_more_is_allowed_more(table: dict[str, Tolerance]):
     for one, other in (("fp32", "fp16"), ("fp16", "int8")):
         assert table[one].probability < table[other].probability
         assert table[one].logit < table[other].logit and table[one].auc < table[other].auc
+
+
+@pytest.mark.parametrize(
+    ("after", "passes"),
+    [
+        ([-2.0, 1.2, 0.5, 3.7], True),  # 7 % of 4, which rounding does on noise
+        ([-2.0, -0.6, 0.5, 4.0], False),  # two fifths of it, which nothing but a fault does
+        ([-2.0, np.inf, 0.5, 4.0], False),
+        ([-2.0, np.nan, 0.5, 4.0], False),
+    ],
+)
+def test_on_noise_float16_may_round_and_not_overflow(after: list[float], passes: bool) -> None:
+    found = agreement(answers([-2.0, 1.0, 0.5, 4.0]), answers(after), 0.5)
+    assert (not broken(found, HALF_ON_NOISE)) is passes
