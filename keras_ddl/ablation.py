@@ -18,6 +18,7 @@ from keras_ddl import config as configs
 from keras_ddl.ablation_table import VARIANTS, table
 from keras_ddl.backbones import DEFAULT_SIZES
 from keras_ddl.breakdown import DATASET, METHOD
+from keras_ddl.comparison.datasets import datasets
 from keras_ddl.config import TrainConfig
 from keras_ddl.data.layouts import LAYOUTS
 from keras_ddl.data.parallel import unordered_map
@@ -93,21 +94,9 @@ def synthetic(base: TrainConfig, difficulties: Sequence[float], cache: Path) -> 
 
 
 def named(base: TrainConfig, roots: Sequence[Path], layouts: Sequence[str]) -> Iterator[Data]:
-    """Yield datasets of the user's.
-
-    Raises:
-        UserError: If there are several layouts, and not one for each root.
-    """
-    if len(layouts) not in (1, len(roots)):
-        raise UserError(
-            f"--layout: expected one for all or one for each of {len(roots)} --data, received "
-            f"{len(layouts)}"
-        )
-    each = list(layouts) * len(roots) if len(layouts) == 1 else layouts
-    for root, layout in zip(roots, each, strict=True):
-        videos = LAYOUTS[layout](root).videos
-        name = ", ".join(dict.fromkeys(video.dataset for video in videos))
-        yield Data(name or root.name, root, layout, base)
+    """Yield datasets of the user's; see `comparison.datasets` for what is refused."""
+    for found in datasets(roots, layouts):
+        yield Data(found.title, found.root, found.layout, base)
 
 
 def cells(
