@@ -117,7 +117,8 @@ def _warnings(comparison: dict[str, Any]) -> Iterator[str]:
         for row in table.rows(comparison, dataset)
     )
     if waiting:
-        yield f"Not finished: {waiting} trainings are still to come; this page grows with each."
+        count = f"{waiting} trainings are" if waiting > 1 else "one training is"
+        yield f"Not finished: {count} still to come; this page grows with each."
     if any(dataset["synthetic"] for dataset in comparison["datasets"]):
         yield SYNTHETIC
     if listed := table.few(comparison, FEW):
