@@ -120,6 +120,7 @@ def test_verdicts_arrive_in_order_and_nothing_else_does(receiver: Receiver, tmp_
         for number in range(20):
             sink.write(event(number))
             sink.write(event(number, "clip"))
+        until(lambda: len(receiver.taken) >= 20)  # closing waits for 2 s only
     assert receiver.taken == names(*range(20))
     headers, body = receiver.requests[0]
     assert json.loads(body) == dict(event(0).records[0])
@@ -206,6 +207,7 @@ def recipe() -> dict[str, Any]:
 def test_a_receiver_verifies_by_the_documented_recipe(receiver: Receiver, tmp_path: Path) -> None:
     with hook(receiver.url, tmp_path) as sink:
         sink.write(event(1))
+        until(lambda: bool(receiver.taken))
     headers, body = receiver.requests[0]
     is_genuine = recipe()["is_genuine"]
     assert is_genuine(SECRET, headers, body)
@@ -234,6 +236,7 @@ def test_without_a_secret_it_says_so_and_sends_unsigned(
 ) -> None:
     with hook(receiver.url, tmp_path, secret=b"") as sink:
         sink.write(event(1))
+        until(lambda: bool(receiver.taken))
     assert "X-Keras-DDL-Signature" not in receiver.requests[0][0]
     assert "KERAS_DDL_WEBHOOK_SECRET" in caplog.text
 
@@ -356,6 +359,7 @@ def test_another_address_does_not_get_what_waits_for_this_one(
         sink.write(event(1))
     with hook(receiver.url, tmp_path) as sink:
         sink.write(event(2))
+        until(lambda: bool(receiver.taken))
     assert receiver.taken == names(2)
 
 
