@@ -10,7 +10,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -58,28 +59,47 @@ def run_command(
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a", encoding="utf-8") as record:
         print(f"\n$ {shlex.join(['python', *command[1:]])}", file=record, flush=True)
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=record,
-            stderr=subprocess.PIPE,
-            env={**os.environ, **_terminal()},
-            pass_fds=hold,
-            start_new_session=True,
-        )
-        shown = _Shown(process.stderr, record)
         try:
+            with _undisturbed():  # or a process could be left that nobody knows of
+                process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=record,
+                    stderr=subprocess.PIPE,
+                    env={**os.environ, **_terminal()},
+                    pass_fds=hold,
+                    start_new_session=True,
+                )
+                shown = _Shown(process.stderr, record)
             code = process.wait()
         except KeyboardInterrupt:
             shown.silent = True
             print(file=sys.stderr, flush=True)  # the bar's line is left as it is
             _stop(process)
-            raise
-        finally:
             shown.join(PATIENCE)
+            raise
+        shown.join(PATIENCE)
     if code == INTERRUPTED:
         raise KeyboardInterrupt
     return _ended(code, shown.lines, log)
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Let an interruption wait until the end of this block."""
+    came: list[int] = []
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if callable(signal.getsignal(number)):  # neither ignored nor deadly
+                before[number] = signal.signal(number, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if came:
+        raise KeyboardInterrupt
 
 
 class _Shown(threading.Thread):

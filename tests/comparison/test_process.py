@@ -126,6 +126,26 @@ def test_an_interruption_lets_the_command_close_what_it_writes(
         assert parent.stderr.read().splitlines()[-2:] == ["working", "interrupted"]
 
 
+def test_an_interruption_while_the_command_starts_is_not_lost(
+    module: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = subprocess.Popen
+
+    def interrupted(*arguments: Any, **options: Any) -> Any:
+        started = real(*arguments, **options)
+        while not (tmp_path / "begun").exists():
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+        return started
+
+    module(SLEEPER)
+    monkeypatch.setattr(subprocess, "Popen", interrupted)
+    files = [str(tmp_path / "begun"), str(tmp_path / "closed")]
+    with pytest.raises(KeyboardInterrupt):
+        run_command("made_up_command", files, tmp_path / "one.log")
+    assert (tmp_path / "closed").exists()
+
+
 def test_a_killed_parents_command_ends_and_keeps_the_folder_until_then(
     module: Any, tmp_path: Path, processes: Any
 ) -> None:
