@@ -132,7 +132,7 @@ def evaluate(
         spec.write(run / "clipspec.json")
     write_json(run / "test.json", result)
     write_text(run / "test_scores.csv", _csv(sets))
-    shown = (run.name, config.to_dict(), spec, result, sets, _heat(model))
+    shown = (run.name, config.described(), config.to_dict(), spec, result, sets, _heat(model))
     tested = {key[DATASET] for scored in sets for key in scored.scores.keys}
     stress = known_robustness(run, spec.weights_sha256)
     content = Content(*shown, stress=stress, beside=beside(run, tested))

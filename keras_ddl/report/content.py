@@ -46,6 +46,7 @@ class Content:
 
     Args:
         run: Name of the run.
+        network: The network in words.
         config: The training's configuration.
         spec: What the model carries.
         result: What `test.json` holds.
@@ -56,6 +57,7 @@ class Content:
     """
 
     run: str
+    network: str
     config: dict[str, Any]
     spec: ClipSpec
     result: dict[str, Any]

@@ -68,13 +68,12 @@ def page(content: Content) -> str:
 
 def _top(content: Content) -> str:
     result = content.result
-    network = content.spec.training.get("network", "unknown network")
     clip = (
         f"{content.spec.frames} frames of {content.spec.size} px, {content.spec.interval_ms:g} ms"
     )
     return (
         f"<header><h1>Run {escape(content.run)}</h1>"
-        f'<p class="soft">{escape(network)} · clips of {clip} apart · trained on '
+        f'<p class="soft">{escape(content.network)} · clips of {clip} apart · trained on '
         f"{escape(_domain(content))} · threshold {result['threshold']:.4g}, temperature "
         f"{result['temperature']:.4g}</p></header>"
         + "".join(f'<p class="warning">{words}</p>' for words in _warnings(content))

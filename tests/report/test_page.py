@@ -66,7 +66,7 @@ def make() -> Callable[..., Content]:
             frames=4,
             size=32,
             weights_sha256="ab" * 32,
-            training={"dataset": training, "network": "resnet18 with DFDC"},
+            training={"dataset": training},
         )
         validation = scored("validation", ("Deepfakes",), spread, spec)
         if calibrate:
@@ -81,7 +81,7 @@ def make() -> Callable[..., Content]:
             "sets": [part.result for part in sets],
         }
         config = {"backbone": "resnet18", "modules": ["dfdc"], "note": "</script><b>"}
-        return Content("run-1", config, spec, result, sets)
+        return Content("run-1", "resnet18 with <DFDC>", config, spec, result, sets)
 
     return content
 
@@ -291,3 +291,8 @@ def test_equal_content_gives_an_equal_file_and_a_failure_leaves_the_old_one(
         write_report(tmp_path / "report.html", replace(content, heat=broken))
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
     assert (tmp_path / "report.html").read_text(encoding="utf-8") == before
+
+
+def test_the_network_stands_at_the_top(make: Callable[..., Content], tmp_path: Path) -> None:
+    text = write_report(tmp_path / "report.html", make("Celeb-DF-v2")).read_text()
+    assert "resnet18 with &lt;DFDC&gt; · clips of 4 frames of 32 px" in text
