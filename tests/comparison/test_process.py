@@ -81,7 +81,7 @@ from keras_ddl.errors import run_cli
 def body():
     try:
         Path(sys.argv[1]).touch()
-        while True:
+        for _ in range(1200):  # a minute
             print("\\rworking", end="", file=sys.stderr, flush=True)
             time.sleep(0.05)
     finally:

@@ -166,6 +166,12 @@ def test_one_by_one_convolutions_take_few_channels_at_a_time(backend: Backend) -
     assert options.get_session_config_entry(key) == "32"
 
 
+def test_a_cpu_is_given_small_batches(synthetic_bundle: Path) -> None:
+    """More gain nothing there and cost memory: docs/speed.md."""
+    with open_backend(synthetic_bundle / "model.onnx") as backend:
+        assert (backend.usual_batch, backend.largest_batch) == (2, None)
+
+
 def test_a_closed_backend_says_so(synthetic_bundle: Path) -> None:
     with open_backend(synthetic_bundle / "model.onnx") as backend:
         pass

@@ -54,8 +54,10 @@ class Brightness(Backend):
     def __init__(self) -> None:
         self.gate = threading.Event()
         self.gate.set()
+        self.batches: list[int] = []
 
     def _run(self, feed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        self.batches.append(len(feed["clip"]))
         if feed["clip"].any():  # the warm-up is black
             assert self.gate.wait(LONG_S)
         means = feed["clip"].mean(axis=(1, 2, 3, 4)) / 255.0
@@ -326,6 +328,13 @@ def test_a_model_that_fails_ends_the_lane_with_one_line() -> None:
     (lane,) = runner_of(Played("a", [200.0] * 60), backend=Broken()).run([sink])
     assert str(lane.error) == "the model failed on a: CUDA error: out of memory"
     assert sink.of("a")[-1]["ended"] == "error"
+
+
+def test_the_first_call_takes_the_memory_of_the_largest() -> None:
+    backend = Brightness()
+    backend.largest_batch = 5
+    runner_of(Played("a", [200.0] * 30), backend=backend).run([Kept()])
+    assert backend.batches[0] == 5 and max(backend.batches[1:]) <= 5
 
 
 def test_latencies_and_drops_are_told() -> None:
