@@ -95,8 +95,12 @@ def synthetic(base: TrainConfig, difficulties: Sequence[float], cache: Path) -> 
 
 def named(base: TrainConfig, roots: Sequence[Path], layouts: Sequence[str]) -> Iterator[Data]:
     """Yield datasets of the user's; see `comparison.datasets` for what is refused."""
-    for found in datasets(roots, layouts):
-        yield Data(found.title, found.root, found.layout, base)
+    all_found = datasets(roots, layouts)
+    titles = [found.title for found in all_found]
+    for found in all_found:
+        alone = titles.count(found.title) == 1  # two compressions of one dataset are two folders
+        name = found.title if alone else f"{found.title} ({found.name})"
+        yield Data(name, found.root, found.layout, base)
 
 
 def cells(

@@ -18,6 +18,7 @@ tf = pytest.importorskip("tensorflow")
 from keras_ddl.ablation import (
     Cell,
     cells,
+    named,
     run_matrix,
     synthetic,
 )
@@ -149,3 +150,17 @@ def test_table_by_hand() -> None:
     assert lines[3].startswith("| + DFDC + MSA |") and len(lines) == 6
     assert "mean ± sd over 3 seeds; 7 real and 9 fake test videos" in lines[-1]
     assert "| 0.600 | 0.500 |" in table(results[:1]).splitlines()[2]  # one seed has no sd
+
+
+def test_two_folders_of_one_dataset_are_two_columns(tmp_path: Path) -> None:
+    """Their cells would lie in one file, and each call would train them again."""
+    roots = []
+    for folder in ("c23", "c40"):
+        (tmp_path / folder / "test" / "real").mkdir(parents=True)
+        file = tmp_path / folder / "list.csv"
+        (tmp_path / folder / "test" / "real" / "a.mp4").touch()
+        file.write_text("path,label,split\ntest/real/a.mp4,real,test\n")
+        roots.append(file)
+    found = list(named(load("ablation"), roots, ["csv"]))
+    assert [data.name for data in found] == ["list (c23)", "list (c40)"]
+    assert [data.name for data in named(load("ablation"), roots[:1], ["csv"])] == ["list"]

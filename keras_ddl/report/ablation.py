@@ -41,8 +41,11 @@ def _networks(cells: Cells) -> str:
             row = [escape(f"{backbone} {name}".replace(" plain", ""))]
             for dataset in datasets:
                 here = _of(cells, dataset=dataset, backbone=backbone, variant=variant)
-                paper = paper_ablation(dataset, backbone, variant) or (None, None)
-                for key, printed in zip(("accuracy", "auc"), paper, strict=True):
+                tested = here[0]["datasets"] if here else []
+                paper = None
+                if len(tested) == 1:  # the column may name the folder too
+                    paper = paper_ablation(tested[0], backbone, variant)
+                for key, printed in zip(("accuracy", "auc"), paper or (None, None), strict=True):
                     row.append(_spread([cell["test"]["video"][key] for cell in here], printed))
             rows.append(row)
     heads = [f"{dataset} {short}" for dataset in datasets for short in ("ACC", "AUC")]

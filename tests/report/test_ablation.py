@@ -53,7 +53,7 @@ def test_methods_of_forgery_with_the_paper_beneath() -> None:
 
 
 def test_other_data_have_no_paper_and_one_method_no_second_table() -> None:
-    one = cell("msa", 0.9, dataset="ours", methods={"swap": {"auc": 0.9}})
+    one = cell("msa", 0.9, dataset="ours", datasets=["ours"], methods={"swap": {"auc": 0.9}})
     page = ablation_section({"about": "", "cells": [one]})
     assert "paper 0" not in page and "manipulations" not in page
     assert "<b>" not in ablation_section(FOUND)
@@ -75,3 +75,8 @@ def test_the_paper_by_name(dataset: str, backbone: str, variant: str, want: Any)
 def test_the_paper_by_manipulation() -> None:
     assert paper_manipulation("NeuralTextures", "msa") == 0.7724
     assert paper_manipulation("FaceShifter", "msa") is None
+
+
+def test_a_column_that_names_its_folder_too_has_the_paper_beneath() -> None:
+    one = cell("none", 0.9, dataset="FaceForensics++ (c23)")
+    assert "paper 0.9679" in ablation_section({"about": "", "cells": [one]})
