@@ -28,7 +28,7 @@ from keras_ddl.runs import RUNS
 from keras_ddl.train import synthetic_root
 
 OUT = RUNS / "compare"
-SMALLER = "--ddl-preset cpu --set size=96 frames=4 width=0.25 weights= frozen_epochs=0 epochs=9"
+SMALLER = "--ddl-preset cpu --set size=96 frames=8 width=0.25 weights= frozen_epochs=0 epochs=9"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -98,9 +98,10 @@ def _compare(args: argparse.Namespace, command: str, lock: int) -> int:
     if not args.data:
         overrides = synthetic_overrides(overrides, args.ddl_preset)
     chosen = entrants(args.models, overrides, args.ddl_preset)
+    found = datasets(args.data, args.layout) if args.data else []
     if not args.overrides:
         _hint()
-    found = datasets(args.data, args.layout) if args.data else [_synthetic(chosen)]
+    found = found or [_synthetic(chosen)]
     record = Record(
         out=args.out,
         command=command,
