@@ -8,7 +8,7 @@ from typing import Any
 
 from keras_ddl.comparison import table
 from keras_ddl.comparison.picture import PICTURE_STYLE, key, picture, points
-from keras_ddl.config import TrainConfig
+from keras_ddl.comparison.settings import settings_rows
 from keras_ddl.report.page import FEW, POLICY
 from keras_ddl.report.style import STYLE
 from keras_ddl.report.tables import rendered
@@ -23,12 +23,6 @@ a { color: var(--accent); } th small { white-space: normal; }
 .words { display: block; white-space: normal; min-width: 8rem; max-width: 16rem; }
 ul.plain li { overflow-wrap: anywhere; margin: 3px 0; }
 """
-SHOWN = (
-    *("preset", "network", "frames", "size", "interval_ms", "weights", "learning_rate", "batch"),
-    *("epochs", "frozen_epochs", "seed", "synthetic_videos", "synthetic_difficulty"),
-    "synthetic_seed",
-)
-"""Settings that have a column, or say what is trained on what."""
 SYNTHETIC = (
     "These videos are generated: their numbers say that the chain works and how fast each method "
     "learns what a generator does, and nothing about real forgeries."
@@ -101,7 +95,7 @@ def markdown(comparison: dict[str, Any]) -> str:
             parts.append(f"![accuracy against cost](<{picture_file(dataset)}>)")
     parts += ["## Protocol", "\n".join(f"- {line}" for line in protocol(comparison))]
     parts.append("## Settings")
-    heads, lines = _settings_rows(comparison)
+    heads, lines = settings_rows(comparison)
     rows = [f"| {' | '.join(map(table.cell_text, line))} |" for line in lines]
     parts.append("\n".join([f"| {' | '.join(heads)} |", "|---" * len(heads) + "|", *rows]))
     program = comparison["program"]
@@ -240,7 +234,7 @@ def _listed(heading: str, lines: list[str]) -> str:
 
 
 def _settings(comparison: dict[str, Any]) -> str:
-    heads, lines = _settings_rows(comparison)
+    heads, lines = settings_rows(comparison)
     sources = {method["title"]: method["source"] for method in comparison["methods"]}
     cells = [
         [
@@ -253,46 +247,6 @@ def _settings(comparison: dict[str, Any]) -> str:
     return (
         "<section><h2>Settings of each method</h2>"
         f"{rendered('settings', heads, {'': cells})}</section>"
-    )
-
-
-def _settings_rows(comparison: dict[str, Any]) -> tuple[tuple[str, ...], list[list[str]]]:
-    """What the trainings were set to: heads, and a line of plain text per method."""
-    heads = (
-        *("method", "looks at frames", "clip", "starts from", "learning rate", "batch", "epochs"),
-        *("seed", "other settings"),
-    )
-    lines = []
-    for method in comparison["methods"]:
-        config = method["config"]
-        if not config:
-            lines.append([method["title"], *[table.NONE] * (len(heads) - 1)])
-            continue
-        resting = config["frozen_epochs"]
-        head_only = f", {resting} of the head alone" if resting else ""
-        lines.append(
-            [
-                method["title"],
-                "together" if method["temporal"] else "one by one",
-                f"{config['frames']} of {config['size']} px, {config['interval_ms']:g} ms",
-                config["weights"] or "nothing",
-                f"{config['learning_rate']:g}",
-                str(config["batch"]),
-                f"{config['epochs']}{head_only}",
-                str(config["seed"]),
-                _unusual(config),
-            ]
-        )
-    return heads, lines
-
-
-def _unusual(config: dict[str, Any]) -> str:
-    """Settings that differ from the defaults and have no column."""
-    usual = TrainConfig().to_dict()
-    return ", ".join(
-        f"{key}={','.join(map(str, value)) if isinstance(value, list) else value}"
-        for key, value in config.items()
-        if value != usual.get(key) and key not in SHOWN
     )
 
 
