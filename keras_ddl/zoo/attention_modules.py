@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from keras_ddl.framework import keras, tf
 
 GROWTHS = 3  # convolutions of the dense block after its first
@@ -219,11 +221,30 @@ class AttentionMean(keras.layers.Layer):
 
 
 def resized(maps: Any, features: Any) -> Any:
-    """The maps at the features' height and width, linear between their positions."""
-    size = features.shape[-3:-1]
-    if maps.shape[1:3] == size:
+    """The maps at the features' height and width, linear between their positions.
+
+    By products with constant matrices: an exported Resize is told a ratio, and where that rounds
+    down, as from 24 to 95 (380 px), its result lacks a row.
+    """
+    size, own = features.shape[-3:-1], maps.shape[1:3]
+    if own == size:
         return maps
-    return tf.cast(tf.image.resize(maps, size), maps.dtype)
+    rows, columns = (
+        tf.constant(_linear_matrix(*ends), maps.dtype) for ends in zip(own, size, strict=True)
+    )
+    images = tf.transpose(maps, (0, 3, 1, 2))  # (N, M, h, w)
+    large = tf.matmul(tf.matmul(rows, images), columns, transpose_b=True)
+    return tf.transpose(large, (0, 2, 3, 1))  # (N, H, W, M)
+
+
+def _linear_matrix(old: int, new: int) -> np.ndarray:
+    """Matrix ``(new, old)`` that reads `old` samples at the middles of `new` equal parts."""
+    places = (np.arange(new) + 0.5) * old / new - 0.5
+    before = np.floor(places).astype(int)
+    matrix = np.zeros((new, old), np.float32)
+    for offset, share in ((0, 1 - (places - before)), (1, places - before)):
+        np.add.at(matrix, (np.arange(new), np.clip(before + offset, 0, old - 1)), share)
+    return matrix
 
 
 def pooled(features: Any, maps: Any) -> Any:

@@ -27,7 +27,7 @@ SMALL: dict[str, tuple[int, int, float]] = {
     "mesoinception4": (64, 4, 0.5),
     "f3net": (64, 4, 0.125),
     "gff": (64, 4, 0.125),
-    "multi_attentional": (64, 4, 0.125),
+    "multi_attentional": (75, 4, 0.125),
     "cnn_lstm": (75, 4, 0.125),
     "dbirnn": (64, 4, 0.125),
     "dil": (64, 8, 0.125),

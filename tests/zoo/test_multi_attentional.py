@@ -19,6 +19,7 @@ from keras_ddl.zoo.attention_modules import (
     AttentionMean,
     AttentionPooling,
     TextureEnhancement,
+    resized,
 )
 
 M, C = 3, 5
@@ -205,3 +206,13 @@ def test_taps_lie_at_the_ends_of_blocks_2_and_5() -> None:
     assert fed == list(multi_attentional.TAPS.values())
     sides = [cnn.get_layer(tap).output_shape[1] for tap in fed]
     assert sides[0] == sides[1] * multi_attentional.POOL
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [((5, 5), (19, 19)), ((24, 24), (95, 95)), ((6, 3), (4, 8))]
+)
+def test_maps_are_resized_as_tensorflow_resizes_images(
+    old: tuple[int, int], new: tuple[int, int]
+) -> None:
+    maps, features = positive(2, *old, M), noise(2, *new, C)
+    np.testing.assert_allclose(resized(maps, features), tf.image.resize(maps, new), 1e-5, 1e-5)
