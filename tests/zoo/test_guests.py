@@ -139,3 +139,22 @@ def test_it_passes_the_gate_and_streams(guest: Any, tmp_path: Path) -> None:
     margin = (logits[:, 1] - logits[:, 0]) / 1.5
     np.testing.assert_allclose(served, 1 / (1 + np.exp(-margin)), 0, 1e-5)
     assert bundle.spec.frames == frames
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", zoo.NAMES)
+def test_its_own_size_exports_too(name: str) -> None:
+    """Some graphs break at some sizes only: a Resize from 24 to 95 rows gave 94."""
+    pytest.importorskip("tf2onnx")
+    ort = pytest.importorskip("onnxruntime")
+    from export.to_onnx import onnx_from_keras
+
+    keras.backend.clear_session()
+    own = configs.load(name)
+    model = zoo.get(name).build(own.size, own.frames, width=0.0625)
+    proto = onnx_from_keras(model, report=lambda _: None)
+    session = ort.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    batch = clips(model, 1)
+    logits = model(batch, training=False).numpy().astype(np.float64)
+    (found,) = session.run(None, {"clip": batch})
+    np.testing.assert_allclose(found, 1 / (1 + np.exp(logits[:, 0] - logits[:, 1])), 0, 1e-5)
