@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.backends import Backend, open_backend
-from keras_ddl.clipspec import ClipSpec
-from keras_ddl.errors import CHECK_FAILED, MISSING, USAGE, UserError
+from keras_ddl.edge.clipspec import ClipSpec
+from keras_ddl.edge.errors import CHECK_FAILED, MISSING, USAGE, UserError
 
 DEFAULT_BUNDLE = Path("runs/latest/bundle")
 MODEL_FILE = "model.onnx"

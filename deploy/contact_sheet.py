@@ -20,22 +20,22 @@ import numpy as np
 if not __package__:  # run as a script: import from the clone, and keep this folder off the path
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from deploy import drawing
-from deploy.arguments import DETECTORS, FOOTAGE
 from deploy.backends import Backend
 from deploy.bundle import DEFAULT_BUNDLE, Bundle, open_bundle
-from deploy.drawing import COLORS, INK, MUTED, PAPER, Point, Rect
+from deploy.drawing import canvas as drawing
+from deploy.drawing.canvas import COLORS, INK, MUTED, PAPER, Point, Rect
+from deploy.judging.arguments import DETECTORS, FOOTAGE
+from deploy.judging.records import ScoredClip
+from deploy.judging.session import point
+from deploy.judging.verdict import Label, Policy
 from deploy.log_lines import set_up_logging
-from deploy.needs import need
-from deploy.pipeline import Parts, Pipeline
-from deploy.records import ScoredClip
 from deploy.sinks import Output, Sink
-from deploy.source_judge import point
 from deploy.sources import open_source
-from deploy.verdict import Label, Policy
-from keras_ddl.errors import USAGE, Parser, UserError, run_cli
-from keras_ddl.faceclips import DETECT_EVERY, FaceClipper
-from keras_ddl.faces import FaceDetector, open_detector
+from deploy.streaming.pipeline import Parts, Pipeline
+from keras_ddl.edge.clipper import DETECT_EVERY, FaceClipper
+from keras_ddl.edge.errors import USAGE, Parser, UserError, run_cli
+from keras_ddl.edge.faces import FaceDetector, open_detector
+from keras_ddl.edge.optional_import import need
 
 CROPS = 6
 THUMB = 176  # px

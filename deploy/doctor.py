@@ -17,10 +17,10 @@ from pathlib import Path
 if not __package__:  # run as a script: import from the clone, and keep this folder off the path
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from deploy.backends.machine import Gpu, gpus, tensorrt_version
+from deploy.backends.gpu import Gpu, gpus, tensorrt_version
 from deploy.bundle import DEFAULT_BUNDLE
-from deploy.machine_report import Line, devices, memory, opencv, runtimes
-from keras_ddl.errors import Parser, UserError, run_cli
+from deploy.machine.machine_report import Line, devices, memory, opencv, runtimes
+from keras_ddl.edge.errors import Parser, UserError, run_cli
 
 MARKS = {"yes": "+", "no": "-", "warning": "!"}
 

@@ -7,7 +7,7 @@ import logging
 import sys
 from datetime import datetime, timezone
 
-from deploy.quiet import silence_libraries
+from keras_ddl.edge.quiet import silence_libraries
 
 FORMATS = ("text", "json")
 
@@ -45,5 +45,5 @@ def set_up_logging(form: str = "text") -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
-    for name in ("keras_ddl.faces", "deploy"):
+    for name in ("keras_ddl.edge.faces", "deploy"):
         logging.getLogger(name).setLevel(logging.INFO)

@@ -20,23 +20,23 @@ from typing import Any
 if not __package__:  # run as a script: import from the clone, and keep this folder off the path
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from deploy.arguments import at_least
 from deploy.bundle import MODEL_FILE, Bundle, open_bundle
-from deploy.choose_model import choose_model
 from deploy.evidence.store import EvidenceStore
-from deploy.judging_options import add_face_options, add_model_options
+from deploy.judging.arguments import at_least
+from deploy.judging.options import add_face_options, add_model_options
+from deploy.judging.records import Record, number
+from deploy.judging.verdict import policy_for
 from deploy.log_lines import set_up_logging
-from deploy.records import Record, number
+from deploy.machine.choose_model import choose_model
 from deploy.scanning.files import Candidate, find, shown
 from deploy.scanning.judge import JUDGED, RECORDS, SKIPPED, THUMBS, Options
 from deploy.scanning.ledger import Ledger
 from deploy.scanning.progress import Bar
 from deploy.scanning.summary import HTML, totals, write_summary
 from deploy.scanning.workers import Workers
-from deploy.verdict import policy_for
 from keras_ddl import __version__
-from keras_ddl.errors import USAGE, Parser, UserError, run_cli
-from keras_ddl.files import file_sha256
+from keras_ddl.edge.errors import USAGE, Parser, UserError, run_cli
+from keras_ddl.edge.files import file_sha256
 
 OUT = Path("runs/scan")
 
@@ -158,7 +158,7 @@ def _closing(records: Sequence[Record], seconds: float, elapsed_s: float) -> str
 
 def _look_at(args: argparse.Namespace) -> tuple[Bundle, str, str]:
     """Model and detector, opened once here so that a mistake is one line, before any process."""
-    from keras_ddl.faces import open_detector
+    from keras_ddl.edge.faces import open_detector
 
     bundle, backend = open_bundle(args.bundle, 1, args.device)
     with backend:

@@ -20,18 +20,18 @@ from typing import TYPE_CHECKING, Any
 if not __package__:  # run as a script: import from the clone, and keep this folder off the path
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
+from deploy.judging.verdict import policy_for
 from deploy.log_lines import set_up_logging
-from deploy.stream_options import stream_parser
-from deploy.verdict import policy_for
-from keras_ddl.errors import INTERRUPTED, MISSING, UserError, run_cli
+from deploy.streaming.options import stream_parser
+from keras_ddl.edge.errors import INTERRUPTED, MISSING, UserError, run_cli
 
 if TYPE_CHECKING:
     from deploy.backends import Backend
     from deploy.bundle import Bundle
-    from deploy.lane import Lane
-    from deploy.runner import Runner, RunnerParts, SourcePlan
     from deploy.sinks import Sink
-    from deploy.streams_file import SourceConfig
+    from deploy.streaming.runner import Runner, RunnerParts, SourcePlan
+    from deploy.streaming.source_worker import Lane
+    from deploy.streaming.sources_file import SourceConfig
     from deploy.telemetry import Telemetry
 
 
@@ -73,9 +73,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     from deploy.bundle import open_bundle
-    from deploy.choose_model import choose_model
-    from deploy.runner import Runner
-    from deploy.stream_sinks import open_sinks
+    from deploy.machine.choose_model import choose_model
+    from deploy.streaming.open_sinks import open_sinks
+    from deploy.streaming.runner import Runner
     from deploy.telemetry import Telemetry
 
     telemetry = Telemetry()
@@ -119,8 +119,8 @@ def _dashboard(
 
 
 def _plans(args: argparse.Namespace, telemetry: Telemetry) -> list[SourcePlan]:
-    from deploy.runner import SourcePlan
     from deploy.sources import is_live
+    from deploy.streaming.runner import SourcePlan
 
     configs = _configs(args)
     names = [config.name for config in configs]
@@ -139,7 +139,7 @@ def _plans(args: argparse.Namespace, telemetry: Telemetry) -> list[SourcePlan]:
 def _configs(args: argparse.Namespace) -> list[SourceConfig]:
     """All sources that were asked for; where others are watched, one that is not there can wait."""
     from deploy.sources import redact
-    from deploy.streams_file import SourceConfig, read_streams
+    from deploy.streaming.sources_file import SourceConfig, read_streams
 
     configs = read_streams(args.config) if args.config else []
     texts = [*map(str, args.camera), *args.source]
@@ -176,9 +176,9 @@ def _parts(
     backend: Backend,
     telemetry: Telemetry,
 ) -> RunnerParts:
-    from deploy.runner import RunnerParts
-    from keras_ddl.faceclips import FaceClipper
-    from keras_ddl.faces import open_detector
+    from deploy.streaming.runner import RunnerParts
+    from keras_ddl.edge.clipper import FaceClipper
+    from keras_ddl.edge.faces import open_detector
 
     first = open_detector(args.detector)
     spare = [first]  # detectors keep state: one for each source, the first is open already

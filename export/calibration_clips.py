@@ -1,4 +1,4 @@
-"""Take clips for calibration from prepared data: `python -m export.calibration_clips --out FILE`.
+"""Calibration clips of prepared data: `python -m export.calibration_clips --out FILE`.
 
 Writes an `.npz` with arrays `clips` and `labels` for `export/to_trt.py --calibration`, half of it
 real and half fake where the split has both. Exit codes are in docs/exit-codes.md.
@@ -16,7 +16,7 @@ if not __package__:  # run as a script: import from the clone, and keep this fol
 
 import numpy as np
 
-from keras_ddl.errors import MISSING, USAGE, Parser, UserError, run_cli
+from keras_ddl.edge.errors import MISSING, USAGE, Parser, UserError, run_cli
 
 COUNT = 128
 SPLITS = ("train", "val", "test")
@@ -47,7 +47,7 @@ def write_clips(prepared: Path, split: str, count: int, out: Path) -> int:
     Raises:
         UserError: no such set, or a split without clips (3).
     """
-    from keras_ddl.data.store import read_split
+    from keras_ddl.data.prepared import read_split
 
     found = read_split(prepared, split)
     chosen = balanced(found.labels, count)
@@ -69,7 +69,8 @@ def write_clips(prepared: Path, split: str, count: int, out: Path) -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     parser = Parser(
-        prog="python -m export.calibration_clips", description=(__doc__ or "").splitlines()[0]
+        prog="python -m export.calibration_clips",
+        description=(__doc__ or "").splitlines()[0],
     )
     parser.add_argument("run", type=Path, nargs="?", help="run folder; default runs/latest")
     parser.add_argument("--prepared", type=Path, help="prepared data; default: that of the run")
@@ -91,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _prepared_of(run: Path | None) -> Path:
     """Where a run's prepared data is said to be."""
-    from keras_ddl.files import read_json
+    from keras_ddl.edge.files import read_json
     from keras_ddl.runs import find_run
 
     folder = find_run(run)

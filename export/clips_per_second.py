@@ -19,11 +19,42 @@ from typing import Any
 if not __package__:  # run as a script: import from the clone, and keep this folder off the path
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from export.bench import in_turn, ratio
-from keras_ddl.errors import Parser, UserError, run_cli
-from keras_ddl.files import write_json
+from keras_ddl.edge.errors import Parser, UserError, run_cli
+from keras_ddl.edge.files import write_json
 
 THREADS, ROUNDS = 2, 7
+
+
+def in_turn(
+    subjects: Mapping[str, Callable[[], Any]],
+    rounds: int,
+    clock: Callable[[], float] = time.perf_counter,
+    called: Callable[[], Any] = lambda: None,
+) -> dict[str, list[float]]:
+    """Seconds of each subject per round: one untimed call each, then all of them, round by round.
+
+    Args:
+        subjects: Name → what to time.
+        rounds: Timed rounds.
+        clock: Seconds from an arbitrary start.
+        called: Told after every call, outside the time taken.
+    """
+    for subject in subjects.values():
+        subject()
+        called()
+    seconds: dict[str, list[float]] = {name: [] for name in subjects}
+    for _ in range(rounds):
+        for name, subject in subjects.items():
+            started = clock()
+            subject()
+            seconds[name].append(clock() - started)
+            called()
+    return seconds
+
+
+def ratio(seconds: Sequence[float], reference: Sequence[float]) -> float:
+    """Median of the ratios round by round: a slow round slows both."""
+    return median(a / b for a, b in zip(seconds, reference, strict=True))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

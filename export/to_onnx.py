@@ -23,14 +23,14 @@ if not __package__:  # run as a script: import from the clone, and keep this fol
 
 import numpy as np
 
-from export.precision import PRECISIONS, RESTS, Form
-from keras_ddl.errors import MISSING, Parser, UserError, run_cli
+from export.graph.precision import PRECISIONS, RESTS, Form
+from keras_ddl.edge.errors import MISSING, Parser, UserError, run_cli
 
 if TYPE_CHECKING:
     import onnx
 
-    from export.parity_clips import ParityClips
-    from keras_ddl.clipspec import ClipSpec
+    from export.conversion.parity_clips import ParityClips
+    from keras_ddl.edge.clipspec import ClipSpec
 
 log = logging.getLogger(__name__)
 
@@ -73,14 +73,14 @@ def onnx_from_keras(
             f"exporting needs tf2onnx and onnx ({error}); pip install 'keras-ddl[train,onnx]'",
             MISSING,
         ) from error
-    from export.fold_batch_norm import fold_batch_norm
-    from export.graph_counts import GraphCounts
-    from export.kept_positions import rewrite_kept_positions
-    from export.marked_ranges import quantise_marked
-    from export.steady_conversion import drop_number, steady_conversion
+    from export.conversion.steady_conversion import drop_number, steady_conversion
+    from export.graph.fold_batch_norm import fold_batch_norm
+    from export.graph.graph_counts import GraphCounts
+    from export.graph.kept_positions import rewrite_kept_positions
+    from export.graph.marked_ranges import quantise_marked
     from keras_ddl.framework import tf
     from keras_ddl.layers import DFDC
-    from keras_ddl.layout import channels_first
+    from keras_ddl.networks.channels_first import channels_first
 
     logging.getLogger("tf2onnx").setLevel(logging.WARNING)
     twin = channels_first(model) or model
@@ -109,7 +109,7 @@ def _served(model: Any, inconsistency_map: bool, temperature: float) -> tuple[An
     """The function that the graph computes, and the names of its outputs."""
     from keras_ddl.framework import tf
     from keras_ddl.layers import DFDC
-    from keras_ddl.model import with_inconsistency_map
+    from keras_ddl.networks.model import with_inconsistency_map
 
     names = ["fake_probability"]
     if inconsistency_map and any(isinstance(layer, DFDC) for layer in model.layers):
@@ -159,12 +159,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _export(run: Path | None, form: Form, inconsistency_map: bool) -> int:
-    from export.bundle import write_bundle
-    from export.graph_counts import GraphCounts
-    from export.parity_clips import parity_clips
-    from export.precision import in_form
-    from export.trt_operators import first_reader
-    from keras_ddl.files import read_json
+    from export.bundle_writer import write_bundle
+    from export.conversion.parity_clips import parity_clips
+    from export.engine.operators import first_reader
+    from export.graph.graph_counts import GraphCounts
+    from export.graph.precision import in_form
+    from keras_ddl.edge.files import read_json
     from keras_ddl.runs import find_run
 
     folder = find_run(run)
@@ -182,7 +182,7 @@ def _export(run: Path | None, form: Form, inconsistency_map: bool) -> int:
         f"threshold {spec.threshold:.4g}, temperature {spec.temperature:.4g}"
     )
     if form.precision == "int8":
-        from export.int8_share import int8_share
+        from export.graph.int8_share import int8_share
 
         print(int8_share(proto))
     if "calibration" not in spec.metrics:
@@ -211,9 +211,9 @@ def _gate(
         spec: The contract.
         sample: What to compare on.
     """
-    from export.agreement import EXPORTED, Agreement, require
-    from export.divergence import explained
-    from export.parity import compare, compare_float16
+    from export.conversion.keras_parity import compare, compare_float16
+    from export.parity.agreement import EXPORTED, Agreement, require
+    from export.parity.divergence import explained
 
     def check(found: Agreement, clips: np.ndarray, truly: bool = False) -> None:
         worst = clips[found.worst]
@@ -256,9 +256,9 @@ def _where(
     truly: bool,
 ) -> object:
     """Where a graph comes apart from what it was made of: another graph, or the Keras network."""
-    from export.divergence import BOUNDS, fetch, find_divergence
-    from export.keras_divergence import find_keras_divergence
-    from export.reference_runtime import fetch_truly
+    from export.conversion.keras_divergence import find_keras_divergence
+    from export.parity.divergence import BOUNDS, fetch, find_divergence
+    from export.parity.reference_runtime import fetch_truly
 
     print("looking for the layer where the answers come apart")
     if proto is single:

@@ -18,19 +18,19 @@ from typing import TYPE_CHECKING, Any
 if not __package__:  # run as a script: import from the clone, and keep this folder off the path
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from deploy.backends.machine import Gpu, first_gpu, tensorrt_version
-from export.build_options import BuildOptions, add_arguments, options_from
-from export.clip_file import ClipSet, clips_for
-from export.trt_rules import Target, target_for
-from keras_ddl.clipspec import ClipSpec
-from keras_ddl.errors import MISSING, USAGE, Parser, UserError, run_cli
+from deploy.backends.gpu import Gpu, first_gpu, tensorrt_version
+from export.engine.options import BuildOptions, add_arguments, options_from
+from export.engine.rules import Target, target_for
+from export.parity.clip_file import ClipSet, clips_for
+from keras_ddl.edge.clipspec import ClipSpec
+from keras_ddl.edge.errors import MISSING, USAGE, Parser, UserError, run_cli
 
 if TYPE_CHECKING:
     import numpy as np
     import onnx
 
-    from export.agreement import Agreement, Tolerance
-    from export.trt_graph import PreparedGraph
+    from export.engine.prepare import PreparedGraph
+    from export.parity.agreement import Agreement, Tolerance
 
 DEFAULT_BUNDLE = Path("runs/latest/bundle")
 PRECISIONS = {
@@ -143,7 +143,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from export.onnx_graph import load_model
+    from export.graph.onnx_graph import load_model
 
     bundle: Path = arguments.bundle
     spec = check_bundle(bundle)
@@ -188,12 +188,12 @@ def _candidates(job: Job) -> list[str]:
 
 def _prepare(job: Job, precision: str) -> PreparedGraph:
     """Write and verify the graph of one precision, and its plan."""
-    from export.build_plan import BuildFiles, write_plan
-    from export.divergence import BOUNDS, explained, find_divergence
-    from export.margin import open_with_margin
-    from export.runtime_parity import compare_runtimes, require_parity
-    from export.trt_graph import prepare
-    from export.trt_rules import RULES, require
+    from export.engine.plan import BuildFiles, write_plan
+    from export.engine.prepare import prepare
+    from export.engine.rules import RULES, require
+    from export.graph.margin import open_with_margin
+    from export.parity.divergence import BOUNDS, explained, find_divergence
+    from export.parity.runtime_parity import compare_runtimes, require_parity
 
     files = BuildFiles(job.bundle, precision)
     clips = job.clips
@@ -228,12 +228,12 @@ def _truly_half(
     job: Job, precision: str, prepared: PreparedGraph, clip: np.ndarray, all_clips: Agreement
 ) -> Agreement | None:
     """Judge one clip with float16 that is float16: ONNX Runtime's CPU kernels hide an overflow."""
-    from export.agreement import HALF_ON_NOISE
-    from export.divergence import BOUNDS, explained, find_divergence
-    from export.margin import open_with_margin, with_margin
-    from export.mixed_fp16 import computes_in_float16
-    from export.reference_runtime import ReferenceRuntime, fetch_truly
-    from export.runtime_parity import compare_runtimes, require_parity
+    from export.graph.margin import open_with_margin, with_margin
+    from export.graph.mixed_fp16 import computes_in_float16
+    from export.parity.agreement import HALF_ON_NOISE
+    from export.parity.divergence import BOUNDS, explained, find_divergence
+    from export.parity.reference_runtime import ReferenceRuntime, fetch_truly
+    from export.parity.runtime_parity import compare_runtimes, require_parity
 
     if not computes_in_float16(prepared.proto):
         return None
@@ -250,8 +250,8 @@ def _truly_half(
 
 def _build(job: Job, precision: str, prepared: PreparedGraph, gpu: Gpu) -> float:
     """Build, prove and install one engine; return its best median, in milliseconds a clip."""
-    from export.build_plan import BuildFiles
-    from export.trt_gate import build_engine
+    from export.engine.gate import build_engine
+    from export.engine.plan import BuildFiles
 
     sidecar = build_engine(
         BuildFiles(job.bundle, precision), prepared, job.spec, gpu, job.options,
@@ -263,7 +263,7 @@ def _build(job: Job, precision: str, prepared: PreparedGraph, gpu: Gpu) -> float
 
 
 def _tolerance(job: Job, precision: str) -> Tolerance:
-    from export.agreement import PREPARED
+    from export.parity.agreement import PREPARED
 
     usual = PREPARED[precision]
     return usual if job.tolerance is None else replace(usual, probability=job.tolerance)

@@ -13,9 +13,9 @@ __version__ = "0.1.0"
 _LAZY = {
     "DFDC": "keras_ddl.layers",
     "MSA": "keras_ddl.layers",
-    "build_model": "keras_ddl.model",
-    "extend": "keras_ddl.stages",
-    "ClipSpec": "keras_ddl.clipspec",
+    "build_model": "keras_ddl.networks.model",
+    "extend": "keras_ddl.networks.extend",
+    "ClipSpec": "keras_ddl.edge.clipspec",
 }
 
 __all__ = ["DFDC", "MSA", "ClipSpec", "__version__", "build_model", "extend"]

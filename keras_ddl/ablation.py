@@ -15,22 +15,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_ddl import config as configs
-from keras_ddl.ablation_table import VARIANTS, table
-from keras_ddl.backbones import DEFAULT_SIZES
-from keras_ddl.breakdown import DATASET, METHOD
+from keras_ddl.comparison.ablation_table import VARIANTS, table
 from keras_ddl.comparison.datasets import datasets
 from keras_ddl.config import TrainConfig
 from keras_ddl.data.layouts import LAYOUTS
-from keras_ddl.data.parallel import unordered_map
-from keras_ddl.data.prepare import CACHE, prepared_for
-from keras_ddl.data.store import read_summary
-from keras_ddl.errors import Parser, UserError, run_cli
-from keras_ddl.files import read_json, write_json, write_text
+from keras_ddl.data.prepare import CACHE
+from keras_ddl.data.prepared import read_summary
+from keras_ddl.datasets import prepared_for, synthetic_root
+from keras_ddl.edge.errors import Parser, UserError, run_cli
+from keras_ddl.edge.files import read_json, write_json, write_text
+from keras_ddl.edge.process_pool import unordered_map
+from keras_ddl.evaluation.breakdown import DATASET, METHOD
+from keras_ddl.networks.backbones import DEFAULT_SIZES
 from keras_ddl.runs import RUNS
-from keras_ddl.train import synthetic_root
 
 if TYPE_CHECKING:
-    from keras_ddl.clip_scores import Scores
+    from keras_ddl.evaluation.clip_scores import Scores
 
 SEEDS = 3
 OUT = RUNS / "ablation"
@@ -128,7 +128,7 @@ def cells(
 
 def run_cell(cell: Cell) -> dict[str, Any]:
     """Train, select on validation, score the test split; write the cell's file and return it."""
-    from keras_ddl.clipspec import ClipSpec
+    from keras_ddl.edge.clipspec import ClipSpec
     from keras_ddl.evaluate import score_split
     from keras_ddl.framework import keras
     from keras_ddl.training.fit import fit
@@ -159,7 +159,7 @@ def run_cell(cell: Cell) -> dict[str, Any]:
 
 def _methods(scores: Scores, threshold: float) -> dict[str, dict[str, float]]:
     """Each method's fakes against the reals of its compression, videos; compressions pooled."""
-    from keras_ddl.metrics import report
+    from keras_ddl.edge.metrics import report
 
     found: dict[str, dict[str, float]] = {}
     column = np.array([key[METHOD] for key in scores.keys], dtype=object)

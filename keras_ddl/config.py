@@ -8,13 +8,13 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from keras_ddl import zoo
-from keras_ddl.clipspec import ClipSpec
-from keras_ddl.data.changes import Augment, SelfBlend
+from keras_ddl.data.augment_rules import Augment, SelfBlend
 from keras_ddl.data.synthetic import DEFAULT_DIFFICULTY
-from keras_ddl.errors import UserError
+from keras_ddl.edge.clipspec import ClipSpec
+from keras_ddl.edge.errors import UserError
+from keras_ddl.edge.values import coerced, read_toml, unknown
+from keras_ddl.networks import zoo
 from keras_ddl.presets import PRESETS, Preset
-from keras_ddl.settings import coerced, read_toml, unknown
 
 MODULES = ("dfdc", "msa")
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
@@ -37,7 +37,7 @@ class TrainConfig(Augment):
     Args:
         preset: Name of the preset this configuration started from.
         network: `ddl`, the paper's, which the next four keys describe, or a comparison method of
-            `keras_ddl.zoo`, for which only `width` counts.
+            `keras_ddl.networks.zoo`, for which only `width` counts.
         backbone: Network that the modules go into.
         modules: Which of `dfdc` and `msa`; empty is the plain backbone.
         keep: DFDC's rule for how many positions survive: `paper`, `released` or a number.
@@ -212,7 +212,7 @@ def load(
     """Build a configuration: the preset, then the file, then the overrides.
 
     Args:
-        preset: A name in `PRESETS`, or of a method in `keras_ddl.zoo`.
+        preset: A name in `PRESETS`, or of a method in `keras_ddl.networks.zoo`.
         file: A TOML file of top-level `key = value` lines; it may name a `preset` itself.
         overrides: `key=value` strings; lists are comma-separated, `modules=none` is empty.
 

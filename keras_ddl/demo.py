@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from keras_ddl.errors import MISSING, Parser, UserError, run_cli
+from keras_ddl.edge.errors import MISSING, Parser, UserError, run_cli
 
 OUT = Path("runs/demo")
 RUN = Path("runs/latest")

@@ -13,31 +13,32 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_ddl.beside import beside
-from keras_ddl.breakdown import DATASET, breakdown
-from keras_ddl.calibration import (
+from keras_ddl.comparison.related_results import beside
+from keras_ddl.data.augment_rules import SelfBlend
+from keras_ddl.data.layouts import LAYOUTS
+from keras_ddl.data.pipeline import clip_dataset
+from keras_ddl.data.prepare import CACHE
+from keras_ddl.data.prepared import PreparedSplit, check_spec, read_split, read_summary
+from keras_ddl.data.pseudo_fakes import with_pseudo_fakes
+from keras_ddl.datasets import prepared_for
+from keras_ddl.edge.clipspec import ClipSpec
+from keras_ddl.edge.errors import Parser, UserError, run_cli
+from keras_ddl.edge.files import read_json, write_json, write_text
+from keras_ddl.evaluation.breakdown import DATASET, breakdown
+from keras_ddl.evaluation.calibration import (
     ece,
     margins_from_logits,
     nll,
     probabilities_from_margins,
 )
-from keras_ddl.clip_scores import Scores, clip_logits, summary
-from keras_ddl.clipspec import ClipSpec
-from keras_ddl.data.changes import SelfBlend
-from keras_ddl.data.layouts import LAYOUTS
-from keras_ddl.data.pipeline import clip_dataset
-from keras_ddl.data.prepare import CACHE, prepared_for
-from keras_ddl.data.pseudo_fakes import with_pseudo_fakes
-from keras_ddl.data.store import PreparedSplit, check_spec, read_split, read_summary
-from keras_ddl.errors import Parser, UserError, run_cli
-from keras_ddl.files import read_json, write_json, write_text
+from keras_ddl.evaluation.clip_scores import Scores, clip_logits, summary
+from keras_ddl.evaluation.operating_point import RECORD, OperatingPoint
+from keras_ddl.evaluation.tables import table
 from keras_ddl.model_card import write_model_card
-from keras_ddl.operating_point import RECORD, OperatingPoint
 from keras_ddl.report import REPORT, Content, ScoredSet, write_report
 from keras_ddl.report.content import Heat, no_heat
 from keras_ddl.robustness import known_robustness
 from keras_ddl.runs import find_run, load_run
-from keras_ddl.tables import table
 
 if TYPE_CHECKING:
     from keras_ddl.framework import keras
@@ -203,7 +204,7 @@ def _score(
 def _heat(model: keras.Model) -> Heat:
     """Return what computes the inconsistency map of a clip."""
     from keras_ddl.layers import DFDC
-    from keras_ddl.model import with_inconsistency_map
+    from keras_ddl.networks.model import with_inconsistency_map
 
     if not any(isinstance(layer, DFDC) for layer in model.layers):
         return no_heat

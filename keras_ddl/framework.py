@@ -15,7 +15,7 @@ import os
 import re
 from contextlib import nullcontext
 
-from keras_ddl.errors import MISSING, UserError
+from keras_ddl.edge.errors import MISSING, UserError
 from keras_ddl.held_stderr import held_stderr
 
 _CHOICES = ("tf_keras", "keras")

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from keras_ddl import robustness
-from keras_ddl.errors import Parser, run_cli
-from keras_ddl.files import write_text
-from keras_ddl.run_facts import RunFacts
+from keras_ddl.edge.errors import Parser, run_cli
+from keras_ddl.edge.files import write_text
+from keras_ddl.evaluation.tables import label
+from keras_ddl.report.run_facts import RunFacts
 from keras_ddl.runs import find_run
-from keras_ddl.tables import label
 
 MODEL_CARD = "MODEL_CARD.md"
 NOT_MEASURED = "not measured"

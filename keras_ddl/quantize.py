@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_ddl.clipspec import ClipSpec
 from keras_ddl.config import TrainConfig
-from keras_ddl.data.store import read_split, read_summary
-from keras_ddl.errors import Parser, UserError, run_cli
+from keras_ddl.data.prepared import read_split, read_summary
+from keras_ddl.edge.clipspec import ClipSpec
+from keras_ddl.edge.errors import Parser, UserError, run_cli
+from keras_ddl.edge.files import read_json, write_text
 from keras_ddl.evaluate import score_split
-from keras_ddl.files import read_json, write_text
 from keras_ddl.runs import CONFIG, WEIGHTS, find_run, load_run
 
 if TYPE_CHECKING:
-    from keras_ddl.clip_scores import Scores
+    from keras_ddl.evaluation.clip_scores import Scores
     from keras_ddl.framework import keras
 
 CLIPS, SENSITIVITY_CLIPS = 64, 8
@@ -62,8 +62,8 @@ def quantize(
     """
     from keras_ddl.quantization.calibration import calibrate
     from keras_ddl.quantization.compare import compare
-    from keras_ddl.quantization.place import quantised
     from keras_ddl.quantization.plot import plot_sensitivity
+    from keras_ddl.quantization.quantise import quantised
     from keras_ddl.quantization.rules import with_floats
     from keras_ddl.quantization.sensitivity import sensitivity
     from keras_ddl.quantization.stored import FOLDER, store_quantised
@@ -159,7 +159,7 @@ def _chosen(
     networks: dict[str, keras.Model], spec: ClipSpec, prepared: Path, config: TrainConfig
 ) -> str:
     """The int8 network with the higher video-level validation AUC; a tie goes to the tuned one."""
-    from keras_ddl.metrics import auc
+    from keras_ddl.edge.metrics import auc
 
     found = {}
     for name in ("PTQ", "QAT"):

@@ -13,13 +13,13 @@ import numpy as np
 
 from keras_ddl.data.cut_video import cut_video
 from keras_ddl.data.layouts import LAYOUTS
-from keras_ddl.data.parallel import unordered_map
 from keras_ddl.data.prepare import PROCESSES
-from keras_ddl.data.store import Cut, read_summary
+from keras_ddl.data.prepared import Cut, read_summary
 from keras_ddl.data.video_index import Video
-from keras_ddl.errors import Parser, UserError, run_cli
-from keras_ddl.files import read_json, write_json, write_text
-from keras_ddl.perturb import FAMILIES, LEVELS, perturb
+from keras_ddl.edge.errors import Parser, UserError, run_cli
+from keras_ddl.edge.files import read_json, write_json, write_text
+from keras_ddl.edge.process_pool import unordered_map
+from keras_ddl.evaluation.perturb import FAMILIES, LEVELS, perturb
 
 FOLDER = "robustness"
 SUMMARY = "robustness.json"
@@ -168,7 +168,7 @@ _worker: dict[str, Any] = {}
 def _start(spec: Any) -> None:
     import cv2
 
-    from keras_ddl.faces import open_detector
+    from keras_ddl.edge.faces import open_detector
 
     cv2.setNumThreads(1)
     _worker.update(spec=spec, detector=open_detector(spec.detector))
@@ -204,8 +204,8 @@ def _margins(model: Any, videos: list[Video], cuts: dict[int, Cut]) -> list[list
 
 def _judged(spec: Any, videos: list[Video], margins: list[list[float]]) -> dict[str, Any]:
     """AUC and accuracy at video level, over the videos that gave a score."""
-    from keras_ddl.calibration import probabilities_from_margins
-    from keras_ddl.metrics import accuracy, auc
+    from keras_ddl.edge.metrics import accuracy, auc
+    from keras_ddl.evaluation.calibration import probabilities_from_margins
 
     scored = [
         (video.label, values) for video, values in zip(videos, margins, strict=True) if values

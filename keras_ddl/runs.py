@@ -14,10 +14,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from keras_ddl.clipspec import ClipSpec
 from keras_ddl.config import DDL, TrainConfig
-from keras_ddl.errors import UserError
-from keras_ddl.files import file_sha256, read_json
+from keras_ddl.edge.clipspec import ClipSpec
+from keras_ddl.edge.errors import UserError
+from keras_ddl.edge.files import file_sha256, read_json
 
 if TYPE_CHECKING:
     from keras_ddl.framework import keras
@@ -135,9 +135,9 @@ def build(
         backbone_weights: What the backbone starts from, see its `build`; empty is nothing.
         precision: Keras' policy for its layers; a trained network is used in float32.
     """
-    from keras_ddl import zoo
     from keras_ddl.framework import keras
-    from keras_ddl.model import build_model
+    from keras_ddl.networks import zoo
+    from keras_ddl.networks.model import build_model
 
     before = keras.mixed_precision.global_policy()
     keras.mixed_precision.set_global_policy(precision)

@@ -13,8 +13,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from keras_ddl.clipspec import ClipSpec
-from keras_ddl.errors import Parser, UserError, run_cli
+from keras_ddl.edge.clipspec import ClipSpec
+from keras_ddl.edge.errors import Parser, UserError, run_cli
 from keras_ddl.runs import find_run
 
 OUT = Path("evidence.png")

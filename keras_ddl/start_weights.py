@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keras_ddl.config import TrainConfig
-from keras_ddl.errors import UserError
+from keras_ddl.edge.errors import UserError
 from keras_ddl.runs import build, load_run
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def _load(model: keras.Model, path: Path) -> None:
     if path.is_dir():
         _from_run(model, path)
         return
-    from keras_ddl.interop import load_released_weights, read_arrays
+    from keras_ddl.import_released import load_released_weights, read_arrays
 
     try:
         load_released_weights(model, read_arrays(path))

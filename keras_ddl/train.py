@@ -13,33 +13,18 @@ from typing import Any
 from keras_ddl import config as configs
 from keras_ddl.config import TrainConfig
 from keras_ddl.data.layouts import LAYOUTS
-from keras_ddl.data.prepare import CACHE, PROCESSES, prepared_for
-from keras_ddl.data.store import read_summary
-from keras_ddl.data.video_index import SPLITS
-from keras_ddl.errors import INTERRUPTED, Parser, UserError, run_cli
+from keras_ddl.data.prepare import CACHE
+from keras_ddl.data.prepared import read_summary
+from keras_ddl.datasets import prepared_for, synthetic_root
+from keras_ddl.edge.errors import INTERRUPTED, Parser, UserError, run_cli
+from keras_ddl.edge.files import read_json
 from keras_ddl.evaluate import table
-from keras_ddl.files import read_json
 from keras_ddl.runs import CONFIG, find_unfinished, start_run
-from keras_ddl.training.whole_run import CHECKPOINT_STEPS, train
+from keras_ddl.training.run import CHECKPOINT_STEPS, train
 
 NEWEST = Path("newest")
 
 _log = logging.getLogger(__name__)
-
-
-def synthetic_root(config: TrainConfig, cache: Path) -> Path:
-    """Generate the synthetic set a configuration names, where it is not there yet."""
-    from keras_ddl.data.synthetic import generate
-
-    counts = "-".join(map(str, config.synthetic_videos))
-    name = f"synthetic-{counts}-d{config.synthetic_difficulty:g}-s{config.synthetic_seed}"
-    return generate(
-        cache / name,
-        identities=dict(zip(SPLITS, config.synthetic_videos, strict=True)),
-        difficulty=config.synthetic_difficulty,
-        seed=config.synthetic_seed,
-        processes=PROCESSES,
-    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -122,8 +107,8 @@ def _run(args: argparse.Namespace) -> int:
 
         print(report(config, prepared, args.strategy, args.memory_limit))
         return 0
-    from keras_ddl.training.place import open_place
     from keras_ddl.training.restart import restart_when_a_worker_is_lost
+    from keras_ddl.training.strategy import open_place
 
     place = open_place(args.strategy)
     if place.workers > 1 and not (args.prepared and run):

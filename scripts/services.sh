@@ -4,7 +4,7 @@
 # A test whose service is absent skips, and names this script.
 set -euo pipefail
 
-rtsp() { # the modules and elements that tests/deploy/services/rtsp_server.py uses
+rtsp() { # the modules and elements that tests/deploy/sources/services/rtsp_server.py uses
     [ -x /usr/bin/python3 ] && /usr/bin/python3 - >/dev/null 2>&1 <<'PY'
 import gi
 gi.require_version("GstRtspServer", "1.0")

@@ -202,11 +202,11 @@ def flicker_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
     more test video has no face.
     """
     pytest.importorskip("tensorflow")
-    from keras_ddl.clips import Clip
-    from keras_ddl.clipspec import ClipSpec
+    from keras_ddl.data.prepared import Cut, EncodedClip, encode_clip
     from keras_ddl.data.shard_writer import write_prepared
-    from keras_ddl.data.store import Cut, EncodedClip, encode_clip
     from keras_ddl.data.video_index import Video
+    from keras_ddl.edge.clips import Clip
+    from keras_ddl.edge.clipspec import ClipSpec
 
     rng = np.random.default_rng(5)
 

@@ -22,7 +22,7 @@ from keras_ddl.ablation import (
     run_matrix,
     synthetic,
 )
-from keras_ddl.ablation_table import NAMES, VARIANTS, table
+from keras_ddl.comparison.ablation_table import NAMES, VARIANTS, table
 from keras_ddl.config import TrainConfig, load
 
 SMALL = {"frames": 4, "size": 32, "width": 0.25, "batch": 12, "epochs": 1, "modules": []}
@@ -59,7 +59,7 @@ from dataclasses import replace
 from pathlib import Path
 from keras_ddl.ablation import Cell, run_matrix
 from keras_ddl.config import TrainConfig
-from keras_ddl.errors import run_cli
+from keras_ddl.edge.errors import run_cli
 
 def body():
     base = TrainConfig.from_dict({small} | {{"epochs": 1_000_000}})

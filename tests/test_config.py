@@ -17,7 +17,7 @@ from keras_ddl.config import (
     from_arguments,
     load,
 )
-from keras_ddl.errors import UserError
+from keras_ddl.edge.errors import UserError
 
 
 def test_preset_paper_holds_the_papers_settings() -> None:

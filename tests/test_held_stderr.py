@@ -69,7 +69,7 @@ raise ImportError("not whole")
 @needs_tensorflow
 def test_a_failing_import_shows_its_warnings(tmp_path: Path) -> None:
     (tmp_path / "tf_keras.py").write_text(COMPLAINING)
-    code = "import keras_ddl.errors as e; e.run_cli(lambda: __import__('keras_ddl.framework'))"
+    code = "import keras_ddl.edge.errors as e; e.run_cli(lambda: __import__('keras_ddl.framework'))"
     *warnings, error = run("-c", code, PYTHONPATH=str(tmp_path)).stderr.splitlines()
     assert set(warnings) == {"W0000 a real one"}  # TensorFlow tries it, too
     assert error.startswith("error: this command needs TensorFlow and tf_keras (not whole)")

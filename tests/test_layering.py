@@ -14,72 +14,34 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("keras_ddl", "export", "deploy")
+PACKAGES = ("keras_ddl", "export", "deploy", "benchmarks")
 
-# Module, or package with all below it → what of this project it may import beside itself.
+# Folder or module, with all below it → what of this project it may import beside itself.
 # The longest key decides. "keras_ddl" alone is its version: `from keras_ddl import DFDC` is more.
-EDGE = (
-    "keras_ddl",
-    "keras_ddl.clipspec",
-    "keras_ddl.video",
-    "keras_ddl.faces.*",
-    "keras_ddl.clips",
-    "keras_ddl.faceclips",
-    "keras_ddl.metrics",
-    "keras_ddl.errors",
-    "keras_ddl.files",
-)
-BUILDS_ENGINES = (
-    "export.*",
-    "keras_ddl",
-    "keras_ddl.clipspec",
-    "keras_ddl.errors",
-    "keras_ddl.files",
-    "keras_ddl.metrics",
-    "deploy.backends.*",
-)
-RUNS_WHAT_SHIPS = ("export.*", "keras_ddl.*", "deploy.backends.*")
-ENGINE_SIDE = (
-    "export.to_trt",
-    "export.bundle",
-    "export.onnx_graph",
-    "export.int8_share",
-    "export.trt_rules",
-    "export.trt_operators",
-    "export.uint8_input",
-    "export.fold_batch_norm",
-    "export.float_islands",
-    "export.tensor_ranges",
-    "export.insert_qdq",
-    "export.cpu_int8",
-    "export.mixed_fp16",
-    "export.trt_graph",
-    "export.trt_build",
-    "export.trt_gate",
-    "export.build_options",
-    "export.build_plan",
-    "export.build_progress",
-    "export.clip_file",
-    "export.divergence",
-    "export.engine_layers",
-    "export.engine_speed",
-    "export.runtime_parity",
-    "export.agreement",
-    "export.margin",
-    "export.reference_runtime",
-)
+EDGE = ("keras_ddl", "keras_ddl.edge.*")
+BUILDS_ENGINES = (*EDGE, "export.*", "deploy.backends.*")
+RUNS_WHAT_SHIPS = ("export.*", "keras_ddl.*", "deploy.backends.*", "deploy.bundle")
 ALLOWED = {
     "keras_ddl": (),  # keras_ddl.demo starts the other halves as processes, it does not import them
-    "export": ("keras_ddl.*",),
-    "export.bench": RUNS_WHAT_SHIPS,
-    "export.bench_int8": RUNS_WHAT_SHIPS,
-    "export.clips_per_second": (*RUNS_WHAT_SHIPS, "deploy.bundle"),
-    "export.to_onnx": RUNS_WHAT_SHIPS,
-    "export.parity": RUNS_WHAT_SHIPS,
-    **dict.fromkeys(ENGINE_SIDE, BUILDS_ENGINES),
+    "keras_ddl.edge": ("keras_ddl",),
+    "export": RUNS_WHAT_SHIPS,
+    "export.to_trt": BUILDS_ENGINES,
+    "export.engine": BUILDS_ENGINES,
+    "export.graph": BUILDS_ENGINES,
+    "export.parity": BUILDS_ENGINES,
     "deploy": EDGE,
+    "benchmarks": ("keras_ddl.*", "export.*", "deploy.*"),
 }
-WITHOUT_TENSORFLOW = ("deploy.*", *ENGINE_SIDE, *EDGE, "keras_ddl.config")
+WITHOUT_TENSORFLOW = (
+    "keras_ddl.edge.*",
+    "keras_ddl.config",
+    "export.to_trt",
+    "export.clips_per_second",
+    "export.engine.*",
+    "export.graph.*",
+    "export.parity.*",
+    "deploy.*",
+)
 TENSORFLOW = ("tensorflow", "keras", "tf_keras", "tensorflow_model_optimization", "tf2onnx")
 LIGHT = {*PACKAGES, *sys.stdlib_module_names, "numpy"}  # all that --help may need
 # Others' modules that a file in a script's folder would stand in for, beside those imported here.
@@ -228,11 +190,66 @@ def shadowing_names(modules: dict[str, Module]) -> Iterator[str]:
     roots = {name.partition(".")[0] for module in modules.values() for name in module.all}
     taken = ({*sys.stdlib_module_names, *FOREIGN} | roots) - set(PACKAGES)
     for name, module in modules.items():
-        if matches(name, ["export.*", "deploy.*"]) and name.rpartition(".")[2] in taken:
+        folder, _, leaf = name.rpartition(".")
+        if folder in ("export", "deploy") and leaf in taken:  # the folders that scripts stand in
             yield f"{name} ({module.path.name}) has the name of a module it may meet"
 
 
-RULES = (forbidden_imports, tensorflow_on_the_edge, heavy_commands, circles, shadowing_names)
+def arrows_back_up(modules: dict[str, Module]) -> Iterator[str]:
+    """Circles between the rooms of a folder: its files, and its folders taken as one each."""
+    folders = {name for name, module in modules.items() if module.is_package}
+    for folder in sorted(folders):
+        inside = len(folder) + 1
+        arrows: dict[str, dict[str, str]] = {}
+        for name, module in modules.items():
+            for found in module.all if name.startswith(f"{folder}.") else ():
+                if found.startswith(f"{folder}.") and found in modules:
+                    room, other = (each[inside:].partition(".")[0] for each in (name, found))
+                    if room != other:
+                        arrows.setdefault(room, {})[other] = f"{name} imports {found}"
+        for room, others in arrows.items():
+            for other, example in others.items():
+                if room in arrows.get(other, {}):
+                    yield f"{folder}: {room} and {other} import each other; {example}"
+                elif room in behind(other, arrows):
+                    yield f"{folder}: {room} is imported by what it imports; {example}"
+
+
+def behind(room: str, arrows: dict[str, dict[str, str]]) -> set[str]:
+    """All rooms that one room reaches."""
+    seen: set[str] = set()
+    queue = [room]
+    while queue:
+        found = arrows.get(queue.pop(), {}).keys() - seen
+        seen |= found
+        queue.extend(found)
+    return seen
+
+
+TOP_LEVEL, IN_A_FOLDER = 40, 15  # modules without __init__; the first of the packages together
+
+
+def crowded_folders(modules: dict[str, Module]) -> Iterator[str]:
+    """Folders with more modules than a newcomer reads."""
+    names = [name for name, module in modules.items() if not module.is_package]
+    at_the_top = [name for name in names if name.count(".") == 1 and "benchmarks" not in name]
+    if len(at_the_top) > TOP_LEVEL:
+        yield f"{len(at_the_top)} modules at the top levels, {TOP_LEVEL} at most"
+    for folder in {name.rpartition(".")[0] for name in names} - set(PACKAGES):
+        inside = [name for name in names if name.rpartition(".")[0] == folder]
+        if len(inside) > IN_A_FOLDER:
+            yield f"{folder} has {len(inside)} modules, {IN_A_FOLDER} at most"
+
+
+RULES = (
+    forbidden_imports,
+    tensorflow_on_the_edge,
+    heavy_commands,
+    circles,
+    arrows_back_up,
+    crowded_folders,
+    shadowing_names,
+)
 
 
 def violations(root: Path) -> list[str]:
@@ -241,38 +258,43 @@ def violations(root: Path) -> list[str]:
     return [line for rule in RULES for line in rule(modules)]
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", [r for r in RULES if r not in (arrows_back_up, crowded_folders)])
 def test_the_project_keeps_the_rule(rule):
     assert list(rule(read_tree(ROOT))) == []
 
 
 CLEAN = {
     "keras_ddl/__init__.py": (
-        "def __getattr__(name):\n    from keras_ddl.model import build_model\n"
+        "def __getattr__(name):\n    from keras_ddl.networks.model import build_model\n"
         "    return build_model\n"
     ),
-    "keras_ddl/clipspec.py": "import json\nimport numpy\n",
-    "keras_ddl/model.py": (
+    "keras_ddl/edge/clipspec.py": "import json\nimport numpy\n",
+    "keras_ddl/networks/model.py": (
         "import argparse\n"
         "from typing import TYPE_CHECKING\n"
         "if TYPE_CHECKING:\n    import tensorflow\n"
         "def main(argv=None):\n    import tensorflow\n"
         'if __name__ == "__main__":\n    main()\n'
     ),
-    "keras_ddl/faces/__init__.py": "from keras_ddl.faces.track import Tracker\n",
-    "keras_ddl/faces/track.py": "import cv2\n",
-    "export/to_trt.py": "from keras_ddl.clipspec import ClipSpec\n",
-    "export/parity.py": "from deploy.backends import open_backend\nimport keras_ddl.model\n",
+    "keras_ddl/edge/faces/__init__.py": "from keras_ddl.edge.faces.track import Tracker\n",
+    "keras_ddl/edge/faces/track.py": "import cv2\n",
+    "export/to_trt.py": "from keras_ddl.edge.clipspec import ClipSpec\n",
+    "export/conversion/keras_parity.py": (
+        "from deploy.backends import open_backend\nimport keras_ddl.networks.model\n"
+    ),
     "deploy/backends/__init__.py": "from .ort import OrtBackend\n",
     "deploy/backends/ort.py": "def start():\n    import onnxruntime\n",
     "deploy/stream.py": (
-        "from keras_ddl import __version__\nfrom keras_ddl.faces import Tracker\n"
+        "from keras_ddl import __version__\nfrom keras_ddl.edge.faces import Tracker\n"
         "from deploy.backends import OrtBackend\n"
     ),
 }
 PLANTED = [
     # deploy may use the edge half alone, whatever the form of the import
-    ("deploy.x imports keras_ddl.model", {"deploy/x.py": "from keras_ddl import model"}),
+    (
+        "deploy.x imports keras_ddl.networks.model",
+        {"deploy/x.py": "from keras_ddl.networks import model"},
+    ),
     ("deploy.x imports keras_ddl.train", {"deploy/x.py": "def f():\n    import keras_ddl.train"}),
     ("deploy.x imports keras_ddl.DFDC", {"deploy/x.py": "from keras_ddl import DFDC"}),
     (
@@ -282,29 +304,65 @@ PLANTED = [
     ("deploy.x imports export.y", {"deploy/x.py": 'importlib.import_module("export.y")'}),
     # the other directions
     ("keras_ddl.x imports deploy.stream", {"keras_ddl/x.py": "from deploy import stream"}),
-    ("keras_ddl.x imports export.parity", {"keras_ddl/x.py": "import export.parity"}),
-    ("export.parity imports deploy.stream", {"export/parity.py": "import deploy.stream"}),
-    ("export.to_trt imports keras_ddl.model", {"export/to_trt.py": "import keras_ddl.model"}),
+    (
+        "keras_ddl.x imports export.conversion.keras_parity",
+        {"keras_ddl/x.py": "import export.conversion.keras_parity"},
+    ),
+    (
+        "export.conversion.keras_parity imports deploy.stream",
+        {"export/conversion/keras_parity.py": "import deploy.stream"},
+    ),
+    (
+        "export.to_trt imports keras_ddl.networks.model",
+        {"export/to_trt.py": "import keras_ddl.networks.model"},
+    ),
     (
         "export.to_trt reaches tensorflow through export.rules",
         {"export/to_trt.py": "from . import rules", "export/rules.py": "import tensorflow as tf"},
     ),
     (
-        "keras_ddl.clips reaches tensorflow through keras_ddl.model",
-        {"keras_ddl/clips.py": "class A:\n    def f(self):\n        import keras_ddl.model"},
+        "keras_ddl.edge.clips reaches tensorflow through keras_ddl.networks.model",
+        {
+            "keras_ddl/edge/clips.py": (
+                "class A:\n    def f(self):\n        import keras_ddl.networks.model"
+            )
+        },
     ),
     # commands, circles, names
     (
-        "keras_ddl.x --help needs cv2, at the top of keras_ddl.faces.track",
-        {"keras_ddl/x.py": 'import keras_ddl.faces.track\nif __name__ == "__main__":\n    f()'},
+        "keras_ddl.x --help needs cv2, at the top of keras_ddl.edge.faces.track",
+        {
+            "keras_ddl/x.py": (
+                'import keras_ddl.edge.faces.track\nif __name__ == "__main__":\n    f()'
+            )
+        },
     ),
     (
         "keras_ddl.a is in an import circle",
         {"keras_ddl/a.py": "import keras_ddl.b", "keras_ddl/b.py": "def f():\n    from . import a"},
     ),
     (
-        "keras_ddl.faces.track is in an import circle",
-        {"keras_ddl/faces/track.py": "from . import Tracker"},
+        "keras_ddl.edge.faces.track is in an import circle",
+        {"keras_ddl/edge/faces/track.py": "from . import Tracker"},
+    ),
+    (
+        "deploy: judging and sinks import each other",
+        {
+            "deploy/judging/a.py": "import deploy.sinks.b",
+            "deploy/sinks/b.py": "from deploy.judging import c",
+            "deploy/judging/c.py": "",
+            "deploy/judging/__init__.py": "",
+            "deploy/sinks/__init__.py": "",
+            "deploy/__init__.py": "",
+        },
+    ),
+    (
+        "export.graph has 16 modules, 15 at most",
+        {f"export/graph/m{number}.py": "" for number in range(16)},
+    ),
+    (
+        "41 modules at the top levels, 40 at most",
+        {f"export/m{number}.py": "" for number in range(39)},
     ),
     ("deploy.queue (queue.py) has the name", {"deploy/queue.py": ""}),
     ("export.onnx (onnx.py) has the name", {"export/onnx.py": ""}),

@@ -13,12 +13,12 @@ pytest.importorskip("av")
 pytest.importorskip("tensorflow")
 
 from keras_ddl import robustness as module
-from keras_ddl.clipspec import ClipSpec
 from keras_ddl.config import TrainConfig
 from keras_ddl.data.prepare import prepare
-from keras_ddl.errors import UserError
+from keras_ddl.edge.clipspec import ClipSpec
+from keras_ddl.edge.errors import UserError
+from keras_ddl.edge.files import read_json, write_json
 from keras_ddl.evaluate import evaluate
-from keras_ddl.files import read_json, write_json
 from keras_ddl.robustness import Condition, conditions, main, robustness, table
 from keras_ddl.runs import start_run
 from keras_ddl.train import train

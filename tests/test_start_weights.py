@@ -16,9 +16,9 @@ from naive_network import draw, network_shapes
 
 from keras_ddl import train as training
 from keras_ddl.config import TrainConfig
-from keras_ddl.errors import UserError
-from keras_ddl.files import file_sha256, read_json
-from keras_ddl.interop import load_released_weights
+from keras_ddl.edge.errors import UserError
+from keras_ddl.edge.files import file_sha256, read_json
+from keras_ddl.import_released import load_released_weights
 from keras_ddl.runs import WEIGHTS, build, load_run, start_run
 from keras_ddl.start_weights import build_started
 

@@ -19,9 +19,9 @@ ROOT = Path(__file__).resolve().parents[1]
 SOURCES = [
     ROOT / name
     for name in (
-        "export/trt_build.py",
-        "export/build_progress.py",
-        "export/trt_gate.py",
+        "export/engine/build.py",
+        "export/engine/progress.py",
+        "export/engine/gate.py",
         "deploy/backends/trt.py",
         "deploy/backends/engine_log.py",
         "deploy/doctor.py",
@@ -74,7 +74,7 @@ def unknown(source: str, version: str) -> set[tuple[str, ...]]:
 
 
 def optional_names() -> Iterator[tuple[str, ...]]:
-    tree = ast.parse((ROOT / "export/trt_build.py").read_text(encoding="utf-8"))
+    tree = ast.parse((ROOT / "export/engine/build.py").read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         if isinstance(node, ast.List):
             words = [e.value for e in node.elts if isinstance(e, ast.Constant)]

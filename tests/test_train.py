@@ -13,19 +13,19 @@ import pytest
 tf = pytest.importorskip("tensorflow")
 
 from keras_ddl import train as training
-from keras_ddl.clipspec import ClipSpec
 from keras_ddl.config import TrainConfig
 from keras_ddl.data.pipeline import clip_dataset
-from keras_ddl.errors import UserError
+from keras_ddl.edge.clipspec import ClipSpec
+from keras_ddl.edge.errors import UserError
+from keras_ddl.edge.files import file_sha256
 from keras_ddl.evaluate import clip_logits
-from keras_ddl.files import file_sha256
 from keras_ddl.framework import keras
 from keras_ddl.runs import WEIGHTS, load_run, start_run
-from keras_ddl.training.best_weights import BestWeights
+from keras_ddl.training.callbacks.best_weights import BestWeights
+from keras_ddl.training.callbacks.learning_rate import learning_rate
+from keras_ddl.training.callbacks.progress import Progress, Record
+from keras_ddl.training.callbacks.validation import VideoAUC, cross_entropy
 from keras_ddl.training.fit import fit
-from keras_ddl.training.learning_rate import learning_rate
-from keras_ddl.training.progress import Progress, Record
-from keras_ddl.training.validation import VideoAUC, cross_entropy
 
 SMALL = {"frames": 4, "size": 32, "width": 0.25, "batch": 8, "epochs": 3, "halve_every": 2}
 PLAIN = TrainConfig.from_dict({**SMALL, "modules": []})

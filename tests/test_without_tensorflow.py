@@ -42,8 +42,8 @@ NAMED = {  # the commands people are told about
     "-m keras_ddl.evaluate",
     "-m keras_ddl.ablation",
     "-m keras_ddl.compare",
-    "-m keras_ddl.model",
-    "-m keras_ddl.interop",
+    "-m keras_ddl.networks.model",
+    "-m keras_ddl.import_released",
     "-m keras_ddl.demo",
     "-m keras_ddl.robustness",
     "-m keras_ddl.score",
@@ -100,7 +100,7 @@ def test_every_package_and_the_contract_import(bare):
     done = bare(
         "-c",
         "import keras_ddl, export, deploy\n"
-        "import keras_ddl.clipspec, keras_ddl.config, keras_ddl.errors, keras_ddl.metrics\n"
+        "import keras_ddl.config, keras_ddl.edge.clipspec, keras_ddl.edge.metrics\n"
         "print(keras_ddl.__version__)",
     )
     assert (done.stderr, done.returncode) == ("", 0)

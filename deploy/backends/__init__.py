@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from deploy.backends.base import Backend, TensorSpec
-from keras_ddl.errors import USAGE, UserError
+from keras_ddl.edge.errors import USAGE, UserError
 
 __all__ = ["Backend", "TensorSpec", "open_backend"]
 

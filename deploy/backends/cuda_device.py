@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_ddl.errors import MISSING, UserError
+from keras_ddl.edge.errors import MISSING, UserError
 
 NAMES = ("cuda.bindings.runtime", "cuda.cudart")  # cuda-python 12.6 and later, and before
 

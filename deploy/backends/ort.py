@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from deploy.backends.base import Backend, TensorSpec
-from deploy.needs import need
-from keras_ddl.errors import MISSING, USAGE, UserError
+from keras_ddl.edge.errors import MISSING, USAGE, UserError
+from keras_ddl.edge.optional_import import need
 
 DTYPES = {
     "tensor(uint8)": np.uint8,

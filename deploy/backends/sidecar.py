@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from deploy.backends.machine import Gpu, first_gpu, tensorrt_version
-from keras_ddl.errors import CHECK_FAILED, MISSING, UserError
-from keras_ddl.files import file_sha256, read_json, write_json
+from deploy.backends.gpu import Gpu, first_gpu, tensorrt_version
+from keras_ddl.edge.errors import CHECK_FAILED, MISSING, UserError
+from keras_ddl.edge.files import file_sha256, read_json, write_json
 
 VERSION = 1
 AMPERE = (8, 0)  # a hardware-compatible engine runs on this compute capability and above

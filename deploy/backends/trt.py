@@ -14,7 +14,7 @@ from deploy.backends.base import Backend, TensorSpec
 from deploy.backends.cuda_device import CudaDevice
 from deploy.backends.engine_log import engine_log
 from deploy.backends.sidecar import check_engine, rebuild_command
-from keras_ddl.errors import CHECK_FAILED, UserError
+from keras_ddl.edge.errors import CHECK_FAILED, UserError
 
 # By name: `tensorrt.nptype` of 8.6 asks NumPy for a name that newer NumPy does not have.
 DTYPES = {

@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from threading import Lock
 from typing import Any
 
-from deploy.records import Record
+from deploy.judging.records import Record
 
 POINTS = 300  # newest scores kept per track
 TRACKS = 12  # newest tracks kept per source

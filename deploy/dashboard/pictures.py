@@ -8,7 +8,7 @@ from threading import Lock
 
 import numpy as np
 
-from deploy.needs import need
+from keras_ddl.edge.optional_import import need
 
 WATCHED_S = 3.0  # somebody who asked for a picture this long ago still watches
 WIDEST = 1280  # pixels; wider pictures are sent smaller

@@ -11,7 +11,7 @@ from typing import Any
 from deploy.control import Control, SourceStatus
 from deploy.dashboard.evidence_files import EvidenceFiles
 from deploy.dashboard.sink import DashboardSink
-from deploy.records import number
+from deploy.judging.records import number
 from deploy.telemetry import STAGES, Telemetry
 from keras_ddl import __version__
 

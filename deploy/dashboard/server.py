@@ -20,9 +20,9 @@ from deploy.dashboard.evidence_files import EvidenceFiles
 from deploy.dashboard.report import Report
 from deploy.dashboard.settings import Settings
 from deploy.dashboard.sink import DashboardSink
-from deploy.needs import need
 from deploy.telemetry import Telemetry
-from keras_ddl.errors import MISSING, UserError
+from keras_ddl.edge.errors import MISSING, UserError
+from keras_ddl.edge.optional_import import need
 
 if TYPE_CHECKING:
     import uvicorn

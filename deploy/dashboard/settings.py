@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from keras_ddl.errors import USAGE, UserError
+from keras_ddl.edge.errors import USAGE, UserError
 
 DEFAULT_ADDRESS = "127.0.0.1:8321"
 TOKEN_VARIABLE = "KERAS_DDL_DASHBOARD_TOKEN"

@@ -7,12 +7,12 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from deploy.arguments import positive
 from deploy.bundle import open_bundle
 from deploy.evidence.rescore import TOLERANCE, rescore
 from deploy.evidence.verify import Findings, read_manifest, verify
+from deploy.judging.arguments import positive
 from deploy.log_lines import set_up_logging
-from keras_ddl.errors import CHECK_FAILED, Parser, run_cli
+from keras_ddl.edge.errors import CHECK_FAILED, Parser, run_cli
 
 
 def main(argv: Sequence[str] | None = None) -> int:

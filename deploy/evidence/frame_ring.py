@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from deploy.needs import need
-from keras_ddl.video import Frame
+from keras_ddl.edge.optional_import import need
+from keras_ddl.edge.video import Frame
 
 QUALITY = 90  # of the JPEGs; docs/evidence.md has what a frame costs
 MAX_BYTES = 64 << 20

@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from deploy.bundle import MODEL_FILE, Bundle
-from deploy.records import Record
+from deploy.judging.records import Record
+from deploy.judging.verdict import Policy
 from deploy.sources.redact import redact
-from deploy.verdict import Policy
 from keras_ddl import __version__
-from keras_ddl.files import file_sha256
+from keras_ddl.edge.files import file_sha256
 
 FORMAT = "keras-ddl evidence"
 SCHEMA = 1

@@ -6,11 +6,12 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from deploy import drawing, overlay
-from deploy.drawing import Point
-from deploy.needs import need
-from deploy.records import ScoredClip
-from deploy.verdict import Policy
+from deploy.drawing import canvas as drawing
+from deploy.drawing import overlay
+from deploy.drawing.canvas import Point
+from deploy.judging.records import ScoredClip
+from deploy.judging.verdict import Policy
+from keras_ddl.edge.optional_import import need
 
 JPEG_QUALITY = 92
 

@@ -13,8 +13,8 @@ from typing import Any
 from deploy.evidence.frame_ring import KeptFrame
 from deploy.evidence.pictures import png_from_clip
 from deploy.evidence.store import EvidenceStore, Partial, sync_file
-from deploy.records import ScoredClip
-from keras_ddl.video import VideoWriter
+from deploy.judging.records import ScoredClip
+from keras_ddl.edge.video import VideoWriter
 
 VIDEO = "clip.mp4"
 SCORES = "scores.csv"

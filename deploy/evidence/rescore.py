@@ -12,7 +12,7 @@ from deploy.backends import Backend
 from deploy.bundle import Bundle
 from deploy.evidence.pictures import clip_from_png
 from deploy.evidence.verify import read_manifest
-from keras_ddl.errors import UserError
+from keras_ddl.edge.errors import UserError
 
 TOLERANCE = 1e-3  # of a probability: between runtimes, and number formats of one model
 
@@ -71,6 +71,6 @@ def _score(folder: Path, clip: dict[str, Any], backend: Backend) -> float:
 
 def _model_sha256(bundle: Bundle) -> str:
     from deploy.bundle import MODEL_FILE
-    from keras_ddl.files import file_sha256
+    from keras_ddl.edge.files import file_sha256
 
     return file_sha256(bundle.path / MODEL_FILE)

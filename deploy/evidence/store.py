@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from deploy.evidence.chain import CHAIN, Chain, Entry
-from keras_ddl.errors import USAGE, UserError
-from keras_ddl.files import file_sha256
+from keras_ddl.edge.errors import USAGE, UserError
+from keras_ddl.edge.files import file_sha256
 
 MANIFEST = "manifest.json"
 DRAFT = ".draft.json"

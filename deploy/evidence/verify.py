@@ -11,8 +11,8 @@ from typing import Any
 from deploy.evidence.chain import CHAIN, DROPPED, EVENT
 from deploy.evidence.manifest import FORMAT
 from deploy.evidence.store import MANIFEST, PARTIAL
-from keras_ddl.errors import USAGE, UserError
-from keras_ddl.files import file_sha256
+from keras_ddl.edge.errors import USAGE, UserError
+from keras_ddl.edge.files import file_sha256
 
 
 @dataclass

@@ -6,13 +6,13 @@ import math
 
 import numpy as np
 
-from deploy.drawing import COLORS
-from deploy.needs import need
-from deploy.records import ScoredClip
+from deploy.drawing.canvas import COLORS
+from deploy.judging.records import ScoredClip
+from deploy.judging.verdict import Label
 from deploy.sinks.base import Output, Sink
-from deploy.verdict import Label
-from keras_ddl.faceclips import FaceClipper, Step
-from keras_ddl.video import Frame
+from keras_ddl.edge.clipper import FaceClipper, Step
+from keras_ddl.edge.optional_import import need
+from keras_ddl.edge.video import Frame
 
 THUMB = 240  # width of a thumbnail, px
 JPEG_QUALITY = 78

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.sources.still import PICTURES
-from keras_ddl.errors import USAGE, UserError
+from keras_ddl.edge.errors import USAGE, UserError
 
 VIDEOS = frozenset(
     ".3gp .asf .avi .dv .flv .gif .h264 .hevc .m2ts .m4v .mjpeg .mkv .mov .mp4 .mpeg .mpg .mts "

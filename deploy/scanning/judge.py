@@ -15,15 +15,15 @@ from typing import Any
 
 from deploy.backends import Backend
 from deploy.bundle import Bundle
-from deploy.records import Record, number
+from deploy.judging.records import Record, number
+from deploy.judging.verdict import Label
 from deploy.scanning.collector import Collector, CountingClipper
 from deploy.scanning.files import Candidate, is_picture, shown
 from deploy.scanning.progress import TELL_S, Told
 from deploy.sources.base import Source
-from deploy.verdict import Label
-from keras_ddl.errors import USAGE, UserError
-from keras_ddl.faces import FaceDetector
-from keras_ddl.video import probe
+from keras_ddl.edge.errors import USAGE, UserError
+from keras_ddl.edge.faces import FaceDetector
+from keras_ddl.edge.video import probe
 
 JUDGED, UNREADABLE, CRASHED, SKIPPED = "judged", "unreadable", "crashed", "skipped"
 RECORDS, THUMBS = "records", "thumbs"
@@ -114,8 +114,8 @@ def judge_file(candidate: Candidate, kit: Kit, tell: Callable[[float], None]) ->
 def _run(
     candidate: Candidate, kit: Kit, sha256: str, tell: Callable[[float], None]
 ) -> dict[str, Any]:
-    from deploy.pipeline import Parts, Pipeline
     from deploy.sinks import JsonLines, Sink
+    from deploy.streaming.pipeline import Parts, Pipeline
     from deploy.telemetry import Telemetry
 
     options, bundle = kit.options, kit.bundle
@@ -247,7 +247,7 @@ def _heard() -> Iterator[list[str]]:
         def emit(self, record: logging.LogRecord) -> None:
             notes.append(shown(record.getMessage()))
 
-    logger, ear = logging.getLogger("keras_ddl.video"), _Ear(logging.WARNING)
+    logger, ear = logging.getLogger("keras_ddl.edge.video"), _Ear(logging.WARNING)
     logger.addHandler(ear)
     before, logger.propagate = logger.propagate, False
     try:

@@ -7,11 +7,11 @@ import os
 from pathlib import Path
 from typing import IO
 
-from deploy.records import Record
+from deploy.judging.records import Record
 from deploy.scanning.files import Candidate
 from deploy.scanning.judge import CRASHED
-from keras_ddl.errors import USAGE, UserError
-from keras_ddl.files import file_sha256
+from keras_ddl.edge.errors import USAGE, UserError
+from keras_ddl.edge.files import file_sha256
 
 LEDGER = "scan.jsonl"
 LOCK = ".lock"

@@ -9,11 +9,11 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from deploy.records import Record
+from deploy.judging.records import Record
+from deploy.judging.verdict import Label
 from deploy.scanning.judge import JUDGED
 from deploy.scanning.looks import SCRIPT, STYLE
 from deploy.scanning.sparkline import sparkline
-from deploy.verdict import Label
 
 LABELS = tuple(label.value for label in (Label.FAKE, Label.UNCERTAIN, Label.REAL, Label.NO_FACE))
 WORDS = {"NO_FACE": "NO FACE"}

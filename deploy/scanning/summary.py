@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from deploy.records import Record
+from deploy.judging.records import Record
+from deploy.judging.verdict import Label
 from deploy.scanning.files import shown
 from deploy.scanning.judge import JUDGED, SKIPPED
 from deploy.scanning.page import page
-from deploy.verdict import Label
-from keras_ddl.files import write_text
+from keras_ddl.edge.files import write_text
 
 SCHEMA = 1
 CSV, JSON, HTML = "scan.csv", "scan.json", "scan.html"

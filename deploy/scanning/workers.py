@@ -10,10 +10,10 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from deploy.records import Record
+from deploy.judging.records import Record
 from deploy.scanning.files import Candidate
 from deploy.scanning.judge import CRASHED, Kit, Options, judge_file
-from keras_ddl.errors import MISSING, UserError
+from keras_ddl.edge.errors import MISSING, UserError
 
 PROGRESS, DONE, FAILED = "progress", "done", "failed"
 ENDING_S = 2.0
@@ -137,7 +137,7 @@ class Workers:
 
 def serve(pipe: Connection, options: Options) -> None:
     """What a process does: judge what it is handed until nobody is there any more."""
-    from deploy.quiet import silence_libraries
+    from keras_ddl.edge.quiet import silence_libraries
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -157,7 +157,7 @@ def _serve(pipe: Connection, options: Options) -> None:
     import cv2
 
     from deploy.bundle import open_bundle
-    from keras_ddl.faces import open_detector
+    from keras_ddl.edge.faces import open_detector
 
     cv2.setNumThreads(options.threads)
     bundle, backend = open_bundle(options.bundle, options.threads, options.device)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from deploy.sinks.annotated_video import AnnotatedVideo
 from deploy.sinks.base import Output, Sink
+from deploy.sinks.http.webhook import Webhook
 from deploy.sinks.json_lines import STDOUT, JsonLines
-from deploy.sinks.mqtt_events import MqttEvents
+from deploy.sinks.mqtt.events import MqttEvents
 from deploy.sinks.progress import Progress
-from deploy.sinks.webhook import Webhook
 from deploy.sinks.window import Window
 
 __all__ = [

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
-from deploy.needs import need
 from deploy.sinks.base import Output, Sink
 from deploy.sinks.paced_video import PacedVideo
 from deploy.sinks.safe_names import SafeNames
 from deploy.sources.base import DEFAULT_FPS
-from keras_ddl.errors import USAGE, UserError
+from keras_ddl.edge.errors import USAGE, UserError
+from keras_ddl.edge.optional_import import need
 
 SLOWEST, FASTEST = 0.1, 240.0  # frames per second that are believed
 SUFFIXES = (".mp4", ".mkv", ".mov", ".m4v")

@@ -8,8 +8,8 @@ from types import TracebackType
 
 import numpy as np
 
-from deploy.records import Record, ScoredClip
-from keras_ddl.video import Frame
+from deploy.judging.records import Record, ScoredClip
+from keras_ddl.edge.video import Frame
 
 
 @dataclass(frozen=True)

@@ -12,18 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from deploy.bundle import Bundle
-from deploy.drawing import Point
+from deploy.drawing.canvas import Point
 from deploy.evidence.frame_ring import MAX_BYTES as RING_BYTES
 from deploy.evidence.frame_ring import FrameRing, KeptFrame
 from deploy.evidence.manifest import Witness, draft_of, folder_name
 from deploy.evidence.pictures import jpeg_of_moment, png_from_heat
 from deploy.evidence.recording import Recording, Row, score_row
 from deploy.evidence.store import MAX_BYTES, EvidenceStore
-from deploy.records import Record, ScoredClip
+from deploy.judging.records import Record, ScoredClip
+from deploy.judging.verdict import Label, Policy
 from deploy.sinks.base import Output, Sink
 from deploy.sources.base import DEFAULT_FPS
-from deploy.verdict import Label, Policy
-from keras_ddl.errors import UserError
+from keras_ddl.edge.errors import UserError
 
 PRE_MS = 3000.0
 POST_MS = 3000.0

@@ -6,10 +6,10 @@ import logging
 import sys
 from pathlib import Path
 
-from deploy.records import Record, to_line
+from deploy.judging.records import Record, to_line
 from deploy.sinks.base import Output, Sink
 from deploy.sinks.rotating_file import RotatingFile
-from keras_ddl.errors import USAGE, UserError
+from keras_ddl.edge.errors import USAGE, UserError
 
 log = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_ddl.errors import UserError
-from keras_ddl.video import VideoWriter
+from keras_ddl.edge.errors import UserError
+from keras_ddl.edge.video import VideoWriter
 
 log = logging.getLogger(__name__)
 

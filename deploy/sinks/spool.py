@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from keras_ddl.errors import USAGE, UserError
-from keras_ddl.files import write_durably
+from keras_ddl.edge.errors import USAGE, UserError
+from keras_ddl.edge.files import write_durably
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 from pathlib import Path
 
-from keras_ddl.errors import USAGE, UserError
+from keras_ddl.edge.errors import USAGE, UserError
 
 
 class _Closing(ssl.SSLSocket):

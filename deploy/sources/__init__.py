@@ -1,4 +1,4 @@
-"""Where frames come from: one iterable of `keras_ddl.video.Frame` per kind of source.
+"""Where frames come from: one iterable of `keras_ddl.edge.video.Frame` per kind of source.
 
 Recordings (files, folders, downloads) keep every frame and its own time. Live sources (cameras,
 `rtsp://`, endless `http://`) are opened and read on a thread of their own, stamp a frame with the
@@ -13,21 +13,21 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from deploy.needs import need
 from deploy.sources.base import DEFAULT_FPS, Health, Source, State
 from deploy.sources.camera import check_camera, connect_camera
 from deploy.sources.csi import check_gstreamer, connect_csi, csi_pipeline
 from deploy.sources.download import DownloadSource
 from deploy.sources.file import FileSource
 from deploy.sources.folder import FolderSource
-from deploy.sources.live_source import LiveSource, Watch
+from deploy.sources.live.live_source import LiveSource, Watch
 from deploy.sources.options import number, read_options
 from deploy.sources.paced import PacedSource
 from deploy.sources.redact import redact
 from deploy.sources.still import PICTURES, StillSource
 from deploy.sources.synthetic import SyntheticConnection, SyntheticSource, synthetic_plan
 from deploy.sources.url import connect_url
-from keras_ddl.errors import USAGE, UserError
+from keras_ddl.edge.errors import USAGE, UserError
+from keras_ddl.edge.optional_import import need
 
 URL_SCHEMES = ("rtsp", "rtsps", "http", "https")
 SCHEMES = (*URL_SCHEMES, "csi", "synthetic")

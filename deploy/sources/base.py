@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from types import TracebackType
 
-from keras_ddl.video import Frame
+from keras_ddl.edge.video import Frame
 
 DEFAULT_FPS = 25.0
 

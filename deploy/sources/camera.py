@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from deploy.needs import need
 from deploy.sources.base import DEFAULT_FPS
-from deploy.sources.connection import Shot
-from keras_ddl.errors import MISSING, UserError
+from deploy.sources.live.connection import Shot
+from keras_ddl.edge.errors import MISSING, UserError
+from keras_ddl.edge.optional_import import need
 
 MAX_BAD = 25  # pictures in a row that cannot be decoded: the camera is lost
 

@@ -6,10 +6,10 @@ import re
 from typing import Any
 from urllib.parse import urlsplit
 
-from deploy.needs import need
 from deploy.sources.camera import CameraConnection
 from deploy.sources.options import read_options, whole
-from keras_ddl.errors import MISSING, UserError
+from keras_ddl.edge.errors import MISSING, UserError
+from keras_ddl.edge.optional_import import need
 
 DEFAULTS = {"width": 1280, "height": 720, "fps": 30, "flip": 0}
 OPTIONS = {

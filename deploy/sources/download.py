@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator
 
 from deploy.sources.base import Health, Source, State
-from deploy.sources.live_queue import DropPolicy, LiveQueue
-from deploy.sources.pulse import Pulse
+from deploy.sources.live.live_queue import DropPolicy, LiveQueue
+from deploy.sources.live.pulse import Pulse
 from deploy.sources.url import UrlConnection
 from deploy.telemetry import NullTelemetry
-from keras_ddl.errors import UserError
-from keras_ddl.video import Frame
+from keras_ddl.edge.errors import UserError
+from keras_ddl.edge.video import Frame
 
 
 class DownloadSource(Source):

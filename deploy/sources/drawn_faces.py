@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from deploy.needs import need
+from keras_ddl.edge.optional_import import need
 
 LOOP_S = 2.0
 LOOP_BYTES = 64 * 2**20  # of the precomputed pictures of one scene, about

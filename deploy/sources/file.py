@@ -7,7 +7,7 @@ from pathlib import Path
 
 from deploy.sources.base import DEFAULT_FPS, Health
 from deploy.sources.recorded_source import RecordedSource
-from keras_ddl.video import Frame, probe, read_video
+from keras_ddl.edge.video import Frame, probe, read_video
 
 
 class FileSource(RecordedSource):

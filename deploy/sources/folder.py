@@ -10,8 +10,8 @@ from pathlib import Path
 from deploy.sources.base import DEFAULT_FPS
 from deploy.sources.recorded_source import RecordedSource
 from deploy.sources.still import PICTURES, read_picture
-from keras_ddl.errors import UserError
-from keras_ddl.video import Frame
+from keras_ddl.edge.errors import UserError
+from keras_ddl.edge.video import Frame
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
-from keras_ddl.errors import UserError
+from keras_ddl.edge.errors import UserError
 
 
 def read_options(

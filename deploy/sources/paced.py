@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from deploy.sources.base import Health, Source
-from keras_ddl.video import Frame
+from keras_ddl.edge.video import Frame
 
 NAP_S = 0.1  # how often one who waits looks whether the source was closed
 

@@ -6,9 +6,9 @@ from abc import abstractmethod
 from collections.abc import Iterator
 
 from deploy.sources.base import Health, Source, State
-from deploy.sources.pulse import Pulse
-from keras_ddl.errors import UserError
-from keras_ddl.video import Frame
+from deploy.sources.live.pulse import Pulse
+from keras_ddl.edge.errors import UserError
+from keras_ddl.edge.video import Frame
 
 
 class RecordedSource(Source):

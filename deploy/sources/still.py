@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from deploy.needs import need
 from deploy.sources.base import DEFAULT_FPS
 from deploy.sources.recorded_source import RecordedSource
-from keras_ddl.errors import UserError
-from keras_ddl.video import Frame
+from keras_ddl.edge.errors import UserError
+from keras_ddl.edge.optional_import import need
+from keras_ddl.edge.video import Frame
 
 PICTURES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 STILL_MS = 2000.0  # a picture is shown this long

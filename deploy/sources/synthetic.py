@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from deploy.needs import need
-from deploy.sources.connection import Shot
 from deploy.sources.drawn_faces import Scene, draw_loop
+from deploy.sources.live.connection import Shot
 from deploy.sources.options import number, picture_size, read_options, whole
 from deploy.sources.recorded_source import RecordedSource
-from keras_ddl.errors import UserError
-from keras_ddl.video import Frame
+from keras_ddl.edge.errors import UserError
+from keras_ddl.edge.optional_import import need
+from keras_ddl.edge.video import Frame
 
 OPTIONS: dict[str, Callable[[str], Any]] = {
     "faces": whole(0, 8),

@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from deploy.needs import need
 from deploy.sources.base import DEFAULT_FPS
-from deploy.sources.connection import Shot
-from deploy.sources.interrupts import make_interruptible
-from keras_ddl.errors import MISSING, UserError
+from deploy.sources.live.connection import Shot
+from deploy.sources.live.interrupts import make_interruptible
+from keras_ddl.edge.errors import MISSING, UserError
+from keras_ddl.edge.optional_import import need
 
 if TYPE_CHECKING:
     from av.container import InputContainer

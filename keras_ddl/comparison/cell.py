@@ -10,9 +10,9 @@ from typing import Any
 from keras_ddl.comparison.datasets import Dataset
 from keras_ddl.comparison.entrants import Entrant
 from keras_ddl.config import TrainConfig
-from keras_ddl.data.store import read_summary
-from keras_ddl.errors import UserError
-from keras_ddl.files import read_json
+from keras_ddl.data.prepared import read_summary
+from keras_ddl.edge.errors import UserError
+from keras_ddl.edge.files import read_json
 from keras_ddl.runs import CONFIG, INCOMPLETE
 
 BUNDLE = "bundle"

@@ -15,8 +15,8 @@ from typing import Any
 
 from keras_ddl import config as configs
 from keras_ddl.config import TrainConfig
-from keras_ddl.errors import Parser, run_cli
-from keras_ddl.files import write_json
+from keras_ddl.edge.errors import Parser, run_cli
+from keras_ddl.edge.files import write_json
 
 
 def costs(config: TrainConfig) -> dict[str, Any]:
@@ -29,7 +29,7 @@ def costs(config: TrainConfig) -> dict[str, Any]:
     Raises:
         UserError: The network cannot be built, or its weights cannot be had.
     """
-    from keras_ddl.cost import GIGA, macs, parameters
+    from keras_ddl.networks.cost import GIGA, macs, parameters
     from keras_ddl.start_weights import build_started
 
     model = build_started(config)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from keras_ddl.config import TrainConfig
 from keras_ddl.data.layouts import LAYOUTS
-from keras_ddl.data.prepare import prepared_for
 from keras_ddl.data.synthetic.dataset import is_synthetic
-from keras_ddl.errors import UserError
+from keras_ddl.datasets import prepared_for
+from keras_ddl.edge.errors import UserError
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,14 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 from keras_ddl import config as configs
-from keras_ddl import zoo
 from keras_ddl.config import DDL, TrainConfig
-from keras_ddl.errors import UserError
+from keras_ddl.edge.errors import UserError
+from keras_ddl.edge.values import unknown
+from keras_ddl.networks import zoo
 from keras_ddl.presets import PRESETS
-from keras_ddl.settings import unknown
 
 if TYPE_CHECKING:
-    from keras_ddl.zoo.method import Method
+    from keras_ddl.networks.zoo.method import Method
 
 NAMES = (*zoo.NAMES, DDL)
 DDL_PRESET = "paper"
@@ -108,6 +108,6 @@ def _entrant(name: str, overrides: tuple[str, ...], ddl_preset: str) -> Entrant:
 def _about(name: str, ddl_preset: str) -> tuple[Method, str]:
     if name != DDL:
         return zoo.get(name).METHOD, name
-    from keras_ddl.zoo.method import Method
+    from keras_ddl.networks.zoo.method import Method
 
     return Method(title="DDL", row="DDL", temporal=True, preset=PRESETS[ddl_preset]), ddl_preset

@@ -13,8 +13,8 @@ from keras_ddl.comparison.cell import BUNDLE, EXPORT, Cell
 from keras_ddl.comparison.process import Ended, run_command
 from keras_ddl.comparison.record import Record
 from keras_ddl.comparison.speed import known, measure
-from keras_ddl.errors import CHECK_FAILED, UserError
-from keras_ddl.files import read_json, write_json
+from keras_ddl.edge.errors import CHECK_FAILED, UserError
+from keras_ddl.edge.files import read_json, write_json
 
 COSTS = "costs.json"
 LOCK = ".lock"

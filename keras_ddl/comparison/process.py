@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from keras_ddl.errors import CHECK_FAILED, INTERRUPTED
+from keras_ddl.edge.errors import CHECK_FAILED, INTERRUPTED
 
 PATIENCE = 60.0  # seconds that an interrupted command has to close what it writes
 ERROR = "error: "

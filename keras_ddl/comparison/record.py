@@ -14,7 +14,7 @@ from keras_ddl.comparison.entrants import Entrant
 from keras_ddl.comparison.page import markdown, page, picture_file
 from keras_ddl.comparison.picture import picture, points, standalone
 from keras_ddl.config import DDL
-from keras_ddl.files import write_json, write_text
+from keras_ddl.edge.files import write_json, write_text
 
 FORMAT = 1
 PAGE = "comparison.html"

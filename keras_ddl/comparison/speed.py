@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from keras_ddl.comparison.process import Ended, run_command
-from keras_ddl.errors import CHECK_FAILED, UserError
-from keras_ddl.files import file_sha256, read_json, write_json
+from keras_ddl.edge.errors import CHECK_FAILED, UserError
+from keras_ddl.edge.files import file_sha256, read_json, write_json
 
 MODULE = "export.clips_per_second"
 SPEED = "speed.json"

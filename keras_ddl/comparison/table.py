@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from keras_ddl.evaluation.tables import COLUMNS
 from keras_ddl.report.paper import PaperRow, paper_rows
-from keras_ddl.tables import COLUMNS
 
 LEVELS = {"clip": "clip", "video": "video"}
 COSTS: dict[str, tuple[str, Callable[[float], str]]] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from keras_ddl.data.changes import Augment
+from keras_ddl.data.augment_rules import Augment
 from keras_ddl.data.recompress import recompress
 
 if TYPE_CHECKING:

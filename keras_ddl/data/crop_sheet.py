@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_ddl.data.store import read_split, read_summary
+from keras_ddl.data.prepared import read_split, read_summary
 from keras_ddl.data.video_index import SPLITS
 
 SHEET = "crops.png"

@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keras_ddl.clipspec import ClipSpec
-from keras_ddl.data.manipulated import ManipulatedTrack
+from keras_ddl.data.mask_track import ManipulatedTrack
+from keras_ddl.data.prepared import JPEG_QUALITY, Cut, encode_clip
 from keras_ddl.data.sampling import ClipSampler
-from keras_ddl.data.store import JPEG_QUALITY, Cut, encode_clip
-from keras_ddl.errors import UserError
+from keras_ddl.edge.clipspec import ClipSpec
+from keras_ddl.edge.errors import UserError
 
 if TYPE_CHECKING:
-    from keras_ddl.video import Frame
+    from keras_ddl.edge.video import Frame
 
 
 def cut_video(
@@ -38,10 +38,10 @@ def cut_video(
         mask: Video of the manipulated region, same frames; takes the face that lies on it. Where
             none does, the longest track.
         quality: Of the JPEG frames.
-        change: What happens to the whole frames first (see `keras_ddl.perturb`).
+        change: What happens to the whole frames first (see `keras_ddl.evaluation.perturb`).
     """
-    from keras_ddl.faceclips import FaceClipper
-    from keras_ddl.video import read_video
+    from keras_ddl.edge.clipper import FaceClipper
+    from keras_ddl.edge.video import read_video
 
     clipper = FaceClipper(spec, detector, stride_ms=spec.span_ms / 2)
     sampler, manipulated = ClipSampler(clips_per_video), ManipulatedTrack(mask)

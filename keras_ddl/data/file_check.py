@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from keras_ddl.data.parallel import ordered_map
-from keras_ddl.errors import MISSING, UserError
+from keras_ddl.edge.errors import MISSING, UserError
+from keras_ddl.edge.process_pool import ordered_map
 
 FINE = ("", "")
 
@@ -38,7 +38,7 @@ def _start() -> None:
 
 
 def _open(path: Path) -> tuple[str, str]:
-    from keras_ddl.video import read_video
+    from keras_ddl.edge.video import read_video
 
     try:
         read_video(path)  # opens the file and finds the stream; the frames are left alone
@@ -48,7 +48,7 @@ def _open(path: Path) -> tuple[str, str]:
 
 
 def _decode(path: Path) -> tuple[str, str]:
-    from keras_ddl.video import probe, read_video
+    from keras_ddl.edge.video import probe, read_video
 
     try:
         promised = probe(path).frames

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_ddl.data.augment import augment_clip
-from keras_ddl.data.changes import Augment, SelfBlend
-from keras_ddl.data.order import ClipOrder, Draw
+from keras_ddl.data.augment_rules import Augment, SelfBlend
+from keras_ddl.data.clip_order import ClipOrder, Draw
+from keras_ddl.data.prepared import PreparedSplit, decode_record, read_split
 from keras_ddl.data.pseudo_fakes import blend_with_itself, with_pseudo_fakes
-from keras_ddl.data.store import PreparedSplit, decode_record, read_split
-from keras_ddl.errors import UserError
+from keras_ddl.edge.errors import UserError
 
 if TYPE_CHECKING:
     from keras_ddl.framework import tf

@@ -1,7 +1,7 @@
 """Videos → face clips on disk: decode, find and follow faces, crop, clip, write.
 
-The crops are cut by `keras_ddl.faceclips.FaceClipper`, the code that also runs on the device; what
-lies on disk is described in `keras_ddl.data.store`.
+The crops are cut by `keras_ddl.edge.clipper.FaceClipper`, the code that also runs on the device;
+what lies on disk is described in `keras_ddl.data.prepared`.
 """
 
 from __future__ import annotations
@@ -14,16 +14,15 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from keras_ddl.clipspec import ClipSpec
-from keras_ddl.config import TrainConfig
 from keras_ddl.data.cut_video import cut_video
 from keras_ddl.data.layouts import LAYOUTS
-from keras_ddl.data.parallel import unordered_map
+from keras_ddl.data.prepared import FORMAT, JPEG_QUALITY, Cut, read_summary
 from keras_ddl.data.prepared_report import REPORT, write_report
 from keras_ddl.data.shard_writer import PreparedWriter, check_hashes, drop_parts
-from keras_ddl.data.store import FORMAT, JPEG_QUALITY, Cut, read_summary
 from keras_ddl.data.video_index import Video
-from keras_ddl.errors import CHECK_FAILED, Parser, UserError, run_cli
+from keras_ddl.edge.clipspec import ClipSpec
+from keras_ddl.edge.errors import CHECK_FAILED, Parser, UserError, run_cli
+from keras_ddl.edge.process_pool import unordered_map
 
 CLIPS_PER_VIDEO = 8
 PROCESSES = 2
@@ -72,7 +71,7 @@ def prepare(
         UserError: On a wrong root, two videos with one key, an `out` that is something else or is
             being written by another process.
     """
-    from keras_ddl.faces import open_detector
+    from keras_ddl.edge.faces import open_detector
 
     if clips_per_video < 1:
         raise UserError(f"clips per video: expected 1 or more, received {clips_per_video}")
@@ -94,21 +93,6 @@ def prepare(
     if not (out / REPORT).exists():
         write_report(out)
     return out
-
-
-def prepared_for(
-    config: TrainConfig,
-    root: Path,
-    cache: Path,
-    processes: int = PROCESSES,
-    layout: str = "folder",
-) -> Path:
-    """Prepare a dataset as a configuration asks, in a folder of `cache` named after both."""
-    root, spec = Path(root), config.spec()
-    rules = f"{root.resolve()} {layout} {spec.to_json()} {config.detector} {config.clips_per_video}"
-    name = f"clips-{root.resolve().name}-{hashlib.sha256(rules.encode()).hexdigest()[:8]}"
-    clips = config.clips_per_video
-    return prepare(root, cache / name, spec, config.detector, processes, clips, layout)
 
 
 def _chosen(videos: list[Video], only: Sequence[str]) -> list[Video]:
@@ -180,7 +164,7 @@ def _start(spec: ClipSpec, rules: dict[str, int]) -> None:
     """Open what every video needs, once per process; the detector's name is in the spec."""
     import cv2
 
-    from keras_ddl.faces import open_detector
+    from keras_ddl.edge.faces import open_detector
 
     cv2.setNumThreads(1)
     _worker["rules"] = {**rules, "spec": spec, "detector": open_detector(spec.detector)}

@@ -6,9 +6,9 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 from keras_ddl.data.crop_sheet import SHEET, write_crop_sheet
-from keras_ddl.data.store import read_summary
+from keras_ddl.data.prepared import read_summary
 from keras_ddl.data.video_index import SPLITS
-from keras_ddl.files import read_json, write_text
+from keras_ddl.edge.files import read_json, write_text
 
 REPORT = "report.md"
 

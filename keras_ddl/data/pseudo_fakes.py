@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from keras_ddl.data.changes import SelfBlend
-from keras_ddl.data.store import PreparedSplit, StoredClips
+from keras_ddl.data.augment_rules import SelfBlend
+from keras_ddl.data.prepared import PreparedSplit, StoredClips
 
 METHOD = "pseudo"
 

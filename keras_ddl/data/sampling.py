@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from keras_ddl.clips import Clip
+from keras_ddl.edge.clips import Clip
 
 MAX_TRACKS = 8  # people of one video whose clips are held at a time
 LEAST_SHARE = 0.25  # of the longest track's frames that a track needs to be taken

@@ -17,11 +17,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from keras_ddl.clipspec import ClipSpec
-from keras_ddl.data.store import FORMAT, SPEC, SUMMARY, Cut, EncodedClip, read_summary
+from keras_ddl.data.prepared import FORMAT, SPEC, SUMMARY, Cut, EncodedClip, read_summary
 from keras_ddl.data.video_index import SPLITS, Video
-from keras_ddl.errors import UserError
-from keras_ddl.files import file_sha256, read_json, write_json
+from keras_ddl.edge.clipspec import ClipSpec
+from keras_ddl.edge.errors import UserError
+from keras_ddl.edge.files import file_sha256, read_json, write_json
 
 SHARD_BYTES = 256 << 20
 PARTS = "parts"

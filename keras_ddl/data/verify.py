@@ -19,8 +19,8 @@ from keras_ddl.data.file_check import check_files
 from keras_ddl.data.layouts import LAYOUTS, Index
 from keras_ddl.data.layouts.index import Official
 from keras_ddl.data.video_index import SPLITS, Video
-from keras_ddl.errors import CHECK_FAILED, Parser, UserError, run_cli
-from keras_ddl.files import file_sha256, write_json
+from keras_ddl.edge.errors import CHECK_FAILED, Parser, UserError, run_cli
+from keras_ddl.edge.files import file_sha256, write_json
 
 FORMAT = 1
 CONTENT = ("none", "quick", "deep")

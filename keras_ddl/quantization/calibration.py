@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from keras_ddl.errors import UserError
+from keras_ddl.edge.errors import UserError
 from keras_ddl.framework import keras
-from keras_ddl.quantization.place import quant_points, set_active
+from keras_ddl.quantization.quantise import quant_points, set_active
 
 METHODS = ("average", "percentile", "entropy")
 PERCENTILE = 99.99

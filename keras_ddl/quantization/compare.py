@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from keras_ddl.calibration import ece
-from keras_ddl.clip_scores import Scores
-from keras_ddl.metrics import accuracy, auc
+from keras_ddl.edge.metrics import accuracy, auc
+from keras_ddl.evaluation.calibration import ece
+from keras_ddl.evaluation.clip_scores import Scores
 
 RESAMPLES = 1000
 

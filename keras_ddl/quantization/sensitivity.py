@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from keras_ddl.calibration import margins_from_logits
+from keras_ddl.evaluation.calibration import margins_from_logits
 from keras_ddl.framework import keras
 from keras_ddl.layers import QuantPoint
-from keras_ddl.quantization.place import quant_points, rounded_layers, set_active
+from keras_ddl.quantization.quantise import quant_points, rounded_layers, set_active
 
 
 def groups(model: keras.Model) -> dict[str, list[Any]]:

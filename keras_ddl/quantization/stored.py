@@ -6,9 +6,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keras_ddl.clipspec import ClipSpec
-from keras_ddl.errors import MISSING, UserError
-from keras_ddl.files import file_sha256, read_json, write_json
+from keras_ddl.edge.clipspec import ClipSpec
+from keras_ddl.edge.errors import MISSING, UserError
+from keras_ddl.edge.files import file_sha256, read_json, write_json
 from keras_ddl.runs import WEIGHTS, load_run
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def load_quantised(run: Path) -> tuple[keras.Model, ClipSpec]:
     Raises:
         UserError: If the run has none (3), or its float weights have changed since (2).
     """
-    from keras_ddl.quantization.place import quantised
+    from keras_ddl.quantization.quantise import quantised
     from keras_ddl.quantization.rules import Rule
 
     folder = Path(run) / FOLDER

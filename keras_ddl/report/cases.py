@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from keras_ddl.data.store import Key
+from keras_ddl.data.prepared import Key
 from keras_ddl.report.content import ScoredSet
 
 CASES = 8

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from keras_ddl.clip_scores import Scores
-from keras_ddl.clipspec import ClipSpec
+from keras_ddl.edge.clipspec import ClipSpec
+from keras_ddl.evaluation.clip_scores import Scores
 
 Heat = Callable[[np.ndarray], np.ndarray | None]
 """From a clip, uint8 (T, S, S, 3), to its inconsistency map, float (T, h, w) in [0, 1], or None

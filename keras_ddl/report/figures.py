@@ -8,9 +8,9 @@ from statistics import NormalDist
 
 import numpy as np
 
-from keras_ddl.calibration import reliability
-from keras_ddl.clip_scores import Scores
-from keras_ddl.metrics import roc
+from keras_ddl.edge.metrics import roc
+from keras_ddl.evaluation.calibration import reliability
+from keras_ddl.evaluation.clip_scores import Scores
 from keras_ddl.report.svg import Plot
 
 BARS = 20

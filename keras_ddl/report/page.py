@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from keras_ddl import __version__
-from keras_ddl.calibration import probabilities_from_margins
-from keras_ddl.clip_scores import Scores
-from keras_ddl.files import write_text
+from keras_ddl.edge.files import write_text
+from keras_ddl.evaluation.calibration import probabilities_from_margins
+from keras_ddl.evaluation.clip_scores import Scores
+from keras_ddl.evaluation.tables import label
 from keras_ddl.report import figures, tables
 from keras_ddl.report.cases import Case, worst_cases
 from keras_ddl.report.content import Content, ScoredSet
 from keras_ddl.report.stress import stress_section
 from keras_ddl.report.strip import strip
 from keras_ddl.report.style import STYLE
-from keras_ddl.tables import label
 
 REPORT = "report.html"
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
+from keras_ddl.evaluation.tables import COLUMNS, SHORT, label
 from keras_ddl.report.paper import paper_rows
-from keras_ddl.tables import COLUMNS, SHORT, label
 
 WIDE = COLUMNS | {
     "precision": "precision",

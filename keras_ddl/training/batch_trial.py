@@ -17,8 +17,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from keras_ddl.config import TrainConfig
-from keras_ddl.errors import CHECK_FAILED, Parser, UserError, run_cli
-from keras_ddl.memory import MIB, peak_mib
+from keras_ddl.edge.errors import CHECK_FAILED, Parser, UserError, run_cli
+from keras_ddl.edge.memory import MIB, peak_mib
 
 if TYPE_CHECKING:
     from keras_ddl.framework import tf
@@ -101,7 +101,7 @@ def _print_trial(args: argparse.Namespace) -> int:
 def _trial(config: TrainConfig, units: int, strategy: str, memory_limit: float) -> Trial:
     from keras_ddl.framework import tf
     from keras_ddl.training.fit import compile_model, untrained
-    from keras_ddl.training.place import open_place
+    from keras_ddl.training.strategy import open_place
 
     gpus = tf.config.list_physical_devices("GPU")
     for gpu in gpus if memory_limit else ():

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable
 
-from keras_ddl.training.place import Place
+from keras_ddl.training.strategy import Place
 
 LIBRARY = "nvml.dll" if sys.platform == "win32" else "libnvidia-ml.so.1"
 VISIBLE = "CUDA_VISIBLE_DEVICES"

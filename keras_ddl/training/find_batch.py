@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from keras_ddl.config import SCALINGS, TrainConfig
-from keras_ddl.errors import MISSING, UserError
-from keras_ddl.memory import MIB, available_mib
+from keras_ddl.edge.errors import MISSING, UserError
+from keras_ddl.edge.memory import MIB, available_mib
 from keras_ddl.training.batch_trial import Trial, run_trial
 
 MARGIN = 0.15  # of the memory of a machine without GPU: validation, checkpoints, neighbours
@@ -162,8 +162,8 @@ def report(config: TrainConfig, prepared: Path, strategy: str, memory_limit: flo
     Raises:
         UserError: As `find_batch`; also for a strategy over several machines.
     """
+    from keras_ddl.data.prepared import read_split
     from keras_ddl.data.pseudo_fakes import with_pseudo_fakes
-    from keras_ddl.data.store import read_split
 
     if strategy in ("multiworker", "tpu"):
         raise UserError(
@@ -194,7 +194,7 @@ def report(config: TrainConfig, prepared: Path, strategy: str, memory_limit: flo
 def _held_mib(prepared: Path, split: str) -> float:
     """Memory of the decoded clips that the pipeline keeps of a split, MiB."""
     from keras_ddl.data.pipeline import CACHE_BYTES
-    from keras_ddl.data.store import read_split
+    from keras_ddl.data.prepared import read_split
 
     size = math.prod(read_split(prepared, split).clips.shape)
     return size / MIB if size <= CACHE_BYTES else 0.0
@@ -202,7 +202,7 @@ def _held_mib(prepared: Path, split: str) -> float:
 
 def rates(config: TrainConfig, found: Trial) -> str:
     """What the batch found makes of the learning rate, after warm-up, under each rule."""
-    from keras_ddl.training.learning_rate import learning_rate
+    from keras_ddl.training.callbacks.learning_rate import learning_rate
 
     def rate(rule: str) -> float:
         scaled = replace(config, batch=found.batch, scale_lr=rule)

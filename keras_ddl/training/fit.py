@@ -10,24 +10,24 @@ from typing import Any
 
 from keras_ddl.config import TrainConfig
 from keras_ddl.data.pipeline import CACHE_BYTES, TrainingClips
+from keras_ddl.data.prepared import check_spec, read_split
 from keras_ddl.data.pseudo_fakes import with_pseudo_fakes
-from keras_ddl.data.store import check_spec, read_split
-from keras_ddl.errors import UserError
+from keras_ddl.edge.errors import UserError
 from keras_ddl.framework import keras, tf
 from keras_ddl.start_weights import build_started
-from keras_ddl.training.averaged_weights import AveragedWeights
 from keras_ddl.training.batch_norm import agree, rest_backbone, synchronise
-from keras_ddl.training.best_weights import BestWeights
+from keras_ddl.training.callbacks.averaged_weights import AveragedWeights
+from keras_ddl.training.callbacks.best_weights import BestWeights
+from keras_ddl.training.callbacks.gammas import GammaLog
+from keras_ddl.training.callbacks.learning_rate import LearningRate
+from keras_ddl.training.callbacks.not_finite import StopWhenNotFinite
+from keras_ddl.training.callbacks.progress import GoOn, Progress, Record
+from keras_ddl.training.callbacks.training_bar import TrainingBar
+from keras_ddl.training.callbacks.validation import VideoAUC
 from keras_ddl.training.checkpoint import Checkpoints, WriteCheckpoints, restore
 from keras_ddl.training.energy import energy_meter
-from keras_ddl.training.gammas import GammaLog
-from keras_ddl.training.learning_rate import LearningRate
-from keras_ddl.training.not_finite import StopWhenNotFinite
 from keras_ddl.training.optimiser import make_optimiser
-from keras_ddl.training.place import Place
-from keras_ddl.training.progress import GoOn, Progress, Record
-from keras_ddl.training.training_bar import TrainingBar
-from keras_ddl.training.validation import VideoAUC
+from keras_ddl.training.strategy import Place
 
 Watchers = Callable[[VideoAUC], Sequence[keras.callbacks.Callback]]
 

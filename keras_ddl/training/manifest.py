@@ -14,10 +14,10 @@ from typing import Any
 
 from keras_ddl import __version__
 from keras_ddl.config import TrainConfig
-from keras_ddl.data.store import read_summary
-from keras_ddl.files import file_sha256, read_json
+from keras_ddl.data.prepared import read_summary
+from keras_ddl.edge.files import file_sha256, read_json
 from keras_ddl.runs import WEIGHTS
-from keras_ddl.training.place import Place
+from keras_ddl.training.strategy import Place
 
 PACKAGES = (
     "tensorflow", "tf_keras", "keras", "numpy", "av", "opencv-python", "onnx", "tf2onnx",

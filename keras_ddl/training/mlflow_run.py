@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from keras_ddl.config import TrainConfig
-from keras_ddl.errors import MISSING, UserError
+from keras_ddl.edge.errors import MISSING, UserError
 from keras_ddl.framework import keras  # before MLflow imports TensorFlow: it chooses the Keras
 
 

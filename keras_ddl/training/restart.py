@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from keras_ddl.errors import CHECK_FAILED, UserError
-from keras_ddl.training.place import Place
+from keras_ddl.edge.errors import CHECK_FAILED, UserError
+from keras_ddl.training.strategy import Place
 
 RESTARTS = 3
 _COUNT = "KERAS_DDL_RESTARTS"

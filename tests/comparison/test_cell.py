@@ -10,11 +10,11 @@ import pytest
 
 tf = pytest.importorskip("tensorflow")
 
-from keras_ddl.clipspec import ClipSpec
 from keras_ddl.comparison.cell import Cell, cells
 from keras_ddl.comparison.datasets import Dataset
 from keras_ddl.comparison.entrants import entrants
-from keras_ddl.errors import UserError
+from keras_ddl.edge.clipspec import ClipSpec
+from keras_ddl.edge.errors import UserError
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from keras_ddl.comparison.datasets import datasets
-from keras_ddl.errors import UserError
+from keras_ddl.edge.errors import UserError
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ import pytest
 
 tf = pytest.importorskip("tensorflow")
 
-from keras_ddl import zoo
 from keras_ddl.comparison.entrants import NAMES, entrants, synthetic_overrides
 from keras_ddl.config import load
-from keras_ddl.errors import UserError
+from keras_ddl.edge.errors import UserError
+from keras_ddl.networks import zoo
 
 
 def test_all_are_the_zoos_and_the_papers_own() -> None:

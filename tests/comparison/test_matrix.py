@@ -13,7 +13,6 @@ import pytest
 
 tf = pytest.importorskip("tensorflow")
 
-from keras_ddl.clipspec import ClipSpec
 from keras_ddl.comparison import matrix as matrices
 from keras_ddl.comparison import speed
 from keras_ddl.comparison.cell import cells
@@ -23,7 +22,8 @@ from keras_ddl.comparison.matrix import Matrix
 from keras_ddl.comparison.process import Ended
 from keras_ddl.comparison.record import Record
 from keras_ddl.config import load
-from keras_ddl.errors import UserError
+from keras_ddl.edge.clipspec import ClipSpec
+from keras_ddl.edge.errors import UserError
 
 SPEC = ClipSpec(frames=4, size=32, weights_sha256="a" * 64)
 

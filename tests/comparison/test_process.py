@@ -77,7 +77,7 @@ def test_a_command_that_was_interrupted_interrupts(module: Any, tmp_path: Path) 
 SLEEPER = """
 import sys, time
 from pathlib import Path
-from keras_ddl.errors import run_cli
+from keras_ddl.edge.errors import run_cli
 def body():
     try:
         Path(sys.argv[1]).touch()
@@ -93,7 +93,7 @@ import sys
 from pathlib import Path
 from keras_ddl.comparison.matrix import held
 from keras_ddl.comparison.process import run_command
-from keras_ddl.errors import run_cli
+from keras_ddl.edge.errors import run_cli
 def body():
     out = Path(sys.argv[1])
     with held(out) as lock:
@@ -150,7 +150,7 @@ def test_a_killed_parents_command_ends_and_keeps_the_folder_until_then(
     module: Any, tmp_path: Path, processes: Any
 ) -> None:
     from keras_ddl.comparison.matrix import held
-    from keras_ddl.errors import UserError
+    from keras_ddl.edge.errors import UserError
 
     out = tmp_path / "out"
     with begun(module, out) as parent:

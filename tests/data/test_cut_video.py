@@ -11,9 +11,9 @@ import pytest
 pytest.importorskip("cv2")
 pytest.importorskip("av")
 
-from keras_ddl.clipspec import ClipSpec
 from keras_ddl.data.cut_video import cut_video
-from keras_ddl.faces import open_detector
+from keras_ddl.edge.clipspec import ClipSpec
+from keras_ddl.edge.faces import open_detector
 
 SPEC = ClipSpec(frames=8, size=32)
 

@@ -10,7 +10,7 @@ import pytest
 from keras_ddl.data.layouts import LAYOUTS
 from keras_ddl.data.layouts.folder import folder, split_by_identity
 from keras_ddl.data.video_index import Video
-from keras_ddl.errors import UserError
+from keras_ddl.edge.errors import UserError
 
 
 def _touch(root: Path, *names: str) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from keras_ddl.data.layouts import LAYOUTS
 from keras_ddl.data.layouts.celebdf import celebdf
-from keras_ddl.errors import UserError
+from keras_ddl.edge.errors import UserError
 
 Put = Callable[[Path, list[str]], None]
 LIST = "List_of_testing_videos.txt"

@@ -11,7 +11,7 @@ import pytest
 from keras_ddl.data.layouts import LAYOUTS
 from keras_ddl.data.layouts.deeperforensics import deeperforensics
 from keras_ddl.data.verify import verify
-from keras_ddl.errors import MISSING, UserError
+from keras_ddl.edge.errors import MISSING, UserError
 
 Put = Callable[[Path, list[str]], None]
 VARIANTS = ("end_to_end", "end_to_end_level_5", "reenact_postprocess")

@@ -13,7 +13,7 @@ import pytest
 from keras_ddl.data.layouts import LAYOUTS
 from keras_ddl.data.layouts.dfdc import dfdc
 from keras_ddl.data.layouts.dfdc_preview import dfdc_preview
-from keras_ddl.errors import UserError
+from keras_ddl.edge.errors import UserError
 
 Put = Callable[[Path, list[str]], None]
 ABROAD = "fake_of_000_in_40"

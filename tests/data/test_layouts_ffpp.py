@@ -13,7 +13,7 @@ import pytest
 
 from keras_ddl.data.layouts import LAYOUTS
 from keras_ddl.data.layouts.ffpp import ffpp
-from keras_ddl.errors import UserError
+from keras_ddl.edge.errors import UserError
 
 Put = Callable[[Path, list[str]], None]
 C23 = "c23/videos"

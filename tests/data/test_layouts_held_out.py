@@ -9,7 +9,7 @@ import pytest
 
 from keras_ddl.data.layouts.held_out import hold_out, split_by_identity, tied_people
 from keras_ddl.data.video_index import Video
-from keras_ddl.errors import UserError
+from keras_ddl.edge.errors import UserError
 
 
 def _video(*people: str, take: int = 0) -> Video:

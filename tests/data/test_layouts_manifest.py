@@ -10,7 +10,7 @@ import pytest
 
 from keras_ddl.data.layouts import LAYOUTS
 from keras_ddl.data.layouts.manifest import manifest
-from keras_ddl.errors import UserError
+from keras_ddl.edge.errors import UserError
 
 Put = Callable[[Path, list[str]], None]
 

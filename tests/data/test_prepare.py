@@ -13,18 +13,18 @@ pytest.importorskip("av")
 tf = pytest.importorskip("tensorflow")
 
 from keras_ddl import config
-from keras_ddl.clips import Clip
-from keras_ddl.clipspec import ClipSpec
 from keras_ddl.data import prepare as preparing
 from keras_ddl.data.crop_sheet import SHEET
 from keras_ddl.data.prepare import main, prepare
+from keras_ddl.data.prepared import check_spec, encode_clip, read_split, read_summary
 from keras_ddl.data.shard_writer import PreparedWriter
-from keras_ddl.data.store import check_spec, encode_clip, read_split, read_summary
 from keras_ddl.data.video_index import Video
-from keras_ddl.errors import UserError
-from keras_ddl.faceclips import FaceClipper
-from keras_ddl.faces import open_detector
-from keras_ddl.video import read_video
+from keras_ddl.edge.clipper import FaceClipper
+from keras_ddl.edge.clips import Clip
+from keras_ddl.edge.clipspec import ClipSpec
+from keras_ddl.edge.errors import UserError
+from keras_ddl.edge.faces import open_detector
+from keras_ddl.edge.video import read_video
 
 SPEC = ClipSpec(frames=8, size=32)
 

@@ -16,10 +16,10 @@ pytest.importorskip("cv2")
 pytest.importorskip("av")
 pytest.importorskip("tensorflow")
 
-from keras_ddl.clipspec import ClipSpec
 from keras_ddl.data import prepare as preparing
 from keras_ddl.data.prepare import prepare
-from keras_ddl.data.store import Cut
+from keras_ddl.data.prepared import Cut
+from keras_ddl.edge.clipspec import ClipSpec
 
 SPEC = ClipSpec(frames=8, size=32)
 
@@ -32,7 +32,7 @@ def _prepare(root: Path, out: Path, **changes: object) -> Path:
 KILLED = """
 import os, pathlib, shutil, signal, sys
 from pathlib import Path
-from keras_ddl.clipspec import ClipSpec
+from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.data import prepare as module
 from keras_ddl.data.shard_writer import PreparedWriter
 

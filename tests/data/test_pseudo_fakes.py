@@ -10,9 +10,9 @@ import pytest
 
 pytest.importorskip("cv2")
 
-from keras_ddl.data.changes import SelfBlend
+from keras_ddl.data.augment_rules import SelfBlend
+from keras_ddl.data.prepared import read_split
 from keras_ddl.data.pseudo_fakes import METHOD, blend_with_itself, with_pseudo_fakes
-from keras_ddl.data.store import read_split
 
 SIZE = 64
 

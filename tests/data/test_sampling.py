@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from keras_ddl.clips import Clip
 from keras_ddl.data.sampling import ClipSampler
+from keras_ddl.edge.clips import Clip
 
 
 def _clip(track: int, start: float) -> Clip:

@@ -16,9 +16,9 @@ av = pytest.importorskip("av")
 from keras_ddl.data.synthetic import dataset, generate, plan
 from keras_ddl.data.synthetic.__main__ import main
 from keras_ddl.data.synthetic.encode import write_video
-from keras_ddl.data.synthetic.forgery import share_of
-from keras_ddl.data.synthetic.identity import draw_identity
-from keras_ddl.errors import UserError
+from keras_ddl.edge.errors import UserError
+from keras_ddl.edge.portraits.forgery import share_of
+from keras_ddl.edge.portraits.identity import draw_identity
 
 SMALL = {"identities": {"train": 1, "val": 1}, "frames": 6, "size": (192, 144)}
 

@@ -11,11 +11,11 @@ import pytest
 cv2 = pytest.importorskip("cv2")
 pytest.importorskip("av")
 
+from benchmarks.synthetic_statistics import GROUPS, measure, table, video_statistics
 from keras_ddl.data.synthetic import generate
-from keras_ddl.data.synthetic.canvas import Grid
-from keras_ddl.data.synthetic.forgery import Flicker, Forgery, Marks, share_of
-from keras_ddl.data.synthetic.measure import GROUPS, measure, table, video_statistics
-from keras_ddl.data.synthetic.render import open_renderer
+from keras_ddl.edge.portraits.canvas import Grid
+from keras_ddl.edge.portraits.forgery import Flicker, Forgery, Marks, share_of
+from keras_ddl.edge.portraits.render import open_renderer
 
 FORM = {"frames": 12, "fps": 25, "size": (320, 240), "crf": (18, 23)}
 

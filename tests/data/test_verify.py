@@ -17,8 +17,8 @@ pytest.importorskip("av")
 pytest.importorskip("tqdm")
 
 from keras_ddl.data.verify import Finding, Report, main, table, verify
-from keras_ddl.errors import UserError
-from keras_ddl.video_writer import VideoWriter
+from keras_ddl.edge.errors import UserError
+from keras_ddl.edge.video_writer import VideoWriter
 
 Put = Callable[[Path, list[str]], None]
 NAMES = [

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from keras_ddl.clipspec import ClipSpec
+from keras_ddl.edge.clipspec import ClipSpec
 
 ROOT = Path(__file__).resolve().parents[2]
 SLOPE, CENTER = 12.0, 0.45  # of the fixture model's logit over mean brightness
@@ -130,7 +130,7 @@ def face_video(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def empty_video(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Fifty frames of noise at 25 fps: nobody in sight."""
-    from keras_ddl.video import VideoWriter
+    from keras_ddl.edge.video import VideoWriter
 
     path = tmp_path_factory.mktemp("empty") / "noise.mp4"
     rng = np.random.default_rng(0)

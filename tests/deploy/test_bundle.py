@@ -12,8 +12,8 @@ import pytest
 
 from deploy.backends import Backend, open_backend
 from deploy.bundle import open_bundle, training_domain
-from keras_ddl.clipspec import ClipSpec
-from keras_ddl.errors import UserError
+from keras_ddl.edge.clipspec import ClipSpec
+from keras_ddl.edge.errors import UserError
 
 Maker = Callable[..., Path]
 

@@ -13,9 +13,9 @@ from deploy import contact_sheet as sheets
 from deploy.backends import Backend
 from deploy.bundle import Bundle, open_bundle
 from deploy.contact_sheet import Panel, contact_sheet, panels_for, truth_of
-from deploy.drawing import COLORS
-from deploy.verdict import Label, Policy
-from keras_ddl.faces import HaarDetector
+from deploy.drawing.canvas import COLORS
+from deploy.judging.verdict import Label, Policy
+from keras_ddl.edge.faces import HaarDetector
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 

@@ -15,12 +15,12 @@ from strict_cuda import StrictCuda
 from strict_tensorrt import VERSIONS, StrictTensorRT
 
 from deploy import doctor
-from deploy.backends.machine import Gpu
+from deploy.backends.gpu import Gpu
 from deploy.backends.sidecar import EngineSidecar, system_name
 from deploy.bundle import open_bundle
-from deploy.machine_report import devices, gstreamer, memory, opencv
-from keras_ddl.clipspec import ClipSpec
-from keras_ddl.files import file_sha256
+from deploy.machine.machine_report import devices, gstreamer, memory, opencv
+from keras_ddl.edge.clipspec import ClipSpec
+from keras_ddl.edge.files import file_sha256
 
 ROOT = Path(__file__).resolve().parents[2]
 ORIN = Gpu("Orin", (8, 7))

@@ -10,7 +10,13 @@ from deploy.log_lines import JsonFormatter
 
 def test_a_line_is_one_json_object_whatever_stands_in_it() -> None:
     record = logging.LogRecord(
-        "deploy.lane", logging.WARNING, "", 0, 'lost "%s"\nat once', ("rtsp://***@cam",), None
+        "deploy.streaming.source_worker",
+        logging.WARNING,
+        "",
+        0,
+        'lost "%s"\nat once',
+        ("rtsp://***@cam",),
+        None,
     )
     record.created = 0.25
     text = JsonFormatter().format(record)
@@ -20,7 +26,7 @@ def test_a_line_is_one_json_object_whatever_stands_in_it() -> None:
     assert line == {
         "at": "1970-01-01T00:00:00.250Z",
         "level": "warning",
-        "logger": "deploy.lane",
+        "logger": "deploy.streaming.source_worker",
         "message": 'lost "rtsp://***@cam"\nat once',
     }
 

@@ -27,7 +27,7 @@ from deploy.scanning.files import Candidate, find, shown
 from deploy.scanning.judge import Options
 from deploy.scanning.ledger import Ledger
 from deploy.scanning.workers import Workers
-from keras_ddl.errors import UserError
+from keras_ddl.edge.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
 VOLATILE = ("latency_ms", "event", "at", "source")

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from keras_ddl.clipspec import ClipSpec
-from keras_ddl.video import VideoWriter, probe, read_video
+from keras_ddl.edge.clipspec import ClipSpec
+from keras_ddl.edge.video import VideoWriter, probe, read_video
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "deploy" / "stream.py"
@@ -188,8 +188,8 @@ def test_scores_and_verdicts_can_be_recomputed(
     brightness: Callable[[np.ndarray], np.ndarray],
 ) -> None:
     """Walk the corridor again without deploy: its clips, the model's formula, the rule."""
-    from keras_ddl.faceclips import FaceClipper
-    from keras_ddl.faces import HaarDetector
+    from keras_ddl.edge.clipper import FaceClipper
+    from keras_ddl.edge.faces import HaarDetector
 
     spec = ClipSpec.read(synthetic_bundle / "clipspec.json")
     clipper = FaceClipper(spec, HaarDetector(), 3, stride_ms=500.0)

@@ -145,7 +145,7 @@ def tiny_bundle(tiny_model: Any, tmp_path: Any) -> Any:
     """A bundle around the tiny graph."""
     import onnx
 
-    from keras_ddl.clipspec import ClipSpec
+    from keras_ddl.edge.clipspec import ClipSpec
 
     folder = tmp_path / "bundle"
     folder.mkdir()

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from export.calibration_clips import balanced, main
-from export.clip_file import clips_for
-from keras_ddl.clipspec import ClipSpec
+from export.parity.clip_file import clips_for
+from keras_ddl.edge.clipspec import ClipSpec
 
 
 def test_both_classes_are_taken_evenly():

@@ -19,10 +19,10 @@ def zoo_bundles(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """CLRNet cut down to its first layers, and to a block more; 4 frames of 32 px."""
     pytest.importorskip("tensorflow")
     pytest.importorskip("tf2onnx")
-    from export.bundle import write_bundle
+    from export.bundle_writer import write_bundle
     from export.to_onnx import onnx_from_keras
-    from keras_ddl.clipspec import ClipSpec
-    from keras_ddl.zoo.clrnet import build
+    from keras_ddl.edge.clipspec import ClipSpec
+    from keras_ddl.networks.zoo.clrnet import build
 
     folder = tmp_path_factory.mktemp("bundles")
     spec = ClipSpec(frames=4, size=32)

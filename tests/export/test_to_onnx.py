@@ -15,15 +15,15 @@ pytest.importorskip("tf2onnx")
 pytest.importorskip("onnxruntime")
 
 from deploy.bundle import open_bundle
-from deploy.verdict import Judge, policy_for
-from export.agreement import EXPORTED, require
-from export.bundle import write_bundle
-from export.parity import compare
+from deploy.judging.verdict import Judge, policy_for
+from export.bundle_writer import write_bundle
+from export.conversion.keras_parity import compare
+from export.parity.agreement import EXPORTED, require
 from export.to_onnx import onnx_from_keras
 from keras_ddl import build_model
-from keras_ddl.clipspec import ClipSpec
-from keras_ddl.errors import UserError
-from keras_ddl.model import with_inconsistency_map
+from keras_ddl.edge.clipspec import ClipSpec
+from keras_ddl.edge.errors import UserError
+from keras_ddl.networks.model import with_inconsistency_map
 
 SIZE = 64
 

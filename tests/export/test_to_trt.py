@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deploy.backends.machine import Gpu, first_gpu, gpus
-from keras_ddl.clipspec import ClipSpec
-from keras_ddl.errors import UserError
+from deploy.backends.gpu import Gpu, first_gpu, gpus
+from keras_ddl.edge.clipspec import ClipSpec
+from keras_ddl.edge.errors import UserError
 
 SCRIPT = Path(__file__).resolve().parents[2] / "export" / "to_trt.py"
 

@@ -10,11 +10,11 @@ import pytest
 
 tf = pytest.importorskip("tensorflow")
 
-from keras_ddl.cost import macs
 from keras_ddl.framework import keras
 from keras_ddl.layers import ClipToFrames
-from keras_ddl.layout import channels_first
-from keras_ddl.zoo.frame_conv_lstm import FrameConvLSTM
+from keras_ddl.networks.channels_first import channels_first
+from keras_ddl.networks.cost import macs
+from keras_ddl.networks.zoo.parts.frame_conv_lstm import FrameConvLSTM
 
 T, C, F = 4, 3, 5
 

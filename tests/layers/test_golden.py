@@ -15,7 +15,7 @@ import pytest
 
 tf = pytest.importorskip("tensorflow")
 
-from keras_ddl.interop import load_released_weights
+from keras_ddl.import_released import load_released_weights
 from keras_ddl.layers import DFDC, MSA
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"

@@ -9,9 +9,9 @@ pytest.importorskip("tensorflow")
 pytest.importorskip("tensorflow_model_optimization")
 
 from keras_ddl import build_model
-from keras_ddl.errors import UserError
+from keras_ddl.edge.errors import UserError
 from keras_ddl.quantization.calibration import METHODS, Magnitudes, calibrate, least_divergent
-from keras_ddl.quantization.place import quant_points, quantised
+from keras_ddl.quantization.quantise import quant_points, quantised
 
 
 def test_average_is_the_mean_of_the_batches_largest() -> None:

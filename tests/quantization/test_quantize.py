@@ -12,13 +12,13 @@ pytest.importorskip("tensorflow_model_optimization")
 
 from keras_ddl import quantize as command
 from keras_ddl import train as training
-from keras_ddl.clip_scores import Scores
 from keras_ddl.config import TrainConfig
-from keras_ddl.data.store import read_split
-from keras_ddl.errors import MISSING, UserError
-from keras_ddl.files import read_json
+from keras_ddl.data.prepared import read_split
+from keras_ddl.edge.errors import MISSING, UserError
+from keras_ddl.edge.files import read_json
+from keras_ddl.evaluation.clip_scores import Scores
 from keras_ddl.quantization.compare import auc_change_interval, compare, table
-from keras_ddl.quantization.place import quant_points
+from keras_ddl.quantization.quantise import quant_points
 from keras_ddl.quantization.stored import load_quantised
 from keras_ddl.runs import load_run, start_run
 
@@ -75,7 +75,7 @@ def test_the_stored_network_is_the_one_that_was_judged(run: Path, flicker_set: P
 def test_onnx_runtime_gives_what_the_int8_network_gives(run: Path, flicker_set: Path) -> None:
     ort = pytest.importorskip("onnxruntime")
     pytest.importorskip("tf2onnx")
-    from export.int8_share import int8_share
+    from export.graph.int8_share import int8_share
     from export.to_onnx import onnx_from_keras
 
     int8, _ = load_quantised(run)

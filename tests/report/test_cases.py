@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from keras_ddl.clip_scores import Scores
+from keras_ddl.evaluation.clip_scores import Scores
 from keras_ddl.report.cases import worst_cases, wrongness
 from keras_ddl.report.content import ScoredSet
 

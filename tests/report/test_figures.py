@@ -8,7 +8,7 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pytest
 
-from keras_ddl.clip_scores import Scores
+from keras_ddl.evaluation.clip_scores import Scores
 from keras_ddl.report import figures
 from keras_ddl.report.svg import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH
 

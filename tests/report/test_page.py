@@ -12,11 +12,11 @@ import pytest
 
 pytest.importorskip("cv2")
 
-from keras_ddl.breakdown import breakdown
-from keras_ddl.calibration import ece, nll, probabilities_from_margins
-from keras_ddl.clip_scores import Scores
-from keras_ddl.clipspec import ClipSpec
-from keras_ddl.operating_point import OperatingPoint
+from keras_ddl.edge.clipspec import ClipSpec
+from keras_ddl.evaluation.breakdown import breakdown
+from keras_ddl.evaluation.calibration import ece, nll, probabilities_from_margins
+from keras_ddl.evaluation.clip_scores import Scores
+from keras_ddl.evaluation.operating_point import OperatingPoint
 from keras_ddl.report import Content, ScoredSet, write_report
 from keras_ddl.report.cases import worst_cases
 

@@ -13,10 +13,10 @@ tf = pytest.importorskip("tensorflow")
 
 from keras_ddl.framework import keras
 from keras_ddl.training import energy
+from keras_ddl.training.callbacks.progress import Progress
 from keras_ddl.training.checkpoint import Checkpoints, WriteCheckpoints
 from keras_ddl.training.energy import EnergyMeter, energy_meter, gpu_joules
-from keras_ddl.training.place import Place
-from keras_ddl.training.progress import Progress
+from keras_ddl.training.strategy import Place
 
 # A driver's library with four cards: at 1.5, 20 and 0.25 kJ, the third known by UUID too; the
 # fourth has no counter.

@@ -12,7 +12,7 @@ pytest.importorskip("tensorflow")
 
 from keras_ddl import train as training
 from keras_ddl.config import TrainConfig
-from keras_ddl.errors import UserError
+from keras_ddl.edge.errors import UserError
 from keras_ddl.training.batch_trial import Trial, run_trial
 from keras_ddl.training.find_batch import (
     find_batch,

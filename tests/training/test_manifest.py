@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("tensorflow")
 
 from keras_ddl.config import TrainConfig
-from keras_ddl.data.store import read_summary
+from keras_ddl.data.prepared import read_summary
 from keras_ddl.training import manifest as module
 from keras_ddl.training.manifest import git_commit, manifest
 

@@ -12,8 +12,8 @@ tf = pytest.importorskip("tensorflow")
 from keras_ddl.config import TrainConfig
 from keras_ddl.framework import keras
 from keras_ddl.runs import build
-from keras_ddl.training.averaged_weights import AveragedWeights
-from keras_ddl.training.learning_rate import learning_rate
+from keras_ddl.training.callbacks.averaged_weights import AveragedWeights
+from keras_ddl.training.callbacks.learning_rate import learning_rate
 from keras_ddl.training.optimiser import averaged_weights, make_optimiser
 
 SMALL = {"frames": 4, "size": 32, "width": 0.125}

@@ -12,15 +12,15 @@ import pytest
 tf = pytest.importorskip("tensorflow")
 
 from keras_ddl.config import TrainConfig
-from keras_ddl.data.store import read_split
-from keras_ddl.errors import CHECK_FAILED, UserError
+from keras_ddl.data.prepared import read_split
+from keras_ddl.edge.errors import CHECK_FAILED, UserError
+from keras_ddl.evaluation.hardest import hardest, read_lines
 from keras_ddl.framework import keras
 from keras_ddl.training.batch_norm import backbone_layers
+from keras_ddl.training.callbacks.learning_rate import learning_rate
+from keras_ddl.training.callbacks.progress import Progress
+from keras_ddl.training.callbacks.wrong_videos import WrongVideos
 from keras_ddl.training.fit import Fitted, fit, phases, training_clips
-from keras_ddl.training.hardest import hardest, read_lines
-from keras_ddl.training.learning_rate import learning_rate
-from keras_ddl.training.progress import Progress
-from keras_ddl.training.wrong_videos import WrongVideos
 
 SMALL = {
     **{"frames": 4, "size": 32, "width": 0.125, "batch": 8, "epochs": 2, "modules": []},

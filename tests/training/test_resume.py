@@ -14,7 +14,7 @@ import pytest
 tf = pytest.importorskip("tensorflow")
 
 from keras_ddl import train as training
-from keras_ddl.data.store import read_summary
+from keras_ddl.data.prepared import read_summary
 from keras_ddl.runs import INCOMPLETE, WEIGHTS, load_run
 
 # Six steps an epoch. Averaged weights and weight-free modules: the optimiser has much to remember.

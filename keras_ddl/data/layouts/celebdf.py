@@ -8,7 +8,7 @@ from pathlib import Path
 from keras_ddl.data.layouts.held_out import ONLY_VAL, hold_out
 from keras_ddl.data.layouts.index import Index, Official, dataset_folder
 from keras_ddl.data.video_index import VIDEO_SUFFIXES, Video
-from keras_ddl.errors import UserError
+from keras_ddl.edge.errors import UserError
 
 LABELS = {"Celeb-real": 0, "YouTube-real": 0, "Celeb-synthesis": 1}
 TEST_LIST = "List_of_testing_videos.txt"

@@ -8,7 +8,7 @@ from pathlib import Path
 from keras_ddl.data.layouts.index import Index, Official, dataset_folder
 from keras_ddl.data.layouts.sequences import originals
 from keras_ddl.data.video_index import SPLITS, Video
-from keras_ddl.errors import MISSING, UserError
+from keras_ddl.edge.errors import MISSING, UserError
 
 DATASET = "DeeperForensics-1.0"
 OFFICIAL = {"train": 703, "val": 96, "test": 201}

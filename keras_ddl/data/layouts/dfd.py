@@ -9,7 +9,7 @@ from keras_ddl.data.layouts.held_out import hold_out
 from keras_ddl.data.layouts.index import Index, dataset_folder
 from keras_ddl.data.layouts.sequences import COMPRESSIONS, manipulated, mask_files, originals
 from keras_ddl.data.video_index import Video
-from keras_ddl.errors import UserError
+from keras_ddl.edge.errors import UserError
 
 DATASET = "DFD"
 METHOD = "DeepFakeDetection"

@@ -10,8 +10,8 @@ from pathlib import Path
 from keras_ddl.data.layouts.index import Index, Official, dataset_folder
 from keras_ddl.data.layouts.rows import read_rows
 from keras_ddl.data.video_index import Video
-from keras_ddl.errors import UserError
-from keras_ddl.files import read_json
+from keras_ddl.edge.errors import UserError
+from keras_ddl.edge.files import read_json
 
 DATASET = "DFDC"
 TEST_DATASET = "DFDC-test"

@@ -9,8 +9,8 @@ from typing import Any
 from keras_ddl.data.layouts.held_out import ONLY_VAL, hold_out
 from keras_ddl.data.layouts.index import Index, dataset_folder
 from keras_ddl.data.video_index import Video
-from keras_ddl.errors import UserError
-from keras_ddl.files import read_json
+from keras_ddl.edge.errors import UserError
+from keras_ddl.edge.files import read_json
 
 DATASET = "DFDC-preview"
 LABELS = {"real": 0, "fake": 1}

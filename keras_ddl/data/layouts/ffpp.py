@@ -9,8 +9,8 @@ from keras_ddl.data.layouts.dfd import dfd, has_dfd
 from keras_ddl.data.layouts.index import Index, Official, dataset_folder
 from keras_ddl.data.layouts.sequences import COMPRESSIONS, manipulated, mask_files, originals
 from keras_ddl.data.video_index import SPLITS, Video
-from keras_ddl.errors import UserError
-from keras_ddl.files import read_json
+from keras_ddl.edge.errors import UserError
+from keras_ddl.edge.files import read_json
 
 DATASET = "FaceForensics++"
 METHODS = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures", "FaceShifter")

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from keras_ddl.data.video_index import Video
-from keras_ddl.errors import UserError
+from keras_ddl.edge.errors import UserError
 
 HELD_OUT = {"val": 0.15, "test": 0.15}
 """Share of the people held out where a dataset has neither part."""

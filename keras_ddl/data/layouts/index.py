@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from keras_ddl.data.video_index import SPLITS, Video
-from keras_ddl.errors import UserError
+from keras_ddl.edge.errors import UserError
 
 _log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from keras_ddl.data.layouts.held_out import hold_out
 from keras_ddl.data.layouts.index import Index
 from keras_ddl.data.layouts.rows import Row, read_rows
 from keras_ddl.data.video_index import SPLITS, Video
-from keras_ddl.errors import UserError
+from keras_ddl.edge.errors import UserError
 
 REQUIRED = ("path", "label")
 OPTIONAL = ("split", "video", "method", "identity")

@@ -6,7 +6,7 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-from keras_ddl.errors import UserError
+from keras_ddl.edge.errors import UserError
 
 Row = dict[str, str]
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from keras_ddl.data.synthetic import dataset
-from keras_ddl.errors import Parser, UserError, run_cli
+from keras_ddl.edge.errors import Parser, UserError, run_cli
 
 
 def _people(text: str) -> tuple[str, int]:

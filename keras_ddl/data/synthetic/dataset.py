@@ -11,9 +11,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from keras_ddl.data.parallel import unordered_map
 from keras_ddl.data.synthetic.encode import PART, write_video
-from keras_ddl.errors import MISSING, UserError
+from keras_ddl.edge.errors import MISSING, UserError
+from keras_ddl.edge.process_pool import unordered_map
 
 log = logging.getLogger(__name__)
 
@@ -222,8 +222,8 @@ def _write_manifest(
     out: Path, arguments: Mapping[str, Any], videos: Iterable[SyntheticVideo], complete: bool
 ) -> None:
     """Write the manifest at once: arguments, and per video its label, identity and parameters."""
-    from keras_ddl.data.synthetic.forgery import share_of
-    from keras_ddl.data.synthetic.render import draw_performance, video_seeds
+    from keras_ddl.edge.portraits.forgery import share_of
+    from keras_ddl.edge.portraits.render import draw_performance, video_seeds
 
     share = share_of(arguments["difficulty"])
     entries = []
@@ -242,7 +242,7 @@ def _write_manifest(
 
 def _draw(job: Job) -> str:
     """Draw and write one video."""
-    from keras_ddl.data.synthetic.render import open_renderer
+    from keras_ddl.edge.portraits.render import open_renderer
 
     out, video, arguments = job
     size, fps = tuple(arguments["size"]), arguments["fps"]

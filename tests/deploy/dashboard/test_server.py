@@ -20,7 +20,7 @@ from deploy.dashboard import DashboardServer, Settings, app
 from deploy.dashboard import server as dashboard_server
 from deploy.dashboard.report import identify
 from deploy.sources.base import State
-from keras_ddl.errors import UserError
+from keras_ddl.edge.errors import UserError
 
 DOOR, GATE, HALL = "camera 0", "rtsp://***@gate.example/stream", "hall.mp4"
 

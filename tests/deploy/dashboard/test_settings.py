@@ -8,7 +8,7 @@ import pytest
 
 from deploy.dashboard import TOKEN_VARIABLE, Settings
 from deploy.dashboard.settings import is_loopback, parse_address
-from keras_ddl.errors import UserError
+from keras_ddl.edge.errors import UserError
 
 LONG = "a-token-of-twenty-ch"
 

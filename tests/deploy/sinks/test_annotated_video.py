@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from deploy.sinks import AnnotatedVideo, Output
-from keras_ddl.errors import UserError
-from keras_ddl.mp4_rescue import cut_to_whole_fragments
-from keras_ddl.video import Frame, VideoWriter, probe, read_video
+from keras_ddl.edge.errors import UserError
+from keras_ddl.edge.mp4_rescue import cut_to_whole_fragments
+from keras_ddl.edge.video import Frame, VideoWriter, probe, read_video
 
 pytest.importorskip("av")
 ROOT = Path(__file__).resolve().parents[3]
@@ -172,7 +172,7 @@ NOISE = """
 import logging, os, resource, signal, sys
 import numpy as np
 from deploy.sinks import AnnotatedVideo, Output
-from keras_ddl.video import Frame
+from keras_ddl.edge.video import Frame
 logging.basicConfig(level=logging.WARNING, format="%(message)s")
 rng = np.random.default_rng(0)
 everything = resource.getrlimit(resource.RLIMIT_FSIZE)[1]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from deploy.sinks import JsonLines, Output
-from keras_ddl.errors import UserError
+from keras_ddl.edge.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[3]
 

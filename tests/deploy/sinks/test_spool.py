@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from deploy.sinks.spool import Spool
-from keras_ddl.errors import UserError
+from keras_ddl.edge.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -1,0 +1,1 @@
+"""Speed, memory and scaling measurements; no part of the product."""

@@ -1,0 +1,208 @@
+"""Part of `make bench`: compact Xception with both modules, float and int8, one clip and four.
+
+Each subject is a process of its own, so that its memory is its own; they run in turn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from benchmarks.modules import PEAK_SIZE, matmul, merge_json, ratio
+from benchmarks.timed_process import OnCall, serve
+from benchmarks.untrained import FORMS
+from keras_ddl.edge.errors import Parser, run_cli
+from keras_ddl.edge.memory import peak_mib
+
+OUT = Path("runs/bench.json")
+BATCHES = (1, 4)
+PEAK = "peak"
+SETTINGS = ("size", "frames", "width", "threads", "rounds")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    parser = Parser(
+        prog="python -m benchmarks.int8",
+        description="Time the float graph, TensorRT's int8 graph and the one for CPUs in ONNX "
+        "Runtime, in turn; print a table and add it to runs/bench.json.",
+    )
+    parser.add_argument("--size", type=int, default=256, help="crop side in pixels (default 256)")
+    parser.add_argument("--frames", type=int, default=8, help="frames per clip (default 8)")
+    parser.add_argument("--width", type=float, default=1.0, help="factor on channels (default 1)")
+    parser.add_argument("--threads", type=int, default=2, help="threads per subject (default 2)")
+    parser.add_argument("--rounds", type=int, default=15, help="timed rounds (default 15)")
+    parser.add_argument("--out", type=Path, default=OUT, help="the JSON that it is added to")
+    parser.add_argument("--subject", nargs=2, help=argparse.SUPPRESS)
+    args = parser.parse_args(argv)
+    if args.subject:
+        return run_cli(lambda: _subject(args.subject[0], int(args.subject[1]), args.threads))
+    return run_cli(lambda: _bench(args))
+
+
+def _bench(args: argparse.Namespace) -> int:
+    with tempfile.TemporaryDirectory() as folder:
+        gmac, files = _graphs(Path(folder), args)
+        subjects = {(form, batch): (files[form], batch) for form in FORMS for batch in BATCHES}
+        seconds, memory = measured({**subjects, (PEAK, 1): (PEAK, 1)}, args)
+        fused = {form: _on_integers(file) for form, file in files.items()}
+    result = {
+        "settings": {key: getattr(args, key) for key in SETTINGS},
+        **summary(gmac, seconds, memory),
+        "integer_convolutions": fused,
+    }
+    print(table(result))
+    merge_json(args.out, {"int8": result})
+    print(f"added to {args.out}")
+    return 0
+
+
+def _graphs(folder: Path, args: argparse.Namespace) -> tuple[float, dict[str, Path]]:
+    """GMAC of a clip, and the ONNX files."""
+    from benchmarks.untrained import untrained_graphs
+
+    gmac, graphs = untrained_graphs(FORMS, args.size, args.frames, args.width)
+    files = {form: folder / f"{number}.onnx" for number, form in enumerate(FORMS)}
+    for form, graph in graphs.items():
+        files[form].write_bytes(graph.SerializeToString())
+    return gmac, files
+
+
+def measured(
+    subjects: Mapping[tuple[str, int], tuple[Any, int]], args: argparse.Namespace
+) -> tuple[dict[tuple[str, int], list[float]], dict[tuple[str, int], float]]:
+    """Time subjects in turn after two untimed runs each.
+
+    Args:
+        subjects: (Form, batch) → the file, and the batch again.
+        args: `threads` and `rounds`.
+
+    Returns:
+        Seconds of every round, and the peak memory of each process in MiB.
+    """
+    with ExitStack() as stack:
+        processes = {}
+        for name, (file, batch) in subjects.items():
+            command = [sys.executable, "-m", "benchmarks.int8", "--subject", str(file)]
+            command += [str(batch), "--threads", str(args.threads)]
+            processes[name] = stack.enter_context(OnCall(command))
+            for _ in range(2):
+                processes[name].ask("run")
+        seconds: dict[tuple[str, int], list[float]] = {name: [] for name in subjects}
+        for _ in range(args.rounds):
+            for name, process in processes.items():
+                seconds[name].append(process.ask("run"))
+        return seconds, {name: process.ask("memory") for name, process in processes.items()}
+
+
+def _subject(file: str, batch: int, threads: int) -> int:
+    run = matmul(threads) if file == PEAK else _inference(Path(file), batch, threads)
+
+    def timed() -> float:
+        started = time.perf_counter()
+        run()
+        return time.perf_counter() - started
+
+    return serve({"run": timed, "memory": peak_mib})
+
+
+def _inference(file: Path, batch: int, threads: int) -> Callable[[], Any]:
+    import numpy as np
+
+    from deploy.backends import open_backend
+
+    backend = open_backend(file, threads)
+    shape = [batch, *(size or 1 for size in backend.inputs[0].shape[1:])]
+    feed = {"clip": np.random.default_rng(1).integers(0, 256, shape, np.uint8)}
+    return lambda: backend.infer(feed)
+
+
+def _on_integers(file: Path) -> str:
+    """How many convolutions ONNX Runtime really runs on integers, of all."""
+    import onnx
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.optimized_model_filepath = str(file.with_suffix(".optimised"))
+    onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    kinds = [node.op_type for node in onnx.load(options.optimized_model_filepath).graph.node]
+    integer = kinds.count("QLinearConv")
+    return f"{integer} of {integer + kinds.count('Conv') + kinds.count('FusedConv')}"
+
+
+def summary(
+    gmac: float,
+    seconds: Mapping[tuple[str, int], Sequence[float]],
+    memory: Mapping[tuple[str, int], float],
+) -> dict[str, Any]:
+    """What the rounds say.
+
+    Args:
+        gmac: 10⁹ multiply-accumulates of a clip.
+        seconds: (Form, batch) → seconds of every round; ("peak", 1) is the matrix product.
+        memory: The same → MiB.
+
+    Returns:
+        `matmul_peak_gflops`, and `rows`. Shares and ratios are medians over the rounds: a slow
+        round slows both. `speedup` is fp32's time at the same batch through this one's, and
+        `per_clip_of_batch_1` the time of a clip through that of the same form alone.
+    """
+    import numpy as np
+
+    peak = [2 * PEAK_SIZE**3 / one / 1e9 for one in seconds[PEAK, 1]]
+    rows = []
+    for (form, batch), times in seconds.items():
+        if form == PEAK:
+            continue
+        p50, p90, p99 = (1e3 * float(np.percentile(times, share)) for share in (50, 90, 99))
+        reached = [2 * gmac * batch / one for one in times]
+        rows.append(
+            {
+                "form": form,
+                "batch": batch,
+                "clips_per_s": batch / median(times),
+                "p50_ms": p50,
+                "p90_ms": p90,
+                "p99_ms": p99,
+                "peak_memory_mib": memory[form, batch],
+                "share_of_peak": median(a / b for a, b in zip(reached, peak, strict=True)),
+                "speedup": ratio(seconds[FORMS[0], batch], times),
+                "per_clip_of_batch_1": ratio(times, seconds[form, 1]) / batch,
+            }
+        )
+    return {"gmac": gmac, "matmul_peak_gflops": median(peak), "rows": rows}
+
+
+def table(result: Mapping[str, Any]) -> str:
+    """The result as text."""
+    settings = result["settings"]
+    lines = [
+        f"compact_xception with both modules, {settings['size']} px, {settings['frames']} frames, "
+        f"{settings['threads']} threads, {settings['rounds']} rounds, {result['gmac']:.1f} GMAC "
+        "a clip",
+        f"ONNX Runtime float32 MatMul {PEAK_SIZE}³: {result['matmul_peak_gflops']:.0f} GFLOP/s",
+        "",
+        f"{'':<16}{'batch':>6}{'clips/s':>9}{'p50 ms':>8}{'p90':>7}{'p99':>7}{'MiB':>7}"
+        f"{'of peak':>9}{'speedup':>8}{'clip ÷ batch 1':>16}",
+    ]
+    for row in result["rows"]:
+        lines.append(
+            f"{row['form']:<16}{row['batch']:>6}{row['clips_per_s']:>9.2f}{row['p50_ms']:>8.0f}"
+            f"{row['p90_ms']:>7.0f}{row['p99_ms']:>7.0f}{row['peak_memory_mib']:>7.0f}"
+            f"{row['share_of_peak']:>9.0%}{row['speedup']:>8.2f}{row['per_clip_of_batch_1']:>16.2f}"
+        )
+    fused = ", ".join(f"{form} {count}" for form, count in result["integer_convolutions"].items())
+    lines.append(f"convolutions that ONNX Runtime runs on integers: {fused}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

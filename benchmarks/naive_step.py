@@ -1,0 +1,244 @@
+"""Part of `make bench`: a training step of the modules against the same algebra written naively.
+
+Each subject is a process of its own, so that its memory is its own; they step in turn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from importlib.util import find_spec
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from benchmarks.timed_process import OnCall, serve
+from keras_ddl.edge.errors import Parser, run_cli
+from keras_ddl.edge.memory import peak_mib
+
+OUT = Path("runs/bench-naive.json")
+NETWORK = ("plain", "ours", "naive")
+MODULES = ("ours", "naive", "naive PyTorch")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    parser = Parser(
+        prog="python -m benchmarks.naive_step",
+        description="Time training steps of the modules, and of the whole network, as they are "
+        "here and as written naively (T × T products, slices), in turn; write "
+        "runs/bench-naive.json.",
+    )
+    parser.add_argument("--size", type=int, default=256, help="crop side in pixels (default 256)")
+    parser.add_argument("--frames", type=int, default=8, help="frames per clip (default 8)")
+    parser.add_argument("--width", type=float, default=1.0, help="factor on channels (default 1)")
+    parser.add_argument("--batch", type=int, default=1, help="clips per step (default 1)")
+    parser.add_argument("--threads", type=int, default=2, help="threads per subject (default 2)")
+    parser.add_argument("--steps", type=int, default=7, help="timed steps (default 7)")
+    parser.add_argument("--out", type=Path, default=OUT, help="where the JSON goes")
+    parser.add_argument("--subject", nargs=2, help=argparse.SUPPRESS)
+    args = parser.parse_args(argv)
+    if args.subject:
+        return run_cli(lambda: _subject(args))
+    return run_cli(lambda: _bench(args))
+
+
+def _bench(args: argparse.Namespace) -> int:
+    modules = MODULES if find_spec("torch") else MODULES[:-1]
+    result = {
+        "settings": {key: getattr(args, key) for key in _SETTINGS},
+        "modules": measured("modules", modules, args),
+        "network": measured("network", NETWORK, args),
+    }
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    args.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    print(table(result))
+    print(f"written to {args.out}")
+    return 0
+
+
+_SETTINGS = ("size", "frames", "width", "batch", "threads", "steps")
+
+
+def measured(
+    what: str, names: Sequence[str], args: argparse.Namespace
+) -> dict[str, dict[str, float]]:
+    """Time subjects in turn after two untimed steps each.
+
+    Returns:
+        Name → `seconds` (median), `ratio` (median of the ratios to ours, round by round),
+        `peak_mib`, and `step_mib`, how much of that the steps took.
+    """
+    options = [f"--{name}={getattr(args, name)}" for name in _SETTINGS]
+    seconds: dict[str, list[float]] = {name: [] for name in names}
+    with ExitStack() as stack:
+        subjects = {}
+        for name in names:
+            command = [sys.executable, "-m", "benchmarks.naive_step", "--subject", what, name]
+            subjects[name] = stack.enter_context(OnCall([*command, *options]))
+            for _ in range(2):
+                subjects[name].ask("step")
+        for _ in range(args.steps):
+            for name, subject in subjects.items():
+                seconds[name].append(subject.ask("step"))
+        memory = {name: subject.ask("memory") for name, subject in subjects.items()}
+    return {
+        name: {
+            "seconds": median(times),
+            "ratio": median(a / b for a, b in zip(times, seconds["ours"], strict=True)),
+            **memory[name],
+        }
+        for name, times in seconds.items()
+    }
+
+
+def _subject(args: argparse.Namespace) -> int:
+    what, name = args.subject
+    step = _network(name, args) if what == "network" else _modules(name, args)
+    before = peak_mib()
+
+    def timed() -> float:
+        started = time.perf_counter()
+        step()
+        return time.perf_counter() - started
+
+    def memory() -> dict[str, float]:
+        return {"peak_mib": peak_mib(), "step_mib": peak_mib() - before}
+
+    return serve({"step": timed, "memory": memory})
+
+
+def _network(name: str, args: argparse.Namespace) -> Callable[[], Any]:
+    """A whole training step of compact Xception."""
+    import numpy as np
+
+    from keras_ddl.framework import keras, tf
+
+    model = _built(() if name == "plain" else ("dfdc", "msa"), args)
+    if name == "naive":
+        from benchmarks.naive_keras import naive
+
+        model = naive(model)
+    model.compile(
+        keras.optimizers.legacy.Adam(1e-4),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    )
+    shape = (args.batch, args.frames, args.size, args.size, 3)
+    clips = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    labels = np.arange(args.batch) % 2
+    batches = iter(tf.data.Dataset.from_tensors((clips, labels)).repeat())
+    step = model.make_train_function()
+    return lambda: float(step(batches)["loss"])
+
+
+def _modules(name: str, args: argparse.Namespace) -> Callable[[], Any]:
+    """Forward and backward through the modules of all stages, each on an input of its own."""
+    model = _built(("dfdc", "msa"), args)
+    if name == "naive":
+        from benchmarks.naive_keras import naive
+
+        model = naive(model)
+    stages = [
+        [model.get_layer(f"{layer.name.removesuffix('_dfdc')}_{kind}") for kind in ("dfdc", "msa")]
+        for layer in model.layers
+        if layer.name.endswith("_dfdc")
+    ]
+    return _torch_step(stages, args) if name == "naive PyTorch" else _keras_step(stages, args)
+
+
+def _inputs(stages: Sequence[Sequence[Any]], args: argparse.Namespace) -> list[Any]:
+    import numpy as np
+
+    random = np.random.default_rng(0)
+    images = args.batch * args.frames
+    shapes = [(images, *dfdc.input_shape[1:]) for dfdc, _ in stages]
+    return [random.standard_normal(shape, np.float32) for shape in shapes]
+
+
+def _keras_step(stages: Sequence[Sequence[Any]], args: argparse.Namespace) -> Callable[[], Any]:
+    from keras_ddl.framework import tf
+
+    inputs = [tf.constant(x) for x in _inputs(stages, args)]
+
+    @tf.function
+    def step(inputs: list[Any]) -> Any:
+        weights = [layer.trainable_weights for layers in stages for layer in layers]
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            total = tf.add_n(
+                [
+                    tf.reduce_sum(tf.square(msa(dfdc(x), training=True)))
+                    for x, (dfdc, msa) in zip(inputs, stages, strict=True)
+                ]
+            )
+        return total, tape.gradient(total, [inputs, weights])
+
+    return lambda: float(step(inputs)[0])
+
+
+def _torch_step(stages: Sequence[Sequence[Any]], args: argparse.Namespace) -> Callable[[], Any]:
+    import torch
+
+    from benchmarks.naive_torch import torch_from_keras
+
+    torch.set_num_threads(args.threads)
+    modules = [
+        torch.nn.Sequential(*(torch_from_keras(layer) for layer in layers)).train()
+        for layers in stages
+    ]
+    inputs = [
+        torch.from_numpy(x.transpose(0, 3, 1, 2).copy()).requires_grad_()
+        for x in _inputs(stages, args)
+    ]
+
+    def step() -> float:
+        for tensor in (*inputs, *(p for module in modules for p in module.parameters())):
+            tensor.grad = None
+        total = sum(module(x).square().sum() for module, x in zip(modules, inputs, strict=True))
+        total.backward()
+        return float(total.detach())
+
+    return step
+
+
+def _built(modules: Sequence[str], args: argparse.Namespace) -> Any:
+    """The network with γ = 0.5: at 0 half of a module has no gradient."""
+    from keras_ddl.framework import keras, tf
+    from keras_ddl.networks.model import build_model
+
+    tf.config.threading.set_intra_op_parallelism_threads(args.threads)
+    keras.utils.set_random_seed(0)
+    model = build_model("compact_xception", modules, args.frames, args.size, width=args.width)
+    for layer in model.layers:
+        if layer.name.endswith(("_dfdc", "_msa")):
+            layer.gamma.assign([0.5])
+    return model
+
+
+def table(result: Mapping[str, Any]) -> str:
+    """The result as text."""
+    settings = result["settings"]
+    lines = [
+        f"training step of compact_xception, {settings['size']} px, {settings['frames']} frames, "
+        f"batch {settings['batch']}, {settings['threads']} threads; × is the ratio to ours",
+        f"{'':<24}{'s':>8}{'×':>7}{'peak MiB':>10}{'by steps':>10}",
+    ]
+    for what in ("modules", "network"):
+        for name, row in result[what].items():
+            lines.append(
+                f"{what + ', ' + name:<24}{row['seconds']:>8.3f}{row['ratio']:>7.2f}"
+                f"{row['peak_mib']:>10.0f}{row['step_mib']:>10.0f}"
+            )
+    rows = result["network"]
+    ours, naive = (rows[name]["seconds"] - rows["plain"]["seconds"] for name in NETWORK[1:])
+    if ours > 0:
+        lines.append(f"what the modules add to the network's step: naive ÷ ours {naive / ours:.2f}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

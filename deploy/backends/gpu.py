@@ -1,0 +1,99 @@
+"""What this machine has for TensorRT: the library, and an NVIDIA GPU to build for."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import sys
+from dataclasses import dataclass
+
+from keras_ddl.edge.errors import MISSING, UserError
+
+DRIVER = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+
+# From cuda.h: attributes of a device and the length given to a name.
+_CAPABILITY_MAJOR, _CAPABILITY_MINOR = 75, 76
+_NAME_LENGTH = 256
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """One CUDA device.
+
+    Attributes:
+        name: As the driver calls it.
+        compute_capability: (major, minor); an engine runs only on the one it was built for.
+    """
+
+    name: str
+    compute_capability: tuple[int, int]
+
+
+def tensorrt_version() -> str:
+    """Version of the TensorRT that Python can load.
+
+    The index carries bindings only, so an installed package may still lack its libraries: that is
+    an ImportError or an OSError, and "not there" all the same.
+
+    Raises:
+        UserError: none can be loaded; exit code 3.
+    """
+    try:
+        return str(importlib.import_module("tensorrt").__version__)
+    except (ImportError, OSError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(
+            f"TensorRT does not load ({reason}): on a server pip install -e '.[trt]'; on a Jetson "
+            "JetPack brings it, use an environment made with --system-site-packages",
+            MISSING,
+        ) from error
+
+
+def gpus(driver: str = DRIVER) -> list[Gpu]:
+    """The CUDA devices that the driver sees, none where there is no driver.
+
+    Asks the driver library itself: it needs no package, is the same on servers and Jetsons, and
+    answers with an error code where there is no GPU, which `tensorrt.Runtime` of 8.6 does not
+    survive. So look here before touching TensorRT's runtime.
+
+    Args:
+        driver: File name of the CUDA driver library.
+    """
+    try:
+        cuda = ctypes.CDLL(driver)
+    except OSError:
+        return []
+    count = ctypes.c_int()
+    if cuda.cuInit(0) or cuda.cuDeviceGetCount(ctypes.byref(count)):
+        return []
+    return [_gpu(cuda, index) for index in range(count.value)]
+
+
+def _gpu(cuda: ctypes.CDLL, index: int) -> Gpu:
+    device, major, minor = ctypes.c_int(), ctypes.c_int(), ctypes.c_int()
+    name = ctypes.create_string_buffer(_NAME_LENGTH)
+    codes = [
+        cuda.cuDeviceGet(ctypes.byref(device), index),
+        cuda.cuDeviceGetName(name, _NAME_LENGTH, device),
+        cuda.cuDeviceGetAttribute(ctypes.byref(major), _CAPABILITY_MAJOR, device),
+        cuda.cuDeviceGetAttribute(ctypes.byref(minor), _CAPABILITY_MINOR, device),
+    ]
+    if any(codes):
+        raise UserError(f"the CUDA driver cannot describe GPU {index} (codes {codes})", MISSING)
+    return Gpu(name.value.decode(errors="replace"), (major.value, minor.value))
+
+
+def first_gpu(driver: str = DRIVER) -> Gpu:
+    """The GPU that TensorRT takes by default.
+
+    Raises:
+        UserError: there is none; exit code 3.
+    """
+    found = gpus(driver)
+    if not found:
+        raise UserError(
+            "no NVIDIA GPU found: an engine is built on the machine it will run on, so run this on "
+            "the server or Jetson that has the GPU (nvidia-smi lists it where the driver works)",
+            MISSING,
+        )
+    return found[0]

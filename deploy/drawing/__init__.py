@@ -1,0 +1,1 @@
+"""Frames and sheets that show a verdict: boxes, heat maps, panels."""

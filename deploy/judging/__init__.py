@@ -1,0 +1,1 @@
+"""Verdicts from clip scores: hysteresis, image quality, records."""

@@ -1,0 +1,1 @@
+"""Verdict events and commands over MQTT."""

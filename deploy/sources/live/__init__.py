@@ -1,0 +1,1 @@
+"""Live sources: a reading thread, its queue, clock and watchdogs."""

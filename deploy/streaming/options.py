@@ -1,0 +1,150 @@
+"""The command line of `deploy/stream.py`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from deploy.dashboard.settings import DEFAULT_ADDRESS
+from deploy.judging.arguments import at_least, positive
+from deploy.judging.options import add_face_options, add_model_options
+from deploy.log_lines import FORMATS
+from deploy.sinks import STDOUT
+from deploy.streaming.micro_batcher import DEADLINE_S
+from keras_ddl.edge.errors import Parser
+
+SPOOL = Path("runs/spool")
+
+
+def stream_parser(description: str) -> argparse.ArgumentParser:
+    """All options, in groups; defaults stand in the help."""
+    parser = Parser(prog="stream.py", description=description)
+    for add in (_sources, _model, add_face_options, _results, _network, _operation):
+        add(parser)
+    return parser
+
+
+def _sources(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("what to watch; any number of each")
+    group.add_argument(
+        "--camera",
+        type=at_least(0),
+        metavar="N",
+        action="append",
+        default=[],
+        help="camera by index",
+    )
+    group.add_argument(
+        "--source",
+        metavar="WHAT",
+        action="append",
+        default=[],
+        help="file, folder of pictures, /dev/video0, csi://0, rtsp://, http:// or synthetic:// "
+        "(docs/sources.md)",
+    )
+    group.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE.toml",
+        help="sources with names and options of their own",
+    )
+    group.add_argument(
+        "--keep-trying",
+        action="store_true",
+        help="try a camera or address for ever that is not there at first; what was there once is "
+        "always tried again",
+    )
+    group.add_argument(
+        "--realtime", action="store_true", help="play files at the pace they were recorded at"
+    )
+
+
+def _model(parser: argparse.ArgumentParser) -> None:
+    group = add_model_options(parser)
+    group.add_argument("--threads", type=at_least(1), metavar="N", help="compute threads")
+    group.add_argument(
+        "--max-batch",
+        type=at_least(1),
+        metavar="CLIPS",
+        help="most clips in one call of the model (default: 8, on a CPU 2)",
+    )
+    group.add_argument(
+        "--deadline-ms",
+        type=positive,
+        default=DEADLINE_S * 1000.0,
+        metavar="MS",
+        help="longest that a clip waits for others to share a call (default: %(default)g)",
+    )
+
+
+def _results(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("results (docs/outputs.md)")
+    group.add_argument(
+        "--jsonl", default=STDOUT, metavar="FILE", help="JSON Lines to a file (default: stdout)"
+    )
+    group.add_argument(
+        "--jsonl-max-mib", type=at_least(1), metavar="MIB", help="rotate the file at this size"
+    )
+    group.add_argument("--save", type=Path, metavar="OUT.mp4", help="annotated video")
+    group.add_argument(
+        "--save-minutes", type=positive, metavar="M", help="a new video file this often"
+    )
+    group.add_argument("--show", action="store_true", help="annotated video in a window")
+    group.add_argument("--heat", action="store_true", help="draw where the model sees change")
+    group.add_argument("--evidence", type=Path, metavar="DIR", help="a folder per FAKE event there")
+    group.add_argument(
+        "--evidence-max-gib",
+        type=positive,
+        metavar="GIB",
+        help="room for evidence; the oldest goes (default: 10)",
+    )
+    group.add_argument(
+        "--evidence-days", type=positive, metavar="D", help="keep evidence this long at most"
+    )
+
+
+def _network(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("results over the network")
+    group.add_argument(
+        "--mqtt", metavar="URL", help="events to mqtt(s)://[USER@]HOST[:PORT][/PREFIX]"
+    )
+    group.add_argument("--mqtt-clips", action="store_true", help="each clip's score as well")
+    group.add_argument("--webhook", metavar="URL", help="events by POST, signed")
+    group.add_argument(
+        "--spool",
+        type=Path,
+        default=SPOOL,
+        metavar="DIR",
+        help="where events wait for broker and receiver (default: %(default)s)",
+    )
+    group.add_argument(
+        "--ca", type=Path, metavar="FILE", help="trust these certificates of broker and receiver"
+    )
+    group.add_argument(
+        "--dashboard",
+        nargs="?",
+        const=DEFAULT_ADDRESS,
+        metavar="HOST:PORT",
+        help=f"a page that shows it all, and /metrics (alone: {DEFAULT_ADDRESS})",
+    )
+    group.add_argument("--dashboard-token-file", type=Path, metavar="FILE", help="its token")
+    group.add_argument(
+        "--dashboard-name",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a further name under which browsers reach this machine",
+    )
+
+
+def _operation(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("operation")
+    group.add_argument("--max-seconds", type=positive, metavar="S", help="stop after this time")
+    group.add_argument(
+        "--max-memory",
+        type=at_least(64),
+        metavar="MIB",
+        help="end in good order (exit code 3) when the process holds more, for a supervisor to "
+        "start it again",
+    )
+    group.add_argument("--log", choices=FORMATS, default=FORMATS[0], help="(default: %(default)s)")

@@ -1,0 +1,199 @@
+"""A run on drawn faces, watched from inside, for `benchmarks.soak` and `benchmarks.stream`."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from deploy.backends import Backend
+from deploy.bundle import SYNTHETIC, Bundle
+from deploy.judging.records import Record
+from deploy.memory import resident_bytes
+from deploy.sinks import JsonLines, Output, Sink
+from deploy.sources import Watch, open_source
+from deploy.streaming.runner import Runner, RunnerParts, SourcePlan
+from deploy.streaming.source_worker import Lane
+from deploy.telemetry import Telemetry
+from keras_ddl.edge.clipper import DETECT_EVERY, FaceClipper
+from keras_ddl.edge.faces import open_detector
+
+EVERY_S = 0.5
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The process at one moment: seconds since the start, bytes, threads, open files."""
+
+    seconds: float
+    memory: int
+    threads: int
+    files: int
+
+
+@dataclass
+class Trial:
+    """What a run came to.
+
+    Attributes:
+        seconds: Its length.
+        frames: Handled, of all sources.
+        dropped: By cause, frames and clips.
+        delays: (seconds since the start, seconds from capture to verdict) of each clip.
+        samples: The process every so often.
+        written: Lines of the JSON Lines file.
+        made: Records that were handed to the sinks.
+        events: Verdict records in the file.
+        gaps: Numbers missing among the events' ids: verdicts that were lost.
+        cpu: Seconds of CPU time of the process.
+        stages: Seconds of CPU time per stage, of the threads that ran it.
+        clips: Clips judged.
+    """
+
+    seconds: float = 0.0
+    frames: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
+    delays: list[tuple[float, float]] = field(default_factory=list)
+    samples: list[Sample] = field(default_factory=list)
+    written: int = 0
+    made: int = 0
+    events: int = 0
+    gaps: int = 0
+    cpu: float = 0.0
+    stages: dict[str, float] = field(default_factory=dict)
+    clips: int = 0
+
+    def delay(self, percent: float, since: float = 0.0, until: float = np.inf) -> float:
+        """A percentile of the delays within a part of the run, in seconds; NaN without any."""
+        chosen = [delay for moment, delay in self.delays if since <= moment < until]
+        return float(np.percentile(chosen, percent)) if chosen else float("nan")
+
+
+class _Clock(Telemetry):
+    """Also remembers when each verdict came, and how late."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.began = time.monotonic()
+        self.moments, self.lateness = array("d"), array("d")
+
+    def observe(
+        self, stage: str, seconds: float, source: str = "", cpu_seconds: float = 0.0
+    ) -> None:
+        super().observe(stage, seconds, source, cpu_seconds)
+        if stage == "end_to_end":
+            self.moments.append(time.monotonic() - self.began)
+            self.lateness.append(seconds)
+
+    @property
+    def delays(self) -> list[tuple[float, float]]:
+        """(Seconds since the start, seconds from capture to verdict) of each clip."""
+        return list(zip(self.moments, self.lateness, strict=True))
+
+
+class _Count(Sink):
+    name = "count"
+
+    def __init__(self) -> None:
+        self.records = 0
+
+    def write(self, output: Output) -> None:
+        self.records += len(output.records)
+
+
+def run_trial(
+    bundle: Bundle,
+    backend: Backend,
+    seconds: float,
+    lines: Path,
+    addresses: Sequence[str],
+    detector: str = "haar",
+    sample_s: float = 5.0,
+    sinks: Sequence[Sink] = (),
+) -> Trial:
+    """Watch sources for a while.
+
+    Args:
+        bundle, backend: The model.
+        seconds: How long.
+        lines: File for the JSON Lines.
+        addresses: The sources, `synthetic://…` for instance.
+        detector: Finds the faces.
+        sample_s: Time between two looks at the process.
+        sinks: Further sinks, opened.
+    """
+    telemetry, count, file = _Clock(), _Count(), JsonLines(lines)
+    watch = Watch(keep_trying=True, telemetry=telemetry)
+    plans = [
+        SourcePlan(f"{index} {text}", partial(open_source, text, watch=watch), True, SYNTHETIC)
+        for index, text in enumerate(addresses)
+    ]
+
+    def clipper() -> FaceClipper:
+        return FaceClipper(bundle.spec, open_detector(detector), DETECT_EVERY, EVERY_S * 1000.0)
+
+    parts = RunnerParts(plans, bundle, backend, clipper, detector, telemetry)
+    runner = Runner(parts)
+    file.open()
+    trial = Trial(seconds=seconds)
+    done = threading.Event()
+    sampler = threading.Thread(target=_sample, args=(trial.samples, done, sample_s), daemon=True)
+    timer = threading.Timer(seconds, runner.quit)
+    cpu = time.process_time()
+    telemetry.began = time.monotonic()
+    sampler.start()
+    timer.start()
+    try:
+        lanes = runner.run([file, count, *sinks])
+    finally:
+        timer.cancel()
+        done.set()
+        sampler.join()
+    trial.cpu = time.process_time() - cpu
+    trial.delays, trial.made = telemetry.delays, count.records
+    _add_up(trial, lanes, telemetry)
+    _read_back(trial, lines)
+    return trial
+
+
+def _add_up(trial: Trial, lanes: Sequence[Lane], telemetry: Telemetry) -> None:
+    """Sum over sources, and over what the run and its sources dropped."""
+    for lane in lanes:
+        trial.frames += lane.end["frames"] if lane.end else 0
+        trial.clips += lane.end["clips"] if lane.end else 0
+        for cause, number in lane.status().health.dropped.items():
+            trial.dropped[cause] = trial.dropped.get(cause, 0) + number
+    totals = telemetry.totals()
+    for (cause, _), number in totals.dropped.items():
+        trial.dropped[cause] = trial.dropped.get(cause, 0) + number
+    for (stage, _), counts in totals.stages.items():
+        trial.stages[stage] = trial.stages.get(stage, 0.0) + counts.cpu_seconds
+
+
+def _sample(samples: list[Sample], done: threading.Event, every_s: float) -> None:
+    began = time.monotonic()
+    while not done.wait(every_s):
+        files = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").is_dir() else 0
+        now = time.monotonic() - began
+        samples.append(Sample(now, resident_bytes(), threading.active_count(), files))
+
+
+def _read_back(trial: Trial, lines: Path) -> None:
+    """Count what was written, and look for holes in the numbers of the events."""
+    numbers: dict[str, list[int]] = {}
+    for line in lines.read_text(encoding="utf-8").splitlines():
+        record: Record = json.loads(line)
+        trial.written += 1
+        if record["type"] == "verdict":
+            run, _, number = record["event"].partition("-")
+            numbers.setdefault(run, []).append(int(number))
+    trial.events = sum(map(len, numbers.values()))
+    trial.gaps = sum(max(found) - len(set(found)) for found in numbers.values())

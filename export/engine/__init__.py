@@ -1,0 +1,1 @@
+"""TensorRT engines: rules for their graphs, the build, its gate."""

@@ -1,0 +1,173 @@
+"""ONNX to a serialised engine, with TensorRT 8.6, 10.x and 11.x, by what each of them offers.
+
+Names that every version has are written out; all others go through `optional`, which answers None
+where a version lacks them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from deploy.backends.engine_log import engine_log
+from export.engine.options import BuildOptions
+from export.engine.progress import progress_monitor
+from keras_ddl.edge.errors import CHECK_FAILED, MISSING, UserError
+
+MIB = 1 << 20
+NUMBERED = re.compile(r"_\d+$")
+
+
+def optional(owner: Any, *names: str) -> Any:
+    """Follow names that only some versions of TensorRT have; None where one is missing."""
+    for name in names:
+        owner = getattr(owner, name, None)
+        if owner is None:
+            return None
+    return owner
+
+
+def engine_from_onnx(
+    trt: Any,
+    onnx_bytes: bytes,
+    shape: tuple[int, ...],
+    precision: str,
+    strongly_typed: bool,
+    options: BuildOptions,
+    float_nodes: Collection[str] = (),
+) -> bytes:
+    """Build an engine; minutes.
+
+    Args:
+        trt: The TensorRT module.
+        onnx_bytes: The prepared graph.
+        shape: Of its one input ``clip`` without the batch: ``(T, S, S, 3)``.
+        precision: "fp32", "fp16" or "int8".
+        strongly_typed: Whether the graph's types are binding; else flags ask for the precision.
+        options: Profiles, memory, caches.
+        float_nodes: Without strong typing: names of nodes that must compute in float32.
+
+    Raises:
+        UserError: the parser or the builder refuses (4), with its own reason; no such DLA core (3).
+    """
+    log = engine_log(trt)
+    builder = trt.Builder(log)
+    network = builder.create_network(_creation_flags(trt, strongly_typed))
+    parser = trt.OnnxParser(network, log)
+    if not parser.parse(onnx_bytes):
+        errors = [parser.get_error(i).desc() for i in range(parser.num_errors)]
+        reason = " ".join((errors or [log.reason()])[0].split())
+        raise UserError(f"TensorRT {trt.__version__} cannot read the graph: {reason}", CHECK_FAILED)
+    config = builder.create_builder_config()
+    _set_options(trt, builder, config, options)
+    profile = builder.create_optimization_profile()
+    sizes = [(batch, *shape) for batch in options.profile.values()]
+    profile.set_shape("clip", *sizes)
+    config.add_optimization_profile(profile)
+    if not strongly_typed:
+        _ask_for_precision(trt, config, precision)
+        if precision != "fp32":
+            pin_float32(trt, network, float_nodes)
+    elif precision == "fp32":
+        config.clear_flag(trt.BuilderFlag.TF32)
+    cache = _load_cache(config, options.timing_cache)
+    with progress_monitor(trt, config):
+        plan = builder.build_serialized_network(network, config)
+    if plan is None:
+        raise UserError(
+            f"TensorRT {trt.__version__} built no {precision} engine: {log.reason()}; on a small "
+            "board try --workspace 256 --max-batch 1 and close other programs",
+            CHECK_FAILED,
+        )
+    _save_cache(cache, config, options.timing_cache)
+    return bytes(plan)
+
+
+def _creation_flags(trt: Any, strongly_typed: bool) -> int:
+    """Explicit batch is a flag in 8.x, a word without meaning in 10.x, and gone in 11."""
+    names = ["EXPLICIT_BATCH", *(["STRONGLY_TYPED"] if strongly_typed else [])]
+    found = [optional(trt, "NetworkDefinitionCreationFlag", name) for name in names]
+    if strongly_typed and found[-1] is None:
+        raise UserError(f"TensorRT {trt.__version__} has no strongly typed networks", MISSING)
+    return sum(1 << int(flag) for flag in found if flag is not None)
+
+
+def _set_options(trt: Any, builder: Any, config: Any, options: BuildOptions) -> None:
+    config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace_mib * MIB)
+    config.builder_optimization_level = options.optimisation_level
+    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # names and types of all layers
+    if options.hardware_compatible:
+        config.hardware_compatibility_level = trt.HardwareCompatibilityLevel.AMPERE_PLUS
+    if options.version_compatible:
+        config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
+    if options.dla_core is not None:
+        if options.dla_core >= builder.num_DLA_cores:
+            raise UserError(
+                f"expected a DLA core below {builder.num_DLA_cores}, received {options.dla_core}: "
+                "leave --dla-core out to build for the GPU",
+                MISSING,
+            )
+        config.default_device_type = trt.DeviceType.DLA
+        config.DLA_core = options.dla_core
+        config.set_flag(trt.BuilderFlag.GPU_FALLBACK)
+
+
+def _ask_for_precision(trt: Any, config: Any, precision: str) -> None:
+    """Flags, for versions in which types are the builder's choice."""
+    if precision == "fp32":
+        config.clear_flag(trt.BuilderFlag.TF32)
+        return
+    wanted = ["FP16", "OBEY_PRECISION_CONSTRAINTS", *(["INT8"] if precision == "int8" else [])]
+    for name in wanted:
+        flag = optional(trt, "BuilderFlag", name)
+        if flag is None:
+            raise UserError(f"TensorRT {trt.__version__} has no flag {name}", MISSING)
+        config.set_flag(flag)
+
+
+def pin_float32(trt: Any, network: Any, names: Collection[str]) -> int:
+    """Ask for float32 in the layers that came from certain nodes.
+
+    Args:
+        trt: The TensorRT module.
+        network: A network whose types are the builder's choice.
+        names: Of ONNX nodes; the parser names layers after them, and further layers of the same
+            node with a number behind.
+
+    Returns:
+        How many layers were pinned; those that make no floats are left alone.
+    """
+    wanted, floats = set(names), (trt.DataType.FLOAT, trt.DataType.HALF)
+    pinned = 0
+    for i in range(network.num_layers):
+        layer = network.get_layer(i)
+        if not wanted & {layer.name, NUMBERED.sub("", layer.name)} or not layer.num_outputs:
+            continue
+        outputs = [layer.get_output(k) for k in range(layer.num_outputs)]
+        if all(tensor.dtype in floats and not tensor.is_shape_tensor for tensor in outputs):
+            layer.precision = trt.DataType.FLOAT
+            for k in range(layer.num_outputs):
+                layer.set_output_type(k, trt.DataType.FLOAT)
+            pinned += 1
+    return pinned
+
+
+def _load_cache(config: Any, path: Path | None) -> Any:
+    if path is None:
+        return None
+    cache = config.create_timing_cache(path.read_bytes() if path.is_file() else b"")
+    if cache is not None and not config.set_timing_cache(cache, False):
+        cache = config.create_timing_cache(b"")  # of another GPU or version: start a new one
+        config.set_timing_cache(cache, False)
+    return cache
+
+
+def _save_cache(cache: Any, config: Any, path: Path | None) -> None:
+    if path is None or cache is None:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.part")
+    temporary.write_bytes(bytes(config.get_timing_cache().serialize()))
+    temporary.replace(path)

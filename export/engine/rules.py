@@ -1,0 +1,292 @@
+"""Static check of a graph by TensorRT's rules: `python -m export.engine.rules MODEL.onnx`.
+
+Needs neither TensorRT nor a GPU. Each rule names its source. That every rule is kept does not
+prove that an engine can be built; a broken one says, in seconds and anywhere, why it can't.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from export.engine.operators import ParserTable, parser_table
+from export.graph.onnx_graph import Graph, attribute, load_model
+from keras_ddl.edge.errors import CHECK_FAILED, Parser, UserError, run_cli
+
+if TYPE_CHECKING:
+    import onnx
+
+TYPED_SINCE = (10, 12)  # weak typing is deprecated from here on and gone in 11
+NEWEST = (11, 4)
+MAX_K = 3840
+MAX_RANK = 8
+WEIGHT_AXES = {"Conv": 0, "ConvTranspose": 1, "Gemm": 0, "MatMul": 1}
+FLOAT, UINT8, INT8, FLOAT16, DOUBLE, BFLOAT16 = 1, 2, 3, 10, 11, 16  # of onnx.TensorProto
+
+OPERATORS = "https://github.com/onnx/onnx-tensorrt docs/operators.md"
+QUANTIZED = "TensorRT developer guide, Working with Quantized Types"
+TOPK = "TensorRT operator reference, TopK"
+TYPED = "TensorRT developer guide, Strongly Typed Networks"
+SHAPES = "TensorRT developer guide, Working with Dynamic Shapes"
+DIMS = "TensorRT API reference, Dims.MAX_DIMS"
+Q_DQ = "ONNX operators QuantizeLinear and DequantizeLinear"
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a graph is checked for.
+
+    Attributes:
+        version: TensorRT as (major, minor).
+        strongly_typed: Whether tensors keep the types that the graph gives them.
+        table: What this version's parser reads.
+    """
+
+    version: tuple[int, int]
+    strongly_typed: bool
+    table: ParserTable
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A broken rule: which, where, what is wrong, and who says so."""
+
+    rule: str
+    node: str
+    message: str
+    source: str
+
+    def __str__(self) -> str:
+        return f"{self.rule}: {self.message} at '{self.node}' [{self.source}]"
+
+
+def target_for(version: str | None = None) -> Target:
+    """The target of a version's name, such as "8.6.1" or "10.13.3.9"; the newest known for None."""
+    if version is None:
+        return _target(NEWEST)
+    parts = version.split(".")
+    if len(parts) < 2 or not all(part.isdecimal() for part in parts[:2]):
+        raise UserError(f"expected a TensorRT version such as 10.3, received {version!r}")
+    return _target((int(parts[0]), int(parts[1])))
+
+
+def _target(version: tuple[int, int]) -> Target:
+    return Target(version, version >= TYPED_SINCE, parser_table(version))
+
+
+def check(proto: onnx.ModelProto, target: Target) -> list[Finding]:
+    """Every broken rule of a graph, in the order of the rules.
+
+    Args:
+        proto: The graph as it would be given to TensorRT.
+        target: Version and typing.
+    """
+    graph = Graph(proto).infer()
+    return [
+        Finding(rule.__name__.strip("_").replace("_", " "), *found)
+        for rule in RULES
+        for found in rule(graph, target)
+    ]
+
+
+def require(proto: onnx.ModelProto, target: Target, name: str) -> None:
+    """Raise a UserError (exit code 4) for the first broken rule, with the number of the others."""
+    found = check(proto, target)
+    if found:
+        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        version = ".".join(map(str, target.version))
+        raise UserError(
+            f"{name} is not for TensorRT {version}: {found[0]}{more}; "
+            f"python -m export.engine.rules {name} --tensorrt {version} lists all",
+            CHECK_FAILED,
+        )
+
+
+Found = Iterator[tuple[str, str, str]]  # node, message, source
+
+
+def _opset(graph: Graph, target: Target) -> Found:
+    highest = target.table.opset
+    if not 9 <= graph.opset <= highest:
+        message = f"expected an opset from 9 to {highest}, received {graph.opset}"
+        yield "model", message, target.table.source
+
+
+def _operator(graph: Graph, target: Target) -> Found:
+    for node in graph.nodes:
+        known = node.domain in ("", "ai.onnx") and node.op_type in target.table.operators
+        if not known:
+            name = ".".join(filter(None, (node.domain, node.op_type)))
+            yield node.name, f"the parser does not read {name}", target.table.source
+
+
+def _constant_input(graph: Graph, target: Target) -> Found:
+    for node in graph.nodes:
+        place = target.table.constant_inputs.get(node.op_type)
+        if place is None or len(node.input) <= place or not node.input[place]:
+            continue
+        if graph.constant(node.input[place]) is None:
+            message = f"input {place} of {node.op_type} must be a constant"
+            yield node.name, message, target.table.source
+
+
+def _uint8(graph: Graph, target: Target) -> Found:
+    outputs = {value.name for value in graph.model.graph.output}
+    only = "uint8 is for inputs and outputs;"
+    for node in graph.nodes:
+        reads = any(graph.dtype(name) == UINT8 for name in node.input if name)
+        if reads and node.op_type != "Cast":
+            yield node.name, f"{only} {node.op_type} cannot read it", OPERATORS
+        makes = [name for name in node.output if graph.dtype(name) == UINT8]
+        if any(name not in outputs for name in makes):
+            yield node.name, f"{only} {node.op_type} makes it", OPERATORS
+
+
+def _float64(graph: Graph, target: Target) -> Found:
+    for node in graph.nodes:
+        if any(graph.dtype(name) == DOUBLE for name in node.output):
+            yield node.name, "float64 would be cut to float32", OPERATORS
+
+
+def _zero_point(graph: Graph, target: Target) -> Found:
+    for node in _q_dq(graph):
+        zero = graph.constant(node.input[2]) if len(node.input) > 2 and node.input[2] else None
+        if zero is None:
+            if len(node.input) > 2 and node.input[2]:
+                yield node.name, "the zero point must be a constant", QUANTIZED
+            elif node.op_type == "QuantizeLinear":  # ONNX's default is uint8
+                yield node.name, "expected an int8 zero point of 0, found none (uint8)", QUANTIZED
+        elif zero.dtype != np.int8:
+            yield node.name, f"expected int8, received {zero.dtype}", QUANTIZED
+        elif np.any(zero):
+            yield node.name, "expected zero points of 0 (symmetric)", QUANTIZED
+
+
+def _scale(graph: Graph, target: Target) -> Found:
+    for node in _q_dq(graph):
+        scale = graph.constant(node.input[1])
+        if scale is None:
+            yield node.name, "the scale must be a constant", QUANTIZED
+        elif not (np.all(np.isfinite(scale)) and np.all(scale > 0)):
+            yield node.name, f"expected scales above 0, the least is {scale.min():g}", QUANTIZED
+
+
+def _half_scale(graph: Graph, target: Target) -> Found:
+    for node in _q_dq(graph):
+        if graph.dtype(node.input[1]) in (FLOAT16, BFLOAT16) and graph.opset < 19:
+            yield node.name, f"a 16-bit scale needs opset 19, received {graph.opset}", Q_DQ
+
+
+def _axis(graph: Graph, target: Target) -> Found:
+    for node in _q_dq(graph):
+        scale = graph.constant(node.input[1])
+        if scale is None or scale.size == 1:
+            continue
+        if not _is_weight(graph, node.input[0]):
+            yield node.name, "activations have one scale per tensor", QUANTIZED
+            continue
+        axis = int(attribute(node, "axis", 1))
+        for reader in graph.readers[node.output[0]]:
+            expected = WEIGHT_AXES.get(reader.op_type)
+            if expected is not None and axis != expected:
+                message = f"scales of {reader.op_type}'s weights lie along axis {expected}"
+                yield node.name, f"{message}, received axis {axis}", QUANTIZED
+
+
+def _top_k(graph: Graph, target: Target) -> Found:
+    for node in graph.nodes:
+        if node.op_type == "TopK":
+            k = graph.constant(node.input[1])
+            if k is not None and int(k.reshape(-1)[0]) > MAX_K:
+                yield node.name, f"expected K <= {MAX_K}, received {int(k.reshape(-1)[0])}", TOPK
+
+
+def _dynamic_shape(graph: Graph, target: Target) -> Found:
+    for value in graph.model.graph.input:
+        if value.name not in graph.weights:
+            open_sizes = [i for i, size in enumerate(graph.shape(value.name) or ()) if size is None]
+            if open_sizes not in ([], [0]):
+                message = f"only dimension 0, the batch, may be open, open are {open_sizes}"
+                yield value.name, message, SHAPES
+
+
+def _rank(graph: Graph, target: Target) -> Found:
+    for node in graph.nodes:
+        for name in node.output:
+            shape = graph.shape(name)
+            if shape is not None and len(shape) > MAX_RANK:
+                yield node.name, f"at most {MAX_RANK} dimensions, received {len(shape)}", DIMS
+
+
+def _types(graph: Graph, target: Target) -> Found:
+    """Under strong typing nothing is converted silently: what ONNX calls T is one type."""
+    if not target.strongly_typed:
+        return
+    from onnx import TensorProto, defs
+
+    for node in graph.nodes:
+        if not defs.has(node.op_type):
+            continue
+        schema = defs.get_schema(node.op_type, graph.opset)
+        found: dict[str, set[int]] = {}
+        for formals, names in ((schema.inputs, node.input), (schema.outputs, node.output)):
+            for place, name in enumerate(names):
+                formal = formals[min(place, len(formals) - 1)]
+                if name and "tensor(" not in formal.type_str and graph.dtype(name):
+                    found.setdefault(formal.type_str, set()).add(graph.dtype(name))
+        for kinds in found.values():
+            if len(kinds) > 1:
+                names = sorted(TensorProto.DataType.Name(kind).lower() for kind in kinds)
+                yield node.name, f"{node.op_type} mixes {' and '.join(names)}", TYPED
+
+
+def _q_dq(graph: Graph) -> Iterator[Any]:
+    return (n for n in graph.nodes if n.op_type in ("QuantizeLinear", "DequantizeLinear"))
+
+
+def _is_weight(graph: Graph, name: str) -> bool:
+    if graph.constant(name) is not None:
+        return True
+    maker = graph.makers.get(name)
+    return (
+        maker is not None
+        and maker.op_type == "QuantizeLinear"
+        and graph.constant(maker.input[0]) is not None
+    )
+
+
+RULES = (
+    _opset, _operator, _constant_input, _uint8, _float64, _zero_point, _scale, _half_scale, _axis,
+    _top_k, _dynamic_shape, _rank, _types,
+)  # fmt: skip
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code: 4 where a rule is broken."""
+    parser = Parser(
+        prog="python -m export.engine.rules", description=(__doc__ or "").splitlines()[0]
+    )
+    parser.add_argument("model", type=Path, help="an ONNX file")
+    parser.add_argument("--tensorrt", help="version of the target; default: the newest known")
+    arguments = parser.parse_args(argv)
+
+    def body() -> int:
+        target = target_for(arguments.tensorrt)
+        found = check(load_model(arguments.model), target)
+        for finding in found:
+            print(finding)
+        typing = "strongly typed" if target.strongly_typed else "types chosen by TensorRT"
+        print(f"{len(RULES)} rules for TensorRT {'.'.join(map(str, target.version))}, {typing}: "
+              f"{len(found)} broken")  # fmt: skip
+        return CHECK_FAILED if found else 0
+
+    return run_cli(body)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""ONNX graph rewrites and what is counted in graphs."""

@@ -1,0 +1,160 @@
+"""int8 as ONNX Runtime's CPU kernels want it, made from what TensorRT wants.
+
+TensorRT is told what goes into a convolution; ONNX Runtime runs one on integers only where its
+result is quantised too, and on x86 only where activations are uint8. In TensorRT's form one
+convolution in nine fuses, and the graph is slower than the float one (docs/speed.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from export.graph.float_islands import projection_nodes
+from export.graph.insert_qdq import LARGEST, Pairs
+from export.graph.int8_share import is_int8
+from export.graph.kept_positions import drop_unused
+from export.graph.onnx_graph import Graph, all_names, need_onnx, sort_nodes, unused_name
+
+if TYPE_CHECKING:
+    import onnx
+
+LEVELS, MIDDLE = 255, 128  # steps of uint8; the zero point of what has both signs
+KEEPS_SIGN = ("MaxPool", "AveragePool", "Pad", "Reshape", "Transpose", "Resize")
+
+
+def open_results(proto: onnx.ModelProto) -> list[str]:
+    """Results of int8 convolutions that nothing quantises: `cpu_int8` needs their ranges.
+
+    Of a convolution that only a ReLU reads, the ReLU's. DFDC's projections are left out: rounding
+    their results would choose other positions.
+    """
+    return [name for name, quantiser in _results(Graph(proto).infer(batch=1)) if not quantiser]
+
+
+def cpu_int8(proto: onnx.ModelProto, ranges: Mapping[str, float]) -> onnx.ModelProto:
+    """Rewrite a graph with TensorRT's Q/DQ so that ONNX Runtime computes it on integers.
+
+    Results of convolutions are quantised, average pooling reads floats, sigmoids and their sums are
+    tables and integers, activations become uint8: what is never negative with 255 steps from 0, the
+    rest with its int8 steps around 128.
+
+    Args:
+        proto: Left as it is; symmetric int8, as `quantise_marked` or `insert_qdq` make it.
+        ranges: Tensor of `open_results` → largest magnitude to represent, finite and >= 0. Without
+            its range a convolution stays float.
+    """
+    result: onnx.ModelProto = need_onnx().ModelProto()
+    result.CopyFrom(proto)
+    _pool_floats(result)
+    pairs = Pairs(result)
+    for name, quantiser in _results(Graph(result).infer(batch=1)):
+        if quantiser is not None:
+            _read_instead(result, name, quantiser)
+        elif name in ranges:
+            _read_instead(result, name, pairs.of(name, np.asarray(ranges[name])))
+    for name, top in _gates(Graph(result)):
+        _read_instead(result, name, pairs.of(name, np.asarray(top)))
+    sort_nodes(result)
+    _make_unsigned(result)
+    drop_unused(result.graph)
+    return result
+
+
+def _pool_floats(model: onnx.ModelProto) -> None:
+    """Let average pooling read what was quantised: its integer kernel takes several times as long.
+
+    Its result is rounded afterwards, where a convolution reads it.
+    """
+    graph = Graph(model)
+    for node in graph.nodes:
+        maker = graph.makers.get(node.input[0]) if node.op_type == "AveragePool" else None
+        if maker is not None and maker.op_type == "DequantizeLinear":
+            node.input[0] = graph.makers[maker.input[0]].input[0]
+
+
+def _results(graph: Graph) -> list[tuple[str, str | None]]:
+    """What int8 convolutions return and others read as floats, and its dequantised twin, if any."""
+    kept = projection_nodes(graph)
+    outputs = {value.name for value in graph.model.graph.output}
+    found = []
+    for node in graph.nodes:
+        name = node.output[0] if node.output else ""
+        if node.op_type != "Conv" or not is_int8(graph, node) or name in kept:
+            continue
+        readers = graph.readers[name]
+        if len(readers) == 1 and readers[0].op_type == "Relu":
+            name = readers[0].output[0]
+            readers = graph.readers[name]
+        quantisers = [reader for reader in readers if reader.op_type == "QuantizeLinear"]
+        if len(quantisers) < len(readers) and name not in outputs:
+            twin = graph.readers[quantisers[0].output[0]][0].output[0] if quantisers else None
+            found.append((name, twin))
+    return found
+
+
+def _gates(graph: Graph) -> list[tuple[str, float]]:
+    """Sigmoids of what is quantised, and sums of two of them: with their largest value."""
+
+    def quantised(name: str) -> bool:
+        maker = graph.makers.get(name)
+        return maker is not None and maker.op_type == "DequantizeLinear"
+
+    sigmoids = {
+        node.output[0]
+        for node in graph.nodes
+        if node.op_type == "Sigmoid" and quantised(node.input[0])
+    }
+    sums = [
+        node.output[0]
+        for node in graph.nodes
+        if node.op_type == "Add" and sigmoids.issuperset(node.input)
+    ]
+    # A sigmoid alone goes on as a float: quantising it would only cost.
+    summed = {name for output in sums for name in graph.makers[output].input}
+    return [*((name, 1.0) for name in sorted(summed)), *((name, 2.0) for name in sums)]
+
+
+def _read_instead(model: onnx.ModelProto, name: str, twin: str) -> None:
+    for node in model.graph.node:
+        if node.op_type != "QuantizeLinear":
+            node.input[:] = [twin if read == name else read for read in node.input]
+
+
+def _make_unsigned(model: onnx.ModelProto) -> None:
+    """Turn activations' quantisers from symmetric int8 to uint8; weights stay int8."""
+    from onnx import numpy_helper
+
+    graph = Graph(model)
+    taken = all_names(model)
+
+    def constant(name: str, value: Any) -> str:
+        name = unused_name(taken, name)
+        model.graph.initializer.append(numpy_helper.from_array(np.asarray(value), name))
+        return name
+
+    for node in graph.nodes:
+        if node.op_type != "QuantizeLinear" or graph.constant(node.input[0]) is not None:
+            continue
+        positive = _never_negative(graph, node.input[0])
+        inputs = [node.input[1], constant(f"{node.output[0]}/zero", np.uint8(MIDDLE))]
+        if positive:
+            step = np.float32(np.asarray(graph.constant(node.input[1])) * LARGEST / LEVELS)
+            zero = constant(f"{node.output[0]}/zero", np.uint8(0))
+            inputs = [constant(f"{node.output[0]}/step", step), zero]
+        for part in (node, *graph.readers[node.output[0]]):
+            part.input[1:] = inputs
+
+
+def _never_negative(graph: Graph, name: str) -> bool:
+    maker = graph.makers.get(name)
+    while maker is not None and maker.op_type in (*KEEPS_SIGN, "DequantizeLinear"):
+        source = maker.input[0]
+        if maker.op_type == "DequantizeLinear":
+            source = graph.makers[source].input[0]
+        maker = graph.makers.get(source)
+    if maker is not None and maker.op_type == "Add":
+        return all(_never_negative(graph, part) for part in maker.input)
+    return maker is not None and maker.op_type in ("Relu", "Sigmoid")

@@ -1,0 +1,60 @@
+"""Batch norm into the convolution before it: the weights that are quantised are those that run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from export.graph.kept_positions import drop_unused
+from export.graph.onnx_graph import Graph, all_names, attribute, unused_name
+
+if TYPE_CHECKING:
+    import onnx
+
+
+def fold_batch_norm(proto: onnx.ModelProto) -> int:
+    """Multiply each batch norm that follows a convolution into its weights and bias.
+
+    Args:
+        proto: Changed in place. A convolution whose result something else reads too, or whose
+            weights are computed, is left alone, and so is a batch norm that follows none.
+
+    Returns:
+        How many were folded.
+    """
+    graph = Graph(proto)
+    outputs = {value.name for value in proto.graph.output}
+    taken = all_names(proto)
+    folded = 0
+    for norm in [node for node in graph.nodes if node.op_type == "BatchNormalization"]:
+        between = norm.input[0]
+        conv = graph.makers.get(between)
+        if conv is None or conv.op_type != "Conv" or between in outputs:
+            continue
+        values = [graph.constant(name) for name in (*norm.input[1:], *conv.input[1:])]
+        alone = len(graph.readers[between]) == 1
+        if alone and all(value is not None for value in values):
+            _fold(proto, conv, norm, values, taken)
+            folded += 1
+    drop_unused(proto.graph)
+    return folded
+
+
+def _fold(proto: onnx.ModelProto, conv: Any, norm: Any, values: list[Any], taken: set[str]) -> None:
+    from onnx import numpy_helper
+
+    gamma, beta, mean, variance, weights = (value.astype(np.float64) for value in values[:5])
+    bias = values[5].astype(np.float64) if len(values) > 5 else np.zeros_like(beta)
+    factor = gamma / np.sqrt(variance + attribute(norm, "epsilon", 1e-5))
+    arrays = {
+        "folded_weights": weights * factor.reshape(-1, *[1] * (weights.ndim - 1)),
+        "folded_bias": (bias - mean) * factor + beta,
+    }
+    names = [unused_name(taken, f"{conv.name or conv.output[0]}/{key}") for key in arrays]
+    for name, array in zip(names, arrays.values(), strict=True):
+        tensor = numpy_helper.from_array(array.astype(values[4].dtype), name)
+        proto.graph.initializer.append(tensor)
+    conv.input[1:] = names
+    conv.output[0] = norm.output[0]
+    proto.graph.node.remove(norm)

@@ -1,0 +1,127 @@
+"""DFDC's gather and scatter as ONNX's element-wise operators."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import onnx
+
+GATHER, SCATTER = "gather_kept", "scatter_kept"  # the names that DFDC gives the two operations
+
+
+def rewrite_kept_positions(proto: onnx.ModelProto, layers: Iterable[Any]) -> int:
+    """Let DFDC read and write its kept positions with GatherElements and ScatterElements.
+
+    In the channels-first layout TensorFlow can say "these positions of every channel" only with
+    one flat index per value; ONNX has operators that take the positions alone, write in place and
+    need no index arithmetic. The values are the same to the bit.
+
+    Args:
+        proto: Changed in place; nodes are found by the names that DFDC gives them.
+        layers: The DFDC layers.
+
+    Returns:
+        How many of the layers were rewritten; a layer whose nodes are not as expected is left
+        alone.
+    """
+    rewritten = 0
+    for layer in layers:
+        found = {
+            kind: node
+            for node in proto.graph.node
+            for kind in (GATHER, SCATTER)
+            if node.name.endswith(f"/{layer.name}/{kind}")
+        }
+        top = _source(proto.graph, found[GATHER].input[1], "TopK") if len(found) == 2 else None
+        if top is not None and found[SCATTER].op_type == "ScatterND":
+            _rewrite(proto.graph, layer, {**found, "TopK": top})
+            rewritten += 1
+    drop_unused(proto.graph)
+    return rewritten
+
+
+def _source(graph: Any, tensor: str, kind: str) -> Any | None:
+    """The nearest node of one kind that a tensor is computed from."""
+    made = {name: node for node in graph.node for name in node.output}
+    queue = [tensor]
+    for name in queue:
+        node = made.get(name)
+        if node is not None and node.op_type == kind:
+            return node
+        queue += node.input if node is not None else ()
+    return None
+
+
+def _rewrite(graph: Any, dfdc: Any, found: dict[str, Any]) -> None:
+    from onnx import helper, numpy_helper
+
+    layer, frames, channels = dfdc.name, dfdc.frames, dfdc.value.filters
+    gather, scatter, top = found[GATHER], found[SCATTER], found["TopK"]
+    image = next(node for node in graph.node if scatter.input[0] in node.output).input[0]
+
+    def constant(name: str, values: list[int]) -> str:
+        array = np.array(values, np.int64)
+        graph.initializer.append(numpy_helper.from_array(array, f"{layer}/{name}"))
+        return f"{layer}/{name}"
+
+    def node(kind: str, inputs: list[str], name: str, **attributes: Any) -> Any:
+        return helper.make_node(kind, inputs, [name], name=name, **attributes)
+
+    names = ("rows", "kept", "kept_wide", "found")
+    rows, index, wide, found_rows = (f"{layer}/{name}" for name in names)
+    kept = _kept(graph, top)
+    clips = [-1, frames, channels, kept]
+    before = [  # rows (B·T, C, P); kept positions (B, K) → one row of them per row of the image
+        node("Reshape", [image, constant("shape_image", [0, 0, -1])], rows),
+        node("Unsqueeze", [top.output[1], constant("axes", [1, 2])], f"{index}_4d"),
+        node("Expand", [f"{index}_4d", constant("shape_expand", [1, frames, channels, 1])], wide),
+        node("Reshape", [wide, constant("shape_kept", [-1, channels, kept])], index),
+        node("GatherElements", [rows, index], found_rows, axis=2),
+        node("Reshape", [found_rows, constant("shape_found", clips)], gather.output[0]),
+    ]
+    after = [
+        node("Reshape", [scatter.input[2], f"{layer}/shape_kept"], f"{layer}/updates"),
+        node("ScatterElements", [rows, index, f"{layer}/updates"], scatter.output[0], axis=2),
+    ]
+    _replace(graph, gather, before)
+    _replace(graph, scatter, after)
+    # A runtime writes in place only where it is told that source and result have one size.
+    size = [f"{layer}/frames", channels, f"{layer}/positions"]
+    kind = helper.np_dtype_to_tensor_dtype(np.dtype(dfdc.compute_dtype))
+    for tensor in (rows, scatter.output[0]):
+        graph.value_info.append(helper.make_tensor_value_info(tensor, kind, size))
+
+
+def _kept(graph: Any, top: Any) -> int:
+    """K, the constant second input of a TopK node."""
+    from onnx import numpy_helper
+
+    tensor = next(t for t in graph.initializer if t.name == top.input[1])
+    return int(numpy_helper.to_array(tensor).reshape(-1)[0])
+
+
+def _replace(graph: Any, old: Any, new: list[Any]) -> None:
+    """Put nodes where another was; the list stays in an order that can be run."""
+    nodes = list(graph.node)
+    at = next(place for place, node in enumerate(nodes) if node.name == old.name)
+    nodes[at : at + 1] = new
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
+def drop_unused(graph: Any) -> None:
+    """Remove nodes and constants that no output needs."""
+    needed = {value.name for value in graph.output}
+    kept = []
+    for node in reversed(graph.node):
+        if needed & set(node.output):
+            needed.update(node.input)
+            kept.append(node)
+    constants = [tensor for tensor in graph.initializer if tensor.name in needed]
+    del graph.node[:], graph.initializer[:]
+    graph.node.extend(reversed(kept))
+    graph.initializer.extend(constants)

@@ -1,0 +1,200 @@
+"""float32 to mixed float16 in the graph itself, as strongly typed TensorRT wants it.
+
+Everything becomes float16 except islands: DFDC's scores and the head by structure, what comes near
+float16's largest number by measurement, constants that float16 would lose by value. Inputs and
+outputs keep their types.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from export.graph.float_islands import float_islands
+from export.graph.kept_positions import drop_unused
+from export.graph.onnx_graph import Graph, all_names, need_onnx, sort_nodes, unused_name
+
+if TYPE_CHECKING:
+    import onnx
+
+LARGEST = float(np.finfo(np.float16).max)  # 65504
+LEAST = float(np.finfo(np.float16).tiny)  # 6.1e-5, the least with full precision
+HEADROOM = 4  # clips to come may be this much louder than those measured
+AGNOSTIC = ("Shape", "Size")  # read any type and return none of it
+_FLOAT, _HALF = 1, 10  # of onnx.TensorProto
+
+
+def float_tensors(proto: onnx.ModelProto) -> list[str]:
+    """Every computed float32 tensor: those whose ranges `mixed_fp16` wants to know."""
+    graph = Graph(proto).infer()
+    return [name for node in graph.nodes for name in node.output if graph.dtype(name) == _FLOAT]
+
+
+def computes_in_float16(proto: onnx.ModelProto) -> bool:
+    """Whether a graph has float16 constants: weights, or the scales of quantised ones."""
+    return any(tensor.data_type == _HALF for tensor in proto.graph.initializer)
+
+
+def loud_nodes(proto: onnx.ModelProto, ranges: Mapping[str, float]) -> set[str]:
+    """First outputs of the nodes that make or read what comes near float16's largest number."""
+    loud = {name for name, top in ranges.items() if top > LARGEST / HEADROOM}
+    return {node.output[0] for node in proto.graph.node if loud & {*node.input, *node.output}}
+
+
+def mixed_fp16(
+    proto: onnx.ModelProto,
+    ranges: Mapping[str, float] | None = None,
+    keep_float: Collection[str] = (),
+) -> onnx.ModelProto:
+    """Convert a float32 graph.
+
+    Args:
+        proto: Left as it is. With Q/DQ nodes it needs opset 19, from which scales may be float16.
+        ranges: Tensor → largest magnitude measured (`collect_ranges` over `float_tensors`).
+        keep_float: Names of further nodes that stay float32.
+
+    Returns:
+        A new graph with the same interface and opset; Casts stand where the types change.
+
+    Raises:
+        ValueError: the graph has control flow, or is quantised with an opset below 19.
+    """
+    result: onnx.ModelProto = need_onnx().ModelProto()
+    result.CopyFrom(proto)
+    graph = Graph(result).infer()
+    for node in graph.nodes:
+        if any(attribute.HasField("g") for attribute in node.attribute):
+            raise ValueError(f"cannot convert control flow, '{node.name}' is {node.op_type}")
+    if graph.opset < 19 and any(node.op_type == "QuantizeLinear" for node in graph.nodes):
+        raise ValueError(f"float16 scales need opset 19, received {graph.opset}")
+    islands = float_islands(proto) | loud_nodes(proto, ranges or {})
+    islands |= {node.output[0] for node in graph.nodes if node.name in keep_float}
+    halves = [n for n in graph.nodes if n.output[0] not in islands and _can_be_half(graph, n)]
+    _Converter(graph, halves).run()
+    del result.graph.value_info[:]  # the types noted there are no longer so
+    sort_nodes(result)
+    drop_unused(result.graph)
+    return result
+
+
+def _can_be_half(graph: Graph, node: Any) -> bool:
+    """Whether a node makes floats, may make them in float16, and loses no constant by it."""
+    from onnx import defs
+
+    if not any(graph.dtype(name) == _FLOAT for name in node.output):
+        return False
+    schema = defs.get_schema(node.op_type, graph.opset)
+    allowed = {c.type_param_str: c.allowed_type_strs for c in schema.type_constraints}
+    for formals, names in ((schema.inputs, node.input), (schema.outputs, node.output)):
+        for place, name in enumerate(names):
+            formal = formals[min(place, len(formals) - 1)].type_str
+            fixed = "tensor(float16)" not in allowed.get(formal, ())
+            if name and graph.dtype(name) == _FLOAT and fixed and not _stays(node, place):
+                return False
+    return all(_survives(graph.constant(name)) for name in _floats(graph, node))
+
+
+def _survives(values: np.ndarray | None) -> bool:
+    if values is None or values.size == 0:
+        return True
+    top = float(np.abs(values).max())
+    return top == 0 or LEAST <= top <= LARGEST
+
+
+def _stays(node: Any, place: int) -> bool:
+    """Resize's region and scales are float32 whatever it resizes."""
+    return node.op_type == "Resize" and place > 0
+
+
+def _floats(graph: Graph, node: Any) -> list[str]:
+    """The float inputs that follow the node's type."""
+    names = [name for place, name in enumerate(node.input) if not _stays(node, place)]
+    return [name for name in names if name and graph.dtype(name) == _FLOAT]
+
+
+class _Converter:
+    """Turns some nodes to float16 and puts a Cast wherever a reader wants the other type."""
+
+    def __init__(self, graph: Graph, halves: list[Any]) -> None:
+        self.graph = graph
+        self.model = graph.model
+        self.halves = {node.output[0] for node in halves}
+        self.half_tensors = {
+            name for node in halves for name in node.output if graph.dtype(name) == _FLOAT
+        }
+        self.taken = all_names(graph.model)
+        self.casts: dict[str, str] = {}
+
+    def run(self) -> None:
+        for node in self.graph.nodes:
+            if node.op_type not in AGNOSTIC:
+                self._inputs(node)
+        for node in self.graph.nodes:
+            if node.output[0] in self.halves:
+                _retype(node)
+        outputs = {value.name for value in self.model.graph.output}
+        for name in sorted(outputs & self.half_tensors):
+            self._restore(name)
+
+    def _inputs(self, node: Any) -> None:
+        half = node.output[0] in self.halves
+        for place, name in enumerate(node.input):
+            if not name or self.graph.dtype(name) != _FLOAT or _stays(node, place):
+                continue
+            if name in self.graph.weights:
+                if half:
+                    node.input[place] = self._half_weight(name)
+            elif (name in self.half_tensors) != half:
+                node.input[place] = self._cast(name, _HALF if half else _FLOAT)
+
+    def _half_weight(self, name: str) -> str:
+        from onnx import numpy_helper
+
+        if name not in self.casts:
+            self.casts[name] = unused_name(self.taken, f"{name}/float16")
+            value = numpy_helper.to_array(self.graph.weights[name]).astype(np.float16)
+            tensor = numpy_helper.from_array(np.asarray(value), self.casts[name])
+            self.model.graph.initializer.append(tensor)
+        return self.casts[name]
+
+    def _cast(self, name: str, kind: int) -> str:
+        from onnx import helper
+
+        if name not in self.casts:
+            suffix = "float16" if kind == _HALF else "float32"
+            self.casts[name] = unused_name(self.taken, f"{name}/{suffix}")
+            made = self.casts[name]
+            self.model.graph.node.append(helper.make_node("Cast", [name], [made], made, to=kind))
+        return self.casts[name]
+
+    def _restore(self, output: str) -> None:
+        """Give an output of the graph its own type back; what reads it inside keeps reading."""
+        from onnx import helper
+
+        inner = unused_name(self.taken, f"{output}/float16")
+        old_cast = self.casts.get(output)
+        for node in self.model.graph.node:
+            for edges in (node.input, node.output):
+                edges[:] = [inner if name == output else name for name in edges]
+        if old_cast is not None:  # made before for a float32 reader inside
+            for node in self.model.graph.node:
+                node.input[:] = [output if name == old_cast else name for name in node.input]
+        self.model.graph.node.append(
+            helper.make_node("Cast", [inner], [output], f"{output}/restored", to=_FLOAT)
+        )
+
+
+def _retype(node: Any) -> None:
+    """Say float16 where a node states its result's type."""
+    from onnx import numpy_helper
+
+    for attribute in node.attribute:
+        if node.op_type == "Cast" and attribute.name == "to" and attribute.i == _FLOAT:
+            attribute.i = _HALF
+        elif attribute.name == "value" and attribute.t.data_type == _FLOAT:
+            value = np.asarray(numpy_helper.to_array(attribute.t).astype(np.float16))
+            attribute.t.CopyFrom(numpy_helper.from_array(value, attribute.t.name))
+        elif attribute.name == "output_dtype" and attribute.i == _FLOAT:
+            attribute.i = _HALF

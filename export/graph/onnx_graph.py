@@ -1,0 +1,180 @@
+"""Look-ups in an ONNX graph: who makes a tensor, who reads it, its value, type and shape."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from keras_ddl.edge.errors import MISSING, USAGE, UserError
+
+if TYPE_CHECKING:
+    import onnx
+
+
+def need_onnx() -> Any:
+    """Import onnx, with the submodules used here.
+
+    Raises:
+        UserError: it is not installed; exit code 3.
+    """
+    try:
+        import onnx
+        import onnx.helper
+        import onnx.numpy_helper
+        import onnx.shape_inference
+    except ImportError as error:
+        raise UserError(
+            f"preparing a graph for TensorRT needs onnx ({error}): pip install 'keras-ddl[trt]'",
+            MISSING,
+        ) from error
+    return onnx
+
+
+def load_model(path: Path) -> onnx.ModelProto:
+    """Read an ONNX file.
+
+    Raises:
+        UserError: onnx is not installed (3), or the file is not a model (2).
+    """
+    library = need_onnx()
+    try:
+        proto: onnx.ModelProto = library.load(str(path))
+        library.checker.check_model(proto)
+    except OSError as error:
+        raise UserError(f"cannot read '{path}': {error.strerror or error}", USAGE) from error
+    except Exception as error:  # protobuf's and the checker's classes have no common public base
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(
+            f"expected an ONNX model, cannot read '{path}': {reason}; export it again", USAGE
+        ) from error
+    return proto
+
+
+class Graph:
+    """A model seen as a graph. What it holds goes stale when nodes are added or removed.
+
+    Attributes:
+        model: The model itself, not a copy.
+        nodes: Its nodes, in an order in which they can be run.
+        makers: Tensor name → the node that makes it.
+        readers: Tensor name → the nodes that read it.
+        weights: Tensor name → initializer.
+    """
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        self.model = model
+        self.nodes = list(model.graph.node)
+        self.makers = {name: node for node in self.nodes for name in node.output if name}
+        self.readers: dict[str, list[Any]] = defaultdict(list)
+        for node in self.nodes:
+            for name in node.input:
+                if name:
+                    self.readers[name].append(node)
+        self.weights = {tensor.name: tensor for tensor in model.graph.initializer}
+        self._values: dict[str, Any] = {}
+
+    @property
+    def opset(self) -> int:
+        """Version of the ONNX operator set; 0 where the model names none."""
+        versions = [o.version for o in self.model.opset_import if o.domain in ("", "ai.onnx")]
+        return int(versions[0]) if versions else 0
+
+    def constant(self, name: str) -> np.ndarray | None:
+        """The value of an initializer or a Constant node; None for what is computed."""
+        from onnx import numpy_helper
+
+        if name in self.weights:
+            return np.asarray(numpy_helper.to_array(self.weights[name]))
+        node = self.makers.get(name)
+        if node is None or node.op_type != "Constant":
+            return None
+        values = [a.t for a in node.attribute if a.name == "value"]
+        return np.asarray(numpy_helper.to_array(values[0])) if values else None
+
+    def infer(self, batch: int | None = None) -> Graph:
+        """Work out types and shapes, so that `dtype` and `shape` can answer.
+
+        Args:
+            batch: Size to give the first dimension of every input; None leaves it open.
+        """
+        library = need_onnx()
+        copy = library.ModelProto()
+        copy.CopyFrom(self.model)
+        for value in copy.graph.input if batch is not None else ():
+            if value.type.tensor_type.shape.dim:
+                value.type.tensor_type.shape.dim[0].dim_value = batch
+        if batch is not None:
+            del copy.graph.value_info[:]  # what was noted there was noted for an open batch
+        graph = library.shape_inference.infer_shapes(copy, data_prop=True).graph
+        for value in (*graph.value_info, *graph.input, *graph.output):
+            self._values[value.name] = value.type.tensor_type
+        return self
+
+    def dtype(self, name: str) -> int:
+        """ONNX's number of a tensor's type, 0 where it is not known. Needs `infer`."""
+        if name in self.weights:
+            return int(self.weights[name].data_type)
+        return int(self._values[name].elem_type) if name in self._values else 0
+
+    def shape(self, name: str) -> tuple[int | None, ...] | None:
+        """A tensor's shape, None for an open dimension or a shape not known. Needs `infer`."""
+        if name in self.weights:
+            return tuple(self.weights[name].dims)
+        if name not in self._values or not self._values[name].HasField("shape"):
+            return None
+        sizes = self._values[name].shape.dim
+        return tuple(d.dim_value if d.HasField("dim_value") else None for d in sizes)
+
+
+def attribute(node: Any, name: str, default: Any) -> Any:
+    """The value of a node's attribute, `default` where it does not state it."""
+    from onnx import helper
+
+    for entry in node.attribute:
+        if entry.name == name:
+            return helper.get_attribute_value(entry)
+    return default
+
+
+def unused_name(taken: set[str], wish: str) -> str:
+    """A name that is not in `taken`, which then holds it: the wish itself where it is free."""
+    name, number = wish, 1
+    while name in taken:
+        name, number = f"{wish}_{number}", number + 1
+    taken.add(name)
+    return name
+
+
+def all_names(model: onnx.ModelProto) -> set[str]:
+    """Every tensor and node name of a graph."""
+    graph = model.graph
+    names = {name for node in graph.node for name in (*node.input, *node.output, node.name)}
+    return names | {value.name for value in (*graph.input, *graph.output, *graph.initializer)}
+
+
+def sort_nodes(model: onnx.ModelProto) -> None:
+    """Put the nodes into an order that can be run, otherwise the one they have.
+
+    Raises:
+        ValueError: a node needs, directly or not, what it makes itself.
+    """
+    graph = model.graph
+    waiting = list(graph.node)
+    made_later = {name for node in waiting for name in node.output if name}
+    ordered: list[Any] = []
+    while waiting:
+        left = []
+        for node in waiting:
+            if made_later & set(node.input):
+                left.append(node)
+            else:
+                ordered.append(node)
+                made_later -= set(node.output)
+        if len(left) == len(waiting):
+            raise ValueError(f"the graph has a circle through '{left[0].name}'")
+        waiting = left
+    del graph.node[:]
+    graph.node.extend(ordered)

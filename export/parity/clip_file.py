@@ -1,0 +1,86 @@
+"""Clips to calibrate and compare on: an `.npz` file, or seeded noise where there is none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from keras_ddl.edge.clipspec import ClipSpec
+from keras_ddl.edge.errors import USAGE, UserError
+
+KEY, LABELS = "clips", "labels"
+NOISE_CLIPS = 8
+MOST = 128  # clips used, half of them to measure
+
+
+@dataclass(frozen=True)
+class ClipSet:
+    """Clips and what they are.
+
+    Attributes:
+        measured: To choose ranges from: uint8 ``(N, T, S, S, 3)``, N at least 1.
+        compared: To compare answers on; others than those measured where there are two or more.
+        origin: What is compared on, in words.
+        labels: Of those compared, ``(N,)``, 1 = fake; None where the file has none.
+        calibrated: Whether int8 ranges may be chosen from them: not from noise.
+    """
+
+    measured: np.ndarray
+    compared: np.ndarray
+    origin: str
+    calibrated: bool
+    labels: np.ndarray | None = None
+
+
+def clips_for(spec: ClipSpec, path: Path | None) -> ClipSet:
+    """Read clips of a spec's shape.
+
+    Args:
+        spec: The bundle's contract.
+        path: An `.npz` with an array ``clips`` and, perhaps, ``labels`` ``(N,)``; None: noise of a
+            fixed seed.
+
+    Raises:
+        UserError: no such file, not such a file, or clips of another shape (2).
+    """
+    shape = (spec.frames, spec.size, spec.size, 3)
+    if path is None:
+        noise = np.random.default_rng(0).integers(0, 256, (NOISE_CLIPS, *shape), np.uint8)
+        origin = f"{NOISE_CLIPS} clips of noise (--calibration has better)"
+        return ClipSet(noise, noise, origin, False)
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            clips = file[KEY]
+            labels = file[LABELS] if LABELS in file else None
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise UserError(
+            f"expected an .npz file with an array '{KEY}', cannot read '{path}': {reason}", USAGE
+        ) from error
+    if clips.dtype != np.uint8 or clips.shape[1:] != shape or len(clips) == 0:
+        wanted = ", ".join(map(str, shape))
+        raise UserError(
+            f"expected clips uint8 (N, {wanted}) as the bundle says, received {clips.dtype} "
+            f"{clips.shape} in '{path}'",
+            USAGE,
+        )
+    _check_labels(labels, len(clips), path)
+    chosen = np.linspace(0, len(clips) - 1, min(MOST, len(clips))).astype(int)
+    if labels is not None:  # every other one of each class
+        chosen = chosen[np.argsort(labels[chosen], kind="stable")]
+    others = chosen[1::2] if len(chosen) > 1 else chosen
+    origin = f"{len(others)} clips of {path.name}"
+    known = None if labels is None else labels[others]
+    return ClipSet(clips[chosen[::2]], clips[others], origin, True, known)
+
+
+def _check_labels(labels: np.ndarray | None, clips: int, path: Path) -> None:
+    if labels is None or (labels.shape == (clips,) and np.all((labels == 0) | (labels == 1))):
+        return
+    raise UserError(
+        f"expected a label, 0 or 1, for each of {clips} clips, received {labels.dtype} "
+        f"{labels.shape} in '{path}'",
+        USAGE,
+    )

@@ -1,0 +1,213 @@
+"""Where two graphs that should agree come apart: the first layer, and the largest jump.
+
+Tensors are matched by name. What only a candidate has, a Cast or a quantiser's result, stands for
+the tensor that it was made from. DFDC's scores are left out: they make a choice, which the least
+rounding may turn; what they do to the features is compared. Needs no TensorFlow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from export.graph.float_islands import score_nodes
+from export.graph.onnx_graph import Graph, need_onnx
+from export.graph.tensor_ranges import open_session
+from keras_ddl.edge.errors import CHECK_FAILED, UserError
+
+if TYPE_CHECKING:
+    import onnx
+
+# Of a tensor's largest value: what rounding alone is expected to stay below, layers together.
+BOUNDS = {"fp32": 1e-3, "fp16": 2e-2, "int8": 0.2}
+VARIANTS = ("Cast", "QuantizeLinear", "DequantizeLinear", "Identity")
+AT_ONCE = 32  # tensors fetched in one run: memory, not speed, is what limits
+_FLOATS = (1, 10)  # float32 and float16 of onnx.TensorProto
+# (Graph, names of tensors, clip) → their values.
+Fetch = Callable[[Any, list[str], np.ndarray], dict[str, np.ndarray]]
+
+
+@dataclass(frozen=True)
+class Place:
+    """A tensor of the candidate that lies apart.
+
+    Attributes:
+        layer: The network's layer, or the node where its name says of none.
+        node: What makes the tensor.
+        kind: Its operator.
+        error: max |a − b| / max |a|, >= 0; infinite where b is not finite.
+    """
+
+    layer: str
+    node: str
+    kind: str
+    error: float
+
+    def __str__(self) -> str:
+        return f"layer '{self.layer}' ({self.kind} '{self.node}', {self.error:.1e})"
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """What a comparison of two graphs, tensor by tensor, found.
+
+    Attributes:
+        compared: Number of tensors compared.
+        bound: Relative error up to which tensors agree.
+        first: The first in the graph's order beyond the bound; None where all agree.
+        jump: The one whose error exceeds those of what it is computed from by most; None where
+            nothing differs at all.
+    """
+
+    compared: int
+    bound: float
+    first: Place | None
+    jump: Place | None
+
+    def __str__(self) -> str:
+        of = f"{self.compared} tensors compared"
+        if self.first is None:
+            found = f"no layer differs by more than {self.bound:g} of its largest value"
+        else:
+            found = f"first beyond {self.bound:g} of its largest value: {self.first}"
+        return f"{found}; largest jump: {self.jump or 'none'}; {of}"
+
+
+@contextmanager
+def explained(where: Callable[[], object]) -> Iterator[None]:
+    """Add to the line of a check that fails inside where the cause may lie.
+
+    Args:
+        where: Called only after a failure; what it returns is put at the end of the line.
+    """
+    try:
+        yield
+    except UserError as error:
+        if error.exit_code != CHECK_FAILED:
+            raise
+        raise UserError(f"{error}; {where()}", CHECK_FAILED) from error
+
+
+def find_divergence(
+    reference: onnx.ModelProto,
+    candidate: onnx.ModelProto,
+    clip: np.ndarray,
+    bound: float,
+    fetch_candidate: Fetch | None = None,
+) -> Divergence:
+    """Run two graphs on one clip and compare every float tensor that both have.
+
+    Args:
+        reference: The graph that is right.
+        candidate: The same network rounded, or otherwise changed; its tensors keep their names.
+        clip: What both take, without the batch; uint8 ``(T, S, S, 3)`` here.
+        bound: Largest relative error that counts as agreement, >= 0.
+        fetch_candidate: What runs the candidate; default: `fetch`, ONNX Runtime.
+
+    Raises:
+        UserError: onnx or onnxruntime is not installed (3).
+    """
+    pairs = matching(reference, candidate)
+    errors: dict[str, float] = {}
+    names = list(pairs)
+    fetch_found = fetch_candidate or fetch
+    for start in range(0, len(names), AT_ONCE):
+        some = names[start : start + AT_ONCE]
+        wanted = fetch(reference, [pairs[name] for name in some], clip)
+        found = fetch_found(candidate, some, clip)
+        for name in some:
+            errors[name] = relative_error(wanted[pairs[name]], found[name])
+    return judge(Graph(candidate), errors, bound)
+
+
+def matching(reference: onnx.ModelProto, candidate: onnx.ModelProto) -> dict[str, str]:
+    """Computed float tensors of the candidate, in its order → those of the reference."""
+    known, own = Graph(reference).infer(batch=1), Graph(candidate).infer(batch=1)
+    pairs = {}
+    scores = score_nodes(own)
+    for node in (node for node in own.nodes if node.output[0] not in scores):
+        for name in filter(None, node.output):
+            origin = _origin(own, known, name)
+            if own.dtype(name) in _FLOATS and known.dtype(origin) in _FLOATS:
+                pairs[name] = origin
+    return {name: origin for name, origin in pairs.items() if origin in known.makers}
+
+
+def _origin(own: Graph, known: Graph, name: str) -> str:
+    """The tensor itself where the reference makes it, else what it is a variant of."""
+    while name not in known.makers and name in own.makers:
+        if own.makers[name].op_type not in VARIANTS:
+            break
+        name = own.makers[name].input[0]
+    return name
+
+
+def fetch(proto: onnx.ModelProto, names: list[str], clip: np.ndarray) -> dict[str, np.ndarray]:
+    """The values of some tensors in ONNX Runtime, whether or not the graph returns them."""
+    probe = with_outputs(proto, names)
+    feed = {proto.graph.input[0].name: np.ascontiguousarray(clip[None])}
+    wanted = [value.name for value in probe.graph.output]
+    return dict(zip(wanted, open_session(probe).run(wanted, feed), strict=True))
+
+
+def with_outputs(proto: onnx.ModelProto, names: list[str]) -> onnx.ModelProto:
+    """Copy a graph and let it return some of its tensors instead."""
+    library = need_onnx()
+    probe: onnx.ModelProto = library.ModelProto()
+    probe.CopyFrom(proto)
+    del probe.graph.output[:]
+    types = Graph(proto).infer(batch=1)
+    for name in dict.fromkeys(names):
+        kind = types.dtype(name)
+        probe.graph.output.append(library.helper.make_tensor_value_info(name, kind, None))
+    return probe
+
+
+def relative_error(wanted: np.ndarray, found: np.ndarray) -> float:
+    """max |a − b| / max |a|; infinite where the shapes differ or b is not finite."""
+    if wanted.shape != found.shape or not np.all(np.isfinite(found)):
+        return np.inf
+    if wanted.size == 0:
+        return 0.0
+    apart = float(np.abs(wanted.astype(np.float64) - found.astype(np.float64)).max())
+    top = float(np.abs(wanted).max())
+    return apart / top if top else (np.inf if apart else 0.0)
+
+
+def judge(graph: Graph, errors: Mapping[str, float], bound: float) -> Divergence:
+    """Find the first tensor beyond the bound and the largest jump.
+
+    Args:
+        graph: Whose tensors they are.
+        errors: Tensor → relative error. What was not compared passes on what it reads.
+        bound: As `find_divergence` has it.
+    """
+    carried: dict[str, float] = {}
+    first = jump = None
+    largest = 0.0
+    for node in graph.nodes:
+        before = max((carried.get(name, 0.0) for name in node.input), default=0.0)
+        for name in node.output:
+            error = carried[name] = errors.get(name, before)
+            if first is None and error > bound:
+                first = _place(graph, node, error)
+            if error > before and error - before > largest:
+                jump, largest = _place(graph, node, error), error - before
+    return Divergence(len(errors), bound, first, jump)
+
+
+def _place(graph: Graph, node: Any, error: float) -> Place:
+    source = node
+    while source.op_type in VARIANTS and source.input[0] in graph.makers:
+        source = graph.makers[source.input[0]]
+    parts = _name(source).split("/")  # model/layer/operation, as the converter has it
+    layer = parts[1] if len(parts) > 2 else _name(source)
+    return Place(layer, _name(node), node.op_type, error)
+
+
+def _name(node: Any) -> str:
+    return str(node.name or node.output[0])

@@ -1,0 +1,265 @@
+"""Prepared clips on disk: TFRecord shards with an index, written once, read at random.
+
+A prepared folder holds
+
+- `clipspec.json`, what a clip is, and `prepared.json`: fingerprint, counts, size and SHA-256 of
+  every shard;
+- for each split `clips-NNNNN.tfrecord`: a `tf.train.Example` per clip with `frames` (T JPEG images,
+  4:4:4), `label`, `key`, `track` and `times_ms`;
+- for each split `index.json`: a row per clip (video key, label, track, first time stamp, where it
+  lies in which shard) and a row per video with what became of it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+
+from keras_ddl.data.video_index import SPLITS
+from keras_ddl.edge.clips import Clip
+from keras_ddl.edge.clipspec import ClipSpec
+from keras_ddl.edge.errors import MISSING, USAGE, UserError
+from keras_ddl.edge.files import read_json
+
+if TYPE_CHECKING:
+    from keras_ddl.framework import tf
+
+FORMAT = 2
+SUMMARY = "prepared.json"
+SPEC = "clipspec.json"
+JPEG_QUALITY = 95
+
+Key = tuple[str, str, str, str]
+
+
+@dataclass(frozen=True)
+class EncodedClip:
+    """A clip as it lies on disk.
+
+    Args:
+        images: T JPEG files.
+        times_ms: float64, (T,).
+        track_id: The track the crops belong to.
+    """
+
+    images: tuple[bytes, ...]
+    times_ms: np.ndarray
+    track_id: int
+
+
+@dataclass(frozen=True)
+class Cut:
+    """What one video gave.
+
+    Args:
+        status: `ok`, `no face`, `too short` (faces, but no complete clip) or `unreadable`.
+        message: Why it is not `ok`, in one line.
+        clips: The sampled clips, track by track.
+        duration_ms: Time of the last frame read.
+    """
+
+    status: str
+    message: str = ""
+    clips: tuple[EncodedClip, ...] = ()
+    duration_ms: float = 0.0
+
+
+@dataclass(frozen=True)
+class PreparedSplit:
+    """The clips of one split.
+
+    Args:
+        clips: Reads uint8 clips (T, S, S, 3), RGB, by number.
+        labels: int32, (N,), 0 = real, 1 = fake.
+        keys: Per clip its video's key (dataset, method, compression, video id).
+        rows: Per clip the row of `index.json`.
+        videos: Per video the row of `index.json`, with its status.
+    """
+
+    clips: StoredClips
+    labels: np.ndarray
+    keys: tuple[Key, ...]
+    rows: tuple[dict[str, Any], ...]
+    videos: tuple[dict[str, Any], ...]
+
+
+class StoredClips:
+    """The clips of one split, read from their shards when asked for.
+
+    Args:
+        folder: The split's folder.
+        rows: Per clip its row of the index.
+        shape: Of one clip, (T, S, S, 3).
+    """
+
+    def __init__(self, folder: Path, rows: tuple[dict[str, Any], ...], shape: tuple[int, ...]):
+        self.folder = folder
+        self._places = [(row["shard"], row["offset"], row["length"]) for row in rows]
+        self.shape = (len(rows), *shape)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @overload
+    def __getitem__(self, number: int) -> np.ndarray: ...
+    @overload
+    def __getitem__(self, number: slice | np.ndarray | list[int]) -> np.ndarray: ...
+    def __getitem__(self, number: Any) -> np.ndarray:
+        """Return one clip, uint8 (T, S, S, 3), or several, (n, T, S, S, 3)."""
+        if np.ndim(number) == 0 and not isinstance(number, slice):
+            return np.asarray(decode_record(self.record(int(number)), self.shape[1:]))
+        chosen = np.arange(len(self))[number]
+        clips = [self[int(one)] for one in chosen]
+        return np.stack(clips) if clips else np.empty((0, *self.shape[1:]), np.uint8)
+
+    def record(self, number: int) -> bytes:
+        """Return the serialised `tf.train.Example` of one clip."""
+        shard, offset, length = self._places[number]
+        data = os.pread(self._files[shard], length, offset)
+        if len(data) != length:
+            raise UserError(
+                f"{self.folder / shard} ends early: expected {length} bytes at {offset}, received "
+                f"{len(data)}; prepare the videos again"
+            )
+        return data
+
+    @cached_property
+    def _files(self) -> dict[str, int]:
+        """Open shards; they stay open as long as this object lives."""
+        names = sorted({shard for shard, _, _ in self._places})
+        try:
+            return {name: os.open(self.folder / name, os.O_RDONLY) for name in names}
+        except OSError as error:
+            raise UserError(
+                f"{error.filename} is missing ({error.strerror}); prepare the videos again"
+            ) from error
+
+    def __del__(self) -> None:
+        for file in self.__dict__.get("_files", {}).values():
+            os.close(file)
+
+
+def encode_clip(clip: Clip, quality: int = JPEG_QUALITY) -> EncodedClip:
+    """Compress a clip's frames; chroma is not subsampled."""
+    import cv2
+
+    rules = [
+        *(cv2.IMWRITE_JPEG_QUALITY, quality),
+        *(cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444),
+    ]
+    images = [cv2.imencode(".jpg", np.ascontiguousarray(f[..., ::-1]), rules) for f in clip.frames]
+    return EncodedClip(
+        tuple(image.tobytes() for _, image in images), clip.times_ms, int(clip.track_id)
+    )
+
+
+def decode_record(record: Any, shape: tuple[int, ...]) -> tf.Tensor:
+    """Return the clip of a serialised `tf.train.Example`, uint8 (T, S, S, 3), RGB.
+
+    Args:
+        record: bytes or a string tensor.
+        shape: Expected shape of the clip.
+    """
+    from keras_ddl.framework import tf
+
+    features = {"frames": tf.io.FixedLenFeature((shape[0],), tf.string)}
+    images = tf.io.parse_single_example(record, features)["frames"]
+
+    def decode(image: Any) -> Any:
+        return tf.io.decode_jpeg(image, channels=3, dct_method="INTEGER_ACCURATE")
+
+    # Unstacked, not mapped: a loop in the graph costs more than eight decoders.
+    return tf.ensure_shape(tf.stack([decode(image) for image in tf.unstack(images)]), shape)
+
+
+def read_summary(prepared: Path) -> dict[str, Any]:
+    """Return `prepared.json`; a UserError says that a folder is not a prepared one."""
+    path = Path(prepared) / SUMMARY
+    if not path.is_file():
+        raise UserError(
+            f"expected a folder of prepared clips, received {prepared}, which holds no "
+            f"{SUMMARY}; make one with: python -m keras_ddl.data.prepare ROOT --out DIR"
+        )
+    summary: dict[str, Any] = read_json(path)
+    return summary
+
+
+def read_split(prepared: Path, split: str) -> PreparedSplit:
+    """Open one split of a prepared folder.
+
+    Raises:
+        UserError: If the folder is not a prepared one, of another format, changed since it was
+            written, or the split has no clips.
+    """
+    if split not in SPLITS:
+        raise UserError(f"split: expected one of {', '.join(SPLITS)}; received {split!r}")
+    prepared = Path(prepared)
+    summary = read_summary(prepared)
+    if summary.get("format") != FORMAT:
+        raise UserError(
+            f"{prepared}: expected format {FORMAT}, received {summary.get('format')}; "
+            "prepare the videos again"
+        )
+    counts = summary["splits"]
+    if not counts[split]["clips"]:
+        raise UserError(f"{prepared} has no clips in {split}; it has {json.dumps(counts)}")
+    _check_shards(prepared, summary, split)
+    index = read_json(prepared / split / "index.json")
+    rows = tuple(index["clips"])
+    spec = ClipSpec.read(prepared / SPEC)
+    return PreparedSplit(
+        clips=StoredClips(prepared / split, rows, (spec.frames, spec.size, spec.size, 3)),
+        labels=np.array([row["label"] for row in rows], np.int32),
+        keys=tuple(tuple(row["key"]) for row in rows),
+        rows=rows,
+        videos=tuple(index["videos"]),
+    )
+
+
+def check_spec(prepared: Path, spec: ClipSpec, settable: bool = False) -> None:
+    """Refuse clips that were cut to other rules than a model's.
+
+    Args:
+        prepared: Folder of prepared clips.
+        spec: What the model expects.
+        settable: The model is yet to be trained, so its settings may follow the clips.
+
+    Raises:
+        UserError: naming every field that differs, and what to pass to which command.
+    """
+    cut = ClipSpec.read(Path(prepared) / SPEC)
+    names = ("frames", "size", "interval_ms", "margin", "smoothing", "color")
+    pairs = {name: (getattr(cut, name), getattr(spec, name)) for name in names}
+    unlike = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+    if not unlike:
+        return
+    if settable:
+        settings = " ".join(f"{name}={there}" for name, (there, _) in unlike.items())
+        remedy = f"take them as they are with --set {settings}, or prepare the videos again"
+    else:
+        options = " ".join(
+            f"--{name.replace('_', '-')} {wanted}" for name, (_, wanted) in unlike.items()
+        )
+        remedy = f"prepare the videos again with {options}"
+    has = " and ".join(f"{name} {there}" for name, (there, _) in unlike.items())
+    expected = " and ".join(str(wanted) for _, wanted in unlike.values())
+    raise UserError(f"{prepared} is cut with {has}, the model expects {expected}; {remedy}")
+
+
+def _check_shards(prepared: Path, summary: dict[str, Any], split: str) -> None:
+    """Sizes only, for speed; `python -m keras_ddl.data.prepare --check DIR` compares the hashes."""
+    for shard in summary["shards"][split]:
+        path = prepared / split / shard["name"]
+        size = path.stat().st_size if path.is_file() else None
+        if size != shard["bytes"]:
+            raise UserError(
+                f"{path}: expected {shard['bytes']} bytes, received "
+                f"{'no file' if size is None else size}; prepare the videos again",
+                MISSING if size is None else USAGE,
+            )

@@ -1,0 +1,1 @@
+"""The half without TensorFlow: video, faces, clips, and the contract of a bundle."""

@@ -1,0 +1,24 @@
+"""Faces: find them, follow them, cut them out. NumPy and OpenCV only."""
+
+from __future__ import annotations
+
+from keras_ddl.edge.faces.crop import square_crop
+from keras_ddl.edge.faces.detect import (
+    Face,
+    FaceDetector,
+    HaarDetector,
+    YuNetDetector,
+    open_detector,
+)
+from keras_ddl.edge.faces.track import Track, Tracker
+
+__all__ = [
+    "Face",
+    "FaceDetector",
+    "HaarDetector",
+    "Track",
+    "Tracker",
+    "YuNetDetector",
+    "open_detector",
+    "square_crop",
+]

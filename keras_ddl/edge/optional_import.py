@@ -1,0 +1,26 @@
+"""Import a runtime package, or say in one line which extra brings it."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from keras_ddl.edge.errors import MISSING, UserError
+
+
+def need(module: str, purpose: str) -> Any:
+    """Import `module`.
+
+    Args:
+        module: Import name, e.g. "cv2".
+        purpose: What it is for, in the words of the error line.
+
+    Raises:
+        UserError: not importable, missing shared libraries included; exit code 3.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        reason = str(error).splitlines()[0]
+        remedy = "pip install 'keras-ddl[edge]'"
+        raise UserError(f"{purpose} needs {module} ({reason}): {remedy}", MISSING) from error

@@ -1,0 +1,1 @@
+"""Drawn talking faces, real and forged, frame by frame."""

@@ -1,0 +1,1 @@
+"""Metrics of a trained detector: scores, intervals, thresholds, calibration."""

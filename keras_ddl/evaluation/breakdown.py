@@ -1,0 +1,116 @@
+"""The tables' numbers: a set as a whole, per dataset, per compression and per method.
+
+A method is held against the reals of its own dataset and compression. Grouping by file name, or
+against all reals, would give another number: equal stems lie under every method, and a network can
+tell compressions apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from keras_ddl.edge.metrics import confusion, report
+from keras_ddl.evaluation.bootstrap import RESAMPLES, report_intervals
+from keras_ddl.evaluation.clip_scores import Scores, summary
+
+DATASET, METHOD, COMPRESSION = 0, 1, 2  # places in a key
+
+Group = tuple[dict[str, str], np.ndarray]
+
+
+def breakdown(scores: Scores, threshold: float, resamples: int = RESAMPLES) -> dict[str, Any]:
+    """Compute every number of one test set.
+
+    Args:
+        scores: Of all its clips.
+        threshold: Probability at and above which a clip or video is fake.
+        resamples: Of the bootstrap behind the intervals.
+
+    Returns:
+        `clip`, `video` (mean of a video's clips), `video_median` and `video_topk`: what
+        `metrics.report` gives; `intervals` of the first two; `confusion` of the videos; and the
+        lists `datasets`, `compressions` and `methods`, whose rows hold their names and the same
+        numbers, or None and in `missing` why.
+
+    Raises:
+        ValueError: If the set has one class only.
+    """
+    videos = {how: scores.videos(how) for how in ("median", "topk")}
+    others = {
+        f"video_{how}": report(part.labels, part.probabilities, threshold)
+        for how, part in videos.items()
+    }
+    means = scores.videos()
+    table = confusion(means.labels, means.probabilities, threshold)
+    return {
+        **_measured(scores, threshold, resamples),
+        **others,
+        "confusion": table._asdict(),
+        "datasets": _rows(scores, by_dataset, threshold, resamples),
+        "compressions": _rows(scores, by_compression, threshold, resamples),
+        "methods": _rows(scores, by_method, threshold, resamples),
+    }
+
+
+def by_dataset(scores: Scores) -> Iterator[Group]:
+    """Yield each dataset's rows."""
+    column = _column(scores, DATASET)
+    for dataset in dict.fromkeys(column):
+        yield {"dataset": dataset}, column == dataset
+
+
+def by_compression(scores: Scores) -> Iterator[Group]:
+    """Yield the rows of each compression of each dataset."""
+    column = _column(scores, COMPRESSION)
+    for names, rows in by_dataset(scores):
+        for compression in dict.fromkeys(column[rows]):
+            yield {**names, "compression": compression}, rows & (column == compression)
+
+
+def by_method(scores: Scores) -> Iterator[Group]:
+    """Yield each method's fakes with the reals of the same dataset and compression."""
+    column, real = _column(scores, METHOD), scores.labels == 0
+    for names, rows in by_compression(scores):
+        for method in dict.fromkeys(column[rows & ~real]):
+            yield {**names, "method": method}, rows & (real | (column == method))
+
+
+def _column(scores: Scores, place: int) -> np.ndarray:
+    return np.array([key[place] for key in scores.keys], dtype=object)
+
+
+def _rows(
+    scores: Scores, groups: Callable[[Scores], Iterator[Group]], threshold: float, resamples: int
+) -> list[dict[str, Any]]:
+    rows = []
+    for names, inside in groups(scores):
+        part = scores.of(inside)
+        real, fake = part.videos().counts()
+        row: dict[str, Any] = {**names, "missing": "", "clip": None, "video": None}
+        if real and fake:
+            row |= _measured(part, threshold, resamples)
+        else:
+            row["missing"] = f"{real} real and {fake} fake videos: a comparison needs both"
+        rows.append(row)
+    return rows
+
+
+def _measured(scores: Scores, threshold: float, resamples: int) -> dict[str, Any]:
+    """Both levels with the intervals of both; clips are resampled by the video."""
+    intervals = report_intervals(
+        scores.labels, scores.probabilities, scores.keys, threshold=threshold, resamples=resamples
+    )
+    videos = scores.videos()
+    of_videos = report_intervals(
+        videos.labels, videos.probabilities, threshold=threshold, resamples=resamples
+    )
+    return {
+        **summary(scores, threshold),
+        "intervals": {
+            level: {name: list(interval) for name, interval in found.items()}
+            for level, found in (("clip", intervals), ("video", of_videos))
+        },
+    }

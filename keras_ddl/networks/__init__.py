@@ -1,0 +1,1 @@
+"""Networks: backbones with DFDC and MSA, and the comparison methods."""

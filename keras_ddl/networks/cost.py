@@ -1,0 +1,245 @@
+"""What a network costs: parameters, and multiply-accumulate operations (MAC) per clip.
+
+Counted are convolutions, matrix products and the two modules' scores, as the layers compute them.
+Left out, as is usual, are element-wise steps: batch norm, activations, additions, pooling.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from math import prod
+from typing import Any
+
+GIGA = 1e9
+ABLATIONS = {"plain": (), "+ DFDC": ("dfdc",), "+ MSA": ("msa",), "+ both": ("dfdc", "msa")}
+Steps = Iterator[tuple[str, int]]
+
+
+def parameters(model: Any) -> int:
+    """Trainable numbers of a network or layer; the statistics of batch norm are none of them."""
+    return sum(prod(variable.shape) for variable in model.trainable_weights)
+
+
+def macs(model: Any, frames: int | None = None) -> dict[str, int]:
+    """Multiply-accumulate operations that a network spends on one clip, place by place.
+
+    Args:
+        model: A functional model of clips ``(batch, frames, height, width, 3)`` or, as `extend`
+            gives it, of frames ``(batch·frames, height, width, channels)``.
+        frames: Frames per clip; needed for a model of frames only.
+
+    Returns:
+        Name → operations, in the order of the layers. A plain layer is one place, named after it;
+        each step of DFDC and MSA is one, as ``block3_dfdc/query`` or ``block3_msa/vertical_merge``.
+
+    Raises:
+        ValueError: frames are not given for a model of frames; a layer with a kernel is of a kind
+            not known here; an image size is unknown or differs between the calls of one layer.
+    """
+    images = _images_per_clip(model, frames)
+    return {
+        f"{layer.name}/{step}" if step else layer.name: count
+        for layer in model.layers
+        for step, count in _steps(layer, images[layer.name])
+    }
+
+
+def released_macs(model: Any, frames: int | None = None) -> dict[str, int]:
+    """The same for the graph of the authors' released code.
+
+    Two steps of DFDC differ there: the products of every frame with every other, T × T at each
+    position, and the value projection, at all positions. The other steps do the same work.
+    """
+    places, images = macs(model, frames), _images_per_clip(model, frames)
+    for layer in model.layers:
+        if type(layer).__name__ == "DFDC":
+            _, positions, channels = _image(layer, layer.input_shape)
+            at = images[layer.name] * positions
+            narrow = channels // layer.reduction
+            places[f"{layer.name}/similarity"] = at * layer.frames * narrow
+            places[f"{layer.name}/value"] = at * channels**2
+    return places
+
+
+def _images_per_clip(model: Any, frames: int | None) -> dict[str, int]:
+    """Layer name → how many images of one clip it is given, all its calls together.
+
+    A layer of the zoo that makes one image of a clip's says so with `gives_clips`.
+    """
+    of_clips = len(model.input_shape) == 5
+    frames = model.input_shape[1] if of_clips else frames
+    if frames is None:
+        raise ValueError(
+            f"{model.name} takes frames; expected how many make a clip; got None; "
+            "give it: macs(model, 8)"
+        )
+    change: dict[str, Callable[[int], int]] = {
+        "InputLayer": lambda _: 1 if of_clips else frames,
+        "ClipToFrames": lambda count: count * frames,
+        "FramesToChannels": lambda count: count // frames,
+        "FramesToClip": lambda count: count // frames,
+        "FramesMean": lambda count: count // frames,
+    }
+    calls: dict[tuple[str, int], int] = {}  # (layer, number of its call) → images it gives
+    images: dict[str, int] = {}
+    pending = [
+        (entry["name"], number, entry["class_name"], sources)
+        for entry in model.get_config()["layers"]
+        for number, sources in enumerate(entry["inbound_nodes"] or [[]])
+    ]
+    while pending:
+        waiting = []  # calls listed before those that feed them
+        for name, number, kind, sources in pending:
+            given = [calls.get((source[0], source[1])) for source in sources] or [1]
+            if None in given:
+                waiting.append((name, number, kind, sources))
+            else:
+                images[name] = images.get(name, 0) + given[0]
+                folds = getattr(model.get_layer(name), "gives_clips", False)
+                calls[name, number] = (
+                    given[0] // frames if folds else change.get(kind, int)(given[0])
+                )
+        if len(waiting) == len(pending):
+            raise ValueError(
+                f"{model.name}: layer {waiting[0][0]} is fed by no layer of the network"
+            )
+        pending = waiting
+    return images
+
+
+def _steps(layer: Any, images: int) -> Steps:
+    """The steps of a layer, ``""`` where there is one, and their operations on so many images."""
+    kind = type(layer).__name__
+    if kind in COUNTERS:
+        yield from COUNTERS[kind](layer, images)
+    elif hasattr(layer, "macs"):  # a layer of the zoo knows its own
+        yield "", images * layer.macs()
+    elif any(len(weight.shape) > 1 for weight in layer.weights):
+        raise ValueError(
+            f"layer {layer.name}: expected no kernel, or one of the kinds {', '.join(COUNTERS)}; "
+            f"got {kind}; add it to keras_ddl.networks.cost.COUNTERS"
+        )
+
+
+def _image(layer: Any, shape: Any) -> tuple[int, int, int]:
+    """Height, positions and channels of an image that goes into or comes out of a layer."""
+    first = getattr(layer, "data_format", "channels_last") == "channels_first"
+    *sides, channels = (*shape[2:], shape[1]) if first else shape[1:]
+    if None in sides:
+        raise ValueError(
+            f"layer {layer.name}: expected a known image size; got {shape}; "
+            "build the network with one"
+        )
+    return (sides or [1])[0], prod(sides), channels
+
+
+def _kernels(layer: Any, images: int) -> Steps:
+    try:
+        _, positions, _ = _image(layer, layer.output_shape)
+    except AttributeError as error:
+        raise ValueError(
+            f"layer {layer.name}: expected images of one size; got several; give each its own layer"
+        ) from error
+    per_position = sum(prod(weight.shape) for weight in layer.weights if len(weight.shape) > 1)
+    yield "", images * positions * per_position
+
+
+def _dfdc(layer: Any, images: int) -> Steps:
+    height, positions, channels = _image(layer, layer.input_shape)
+    narrow, at = channels // layer.reduction, images * positions
+    kept = min(height if layer.keep is None else layer.keep, positions)
+    yield "query", at * channels * narrow
+    yield "key", at * channels * narrow
+    yield "similarity", at * narrow  # q_i · Σ_j k_j
+    yield "value", images * kept * channels**2  # at the kept positions only
+
+
+def _msa(layer: Any, images: int) -> Steps:
+    from keras_ddl.layers.msa import DIRECTIONS, SCALES
+
+    _, positions, channels = _image(layer, layer.input_shape)
+    narrow, at = channels // layer.reduction, images * positions
+    for direction in DIRECTIONS:
+        for scale, by in SCALES.items():  # pooled over time: fewer frames
+            yield f"{direction}_{scale}_taps", at // by * 3 * channels
+            yield f"{direction}_{scale}_pointwise", at // by * channels * narrow
+        yield f"{direction}_merge", at * narrow * channels
+
+
+def _recurrent(layer: Any, images: int) -> Steps:
+    """Products with the input and with the state, at every step and in every direction."""
+    kernels = [weight for weight in layer.weights if "kernel" in weight.name]
+    yield "", images * layer.input_shape[1] * sum(prod(weight.shape) for weight in kernels)
+
+
+COUNTERS: dict[str, Callable[[Any, int], Steps]] = {
+    "DFDC": _dfdc,
+    "MSA": _msa,
+    "Conv2D": _kernels,
+    "DepthwiseConv2D": _kernels,
+    "SeparableConv2D": _kernels,
+    "Dense": _kernels,
+    "LSTM": _recurrent,
+    "GRU": _recurrent,
+    "Bidirectional": _recurrent,
+}
+
+
+def summary_table(build: Callable[..., Any], frames: int = 8) -> str:
+    """Every backbone with every ablation at its own size: parameters and GMAC per clip, as text.
+
+    Args:
+        build: `build_model`; given, because the builder does not depend on what it costs.
+        frames: Frames per clip.
+    """
+    from tqdm import tqdm
+
+    from keras_ddl.networks.backbones import DEFAULT_SIZES
+
+    rows = [("network", "modules", "parameters", "GMAC per clip", "÷ plain", "released code")]
+    for backbone, size in tqdm(DEFAULT_SIZES.items(), "building", leave=False):
+        model = build(backbone, frames=frames)
+        costs = [ablation_cost(model, modules) for modules in ABLATIONS.values()]
+        names = [f"{backbone}, {size} px", *[""] * len(costs)]
+        for name, label, (count, own, released) in zip(names, ABLATIONS, costs, strict=False):
+            ratio = f"{own / costs[0][1]:.2f}"
+            rows.append((name, label, f"{count:,}", f"{own:.2f}", ratio, f"{released:.2f}"))
+    notes = (
+        f"{frames} frames per clip. Parameters: trainable numbers. GMAC: 10⁹ multiply-accumulates",
+        'of convolutions, products and scores, as computed here; under "released code", as the',
+        "authors' own graph computes the same, with T × T products and a value at every position.",
+    )
+    return "\n".join((_table(rows), "", *notes))
+
+
+def ablation_cost(model: Any, modules: Sequence[str]) -> tuple[int, float, float]:
+    """What a network with both modules would cost with some of them only.
+
+    Returns:
+        Parameters, GMAC per clip, and GMAC per clip of the authors' graph.
+    """
+    dropped = {
+        layer.name: layer
+        for layer in model.layers
+        if type(layer).__name__ in ("DFDC", "MSA") and type(layer).__name__.lower() not in modules
+    }
+    kept = [
+        sum(count for place, count in places.items() if place.partition("/")[0] not in dropped)
+        for places in (macs(model), released_macs(model))
+    ]
+    count = parameters(model) - sum(parameters(layer) for layer in dropped.values())
+    return count, kept[0] / GIGA, kept[1] / GIGA
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    """Rows under a heading, in columns of fixed width: two of words, then numbers."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    aligned = [
+        [
+            cell.rjust(width) if column > 1 else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        for row in rows
+    ]
+    aligned.insert(1, ["─" * width for width in widths])
+    return "\n".join("  ".join(cells).rstrip() for cells in aligned)

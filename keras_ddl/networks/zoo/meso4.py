@@ -1,0 +1,53 @@
+"""Meso4, frame by frame: MesoNet's network of four convolutions.
+
+Source: Afchar et al., "MesoNet: a Compact Facial Video Forgery Detection Network", WIFS 2018, and
+DariusAf/MesoNet: 256 px, RGB in [0, 1], Adam at 1e-3, 28,073 parameters, of which 96 are statistics
+of batch norm. The authors' weights become a run with ``python -m keras_ddl.import_mesonet``.
+
+Original: mean squared error of one sigmoid, which is P(real); here cross-entropy of the two
+classes. Our choice: a steady rate, a batch of 9 clips of 8 frames; the frames' predictions are
+averaged.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keras_ddl.networks.zoo.method import Method
+from keras_ddl.networks.zoo.parts.meso_parts import convolution, meso_network
+from keras_ddl.presets import Preset
+
+METHOD = Method(
+    title="Meso4",
+    row="MesoNet",
+    temporal=False,
+    preset=Preset(
+        source="Afchar et al. 2018; the steady rate is ours",
+        hardware="one GPU",
+        expected="not measured",
+        values={
+            "network": "meso4",
+            "size": 256,
+            "batch": 9,
+            "learning_rate": 1e-3,
+            "halve_every": 0,
+        },
+    ),
+)
+
+
+def build(size: int = 256, frames: int = 8, weights: str | None = None, width: float = 1.0) -> Any:
+    """A frame network under an average.
+
+    Args:
+        size: Side of the crops in pixels, at least 32.
+        frames: Frames per clip.
+        weights: None, or one of the authors' files, which are for 256 px and width 1.
+        width: Factor on channel counts.
+
+    Raises:
+        ValueError: size below 32, weights of another network, size or width.
+        UserError: weights that are no file of Keras weights.
+    """
+    first = (convolution(8, 3, width), convolution(8, 5, width))
+    return meso_network("meso4", first, size, frames, weights, width)

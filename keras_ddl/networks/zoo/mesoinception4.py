@@ -1,0 +1,70 @@
+"""MesoInception4, frame by frame: Meso4 with two inception blocks at its start.
+
+Source: Afchar et al., "MesoNet: a Compact Facial Video Forgery Detection Network", WIFS 2018, and
+DariusAf/MesoNet: 256 px, RGB in [0, 1], Adam at 1e-3, 28,725 parameters, of which 110 are
+statistics of batch norm. The authors' weights become a run with ``python -m
+keras_ddl.import_mesonet``.
+
+Original and our choice: see `meso4`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keras_ddl.framework import keras
+from keras_ddl.networks.zoo.method import Method
+from keras_ddl.networks.zoo.parts.meso_parts import Stage, convolution, meso_network
+from keras_ddl.presets import Preset
+
+BRANCHES = ((1, 4, 4, 2), (2, 4, 4, 2))  # channels of the two blocks' branches
+
+METHOD = Method(
+    title="MesoInception4",
+    row="MesoNet",
+    temporal=False,
+    preset=Preset(
+        source="Afchar et al. 2018; the steady rate is ours",
+        hardware="one GPU",
+        expected="not measured",
+        values={
+            "network": "mesoinception4",
+            "size": 256,
+            "batch": 9,
+            "learning_rate": 1e-3,
+            "halve_every": 0,
+        },
+    ),
+)
+
+
+def build(size: int = 256, frames: int = 8, weights: str | None = None, width: float = 1.0) -> Any:
+    """A frame network under an average.
+
+    Args:
+        size: Side of the crops in pixels, at least 32.
+        frames: Frames per clip.
+        weights: None, or one of the authors' files, which are for 256 px and width 1.
+        width: Factor on channel counts.
+
+    Raises:
+        ValueError: size below 32, weights of another network, size or width.
+        UserError: weights that are no file of Keras weights.
+    """
+    first = [_inception(branches, width) for branches in BRANCHES]
+    return meso_network("mesoinception4", first, size, frames, weights, width)
+
+
+def _inception(branches: tuple[int, ...], width: float) -> Stage:
+    """1×1 alone, and 1×1 before 3×3 at dilation 1, 2 and 3, side by side."""
+    alone, *pairs = branches
+
+    def place(x: Any, name: str) -> Any:
+        found = [convolution(alone, 1, width)(x, f"{name}_branch1")]
+        for dilation, channels in enumerate(pairs, 1):
+            branch = f"{name}_branch{dilation + 1}"
+            y = convolution(channels, 1, width)(x, f"{branch}_pointwise")
+            found.append(convolution(channels, 3, width, dilation)(y, branch))
+        return keras.layers.Concatenate(name=name)(found)
+
+    return place

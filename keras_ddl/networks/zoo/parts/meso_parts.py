@@ -1,0 +1,166 @@
+"""What Meso4 and MesoInception4 share: the frame network around their first two stages, and its
+authors' weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_ddl.edge.errors import UserError
+from keras_ddl.framework import keras
+from keras_ddl.layers import ClipToFrames, FramesMean
+
+MINIMUM_SIZE = 32  # which pooling makes 1
+Stage = Callable[[Any, str], Any]
+Stored = list[tuple[str, list[tuple[int, ...]]]]  # layer, shapes of its weights
+
+
+def meso_channels(channels: int, width: float) -> int:
+    """Channels times width; the networks are too narrow for multiples of 8."""
+    return max(1, round(channels * width))
+
+
+def convolution(channels: int, kernel: int, width: float, dilation: int = 1) -> Stage:
+    """A convolution that keeps the size, with ReLU."""
+
+    def place(x: Any, name: str) -> Any:
+        return keras.layers.Conv2D(
+            meso_channels(channels, width),
+            kernel,
+            padding="same",
+            dilation_rate=dilation,
+            activation="relu",
+            name=name,
+        )(x)
+
+    return place
+
+
+def meso_network(
+    name: str,
+    first: Sequence[Stage],
+    size: int,
+    frames: int,
+    weights: str | None,
+    width: float,
+) -> Any:
+    """Two stages of the network's own and two they share, each with batch norm and pooling, and
+    the head.
+
+    The head is the original's: one number z, of which P(real) is the sigmoid. Halves of z and −z
+    are the two logits, whose softmax is just that, so that the authors' weights mean what they
+    meant.
+
+    Args:
+        name: Of the network.
+        first: Its two first stages.
+        size: Side of the crops in pixels, at least 32.
+        frames: Frames per clip.
+        weights: None, or the authors' file.
+        width: Factor on channel counts.
+
+    Returns:
+        A functional model: uint8 clips ``(B, T, size, size, 3)`` → logits ``(B, 2)``.
+
+    Raises:
+        ValueError: size below 32; weights of another network, another size or another width.
+        UserError: weights that are no file of Keras weights.
+    """
+    if size < MINIMUM_SIZE:
+        raise ValueError(f"{name} needs a size of at least {MINIMUM_SIZE}; got {size}")
+    clip = keras.Input((frames, size, size, 3), dtype="uint8", name="clip")
+    x = ClipToFrames(name="clip_to_frames")(clip)
+    shared = [convolution(16, 5, width)] * 2
+    for number, (stage, pool) in enumerate(zip([*first, *shared], (2, 2, 2, 4), strict=True), 1):
+        x = stage(x, f"conv{number}")
+        x = keras.layers.BatchNormalization(name=f"conv{number}_bn")(x)
+        x = keras.layers.MaxPooling2D(pool, padding="same", name=f"conv{number}_pool")(x)
+    x = keras.layers.Flatten(name="flatten")(x)
+    x = keras.layers.Dropout(0.5, name="flatten_dropout")(x)
+    x = keras.layers.Dense(meso_channels(16, width), name="dense")(x)
+    x = keras.layers.LeakyReLU(0.1, name="dense_relu")(x)
+    x = keras.layers.Dropout(0.5, name="dense_dropout")(x)
+    z = keras.layers.Dense(1, dtype="float32", name="real_margin")(x)
+    halves = [
+        keras.layers.Rescaling(sign / 2, dtype="float32", name=f"{kind}_logit")(z)
+        for kind, sign in (("real", 1), ("fake", -1))
+    ]
+    x = keras.layers.Concatenate(dtype="float32", name="frame_logits")(halves)
+    model = keras.Model(clip, FramesMean(frames, dtype="float32", name="logits")(x), name=name)
+    if weights:
+        load_official(model, Path(weights))
+    return model
+
+
+def load_official(model: Any, path: Path) -> None:
+    """Fill a network from a file of Keras 2.1 weights: layer by layer in the file's order.
+
+    Nothing in the file is run, and an array is read only after its shape has been found right.
+
+    Args:
+        model: Of `meso_network`.
+        path: HDF5, with `layer_names` and, per layer, `weight_names` as attributes.
+
+    Raises:
+        ValueError: the weights are not this network's; the first difference is named.
+        UserError: no such file, or none of Keras weights.
+    """
+    import h5py
+
+    if not path.is_file():
+        raise UserError(f"no weights file {path}; expected one of MesoNet's .h5 files")
+    layers = [layer for layer in model.layers if layer.weights]
+    expected = [(layer.name, [tuple(w.shape) for w in layer.weights]) for layer in layers]
+    try:
+        with h5py.File(path, "r") as file:
+            root = file["model_weights"] if "model_weights" in file else file
+            stored = _stored(root)
+            found = [(name, [tuple(data.shape) for data in arrays]) for name, arrays in stored]
+            _require_same(model, path, expected, found)
+            values = [[np.asarray(data, np.float32) for data in arrays] for _, arrays in stored]
+    except (OSError, KeyError, AttributeError, TypeError, UnicodeDecodeError) as error:
+        # OSError: not HDF5, or cut short; the others: HDF5 of something else
+        cause = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(
+            f"{path} is no file of Keras weights ({cause}); expected one of MesoNet's .h5 files"
+        ) from error
+    if not all(np.isfinite(array).all() for arrays in values for array in arrays):
+        raise UserError(f"{path} holds weights that are not finite; fetch it again")
+    for layer, arrays in zip(layers, values, strict=True):
+        layer.set_weights(arrays)
+
+
+def _stored(root: Any) -> list[tuple[str, list[Any]]]:
+    """The layers of the file that have weights, and their data sets, not yet read."""
+    layers = []
+    for name in (_text(name) for name in root.attrs["layer_names"]):
+        group = root[name]
+        names = [_text(weight) for weight in group.attrs["weight_names"]]
+        if names:
+            layers.append((name, [group[weight] for weight in names]))
+    return layers
+
+
+def _text(name: Any) -> str:
+    return name.decode("utf-8") if isinstance(name, bytes) else str(name)
+
+
+def _require_same(model: Any, path: Path, expected: Stored, found: Stored) -> None:
+    for number, (ours, theirs) in enumerate(zip_longest(expected, found), 1):
+        if ours is None or theirs is None or ours[1] != theirs[1]:
+            wanted, got = (
+                "no more layers" if one is None else f"{one[0]} {_sizes(one[1])}"
+                for one in (ours, theirs)
+            )
+            raise ValueError(
+                f"{path} does not fit {model.name} at {model.input_shape[2]} px: "
+                f"layer {number} with weights: expected {wanted}, received {got}"
+            )
+
+
+def _sizes(shapes: list[tuple[int, ...]]) -> str:
+    return ", ".join("×".join(map(str, shape)) for shape in shapes)

@@ -1,0 +1,56 @@
+"""Xception, frame by frame: the baseline of FaceForensics++.
+
+Source: Rössler et al., "FaceForensics++: Learning to Detect Manipulated Facial Images", ICCV 2019:
+ImageNet weights, 299 px, a square crop of 1.3 times the face, values in [−1, 1], Adam at 2e-4,
+batch 32, 3 epochs of the head alone, then 15.
+
+Our choice: a batch of 4 clips of 8 frames has the 32 pictures; the frames' predictions are
+averaged.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keras_ddl.networks.zoo.method import Method
+from keras_ddl.networks.zoo.parts.frame_network import frame_network
+from keras_ddl.presets import Preset
+
+METHOD = Method(
+    title="Xception",
+    row="Xception",
+    temporal=False,
+    preset=Preset(
+        source="Rössler et al. 2019",
+        hardware="one GPU",
+        expected="not measured",
+        values={
+            "network": "xception",
+            "weights": "imagenet",
+            "size": 299,
+            "batch": 4,
+            "learning_rate": 2e-4,
+            "halve_every": 0,
+            "frozen_epochs": 3,
+            "epochs": 18,
+        },
+    ),
+)
+
+
+def build(size: int = 299, frames: int = 8, weights: str | None = None, width: float = 1.0) -> Any:
+    """A frame network under an average.
+
+    Args:
+        size: Side of the crops in pixels, at least 71.
+        frames: Frames per clip.
+        weights: None, `imagenet` or a file of the backbone's weights.
+        width: Factor on channel counts, for reduced networks that start from nothing.
+
+    Raises:
+        ValueError: size below 71, weights with a width other than 1.
+        UserError: The weights cannot be had.
+    """
+    from keras_ddl.networks.zoo.parts.applications import application
+
+    return frame_network("xception", application("Xception", size, weights, width), size, frames)

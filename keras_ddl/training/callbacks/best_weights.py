@@ -1,0 +1,46 @@
+"""The weights of the best epoch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from keras_ddl.edge.errors import MISSING, UserError
+from keras_ddl.framework import keras
+from keras_ddl.training.callbacks.progress import Progress
+from keras_ddl.training.callbacks.validation import AUC, LOSS
+
+SELECTION = "highest video-level validation AUC; ties: lower validation loss, then earlier epoch"
+
+
+class BestWeights(keras.callbacks.Callback):
+    """Keeps the weights of the epoch with the best video-level validation AUC.
+
+    Ties go to the lower validation loss, then to the earlier epoch. Stands before `Record`, whose
+    history it compares with.
+
+    Args:
+        path: The weights file (`.h5`); holds the best so far at any time.
+        progress: Is told the best epoch.
+    """
+
+    def __init__(self, path: Path, progress: Progress) -> None:
+        super().__init__()
+        self._path, self._progress = path, progress
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        best, history = self._progress.best_epoch, self._progress.history
+        if best and (logs[AUC], -logs[LOSS]) <= (history[AUC][best - 1], -history[LOSS][best - 1]):
+            return
+        partial = self._path.with_name(f".{self._path.stem}.part{self._path.suffix}")
+        try:
+            self.model.save_weights(str(partial))
+            partial.replace(self._path)
+        except (OSError, RuntimeError) as error:  # HDF5 has no better name for a full disk
+            partial.unlink(missing_ok=True)
+            raise UserError(
+                f"cannot write the best weights to {self._path}: {str(error).splitlines()[0]}; "
+                "make room, then go on with --resume",
+                MISSING,
+            ) from error
+        self._progress.best_epoch = epoch + 1

@@ -1,0 +1,42 @@
+"""Processes on call answer in their own time, and their end is told in one line."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from benchmarks.timed_process import OnCall
+from keras_ddl.edge.errors import UserError
+
+COUNTER = """
+import sys
+from benchmarks.timed_process import serve
+state = [int(sys.argv[1])]
+def count():
+    state[0] += 1
+    return {"count": state[0]}
+def fail():
+    sys.exit("error: out of patience")
+serve({"count": count, "fail": fail})
+"""
+
+
+def counter(start: int) -> OnCall:
+    return OnCall([sys.executable, "-c", COUNTER, str(start)])
+
+
+def test_each_keeps_its_own_state() -> None:
+    with counter(0) as one, counter(10) as two:
+        one.tell("count")
+        assert two.ask("count") == {"count": 11}
+        assert one.answer() == {"count": 1}
+        assert one.ask("count") == {"count": 2}
+
+
+def test_an_end_is_one_line() -> None:
+    with counter(0) as one:
+        with pytest.raises(UserError, match="ended with exit code 1: out of patience"):
+            one.ask("fail")
+        with pytest.raises(UserError, match="ended with exit code 1"):
+            one.ask("count")

@@ -1,0 +1,138 @@
+"""A sink on its own thread: order, loss, failure, and that nobody waits who must not."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+import numpy as np
+import pytest
+
+from deploy.sinks import Output, Sink
+from deploy.streaming.sink_worker import PICTURES, Outlet
+from keras_ddl.edge.errors import UserError
+from keras_ddl.edge.video import Frame
+
+LONG_S = 30.0
+FRAME = Frame(np.zeros((2, 2, 3), np.uint8), 0.0, 0)
+
+
+class Slow(Sink):
+    """Waits at a gate, remembers what it got."""
+
+    name = "slow"
+
+    def __init__(self) -> None:
+        self.gate = threading.Event()
+        self.busy = threading.Event()
+        self.got: list[Output] = []
+        self.closed = False
+
+    def write(self, output: Output) -> None:
+        self.busy.set()
+        assert self.gate.wait(LONG_S)
+        self.got.append(output)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def record(number: int) -> dict[str, object]:
+    return {"type": "clip", "number": number}
+
+
+def full(patient: bool) -> tuple[Slow, Outlet]:
+    """An outlet whose sink is busy and whose queue is full of frames with a record in each."""
+    sink = Slow()
+    outlet = Outlet(sink, patient)
+    outlet.put(Output((record(-1),)))
+    assert sink.busy.wait(LONG_S)
+    for number in range(PICTURES):
+        outlet.put(Output((record(number),), FRAME))
+    return sink, outlet
+
+
+def test_an_impatient_outlet_gives_up_the_oldest_frames_and_no_record() -> None:
+    sink, outlet = full(patient=False)
+    for number in range(PICTURES, PICTURES + 10):
+        outlet.put(Output((record(number),), FRAME))
+    outlet.put(Output((), FRAME))  # nothing but a frame
+    sink.gate.set()
+    assert outlet.close(LONG_S)
+    numbers = [entry["number"] for output in sink.got for entry in output.records]
+    assert numbers == list(range(-1, PICTURES + 10))
+    framed = [output.frame is not None for output in sink.got]
+    assert framed == [False] * 12 + [True] * PICTURES
+    assert (outlet.lost, sink.closed) == (11, True)
+
+
+def test_frames_without_records_go_altogether() -> None:
+    sink = Slow()
+    outlet = Outlet(sink, patient=False)
+    outlet.put(Output((record(-1),)))
+    assert sink.busy.wait(LONG_S)
+    for _ in range(PICTURES + 5):
+        outlet.put(Output((), FRAME))
+    sink.gate.set()
+    assert outlet.close(LONG_S)
+    assert len(sink.got) == 1 + PICTURES
+
+
+def test_a_patient_outlet_lets_its_source_wait() -> None:
+    sink, outlet = full(patient=True)
+    late = threading.Thread(target=lambda: outlet.put(Output((record(PICTURES),), FRAME)))
+    late.start()
+    late.join(0.3)
+    assert late.is_alive()
+    sink.gate.set()
+    late.join(LONG_S)
+    assert outlet.close(LONG_S)
+    numbers = [entry["number"] for output in sink.got for entry in output.records]
+    assert numbers == list(range(-1, PICTURES + 1))
+    assert all(output.frame is not None for output in sink.got[1:])
+
+
+def test_a_sink_that_fails_gets_the_next_output_and_is_reported_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Full(Slow):
+        def write(self, output: Output) -> None:
+            if output.records[0]["number"] < 3:
+                raise UserError("no room on the disk", 3)
+            super().write(output)
+
+    sink = Full()
+    sink.gate.set()
+    outlet = Outlet(sink, patient=True, clock=lambda: 0.0)
+    with caplog.at_level(logging.WARNING):
+        for number in range(5):
+            outlet.put(Output((record(number),)))
+        assert outlet.close(LONG_S)
+    assert [output.records[0]["number"] for output in sink.got] == [3, 4]
+    assert outlet.failures == 3
+    assert str(outlet.error) == "no room on the disk"
+    lines = [entry.getMessage() for entry in caplog.records]
+    assert lines == ["slow failed, the run goes on: no room on the disk"]
+
+
+def test_a_reader_that_left_is_told_once_and_nothing_is_written_any_more() -> None:
+    class Pipe(Slow):
+        def write(self, output: Output) -> None:
+            raise BrokenPipeError
+
+    told: list[int] = []
+    outlet = Outlet(Pipe(), patient=True, on_broken_pipe=lambda: told.append(1))
+    for number in range(2 * PICTURES):  # more than wait: a broken outlet lets nobody wait
+        outlet.put(Output((record(number),)))
+    assert outlet.close(LONG_S)
+    assert told == [1]
+    assert outlet.error is None
+
+
+def test_a_sink_that_hangs_is_left_behind(caplog: pytest.LogCaptureFixture) -> None:
+    sink, outlet = full(patient=False)
+    with caplog.at_level(logging.WARNING):
+        assert not outlet.close(0.05)
+    assert f"slow did not finish in time: {PICTURES} outputs are lost" in caplog.text
+    sink.gate.set()
+    assert outlet.close(LONG_S)

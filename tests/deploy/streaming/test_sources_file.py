@@ -1,0 +1,104 @@
+"""`--config streams.toml`: what it says, what it refuses, and where its secrets are."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from deploy.sources.live.live_source import LiveSource
+from deploy.sources.paced import PacedSource
+from deploy.streaming.sources_file import SourceConfig, read_streams
+from keras_ddl.edge.errors import UserError
+
+if sys.version_info < (3, 11):
+    pytest.importorskip("tomli")
+
+ENVIRONMENT = {"DOOR": "p@ss/w?rd", "WHOLE": "rtsp://u:s3cret@cam/main"}
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "streams.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_sources_come_in_order_with_their_settings(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        """
+        [[source]]
+        name = "door"
+        url = "rtsp://viewer:${DOOR}@10.0.0.2/main"
+        frozen_s = 10
+
+        [[source]]
+        url = "0"
+        keep_trying = false
+        max_age_ms = 500.0
+
+        [[source]]
+        url = "night.mp4"
+        realtime = true
+
+        [[source]]
+        name = "yard"
+        url = "${WHOLE}"
+
+        [[source]]
+        url = "rtsp://viewer:${DOOR}@10.0.0.3/main?token=${DOOR}"
+        """,
+    )
+    assert read_streams(path, ENVIRONMENT) == [
+        SourceConfig("rtsp://viewer:p%40ss%2Fw%3Frd@10.0.0.2/main", "door", frozen_s=10),
+        SourceConfig("0", "0", keep_trying=False, max_age_ms=500.0),
+        SourceConfig(str(tmp_path / "night.mp4"), "night.mp4", realtime=True),
+        SourceConfig("rtsp://u:s3cret@cam/main", "yard"),
+        SourceConfig(
+            "rtsp://viewer:p%40ss%2Fw%3Frd@10.0.0.3/main?token=p%40ss%2Fw%3Frd",
+            "rtsp://***@10.0.0.3/main?token=***",
+        ),
+    ]
+    assert "ss" not in repr(read_streams(path, ENVIRONMENT)[0])
+
+
+def test_a_source_is_opened_with_its_settings(empty_video: Path) -> None:
+    pytest.importorskip("av")
+    config = SourceConfig("rtsp://u:s3cret@cam/main", "door", frozen_s=9.0, max_age_ms=5.0)
+    source = config.open()
+    assert isinstance(source, LiveSource) and source.name == "door"
+    watch = source.watch
+    assert (watch.keep_trying, watch.frozen_s, watch.max_age_ms) == (True, 9.0, 5.0)
+    night = SourceConfig(str(empty_video), "night", realtime=True).open()
+    assert isinstance(night, PacedSource) and night.name == "night"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "expected one or more [[source]] tables, received none"),
+        ("[source]\nurl = '0'", "expected one or more [[source]] tables"),
+        ("[[sources]]\nurl = '0'", "unknown table 'sources'; did you mean 'source'"),
+        ("[[source]]\nurl = '0'\nkeep_tring = true", "did you mean 'keep_trying'"),
+        ("[[source]]\nname = 'door'", "source 1: expected a url, received name"),
+        ("[[source]]\nurl = 0", "url: expected an address, a camera or a file, received 0"),
+        ("[[source]]\nurl = '0'\nkeep_trying = 1", "expected true or false, received 1"),
+        ("[[source]]\nurl = '0'\nfrozen_s = -1", "expected seconds, 0 or more, received -1"),
+        ("[[source]]\nurl = '0'\nfrozen_s = true", "expected seconds, 0 or more, received True"),
+        ("[[source]]\nurl = '0'\nmax_age_ms = inf", "milliseconds, 1 or more, received inf"),
+        ("[[source]]\nurl = '0'\n[[source]]\nurl = '0'", "two sources have the name '0'"),
+        ("[[source]]\nurl = 'rtsp://u:${GONE}@c'", "environment variable GONE is not set"),
+        ("url = ", "not valid TOML"),
+    ],
+)
+def test_mistakes_are_one_line(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(UserError) as caught:
+        read_streams(write(tmp_path, text), ENVIRONMENT)
+    assert caught.value.exit_code == 2
+    assert words in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"absent\.toml: cannot be read: No such file"):
+        read_streams(tmp_path / "absent.toml")
