@@ -15,10 +15,11 @@ pytest.importorskip("tf2onnx")
 pytest.importorskip("onnxruntime")
 
 from export import to_onnx
+from export.conversion import parity_clips
 from export.conversion.keras_divergence import find_keras_divergence
 from export.conversion.parity_clips import ParityClips
 from export.graph import precision as form
-from export.parity import agreement, parity_clips
+from export.parity import agreement
 from keras_ddl import build_model
 from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.quantization.quantise import quant_points, quantised
