@@ -14,7 +14,6 @@ from deploy.backends import Backend
 from deploy.bundle import Bundle
 from deploy.control import SourceStatus
 from deploy.judging.session import Setting
-from deploy.memory import resident_bytes
 from deploy.sinks import Sink
 from deploy.sources import Source
 from deploy.streaming.micro_batcher import DEADLINE_S, MicroBatcher, batch_size
@@ -23,6 +22,7 @@ from deploy.streaming.source_worker import Lane, LaneParts
 from deploy.telemetry import NullTelemetry
 from keras_ddl.edge.clipper import FaceClipper
 from keras_ddl.edge.errors import MISSING, UserError
+from keras_ddl.edge.memory import resident_bytes
 
 log = logging.getLogger(__name__)
 

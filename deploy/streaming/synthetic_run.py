@@ -17,7 +17,6 @@ import numpy as np
 from deploy.backends import Backend
 from deploy.bundle import SYNTHETIC, Bundle
 from deploy.judging.records import Record
-from deploy.memory import resident_bytes
 from deploy.sinks import JsonLines, Output, Sink
 from deploy.sources import Watch, open_source
 from deploy.streaming.runner import Runner, RunnerParts, SourcePlan
@@ -25,6 +24,7 @@ from deploy.streaming.source_worker import Lane
 from deploy.telemetry import Telemetry
 from keras_ddl.edge.clipper import DETECT_EVERY, FaceClipper
 from keras_ddl.edge.faces import open_detector
+from keras_ddl.edge.memory import resident_bytes
 
 EVERY_S = 0.5
 

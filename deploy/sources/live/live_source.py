@@ -7,8 +7,9 @@ import logging
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
-from deploy.sources.backoff import Backoff
+from deploy.backoff import Backoff
 from deploy.sources.base import DEFAULT_FPS, Health, Source, State
 from deploy.sources.live.connection import Connection, Shot
 from deploy.sources.live.freeze_watch import FROZEN_S, FreezeWatch
@@ -21,6 +22,7 @@ from keras_ddl.edge.errors import MISSING, UserError
 from keras_ddl.edge.video import Frame
 
 STABLE_S = 10.0  # a connection that lasted so long was a good one: waits start over
+FROM_HALF_A_SECOND = partial(Backoff, 0.5, 30.0)
 NAP_S = 0.1  # how often one who waits looks whether the source was closed
 
 log = logging.getLogger(__name__)
@@ -44,7 +46,7 @@ class Watch:
     keep_trying: bool = False
     frozen_s: float = FROZEN_S
     max_age_ms: float = MAX_AGE_MS
-    backoff: Callable[[], Backoff] = Backoff
+    backoff: Callable[[], Backoff] = FROM_HALF_A_SECOND
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
     telemetry: NullTelemetry = field(default_factory=NullTelemetry)

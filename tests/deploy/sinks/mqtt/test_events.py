@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from deploy.backoff import Backoff
 from deploy.control import SourceStatus
 from deploy.sinks import Output
-from deploy.sinks.backoff import Backoff
 from deploy.sinks.mqtt.events import MqttEvents
 from deploy.sources.base import Health, State
 from keras_ddl.edge.errors import UserError
