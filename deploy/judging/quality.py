@@ -1,6 +1,4 @@
-"""Is a face good enough to be judged? One that is small, turned away, dark or blurred is not: it
-is UNCERTAIN, never REAL.
-"""
+"""Quality gate: a face that is small, turned away, dark or blurred is UNCERTAIN, never REAL."""
 
 from __future__ import annotations
 
@@ -39,29 +37,25 @@ def why_poor(clip: Clip, track: Track, min_face: float) -> str:
         return SMALL.format(min_face)
     if track.turn is not None and track.turn >= MAX_TURN:
         return TURNED
-    gray = _reference(clip.frames[len(clip.frames) // 2])
+    gray = grey_reference(clip.frames[len(clip.frames) // 2])
     if gray.std() < MIN_CONTRAST:
         return DARK
-    return BLURRED if _sharpness(gray) < MIN_SHARPNESS else ""
+    return BLURRED if sharpness(gray) < MIN_SHARPNESS else ""
 
 
-def sharpness(crop: np.ndarray) -> float:
-    """Spread of the Laplacian over the spread of brightness of a crop (S, S, 3) at 64 px.
-
-    A ratio of standard deviations, so that neither exposure nor contrast counts; 0 for a flat crop.
-    """
-    return _sharpness(_reference(crop))
-
-
-def _reference(crop: np.ndarray) -> np.ndarray:
-    """The crop in grey at the reference size, float32."""
+def grey_reference(crop: np.ndarray) -> np.ndarray:
+    """Return a crop (S, S, 3) in grey at the reference size, float32 (64, 64)."""
     cv2 = need("cv2", "judging sharpness")
     gray = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
     small: np.ndarray = cv2.resize(gray, (REFERENCE, REFERENCE), interpolation=cv2.INTER_AREA)
     return small.astype(np.float32)
 
 
-def _sharpness(gray: np.ndarray) -> float:
+def sharpness(gray: np.ndarray) -> float:
+    """Return the spread of the Laplacian over the spread of brightness of a grey reference.
+
+    A ratio of standard deviations, so that neither exposure nor contrast counts; 0 for a flat one.
+    """
     cv2 = need("cv2", "judging sharpness")
     spread = float(gray.std())
     return float(cv2.Laplacian(gray, cv2.CV_32F).std()) / spread if spread > 0.0 else 0.0

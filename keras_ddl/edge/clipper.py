@@ -14,7 +14,7 @@ from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.faces.crop import square_crop
 from keras_ddl.edge.faces.detect import FaceDetector
 from keras_ddl.edge.faces.scene_cut import CutDetector
-from keras_ddl.edge.faces.track import SMOOTHING_MS, Track, Tracker
+from keras_ddl.edge.faces.track import MAX_GAP_MS, SMOOTHING_MS, Track, Tracker
 from keras_ddl.edge.video import Frame
 
 DETECT_EVERY = 3
@@ -61,10 +61,6 @@ class FaceClipper:
         stride_ms: Least time between two clips of a track (see `ClipBuffer`).
         min_face: Tracks whose box is smaller, in pixels, have quality "small"; nearly black crops
             make it "dark". Their clips come all the same: what to make of them is the caller's.
-        hold_ms: How long a face that is not found any more is still cropped at its last place;
-            None = two detection rounds at 25 fps, which bridges one miss. After that its crops
-            pause, and the gap keeps any clip from spanning it.
-        max_gap_ms: A track whose face is not found for longer ends.
 
     Attributes:
         measure: Called with "detect" or "crop", gives the context in which that is done: an
@@ -81,20 +77,18 @@ class FaceClipper:
         detect_every: int = DETECT_EVERY,
         stride_ms: float | None = None,
         min_face: float = MIN_FACE,
-        hold_ms: float | None = None,
-        max_gap_ms: float = 500.0,
     ) -> None:
         if detect_every < 1:
             raise ValueError(f"detect_every: expected at least 1, received {detect_every}")
-        two_rounds = 2 * detect_every * SMOOTHING_MS
         self.spec = spec
         self.detector = detector
         self.detect_every = detect_every
         self.min_face = min_face
         self.measure: Callable[[str], AbstractContextManager[object]] = lambda stage: nullcontext()
-        self.hold_ms = two_rounds if hold_ms is None else hold_ms
-        self._overdue_ms = two_rounds
-        self._tracker = Tracker(spec.smoothing, max_gap_ms=max(max_gap_ms, self.hold_ms))
+        # Two detection rounds at 25 fps, which bridges one miss: so long a face that is not found
+        # any more is cropped at its last place. Then its crops pause; no clip spans the gap.
+        self._two_rounds_ms = 2 * detect_every * SMOOTHING_MS
+        self._tracker = Tracker(spec.smoothing, max(MAX_GAP_MS, self._two_rounds_ms))
         self._buffer = ClipBuffer(spec, stride_ms)
         self._cuts = CutDetector()
         self._shape: tuple[int, ...] | None = None
@@ -155,7 +149,7 @@ class FaceClipper:
         self._since = self.detect_every
 
     def _is_due(self, time_ms: float) -> bool:
-        return self._since >= self.detect_every or time_ms - self._detected_ms > self._overdue_ms
+        return self._since >= self.detect_every or time_ms - self._detected_ms > self._two_rounds_ms
 
     def _graded(self, track: Track, crop: np.ndarray | None) -> Track:
         if track.box[2] < self.min_face:
@@ -171,7 +165,7 @@ class FaceClipper:
         crops: dict[int, np.ndarray] = {}
         clips: list[Clip] = []
         for track in tracks:
-            if track.unseen_ms > self.hold_ms:
+            if track.unseen_ms > self._two_rounds_ms:
                 continue
             crop = square_crop(frame.image, track.box, self.spec.margin, self.spec.size)
             crops[track.id] = crop

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from keras_ddl.edge.errors import MISSING, UserError
-from keras_ddl.edge.mp4_rescue import cut_to_whole_fragments
 
 log = logging.getLogger(__name__)
 
 MP4 = (".mp4", ".m4v", ".mov")
+BOX_HEADER = 8  # bytes of a box of an MP4 file: size and kind
 RESCUED_EVERY_S = 2.0
 TICKS = 90_000  # time base of written files per second: exact for 25, 30 and 29.97 fps
 
@@ -24,30 +25,28 @@ TICKS = 90_000  # time base of written files per second: exact for 25, 30 and 29
 class VideoWriter:
     """Context manager that writes RGB frames as H.264 in yuv420p, which browsers play.
 
-    Opens on the first frame and writes to a temporary name beside `path`; the file gets its name
-    when the block ends without an error, and nothing is left behind when it does not. With `rescue`
-    what was written before a disk was full gets the name too; after kill -9 it can be played under
-    the temporary one (".NAME.part.mp4").
+    The file has the first frame's size; odd sides are extended to even ones by repeating the last
+    column or row. It opens on the first frame and writes to a temporary name beside `path`; the
+    file gets its name when the block ends without an error, and nothing is left behind when it does
+    not. With `rescue` what was written before a disk was full gets the name too; after kill -9 it
+    can be played under the temporary one (".NAME.part.mp4").
 
     Args:
         path: File to write; its suffix chooses the container (".mp4", ".mkv", ".mov").
         fps: Frames per second of frames written without a time.
-        size: (width, height) to scale frames to; None = the first frame's. Odd sides are
-            extended to even ones by repeating the last column or row.
         crf: x264's constant rate factor, 0 (lossless) to 51.
         preset: x264's speed preset.
         rescue: Write so that what is there can be played at any moment but for the last
             three seconds; a little larger.
 
     Raises:
-        ValueError: `fps` or `size` is not positive, or `crf` is out of range.
+        ValueError: `fps` is not positive, or `crf` is out of range.
     """
 
     def __init__(
         self,
         path: Path | str,
         fps: float,
-        size: tuple[int, int] | None = None,
         crf: int = 18,
         preset: str = "veryfast",
         rescue: bool = False,
@@ -56,11 +55,9 @@ class VideoWriter:
             raise ValueError(f"fps: expected above 0, received {fps!r}")
         if not 0 <= crf <= 51:
             raise ValueError(f"crf: expected 0 to 51, received {crf!r}")
-        if size is not None and min(size) < 1:
-            raise ValueError(f"size: expected (width, height) above 0, received {size!r}")
         self.path = Path(path)
         self.fps = Fraction(fps).limit_denominator(1001)
-        self.size = size
+        self.size: tuple[int, int] | None = None  # the first frame's
         self.frames = 0
         self._options = {"crf": str(crf), "preset": preset}
         self._muxing: dict[str, str] = {}
@@ -126,8 +123,7 @@ class VideoWriter:
                 f"video files need PyAV: {error}; install the 'edge' extra", MISSING
             ) from error
 
-        width, height = self.size or (rgb.shape[1], rgb.shape[0])
-        self.size = (width, height)
+        width, height = self.size = (rgb.shape[1], rgb.shape[0])
         try:
             self._container = av.open(
                 str(self._temporary), mode="w", container_options=self._muxing
@@ -223,3 +219,35 @@ class VideoWriter:
             self.close()
         else:
             self._discard()
+
+
+def cut_to_whole_fragments(path: Path) -> bool:
+    """Cut off what comes after the last whole fragment of a fragmented MP4 file.
+
+    Returns:
+        Whether there was one: without, nothing can be played.
+
+    Raises:
+        OSError: the file cannot be read or cut.
+    """
+    whole = 0
+    with path.open("r+b") as file:
+        for kind, end in _boxes(file, path.stat().st_size):
+            if kind == b"mdat":  # the pictures of the fragment that the box before describes
+                whole = end
+        file.truncate(whole)
+    return whole > 0
+
+
+def _boxes(file: BinaryIO, length: int) -> Iterator[tuple[bytes, int]]:
+    """Kind and end of every whole box at the top of the file (ISO/IEC 14496-12, 4.2)."""
+    begin = 0
+    while begin + BOX_HEADER <= length:
+        file.seek(begin)
+        size, kind = int.from_bytes(file.read(4), "big"), file.read(4)
+        if size == 1:  # it stands behind the kind, for more than 4 GiB
+            size = int.from_bytes(file.read(8), "big")
+        begin += size
+        if size < BOX_HEADER or begin > length:
+            return
+        yield kind, begin

@@ -28,10 +28,15 @@ log = logging.getLogger(__name__)
 Box = tuple[float, float, float, float]
 
 NAMES = ("auto", "haar", "yunet")
+YUNET_MAX_SIDE = 800  # larger images are shrunk to this longer side in pixels
 DROP = 0.05  # canonical centre below YuNet's, in sides
 HAAR_SCALE = 1.042  # side of Haar's box over the canonical side
 HAAR_DROP = 0.027 + DROP  # canonical centre below Haar's, in sides
 MAX_SHARED = 0.6  # of the smaller of two Haar boxes, before the weaker one is left out
+HAAR_MAX_SIDE = 400  # longer side of the searched image in pixels
+HAAR_SCALE_FACTOR = 1.15  # step between searched face sizes
+HAAR_MIN_NEIGHBOURS = 4  # overlapping hits that make a face
+HAAR_MIN_FACE = 0.08  # smallest searched face relative to the shorter side of the image
 HAAR_NEIGHBOURS_HALF = 10.0  # overlapping hits at which Haar's score is one half
 
 
@@ -64,37 +69,15 @@ class FaceDetector(Protocol):
 class HaarDetector:
     """OpenCV's frontal-face cascade (`alt2`): always at hand, upright frontal faces only.
 
-    The image is brought to 400 pixels on its longer side and its histogram equalised. With these
-    settings every frame of the FaceForensics++ pair 519 gave its face and nothing else (252 frames
-    looked at), and a film of a crowd one false positive in 275 frames; the `default` cascade has
-    one on every third frame.
-
-    Args:
-        max_side: Longer side of the searched image in pixels.
-        scale_factor: Step between searched face sizes, above 1.
-        min_neighbors: Overlapping hits that make a face.
-        min_face: Smallest searched face relative to the shorter side of the image.
+    The image is brought to 400 pixels on its longer side and its histogram equalised. With the
+    settings above every frame of the FaceForensics++ pair 519 gave its face and nothing else (252
+    frames looked at), and a film of a crowd one false positive in 275 frames; the `default` cascade
+    has one on every third frame.
     """
 
     name = "haar"
 
-    def __init__(
-        self,
-        max_side: int = 400,
-        scale_factor: float = 1.15,
-        min_neighbors: int = 4,
-        min_face: float = 0.08,
-    ) -> None:
-        if max_side < 40 or not scale_factor > 1 or min_neighbors < 1 or not 0 < min_face < 1:
-            raise ValueError(
-                "HaarDetector: expected max_side ≥ 40, scale_factor > 1, min_neighbors ≥ 1 and "
-                f"min_face in (0, 1), received {max_side}, {scale_factor}, {min_neighbors}, "
-                f"{min_face}"
-            )
-        self.max_side = max_side
-        self.scale_factor = scale_factor
-        self.min_neighbors = min_neighbors
-        self.min_face = min_face
+    def __init__(self) -> None:
         self._cascade = _haar_cascade()
 
     def detect(self, image_rgb: np.ndarray) -> list[Face]:
@@ -102,13 +85,13 @@ class HaarDetector:
         import cv2
 
         _check_image(image_rgb)
-        small, factor = _shrink(image_rgb, self.max_side)
+        small, factor = _shrink(image_rgb, HAAR_MAX_SIDE)
         grey = cv2.equalizeHist(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY))
-        least = max(20, round(self.min_face * min(grey.shape)))  # the cascade's window is 20 px
+        least = max(20, round(HAAR_MIN_FACE * min(grey.shape)))  # the cascade's window is 20 px
         boxes, counts = self._cascade.detectMultiScale2(
             grey,
-            scaleFactor=self.scale_factor,
-            minNeighbors=self.min_neighbors,
+            scaleFactor=HAAR_SCALE_FACTOR,
+            minNeighbors=HAAR_MIN_NEIGHBOURS,
             minSize=(least, least),
         )
         faces = []
@@ -125,7 +108,6 @@ class YuNetDetector:
 
     Args:
         model: The .onnx file.
-        max_side: Larger images are shrunk to this longer side in pixels.
         min_score: Faces below are left out, in (0, 1).
 
     Raises:
@@ -134,13 +116,9 @@ class YuNetDetector:
 
     name = "yunet"
 
-    def __init__(self, model: Path | str, max_side: int = 800, min_score: float = 0.6) -> None:
-        if max_side < 40 or not 0 < min_score < 1:
-            raise ValueError(
-                "YuNetDetector: expected max_side ≥ 40 and min_score in (0, 1), received "
-                f"{max_side}, {min_score}"
-            )
-        self.max_side = max_side
+    def __init__(self, model: Path | str, min_score: float = 0.6) -> None:
+        if not 0 < min_score < 1:
+            raise ValueError(f"YuNetDetector: expected min_score in (0, 1), received {min_score}")
         self._size = (320, 320)
         self._net = _yunet_network(Path(model), self._size, min_score)
 
@@ -149,7 +127,7 @@ class YuNetDetector:
         import cv2
 
         _check_image(image_rgb)
-        small, factor = _shrink(image_rgb, self.max_side)
+        small, factor = _shrink(image_rgb, YUNET_MAX_SIDE)
         size = (small.shape[1], small.shape[0])
         if size != self._size:
             self._net.setInputSize(size)

@@ -11,6 +11,9 @@ from keras_ddl.edge.faces.detect import Box, Face
 SMOOTHING_MS = 40.0  # the smoothing weight is per this time, whatever the frame rate
 MAX_DISTANCE = 0.8  # farthest a face may be from where it is expected, in sides
 MAX_RATIO = 1.7  # most a face may change its size from one detection to the next
+MAX_GAP_MS = 500.0  # a track whose face was not seen for longer ends
+MIN_HITS = 2  # detections that confirm a track: a single false positive makes none
+MIN_OVERLAP = 0.3  # with the expected box: then a face is the track's even where it is far
 MAX_COAST = 0.5  # farthest the expected place may run ahead of the last one seen, in sides
 
 
@@ -94,38 +97,27 @@ class Tracker:
     A detection goes to the track whose expected place (constant velocity) it is nearest to. The
     returned box stays where the face was seen last and approaches every new detection
     exponentially, frame by frame and by time, so that detecting on every third frame makes no
-    jump on every third frame. Only tracks with `min_hits` detections are returned, and a track
+    jump on every third frame. Only tracks with `MIN_HITS` detections are returned, and a track
     not yet confirmed ends with its first miss: a single false positive makes no track. A young
     track ends after as many misses in a row as it has hits.
 
     Args:
         smoothing: Weight of the past box per 40 ms, in [0, 1); 0 = the last detection itself. For
             the side of the box its square root is used, because size changes slowly.
-        iou: Overlap with the expected box from which a detection can be the track's even where
-            its centre is far; in (0, 1].
         max_gap_ms: A track whose face was not seen for longer ends.
-        min_hits: Detections that confirm a track, at least 1.
 
     Raises:
         ValueError: An argument is out of range.
     """
 
-    def __init__(
-        self,
-        smoothing: float = 0.6,
-        iou: float = 0.3,
-        max_gap_ms: float = 500.0,
-        min_hits: int = 2,
-    ) -> None:
-        if not 0 <= smoothing < 1 or not 0 < iou <= 1 or not max_gap_ms > 0 or min_hits < 1:
+    def __init__(self, smoothing: float = 0.6, max_gap_ms: float = MAX_GAP_MS) -> None:
+        if not 0 <= smoothing < 1 or not max_gap_ms > 0:
             raise ValueError(
-                "Tracker: expected smoothing in [0, 1), iou in (0, 1], max_gap_ms > 0 and "
-                f"min_hits ≥ 1, received {smoothing}, {iou}, {max_gap_ms}, {min_hits}"
+                "Tracker: expected smoothing in [0, 1) and max_gap_ms > 0, received "
+                f"{smoothing}, {max_gap_ms}"
             )
         self.smoothing = smoothing
-        self.iou = iou
         self.max_gap_ms = max_gap_ms
-        self.min_hits = min_hits
         self._states: list[_State] = []
         self._next_id = 1
         self._time_ms: float | None = None
@@ -171,7 +163,7 @@ class Tracker:
 
     def _lives(self, state: _State) -> bool:
         """A track not confirmed ends with its first miss, a young one after as many as its hits."""
-        return state.missed == 0 or self.min_hits <= state.hits > state.missed
+        return state.missed == 0 or MIN_HITS <= state.hits > state.missed
 
     def _advance(self, time_ms: float) -> float:
         """Move the clock; end tracks unseen for too long; return the milliseconds gone by."""
@@ -211,7 +203,7 @@ class Tracker:
         ratio = abs(math.log(expected[2] / found[2]))
         if ratio > math.log(MAX_RATIO):
             return None
-        if distance > MAX_DISTANCE and _overlap(expected, found) < self.iou:
+        if distance > MAX_DISTANCE and _overlap(expected, found) < MIN_OVERLAP:
             return None
         return distance + ratio
 
@@ -219,7 +211,7 @@ class Tracker:
         """Start tracks for faces nobody claimed, unless they double a face being followed."""
         for face in sorted(faces, key=lambda face: (-face.score, face.box)):
             found = _centre_side(face.box)
-            if any(_overlap(state.seen, found) >= self.iou for state in self._states):
+            if any(_overlap(state.seen, found) >= MIN_OVERLAP for state in self._states):
                 continue
             self._states.append(_State(self._next_id, found, time_ms, face.score, found))
             self._next_id += 1
@@ -237,7 +229,7 @@ class Tracker:
                 turn=state.turn,
             )
             for state in self._states
-            if state.hits >= self.min_hits
+            if state.hits >= MIN_HITS
         ]
 
 

@@ -100,8 +100,6 @@ def test_wrong_image(detector: FaceDetector, image: np.ndarray) -> None:
 
 
 def test_wrong_arguments() -> None:
-    with pytest.raises(ValueError, match="scale_factor"):
-        HaarDetector(scale_factor=1.0)
     with pytest.raises(ValueError, match="min_score"):
         YuNetDetector("x.onnx", min_score=1.5)
     with pytest.raises(ValueError, match="auto"):

@@ -54,18 +54,6 @@ def test_to_black_and_back_are_cuts_and_black_itself_is_none() -> None:
     ]
 
 
-def test_reset_forgets_the_last_frame() -> None:
-    detector = CutDetector()
-    detector.push(scene(0))
-    detector.reset()
-    assert not detector.push(scene(1))
-
-
-def test_wrong_arguments() -> None:
-    with pytest.raises(ValueError, match="correlation"):
-        CutDetector(correlation=1.0)
-
-
 @pytest.mark.real
 def test_cuts_of_a_real_film(shared_real: Path) -> None:
     pytest.importorskip("av")

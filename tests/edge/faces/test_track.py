@@ -219,6 +219,6 @@ def test_wrong_use_is_an_error() -> None:
     for call in (lambda: tracker.update(100, []), lambda: tracker.predict(99)):
         with pytest.raises(ValueError, match="later than 100"):
             call()
-    for bad in ({"smoothing": 1.0}, {"iou": 0.0}, {"max_gap_ms": 0}, {"min_hits": 0}):
+    for bad in ({"smoothing": 1.0}, {"max_gap_ms": 0}):
         with pytest.raises(ValueError, match="Tracker"):
             Tracker(**bad)  # type: ignore[arg-type]
