@@ -1,4 +1,4 @@
-"""What this machine can do: `python -m deploy.doctor`, one screen, or `--json` for programs.
+"""Diagnosis of this machine: `python -m deploy.doctor`, one screen, or `--json` for programs.
 
 Needs nothing beyond NumPy; what is not installed is a line, not an error. Looks for a GPU before it
 touches TensorRT, which 8.6 does not survive otherwise.
@@ -27,7 +27,7 @@ MARKS = {"yes": "+", "no": "-", "warning": "!"}
 
 @dataclass(frozen=True)
 class Report:
-    """All that was found.
+    """All findings.
 
     Attributes:
         lines: In the order of the screen.

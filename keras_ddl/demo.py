@@ -46,23 +46,32 @@ def _demo(preset: str) -> int:
     videos = sample_videos(RUN)
     OUT.mkdir(parents=True, exist_ok=True)
     annotated = OUT / "annotated.mp4"
+    verdicts = OUT / "verdicts.jsonl"
+    sheet = OUT / "contact_sheet.png"
+    made_with = ["--domain", "synthetic", "--detector", _detector(RUN)]
+    results = ["--heat", "--save", str(annotated), "--jsonl", str(verdicts)]
     _step(
         "5/6  judge a video as a device would, without TensorFlow",
-        *("deploy/stream.py", "--source", str(videos[-1]), "--domain", "synthetic", "--heat"),
-        *("--detector", _detector(RUN), "--save", str(annotated)),
-        *("--jsonl", str(OUT / "verdicts.jsonl")),
+        "deploy/stream.py",
+        "--source",
+        str(videos[-1]),
+        *made_with,
+        *results,
     )
-    sheet = OUT / "contact_sheet.png"
     _step(
         "6/6  draw the verdicts",
-        *("-m", "deploy.contact_sheet", *map(str, videos), "--domain", "synthetic"),
-        *("--detector", _detector(RUN), "--out", str(sheet)),
+        "-m",
+        "deploy.contact_sheet",
+        *map(str, videos),
+        *made_with,
+        "--out",
+        str(sheet),
     )
     print(f"\nDone in {(time.monotonic() - started) / 60:.1f} minutes. Look at:")
     for what, path in {
         "contact sheet (start here)": sheet,
         "annotated video": annotated,
-        "verdicts, one JSON object per line": OUT / "verdicts.jsonl",
+        "verdicts, one JSON object per line": verdicts,
         "training curves": RUN.resolve() / "curves.png",
         "evaluation, with the closest calls": RUN.resolve() / "report.html",
         "the model and its contract": RUN.resolve() / "bundle",

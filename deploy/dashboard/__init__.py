@@ -1,4 +1,4 @@
-"""A page on what a run sees and how it is doing, and the same for machines; docs/dashboard.md."""
+"""Dashboard: a page on what a run sees and how it is doing, and its data; docs/dashboard.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may ask what: the token, and the two ways in which a foreign page could borrow a browser.
+"""Access control: the token, and guards against DNS rebinding and CSRF.
 
 A page elsewhere may point its own name at this machine's address (DNS rebinding) or send a form
 here (CSRF). The first is seen by the name in `Host`, the second by `Origin`; both are checked
@@ -25,14 +25,14 @@ SAME_SITE = frozenset({"same-origin", "none"})
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why somebody is turned away, with the HTTP status that says so."""
+    """Refusal of a request: the reason, and its HTTP status."""
 
     status: int
     reason: str
 
 
 class Access:
-    """Decides on one request at a time; keeps nothing.
+    """Rules that decide on one request at a time; nothing is kept.
 
     Args:
         settings: Where the dashboard listens and its token.

@@ -1,4 +1,4 @@
-"""The dashboard's addresses: what is asked for where, and who gets it."""
+"""ASGI application of the dashboard: its routes and who may use them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from deploy.dashboard.access import METRICS, Access
 from deploy.dashboard.exposition import CONTENT_TYPE, exposition
 from deploy.dashboard.history import EVENTS
-from deploy.dashboard.pictures import Jpeg, jpeg
 from deploy.dashboard.report import Report, Seen
+from deploy.dashboard.sink import Jpeg, jpeg
 from deploy.sources.base import State
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ HEADERS = {
 
 @dataclass(frozen=True)
 class Vitals:
-    """What the two probes ask.
+    """Interface of the two health probes.
 
     Attributes:
         warm: Whether the model has answered once.

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
-MANIFEST = "manifest.json"
-UNFINISHED = (".partial", ".tmp")  # how folders end that are being written
+from deploy.evidence.store import MANIFEST, PARTIAL
+
 LARGEST_MANIFEST = 4 << 20  # bytes
 REFRESH_S = 1.0  # the folder is looked through at most this often
 KINDS = {
@@ -35,7 +35,7 @@ class Evidence:
 
 
 class EvidenceFiles:
-    """Finds folders with a manifest under a root, and gives out the files that lie in them.
+    """Folders with a manifest under a root, and the files that lie in them.
 
     A path is never built from what a visitor sends: he names an event and a file, and both are
     looked up among those that were found. Links are no files.
@@ -83,7 +83,7 @@ class EvidenceFiles:
                 folders = {
                     entry.name
                     for entry in entries
-                    if entry.is_dir(follow_symlinks=False) and not entry.name.endswith(UNFINISHED)
+                    if entry.is_dir(follow_symlinks=False) and not entry.name.endswith(PARTIAL)
                 }
         except FileNotFoundError:
             folders = set()

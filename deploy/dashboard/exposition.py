@@ -1,4 +1,4 @@
-"""Everything a run counts, in Prometheus' text format; docs/dashboard.md lists the metrics."""
+"""Metrics of a run in Prometheus' text format; docs/dashboard.md lists the metrics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happened lately: scores per track, events, and the rules they were judged by; bounded."""
+"""Bounded history of a run: scores per track, events, and the rules they were judged by."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class _Source:
 
 
 class History:
-    """Takes records; gives what is new since a revision, as plain data for JSON."""
+    """Store of records that gives what is new since a revision, as plain data for JSON."""
 
     def __init__(self) -> None:
         self._lock = Lock()

@@ -1,4 +1,4 @@
-"""Where the dashboard listens and who may see it."""
+"""Settings of the dashboard: address and token."""
 
 from __future__ import annotations
 

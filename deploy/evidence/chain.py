@@ -1,4 +1,4 @@
-"""`Chain`: which events an evidence folder holds, in which order, and which it let go.
+"""Hash chain of an evidence folder: its events in order, and those it let go.
 
 `chain.jsonl` is only ever appended to. A line is `event` (a folder was finished) or `dropped` (the
 oldest folder made room), and carries the SHA-256 of the line before it; the SHA-256 of the last

@@ -1,4 +1,4 @@
-"""`FrameRing`: the newest frames of a source, as JPEG, bounded in time and in bytes."""
+"""Ring buffer of the newest frames of a source, as JPEG, bounded in time and in bytes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_BYTES = 64 << 20
 
 @dataclass(frozen=True)
 class KeptFrame:
-    """A frame at rest.
+    """A frame in the buffer.
 
     Attributes:
         time_ms: Its time in the source.
@@ -37,7 +37,7 @@ class KeptFrame:
 
 
 class FrameRing:
-    """Keeps frames no older than `span_ms` behind the newest one; the oldest go first.
+    """Ring of frames no older than `span_ms` behind the newest one; the oldest go first.
 
     Args:
         span_ms: How far it reaches back, above 0.

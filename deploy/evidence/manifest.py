@@ -1,4 +1,4 @@
-"""What a manifest says before its files are there, and what its folder is called."""
+"""Manifest of an event, before its files are there, and the name of its folder."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SCHEMA = 1
 
 
 class Witness:
-    """Who says so: model, rule and program, the same in every manifest of a run.
+    """Provenance: model, rule and program, the same in every manifest of a run.
 
     Args:
         bundle: The model; its file is hashed here.

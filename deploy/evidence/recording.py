@@ -1,4 +1,4 @@
-"""`Recording`: one event while it is being recorded, from its pre-roll to its manifest."""
+"""Recording of one event, from its pre-roll to its manifest."""
 
 from __future__ import annotations
 

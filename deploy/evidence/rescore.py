@@ -1,4 +1,4 @@
-"""Which model said what: the stored crops through a bundle again."""
+"""Check of stored scores: the crops through a bundle again."""
 
 from __future__ import annotations
 

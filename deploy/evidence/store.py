@@ -1,4 +1,4 @@
-"""`EvidenceStore`: a root in which event folders appear whole, in a chain, within a quota."""
+"""Store of evidence: event folders appear whole, in a chain, within a quota."""
 
 from __future__ import annotations
 

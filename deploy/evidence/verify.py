@@ -1,4 +1,4 @@
-"""Is the evidence what was written? Hashes, the chain, completeness; every problem is one line."""
+"""Verification of evidence: hashes, chain, completeness; every problem is one line."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from keras_ddl.edge.files import file_sha256
 
 @dataclass
 class Findings:
-    """What a check came to.
+    """Result of a verification.
 
     Attributes:
         problems: One line each; none means that everything is as it was written.

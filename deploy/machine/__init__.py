@@ -1,1 +1,1 @@
-"""The machine a run finds itself on: what is installed, which model fits."""
+"""Facts about the machine: what is installed, which model fits."""

@@ -1,4 +1,4 @@
-"""Which of a bundle's models this machine runs: an engine that fits it, else the ONNX graph."""
+"""Choice of a bundle's model: an engine that fits this machine, else the ONNX graph."""
 
 from __future__ import annotations
 

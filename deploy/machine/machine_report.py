@@ -1,4 +1,4 @@
-"""What a machine has apart from TensorRT: memory, runtimes, OpenCV, encoders, cameras."""
+"""Report on a machine, TensorRT aside: memory, runtimes, OpenCV, encoders, cameras."""
 
 from __future__ import annotations
 
@@ -45,10 +45,9 @@ def runtimes() -> Line:
     ort = _module("onnxruntime")
     if ort is None:
         return Line("ONNX Runtime", "no", "pip install 'keras-ddl[edge]'")
-    names = [
-        name.removesuffix("ExecutionProvider") for name in ort.get_available_providers()
-    ]  # fmt: skip
-    return Line("ONNX Runtime", "yes", f"{ort.__version__}: {', '.join(names)}")
+    providers = ort.get_available_providers()
+    names = ", ".join(name.removesuffix("ExecutionProvider") for name in providers)
+    return Line("ONNX Runtime", "yes", f"{ort.__version__}: {names}")
 
 
 def opencv() -> list[Line]:

@@ -1,4 +1,4 @@
-"""Where results go. A sink is a context manager that opens on the first item it has use for."""
+"""Sinks of results: context managers that open on the first item they have use for."""
 
 from __future__ import annotations
 

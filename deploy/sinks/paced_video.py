@@ -1,4 +1,4 @@
-"""Pictures that come when they please, as files that play at a constant rate."""
+"""Video files of a constant frame rate from pictures that come irregularly."""
 
 from __future__ import annotations
 

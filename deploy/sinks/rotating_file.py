@@ -1,4 +1,4 @@
-"""A file of lines that are written whole or not at all, and its older siblings."""
+"""Rotated file of lines, which are written whole or not at all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names of sources that may stand in a topic or a file name."""
+"""Names of sources for topics and file names."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ UNSAFE = re.compile(r"[^A-Za-z0-9_.-]+")
 
 
 class SafeNames:
-    """Turns names into ones of letters, digits, "_", "." and "-"; two never become one.
+    """Names of letters, digits, "_", "." and "-" for any names; two never become one.
 
     "rtsp://***@door:554/1" becomes "rtsp-door-554-1". Of two that would look the same the later
     one gets "-2": the same order of sources gives the same names.

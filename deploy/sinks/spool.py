@@ -1,4 +1,4 @@
-"""Events that wait on disk, in order, until somebody has taken them."""
+"""Spool: a queue of events on disk, kept in order until they are delivered."""
 
 from __future__ import annotations
 

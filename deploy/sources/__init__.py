@@ -1,4 +1,4 @@
-"""Where frames come from: one iterable of `keras_ddl.edge.video.Frame` per kind of source.
+"""Sources of frames: one iterable of `keras_ddl.edge.video.Frame` per kind.
 
 Recordings (files, folders, downloads) keep every frame and its own time. Live sources (cameras,
 `rtsp://`, endless `http://`) are opened and read on a thread of their own, stamp a frame with the

@@ -1,4 +1,4 @@
-"""What every source offers: frames in order, once, and how it is doing."""
+"""Interface of every source: frames in order, once, and its health."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DEFAULT_FPS = 25.0
 
 
 class State(str, Enum):
-    """How a source is doing."""
+    """State of a source."""
 
     CONNECTING = "connecting"  # not one frame so far
     RUNNING = "running"
@@ -27,7 +27,7 @@ class State(str, Enum):
 
 @dataclass(frozen=True)
 class Health:
-    """A source at one moment.
+    """Health of a source at one moment.
 
     Attributes:
         state: What it is doing.

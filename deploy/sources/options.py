@@ -1,4 +1,4 @@
-"""Options behind the question mark of a source: `synthetic://?faces=2`."""
+"""Options in the query of a source's address: `synthetic://?faces=2`."""
 
 from __future__ import annotations
 

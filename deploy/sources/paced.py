@@ -1,4 +1,4 @@
-"""A recording at the pace it was recorded at: `--realtime`."""
+"""Real-time playback of a recording: `--realtime`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What files, folders and pictures share: every frame, and an end."""
+"""Base of files, folders and pictures: every frame, and an end."""
 
 from __future__ import annotations
 

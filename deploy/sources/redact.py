@@ -1,4 +1,4 @@
-"""Addresses without their secrets."""
+"""Redaction of secrets in addresses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""FaceClipper: frames in, face clips out; the corridor training and device both walk."""
+"""Face clips from frames by detection, tracking, cropping; training and devices share it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DARK = 20.0  # mean grey level of a crop, 0 to 255, below which nothing can be j
 
 @dataclass(frozen=True)
 class Step:
-    """What one frame gave.
+    """Result of one frame.
 
     Args:
         frame: The frame that was pushed.
@@ -46,7 +46,7 @@ class Step:
 
 
 class FaceClipper:
-    """Detects every k frames, tracks between, crops every frame, clips by time.
+    """Detector every k frames, tracker between, a crop of every frame, clips by time.
 
     The result depends on the frames and their times alone: the same frames give the same clips,
     read from a file or from a camera. Tracks end at a scene cut, at a change of the picture's

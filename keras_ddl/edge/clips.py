@@ -1,4 +1,4 @@
-"""Which frames make a clip: one rule by time, for the training index and the live buffer.
+"""Clip sampling: one rule by time, for the training index and the live buffer.
 
 A clip has T frames at start, start + interval, …, start + (T − 1)·interval milliseconds; each is
 the frame nearest to its moment, at most half an interval away, and no frame serves twice. Frame
@@ -114,7 +114,7 @@ class _Series:
 
 
 class ClipBuffer:
-    """Keeps the newest crops of every track and hands out complete clips.
+    """Buffer of the newest crops of every track, which gives complete clips.
 
     A clip ends with the frame just pushed: its moments are `time − span … time`, so no later
     frame could be nearer to any of them, and cutting live gives exactly what `select` gives on

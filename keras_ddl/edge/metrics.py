@@ -1,4 +1,4 @@
-"""How right a set of scores is: the numbers of the paper's tables.
+"""Metrics of a set of scores: the numbers of the paper's tables.
 
 Pure NumPy functions. Everywhere: a label is 1 for fake and 0 for real, a score is a fake
 probability or anything that grows with it, and a clip or video is called fake when its score is at

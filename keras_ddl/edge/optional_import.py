@@ -1,4 +1,4 @@
-"""Import a runtime package, or say in one line which extra brings it."""
+"""Imports of runtime packages; where one is missing, a line says which extra brings it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keep native libraries from writing to stderr while something is being tried."""
+"""Silence of native libraries on stderr while something is being tried."""
 
 from __future__ import annotations
 

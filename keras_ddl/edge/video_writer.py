@@ -1,4 +1,4 @@
-"""VideoWriter: RGB frames to H.264 files that browsers play (PyAV)."""
+"""H.264 writer: RGB frames to files that browsers play (PyAV)."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ SCHEMES = {"http": 80, "https": 443}
 
 @dataclass(frozen=True)
 class Answer:
-    """What a server said: its status, reason and Retry-After in seconds (None where absent)."""
+    """Answer of a server: status, reason and Retry-After in seconds (None where absent)."""
 
     status: int
     reason: str
@@ -32,7 +32,7 @@ class Answer:
 
 
 class HttpPost:
-    """Posts to one address, one connection each time.
+    """Client for one address, with one connection per request.
 
     The limit holds for the request as a whole: also for a server that accepts and never reads, or
     that sends one byte now and then.

@@ -1,4 +1,4 @@
-"""How a receiver knows that a request came from here, just now, and was not changed on the way."""
+"""HMAC-SHA-256 signature of webhook requests, over time stamp and body."""
 
 from __future__ import annotations
 

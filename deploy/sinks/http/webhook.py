@@ -1,4 +1,4 @@
-"""Every change of a verdict as an HTTP POST."""
+"""Webhook: every change of a verdict as an HTTP POST."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SIGNATURE_HEADER = "X-Keras-DDL-Signature"
 
 
 class Webhook(Sink):
-    """Posts `verdict` records as JSON, in order, from a queue on disk.
+    """Sink that posts `verdict` records as JSON, in order, from a queue on disk.
 
     An event leaves the queue once it is answered with 2xx. Other answers, and none, are tried
     again with back-off, Retry-After heeded; a 4xx that says "never" moves the event to refused/

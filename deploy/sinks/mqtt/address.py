@@ -1,4 +1,4 @@
-"""Where an MQTT broker is, and below which topic this program speaks."""
+"""Address of an MQTT broker, with the prefix of the topics."""
 
 from __future__ import annotations
 

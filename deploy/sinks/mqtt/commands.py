@@ -1,4 +1,4 @@
-"""What may be asked of a run by MQTT: start, stop, snapshot."""
+"""Commands to a run by MQTT: start, stop, snapshot."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ MAX_CLIPS = 100  # that wait; not worth keeping for a broker that is down
 
 
 class MqttEvents(Sink):
-    """Publishes `verdict` records and the sources' states, and follows commands.
+    """Sink that publishes `verdict` records and the sources' states, and follows commands.
 
     Events leave the queue on disk once the broker has acknowledged them, in order; a broker that
     is down, and kill -9 on either side, loses none. docs/outputs.md lists the topics.

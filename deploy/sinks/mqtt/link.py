@@ -26,12 +26,12 @@ PROTOCOL_REFUSED = 0x84
 
 
 class LinkLost(ConnectionError):
-    """The broker is not there, or not any more."""
+    """Error: the broker is not there, or not any more."""
 
 
 @dataclass(frozen=True)
 class Acknowledgement:
-    """What a broker said about a message it got.
+    """Answer of a broker to a message it got.
 
     Attributes:
         taken: It is responsible for it now.
@@ -45,7 +45,7 @@ class Acknowledgement:
 
 
 class MqttLink:
-    """Connects, publishes, and hears commands; all but `wake` belongs to one thread.
+    """Connection that publishes and hears commands; all but `wake` belongs to one thread.
 
     The network is served by `turn`, on the caller's thread: nothing happens between two calls.
 

@@ -1,4 +1,4 @@
-"""Faces: find them, follow them, cut them out. NumPy and OpenCV only."""
+"""Face detection, tracking and cropping. NumPy and OpenCV only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""square_crop: from a face box to the network's square picture."""
+"""Square crop of a face, from its box to the network's input size."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ class Face:
 
 
 class FaceDetector(Protocol):
-    """What every detector offers."""
+    """Interface of every detector."""
 
     name: str
 

@@ -1,4 +1,4 @@
-"""Tracker: which detections belong to one face, and a steady square box for it."""
+"""Face tracker: association of detections over time, and a steady square box per face."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class _State:
 
 
 class Tracker:
-    """Joins detections over time into tracks with steady boxes.
+    """Tracker of faces over time, with steady boxes.
 
     A detection goes to the track whose expected place (constant velocity) it is nearest to. The
     returned box stays where the face was seen last and approaches every new detection

@@ -1,4 +1,4 @@
-"""find_yunet: where YuNet's model file is, fetched once by checksum if nowhere."""
+"""YuNet's model file: where it is, or fetched once by its checksum."""
 
 from __future__ import annotations
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from deploy.dashboard import pictures
+from deploy.dashboard import sink as sinks
 from deploy.dashboard.history import EVENTS, POINTS, TRACKS, History
-from deploy.dashboard.pictures import WIDEST, Pictures
+from deploy.dashboard.sink import WIDEST, Pictures
 
 DOOR = "camera 0"
 
@@ -109,10 +109,8 @@ def test_pictures_are_wanted_only_while_somebody_asks(
 def test_a_picture_is_encoded_once_and_given_once(monkeypatch: pytest.MonkeyPatch) -> None:
     cv2 = pytest.importorskip("cv2")
     encoded: list[tuple[int, ...]] = []
-    original = pictures.jpeg
-    monkeypatch.setattr(
-        pictures, "jpeg", lambda image: encoded.append(image.shape) or original(image)
-    )
+    original = sinks.jpeg
+    monkeypatch.setattr(sinks, "jpeg", lambda image: encoded.append(image.shape) or original(image))
     kept = Pictures()
     red = np.zeros((48, 64, 3), np.uint8)
     red[..., 0] = 250
@@ -131,5 +129,5 @@ def test_a_picture_is_encoded_once_and_given_once(monkeypatch: pytest.MonkeyPatc
 
 def test_a_wide_picture_is_sent_smaller() -> None:
     cv2 = pytest.importorskip("cv2")
-    data = pictures.jpeg(np.zeros((1080, 1920, 3), np.uint8))
+    data = sinks.jpeg(np.zeros((1080, 1920, 3), np.uint8))
     assert cv2.imdecode(np.frombuffer(data, np.uint8), 1).shape == (720, WIDEST, 3)
