@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deploy.bundle import open_bundle
+from deploy.evidence.manifest import Manifest
 from deploy.evidence.rescore import TOLERANCE, rescore
-from deploy.evidence.verify import Findings, read_manifest, verify
+from deploy.evidence.verify import Findings, verify
 from deploy.judging.arguments import positive
 from deploy.log_lines import set_up_logging
 from keras_ddl.edge.errors import CHECK_FAILED, Parser, run_cli
@@ -87,16 +88,14 @@ def _list(args: argparse.Namespace) -> int:
     for path in args.paths:
         for folder in verify(path).folders:
             try:
-                event = read_manifest(folder)
+                event = Manifest.read(folder)
             except ValueError as error:
                 print(f"PROBLEM {error}")
                 code = CHECK_FAILED
                 continue
-            model = event.get("model")
-            name = model.get("id") if isinstance(model, dict) else None
             print(
-                f"{event.get('at')} {event.get('source')} face {event.get('track')} "
-                f"score {event.get('probability_smoothed')} model {name} {folder}"
+                f"{event.at} {event.source} face {event.track} "
+                f"score {event.probability_smoothed} model {event.model_id} {folder}"
             )
     return code
 

@@ -1,4 +1,4 @@
-"""Manifest of an event, before its files are there, and the name of its folder."""
+"""Manifest of an event: as it is begun, as it is read back, and the name of its folder."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import dataclasses
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from deploy.bundle import MODEL_FILE, Bundle
+from deploy.evidence.store import MANIFEST
 from deploy.judging.records import Record
 from deploy.judging.verdict import Policy
 from deploy.sources.redact import redact
@@ -17,6 +20,117 @@ from keras_ddl.edge.files import file_sha256
 
 FORMAT = "keras-ddl evidence"
 SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class StoredClip:
+    """Crops of an event.
+
+    Attributes:
+        file: Name of the picture that holds them.
+        frames: How many there are.
+        size: Side of one in pixels.
+        fake_probability: The score that they were given.
+    """
+
+    file: str
+    frames: int
+    size: int
+    fake_probability: float
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """Digest and length of a file of an event; None where the manifest has no such fact."""
+
+    sha256: object
+    bytes: object
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Manifest of an event as it is read back: anybody may have written it, so nothing is trusted.
+
+    Attributes:
+        at, source, track, probability_smoothed, sequence, previous: As they stand there, else None.
+        model_id: As it stands there, else None.
+        weights_sha256: Of the model that judged; "" where none is named.
+        files: By name.
+    """
+
+    at: object
+    source: object
+    track: object
+    probability_smoothed: object
+    sequence: object
+    previous: object
+    model_id: object
+    weights_sha256: str
+    files: Mapping[str, StoredFile]
+    _clips: object
+
+    @classmethod
+    def read(cls, folder: Path) -> Manifest:
+        """Read the manifest of an event's folder.
+
+        Raises:
+            ValueError: it is missing, no JSON, or no manifest; the message names the folder.
+        """
+        path = folder / MANIFEST
+        if path.is_symlink() or not path.is_file():
+            raise ValueError(f"{folder.name}: {MANIFEST} is missing")
+        value = json_object(path.read_bytes())
+        files = value.get("files")
+        if value.get("format") != FORMAT or not isinstance(files, dict):
+            raise ValueError(f"{folder.name}: {MANIFEST} is not a manifest of evidence")
+        model = value.get("model")
+        model = model if isinstance(model, dict) else {}
+        listed = {name: facts if isinstance(facts, dict) else {} for name, facts in files.items()}
+        return cls(
+            at=value.get("at"),
+            source=value.get("source"),
+            track=value.get("track"),
+            probability_smoothed=value.get("probability_smoothed"),
+            sequence=value.get("sequence"),
+            previous=value.get("previous"),
+            model_id=model.get("id"),
+            weights_sha256=str(model.get("weights_sha256") or ""),
+            files={
+                name: StoredFile(facts.get("sha256"), facts.get("bytes"))
+                for name, facts in listed.items()
+            },
+            _clips=value.get("clips"),
+        )
+
+    def clips(self) -> tuple[StoredClip, ...]:
+        """Return the crops that led to the event, oldest first.
+
+        Raises:
+            ValueError: they are not described as they should be.
+        """
+        if not isinstance(self._clips, list):
+            raise ValueError("it lists no clips")
+        try:
+            return tuple(
+                StoredClip(
+                    str(clip["file"]),
+                    int(clip["frames"]),
+                    int(clip["size"]),
+                    float(clip["fake_probability"]),
+                )
+                for clip in self._clips
+            )
+        except (KeyError, TypeError, OverflowError) as error:
+            raise ValueError(f"a clip of it cannot be read: {error}") from error
+
+
+def json_object(data: bytes) -> dict[str, Any]:
+    """Return the JSON object that some bytes hold; an empty one for anything else."""
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 class Witness:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from deploy.backends import Backend
 from deploy.bundle import Bundle
+from deploy.evidence.manifest import Manifest, StoredClip
 from deploy.evidence.pictures import clip_from_png
-from deploy.evidence.verify import read_manifest
 from keras_ddl.edge.errors import UserError
 
 TOLERANCE = 1e-3  # of a probability: between runtimes, and number formats of one model
@@ -32,26 +31,26 @@ def rescore(
         Problems, one line each, and a line that says how it went ("" where there are problems).
     """
     try:
-        manifest = read_manifest(folder)
-        wanted = str(manifest["model"]["weights_sha256"])
-        clips: list[dict[str, Any]] = [dict(clip) for clip in manifest["clips"]]
-    except (ValueError, KeyError, TypeError) as error:
+        manifest = Manifest.read(folder)
+        clips = manifest.clips()
+    except ValueError as error:
         return [f"{folder.name}: its scores cannot be checked ({error})"], ""
+    wanted = manifest.weights_sha256
     weights = bundle.spec.weights_sha256 or _model_sha256(bundle)
     if weights != wanted:
         return [f"{folder.name}: was judged by the weights {wanted[:12]}, not {weights[:12]}"], ""
     problems, worst = [], 0.0
     for clip in clips:
         try:
-            again, stored = _score(folder, clip, backend), float(clip["fake_probability"])
-        except (OSError, ValueError, KeyError, TypeError, UserError) as error:
-            problems.append(f"{folder.name}: {clip.get('file')} cannot be judged again: {error}")
+            again, stored = _score(folder, clip, backend), clip.fake_probability
+        except (OSError, ValueError, UserError) as error:
+            problems.append(f"{folder.name}: {clip.file} cannot be judged again: {error}")
             continue
         distance = abs(again - stored)
         worst = max(worst, distance)
         if not distance <= tolerance or not math.isfinite(again):
             problems.append(
-                f"{folder.name}: {clip['file']} scores {again:.6f}, the manifest says {stored:.6f}"
+                f"{folder.name}: {clip.file} scores {again:.6f}, the manifest says {stored:.6f}"
             )
     if problems:
         return problems, ""
@@ -59,12 +58,10 @@ def rescore(
     return [], f"{folder.name}: {count} judged again, scores hold within {worst:.1e}"
 
 
-def _score(folder: Path, clip: dict[str, Any], backend: Backend) -> float:
-    name = str(clip["file"])
-    if "/" in name or "\\" in name:
+def _score(folder: Path, clip: StoredClip, backend: Backend) -> float:
+    if "/" in clip.file or "\\" in clip.file:
         raise ValueError("no plain file name")
-    data = (folder / name).read_bytes()
-    frames = clip_from_png(data, int(clip["frames"]), int(clip["size"]))
+    frames = clip_from_png((folder / clip.file).read_bytes(), clip.frames, clip.size)
     outputs = backend.infer({"clip": frames[None]})
     return float(np.asarray(outputs["fake_probability"]).reshape(-1)[0])
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from deploy.evidence.chain import CHAIN, DROPPED, EVENT
-from deploy.evidence.manifest import FORMAT
+from deploy.evidence.manifest import Manifest, json_object
 from deploy.evidence.store import MANIFEST, PARTIAL
 from keras_ddl.edge.errors import USAGE, UserError
 from keras_ddl.edge.files import file_sha256
@@ -62,13 +60,9 @@ def _one(folder: Path) -> Findings:
         found.notes.append(f"{folder.name}: no {CHAIN} beside it, so its place is not checked")
         return found
     digest = file_sha256(folder / MANIFEST)
-    lines = [_parsed(line) for line in chain.read_bytes().splitlines()]
-    if not any(
-        line.get("type") == EVENT
-        and line.get("folder") == folder.resolve().name
-        and line.get("manifest_sha256") == digest
-        for line in lines
-    ):
+    lines = [_Line.parse(raw) for raw in chain.read_bytes().splitlines()]
+    sought = (EVENT, folder.resolve().name, digest)
+    if sought not in [(line.kind, line.folder, line.manifest_sha256) for line in lines]:
         found.problems.append(f"{folder.name}: its {MANIFEST} is not the one in {CHAIN}")
     return found
 
@@ -76,50 +70,47 @@ def _one(folder: Path) -> Findings:
 def check_files(folder: Path) -> list[str]:
     """Compare the files of an event with its manifest."""
     try:
-        manifest = read_manifest(folder)
+        manifest = Manifest.read(folder)
     except ValueError as error:
         return [str(error)]
     problems = []
-    listed: dict[str, Any] = manifest["files"]
-    for name, facts in listed.items():
+    for name, stored in manifest.files.items():
         path = folder / name
         if "/" in name or "\\" in name or name in ("", ".", ".."):
             problems.append(f"{folder.name}: {name!r} in {MANIFEST} is no plain file name")
         elif path.is_symlink() or not path.is_file():
             problems.append(f"{folder.name}: {name} is missing")
-        elif not isinstance(facts, dict) or path.stat().st_size != facts.get("bytes"):
+        elif path.stat().st_size != stored.bytes:
             size = path.stat().st_size
             problems.append(f"{folder.name}: {name} has {size} bytes, not what was written")
-        elif file_sha256(path) != facts.get("sha256"):
+        elif file_sha256(path) != stored.sha256:
             problems.append(f"{folder.name}: {name} was changed (SHA-256 differs)")
     for path in sorted(folder.iterdir()):
-        if path.name != MANIFEST and path.name not in listed:
+        if path.name != MANIFEST and path.name not in manifest.files:
             problems.append(f"{folder.name}: {path.name} was added")
     return problems
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """Read an event's manifest.
+@dataclass(frozen=True)
+class _Line:
+    """A line of a chain as it is read back: nothing in it is trusted."""
 
-    Raises:
-        ValueError: it is missing, no JSON, or no manifest; the message names the folder.
-    """
-    path = folder / MANIFEST
-    if path.is_symlink() or not path.is_file():
-        raise ValueError(f"{folder.name}: {MANIFEST} is missing")
-    manifest = _parsed(path.read_bytes())
-    if manifest.get("format") != FORMAT or not isinstance(manifest.get("files"), dict):
-        raise ValueError(f"{folder.name}: {MANIFEST} is not a manifest of evidence")
-    return manifest
+    kind: object
+    folder: str
+    sequence: object
+    manifest_sha256: object
+    previous: object
 
-
-def _parsed(data: bytes) -> dict[str, Any]:
-    """A JSON object; an empty one for anything else."""
-    try:
-        value = json.loads(data)
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
+    @classmethod
+    def parse(cls, raw: bytes) -> _Line:
+        value = json_object(raw)
+        return cls(
+            value.get("type"),
+            str(value.get("folder", "")),
+            value.get("sequence"),
+            value.get("manifest_sha256"),
+            value.get("previous"),
+        )
 
 
 class _Root:
@@ -128,7 +119,7 @@ class _Root:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._found = Findings()
-        self._standing: dict[str, dict[str, Any]] = {}
+        self._standing: dict[str, _Line] = {}
         self._dropped: set[str] = set()
         self._sequence = 0
         self._newest = ""  # SHA-256 of the manifest of the event before
@@ -152,8 +143,8 @@ class _Root:
         if data and not data.endswith(b"\n"):
             found.problems.append(f"{CHAIN}: its last line is cut short")
         for number, raw in enumerate(data.splitlines(), 1):
-            line = _parsed(raw)
-            if line.get("previous") != found.head:
+            line = _Line.parse(raw)
+            if line.previous != found.head:
                 found.problems.append(
                     f"{CHAIN}, line {number}: does not follow the line before it "
                     "(a line was changed, removed, added or moved)"
@@ -164,25 +155,25 @@ class _Root:
             if problem:
                 found.problems.append(f"{CHAIN}, line {number}: {problem}")
 
-    def _learn(self, line: dict[str, Any]) -> str:
+    def _learn(self, line: _Line) -> str:
         """Take in a line; returns what is wrong with it, "" for nothing."""
-        folder = str(line.get("folder", ""))
+        folder = line.folder
         if not folder or "/" in folder or folder.startswith("."):
             return "names no folder"
-        if line.get("type") == EVENT:
+        if line.kind == EVENT:
             self._standing[folder], self._before[folder] = line, self._newest
-            self._newest = str(line.get("manifest_sha256"))
+            self._newest = str(line.manifest_sha256)
             self._sequence += 1
-            wrong = line.get("sequence") != self._sequence
+            wrong = line.sequence != self._sequence
             return f"expected event {self._sequence} here" if wrong else ""
-        if line.get("type") == DROPPED:
+        if line.kind == DROPPED:
             oldest = next(iter(self._standing), None)
             self._standing.pop(folder, None)
             self._dropped.add(folder)
             return "" if folder == oldest else "lets go of an event that is not the oldest"
         return "is neither an event nor one let go"
 
-    def _check_event(self, folder: str, line: dict[str, Any]) -> None:
+    def _check_event(self, folder: str, line: _Line) -> None:
         path, problems = self._root / folder, self._found.problems
         if not path.is_dir() or path.is_symlink():
             unfinished = (self._root / f"{folder}{PARTIAL}").is_dir()
@@ -192,14 +183,14 @@ class _Root:
         self._found.folders.append(path)
         problems += check_files(path)
         try:
-            manifest = read_manifest(path)
+            manifest = Manifest.read(path)
         except ValueError:  # said by check_files
             return
-        if file_sha256(path / MANIFEST) != line.get("manifest_sha256"):
+        if file_sha256(path / MANIFEST) != line.manifest_sha256:
             problems.append(f"{folder}: {MANIFEST} was changed (not the one in {CHAIN})")
-        if manifest.get("sequence") != line.get("sequence"):
-            problems.append(f"{folder}: is event {manifest.get('sequence')}, out of its order")
-        if manifest.get("previous") != self._before[folder]:
+        if manifest.sequence != line.sequence:
+            problems.append(f"{folder}: is event {manifest.sequence}, out of its order")
+        if manifest.previous != self._before[folder]:
             problems.append(f"{folder}: does not follow the event before it")
 
     def _look_around(self) -> None:

@@ -305,6 +305,31 @@ def test_another_models_bundle_is_told_apart(
     assert capsys.readouterr().out.count("was judged by the weights") == 3
 
 
+@pytest.mark.parametrize(
+    ("clips", "said"),
+    [
+        (None, "cannot be checked (it lists no clips)"),
+        ([{"file": "crops_000.png"}], "cannot be checked (a clip of it cannot be read: 'frames')"),
+        (["crops_000.png"], "cannot be checked (a clip of it cannot be read: "),
+        (
+            [{"file": "../b.png", "frames": 8, "size": 64, "fake_probability": 0.5}],
+            "../b.png cannot be judged again: no plain file name",
+        ),
+    ],
+)
+def test_a_manifest_whose_clips_cannot_be_read_is_a_line(
+    root: Path,
+    synthetic_bundle: Path,
+    capsys: pytest.CaptureFixture[str],
+    clips: object,
+    said: str,
+) -> None:
+    pytest.importorskip("onnxruntime")
+    edit(folder(root, "b") / "manifest.json", lambda facts: facts.update(clips=clips))
+    assert main(["verify", str(folder(root, "b")), "--bundle", str(synthetic_bundle)]) == 4
+    assert said in capsys.readouterr().out
+
+
 def test_findings_name_the_folders_in_order(written: Path) -> None:
     assert [path.name[-1] for path in verify(written).folders] == list(EVENTS)
 
