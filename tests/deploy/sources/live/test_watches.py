@@ -8,9 +8,7 @@ import numpy as np
 import pytest
 
 from deploy.sources.backoff import Backoff
-from deploy.sources.live.freeze_watch import FreezeWatch
-from deploy.sources.live.live_clock import LiveClock
-from deploy.sources.live.rate_watch import RateWatch
+from deploy.sources.live.watches import FreezeWatch, LiveClock, RateWatch
 
 
 class Fixed(random.Random):
