@@ -20,7 +20,6 @@ from deploy.judging.options import EVERY_S
 from deploy.judging.output import Output
 from deploy.judging.records import Record
 from deploy.judging.session import RunDescription
-from deploy.memory import resident_bytes
 from deploy.sinks import JsonLines, Sink
 from deploy.sources import Watch, open_source
 from deploy.streaming.runner import Runner
@@ -28,6 +27,7 @@ from deploy.streaming.source_worker import SourcePlan, SourceWorker
 from deploy.telemetry import Telemetry
 from keras_ddl.edge.clipper import FaceClipper
 from keras_ddl.edge.faces import open_detector
+from keras_ddl.edge.memory import resident_bytes
 
 DETECTOR = "haar"
 SAMPLE_S = 5.0

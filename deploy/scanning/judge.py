@@ -23,6 +23,7 @@ from deploy.scanning.progress import TELL_S, Told
 from deploy.sources.base import Source
 from keras_ddl.edge.errors import USAGE, UserError
 from keras_ddl.edge.faces import FaceDetector
+from keras_ddl.edge.files import atomic_write
 from keras_ddl.edge.video import probe
 
 JUDGED, UNREADABLE, CRASHED, SKIPPED = "judged", "unreadable", "crashed", "skipped"
@@ -123,9 +124,8 @@ def _run(
     path, out = Path(candidate.path), Path(options.out)
     name = _result_name(candidate.path)
     lines = out / RECORDS / f"{name}.jsonl"
-    partial = lines.with_suffix(".part")
     with ExitStack() as stack:
-        stack.callback(partial.unlink, missing_ok=True)  # of a file that breaks off
+        partial = stack.enter_context(atomic_write(lines))
         source = stack.enter_context(_open(path))
         clipper = CountingClipper(
             bundle.spec, kit.detector, options.detect_every, options.stride_ms

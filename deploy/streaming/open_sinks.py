@@ -63,8 +63,17 @@ def _network(args: argparse.Namespace, runner: Runner, telemetry: Telemetry) -> 
     if args.mqtt:
         from deploy.sinks.mqtt.events import MqttEvents
 
-        clips = args.mqtt_clips
-        sinks.append(MqttEvents(args.mqtt, runner, spool, clips, ca=args.ca, telemetry=telemetry))
+        sinks.append(
+            MqttEvents(
+                args.mqtt,
+                runner,
+                spool,
+                args.mqtt_clips,
+                ca=args.ca,
+                certificate=args.mqtt_certificate,
+                telemetry=telemetry,
+            )
+        )
     if args.webhook:
         from deploy.sinks.http.signature import secret_from_environment
         from deploy.sinks.http.webhook import Webhook

@@ -108,6 +108,12 @@ def _network(parser: argparse.ArgumentParser) -> None:
         "--mqtt", metavar="URL", help="events to mqtt(s)://[USER@]HOST[:PORT][/PREFIX]"
     )
     group.add_argument("--mqtt-clips", action="store_true", help="each clip's score as well")
+    group.add_argument(
+        "--mqtt-certificate",
+        type=Path,
+        metavar="FILE",
+        help="this device's certificate and key (PEM), for a broker that asks for one",
+    )
     group.add_argument("--webhook", metavar="URL", help="events by POST, signed")
     group.add_argument(
         "--spool",

@@ -11,12 +11,12 @@ import numpy as np
 
 from deploy.control import SourceStatus
 from deploy.judging.session import RunDescription
-from deploy.memory import resident_bytes
 from deploy.sinks import Sink
 from deploy.streaming.micro_batcher import MicroBatcher
 from deploy.streaming.sink_worker import SinkWorker
 from deploy.streaming.source_worker import SourcePlan, SourceWorker
 from keras_ddl.edge.errors import MISSING, UserError
+from keras_ddl.edge.memory import resident_bytes
 
 log = logging.getLogger(__name__)
 

@@ -15,6 +15,7 @@ from deploy.backends.engine_log import engine_log
 from export.engine.options import BuildOptions
 from export.engine.progress import progress_monitor
 from keras_ddl.edge.errors import CHECK_FAILED, MISSING, UserError
+from keras_ddl.edge.files import atomic_write
 
 MIB = 1 << 20
 NUMBERED = re.compile(r"_\d+$")
@@ -168,6 +169,5 @@ def _save_cache(cache: Any, config: Any, path: Path | None) -> None:
     if path is None or cache is None:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_bytes(bytes(config.get_timing_cache().serialize()))
-    temporary.replace(path)
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(bytes(config.get_timing_cache().serialize()))

@@ -6,10 +6,11 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
-from deploy.sources.backoff import Backoff
+from deploy.backoff import Backoff
 from deploy.telemetry import NullTelemetry
 
 MAX_AGE_MS = 1000.0
@@ -20,6 +21,7 @@ RATE_WINDOW = 25  # frames
 RATE_FACTOR = 1.5
 RATE_WINDOWS = 2  # in a row that must differ
 MAX_LAG_S = 2.0  # a picture that comes later than this starts a new reckoning
+FROM_HALF_A_SECOND = partial(Backoff, 0.5, 30.0)
 MAX_AHEAD_S = 10.0  # one that is due later than this too: the stream's own clock has jumped
 
 
@@ -41,7 +43,7 @@ class Watch:
     keep_trying: bool = False
     frozen_s: float = FROZEN_S
     max_age_ms: float = MAX_AGE_MS
-    backoff: Callable[[], Backoff] = Backoff
+    backoff: Callable[[], Backoff] = FROM_HALF_A_SECOND
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
     telemetry: NullTelemetry = field(default_factory=NullTelemetry)
