@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from deploy.bundle import DEFAULT_BUNDLE
 from deploy.judging.arguments import DETECTORS, EVERY_S, FOOTAGE, at_least, positive
 from deploy.machine.choose_model import BACKENDS
+from keras_ddl.edge.bundle import DEFAULT_BUNDLE
 from keras_ddl.edge.clipper import DETECT_EVERY
 
 DEVICES = ("cpu", "cuda", "tensorrt")
