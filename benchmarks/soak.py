@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from deploy.bundle import DEFAULT_BUNDLE, open_bundle
+from deploy.bundle import open_bundle
 from deploy.judging.options import at_least, positive
 from deploy.log_lines import set_up_logging
+from keras_ddl.edge.bundle import DEFAULT_BUNDLE
 from keras_ddl.edge.errors import CHECK_FAILED, Parser, UserError, run_cli
 from keras_ddl.edge.files import write_json
 

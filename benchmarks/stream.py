@@ -16,9 +16,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deploy.bundle import DEFAULT_BUNDLE, open_bundle
+from deploy.bundle import open_bundle
 from deploy.judging.options import at_least, positive
 from deploy.log_lines import set_up_logging
+from keras_ddl.edge.bundle import DEFAULT_BUNDLE
 from keras_ddl.edge.errors import Parser, UserError, run_cli
 from keras_ddl.edge.files import read_json, write_json
 from keras_ddl.edge.optional_import import need

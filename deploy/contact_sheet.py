@@ -19,7 +19,7 @@ if not __package__:  # run as a script: import from the clone, and keep this fol
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from deploy.backends import Backend
-from deploy.bundle import DEFAULT_BUNDLE, Bundle, open_bundle
+from deploy.bundle import Bundle, open_bundle
 from deploy.drawing.panels import CROPS, THUMB, Panel, contact_sheet, write_png
 from deploy.judging.options import DETECTORS, FOOTAGE
 from deploy.judging.output import Output
@@ -30,6 +30,7 @@ from deploy.log_lines import set_up_logging
 from deploy.sinks import Sink
 from deploy.sources import open_source
 from deploy.streaming.pipeline import Pipeline
+from keras_ddl.edge.bundle import DEFAULT_BUNDLE
 from keras_ddl.edge.clipper import DETECT_EVERY, FaceClipper
 from keras_ddl.edge.errors import USAGE, Parser, UserError, run_cli
 from keras_ddl.edge.faces import FaceDetector, open_detector

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from deploy.bundle import DEFAULT_BUNDLE, SYNTHETIC
+from deploy.bundle import SYNTHETIC
 from deploy.machine.choose_model import BACKENDS
+from keras_ddl.edge.bundle import DEFAULT_BUNDLE
 from keras_ddl.edge.clipper import DETECT_EVERY
 
 DEVICES = ("cpu", "cuda", "tensorrt")
