@@ -1,4 +1,4 @@
-"""A bundle on disk: `model.onnx`, `clipspec.json`, and the check that they belong together."""
+"""Bundle reader: a model ready to run, once contract, metadata and graph are seen to agree."""
 
 from __future__ import annotations
 
@@ -7,15 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.backends import Backend, open_backend
+from keras_ddl.edge.bundle import METADATA_KEY, MODEL_FILE, SPEC_FILE, bundle_of, read_spec
 from keras_ddl.edge.clipspec import ClipSpec
-from keras_ddl.edge.errors import CHECK_FAILED, MISSING, USAGE, UserError
+from keras_ddl.edge.errors import CHECK_FAILED, UserError
 
-DEFAULT_BUNDLE = Path("runs/latest/bundle")
-MODEL_FILE = "model.onnx"
-SPEC_FILE = "clipspec.json"
-METADATA_KEY = "clipspec"
 ID_LENGTH = 12  # hex digits: 48 bits tell models apart and still fit on a picture
-REMEDY = "run `make demo`, or `python -m keras_ddl.train` and then `python export/to_onnx.py`"
 
 SYNTHETIC = "synthetic"
 UNKNOWN = "unknown"
@@ -55,13 +51,7 @@ def open_bundle(
         UserError: files missing (3), unreadable (2), or sidecar, metadata and graph disagree (4).
     """
     path, model = _folder_and_model(Path(path))
-    for name in (MODEL_FILE, SPEC_FILE):
-        if not (path / name).is_file():
-            raise UserError(f"expected {name} in bundle '{path}', found none: {REMEDY}", MISSING)
-    try:
-        spec = ClipSpec.read(path / SPEC_FILE)
-    except ValueError as error:
-        raise UserError(f"cannot read '{path / SPEC_FILE}': {error}", USAGE) from error
+    spec = read_spec(path)
     backend = open_backend(model, threads, device)
     try:
         _verify(spec, backend, path)
@@ -76,8 +66,7 @@ def _folder_and_model(path: Path) -> tuple[Path, Path]:
     """The bundle, and the file to run: the bundle's own, or the engine that was named."""
     if path.suffix != ".engine":
         return path, path / MODEL_FILE
-    folder = next((f for f in path.parents if (f / SPEC_FILE).is_file()), path.parent)
-    return folder, path
+    return bundle_of(path) or path.parent, path
 
 
 def training_domain(spec: ClipSpec) -> str:

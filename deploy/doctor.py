@@ -18,8 +18,8 @@ if not __package__:  # run as a script: import from the clone, and keep this fol
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from deploy.backends.gpu import Gpu, gpus, tensorrt_version
-from deploy.bundle import DEFAULT_BUNDLE
 from deploy.machine.machine_report import Line, devices, memory, opencv, runtimes
+from keras_ddl.edge.bundle import DEFAULT_BUNDLE
 from keras_ddl.edge.errors import Parser, UserError, run_cli
 
 MARKS = {"yes": "+", "no": "-", "warning": "!"}

@@ -20,10 +20,9 @@ from typing import Any
 if not __package__:  # run as a script: import from the clone, and keep this folder off the path
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from deploy.bundle import MODEL_FILE, Bundle, open_bundle
+from deploy.bundle import Bundle, open_bundle
 from deploy.evidence.store import EvidenceStore
-from deploy.judging.arguments import at_least
-from deploy.judging.options import add_face_options, add_model_options
+from deploy.judging.options import add_face_options, add_model_options, at_least
 from deploy.judging.records import Record, number
 from deploy.judging.verdict import policy_for
 from deploy.log_lines import set_up_logging
@@ -35,6 +34,7 @@ from deploy.scanning.progress import Bar
 from deploy.scanning.summary import HTML, totals, write_summary
 from deploy.scanning.workers import Workers
 from keras_ddl import __version__
+from keras_ddl.edge.bundle import MODEL_FILE
 from keras_ddl.edge.errors import USAGE, Parser, UserError, run_cli
 from keras_ddl.edge.files import file_sha256
 

@@ -17,7 +17,7 @@ if not __package__:  # run as a script: import from the clone, and keep this fol
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from deploy import contact_sheet
-from deploy.bundle import MODEL_FILE, SPEC_FILE
+from keras_ddl.edge.bundle import MODEL_FILE, SPEC_FILE
 from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.errors import Parser, UserError, run_cli
 

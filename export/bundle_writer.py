@@ -1,4 +1,4 @@
-"""A bundle on disk: `model.onnx` with its ClipSpec inside, and the same spec beside it."""
+"""Bundle writer: a candidate beside its final place, judged, and only then put there."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from keras_ddl.edge.bundle import METADATA_KEY, MODEL_FILE, SPEC_FILE
 from keras_ddl.edge.clipspec import ClipSpec
 
 if TYPE_CHECKING:
     import onnx
-
-METADATA_KEY = "clipspec"
 
 
 def write_bundle(
@@ -41,8 +40,8 @@ def write_bundle(
     shutil.rmtree(candidate, ignore_errors=True)
     candidate.mkdir(parents=True)
     try:
-        (candidate / "model.onnx").write_bytes(proto.SerializeToString(deterministic=True))
-        spec.write(candidate / "clipspec.json")
+        (candidate / MODEL_FILE).write_bytes(proto.SerializeToString(deterministic=True))
+        spec.write(candidate / SPEC_FILE)
         gate(candidate)
     except BaseException:
         shutil.rmtree(candidate, ignore_errors=True)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy.backends.gpu import Gpu, first_gpu, tensorrt_version
+from keras_ddl.edge.bundle import MODEL_FILE, bundle_of
 from keras_ddl.edge.errors import CHECK_FAILED, MISSING, UserError
 from keras_ddl.edge.files import file_sha256, read_json, write_json
 
@@ -142,32 +143,24 @@ def mismatch(sidecar: EngineSidecar, engine: Path, version: str, gpu: Gpu) -> st
         return f"was built for {built}, here is {have}"
     if sidecar.system != system_name():
         return f"was built on {sidecar.system}, here is {system_name()}"
-    model = bundle_model(engine)
-    if model is not None and file_sha256(model) != sidecar.bundle_sha256:
-        return f"was built from another model than '{model}'"
+    bundle = bundle_of(engine)
+    if bundle is not None and file_sha256(bundle / MODEL_FILE) != sidecar.bundle_sha256:
+        return f"was built from another model than '{bundle / MODEL_FILE}'"
     if file_sha256(engine) != sidecar.engine_sha256:
         return "is not the file that its sidecar describes"
     return ""
 
 
-def bundle_model(engine: Path) -> Path | None:
-    """The `model.onnx` of the bundle that an engine lies in, None where it lies in none."""
-    for folder in list(engine.resolve().parents)[:3]:
-        if (folder / "model.onnx").is_file() and (folder / "clipspec.json").is_file():
-            return folder / "model.onnx"
-    return None
-
-
 def rebuild_command(sidecar: EngineSidecar, engine: Path) -> str:
     """The command that builds an engine again, with the options that change what it can do."""
-    model = bundle_model(engine)
+    bundle = bundle_of(engine)
     words = ["python export/to_trt.py", f"--{sidecar.precision}"]
     if any(size != 1 for size in sidecar.profile.values()):
         words += [f"--{name}-batch {size}" for name, size in sidecar.profile.items()]
     words += ["--hardware-compatible"] * sidecar.hardware_compatible
     words += ["--version-compatible"] * sidecar.version_compatible
     words += [f"--dla-core {sidecar.dla_core}"] if sidecar.dla_core is not None else []
-    return " ".join([*words, str(model.parent)] if model else words)
+    return " ".join([*words, str(bundle)] if bundle else words)
 
 
 def _version_fits(sidecar: EngineSidecar, version: str) -> bool:

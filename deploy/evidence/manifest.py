@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deploy.bundle import MODEL_FILE, Bundle
+from deploy.bundle import Bundle
 from deploy.evidence.store import MANIFEST
 from deploy.judging.records import Record
 from deploy.judging.verdict import Policy
 from deploy.sources.redact import redact
 from keras_ddl import __version__
+from keras_ddl.edge.bundle import MODEL_FILE
 from keras_ddl.edge.files import file_sha256
 
 FORMAT = "keras-ddl evidence"

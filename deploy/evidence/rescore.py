@@ -67,7 +67,7 @@ def _score(folder: Path, clip: StoredClip, backend: Backend) -> float:
 
 
 def _model_sha256(bundle: Bundle) -> str:
-    from deploy.bundle import MODEL_FILE
+    from keras_ddl.edge.bundle import MODEL_FILE
     from keras_ddl.edge.files import file_sha256
 
     return file_sha256(bundle.path / MODEL_FILE)

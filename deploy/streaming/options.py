@@ -6,11 +6,10 @@ import argparse
 from pathlib import Path
 
 from deploy.dashboard.settings import DEFAULT_ADDRESS
-from deploy.judging.arguments import at_least, positive
-from deploy.judging.options import add_face_options, add_model_options
+from deploy.judging.options import add_face_options, add_model_options, at_least, positive
+from deploy.judging.session import DEADLINE_S
 from deploy.log_lines import FORMATS
 from deploy.sinks import STDOUT
-from deploy.streaming.micro_batcher import DEADLINE_S
 from keras_ddl.edge.errors import Parser
 
 SPOOL = Path("runs/spool")

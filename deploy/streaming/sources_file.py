@@ -12,8 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from deploy.sources import Source, Watch, open_source, redact
-from deploy.sources.live.freeze_watch import FROZEN_S
-from deploy.sources.live.live_queue import MAX_AGE_MS
+from deploy.sources.live.watches import FROZEN_S, MAX_AGE_MS
 from deploy.telemetry import NullTelemetry
 from keras_ddl.edge.errors import UserError
 from keras_ddl.edge.values import read_toml, unknown

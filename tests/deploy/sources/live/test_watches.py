@@ -5,9 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from deploy.sources.live.freeze_watch import FreezeWatch
-from deploy.sources.live.live_clock import LiveClock
-from deploy.sources.live.rate_watch import RateWatch
+from deploy.sources.live.watches import FreezeWatch, LiveClock, RateWatch
 
 
 def test_the_same_picture_for_three_seconds_is_frozen() -> None:
