@@ -17,12 +17,11 @@ if not __package__:  # run as a script: import from the clone, and keep this fol
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from deploy import contact_sheet
-from keras_ddl.edge.bundle import MODEL_FILE, SPEC_FILE
-from keras_ddl.edge.clipspec import ClipSpec
+from keras_ddl.edge.bundle import DEFAULT_BUNDLE, RUN_BUNDLE, SPEC_FILE, is_bundle, read_spec
 from keras_ddl.edge.errors import Parser, UserError, run_cli
 
 OUT = Path("evidence.png")
-LATEST = Path("runs/latest")
+LATEST = DEFAULT_BUNDLE.parent
 INCOMPLETE = "INCOMPLETE"  # keras_ddl/runs.py leaves this file in a run that is not complete
 REPO = Path(__file__).resolve().parent.parent
 EXPORT = "export/to_onnx.py"
@@ -50,7 +49,7 @@ def _run(args: argparse.Namespace) -> int:
     if not any(file.is_file() for file in args.files):  # one of several is told of in its turn
         received = f"received {args.files[0]}, which is no file"
         raise UserError(f"expected a video or a picture, {received}; check the name")
-    bundle = run / "bundle"
+    bundle = run / RUN_BUNDLE
     if is_stale(run, bundle):
         print(f"exporting {run} first", file=sys.stderr, flush=True)
         done = subprocess.run([sys.executable, str(REPO / EXPORT), str(run)], check=False)
@@ -58,7 +57,7 @@ def _run(args: argparse.Namespace) -> int:
             return done.returncode
     files = [str(file) for file in args.files]
     options = ["--bundle", str(bundle), "--out", str(args.out), "--domain", args.domain, "--faces"]
-    detector = ClipSpec.read(bundle / SPEC_FILE).detector  # the one the crops were cut with
+    detector = read_spec(bundle).detector  # the one the crops were cut with
     if detector:
         options += ["--detector", detector]
     return contact_sheet.main([*files, *options])
@@ -86,9 +85,9 @@ def find_run(path: Path | None) -> Path:
 
 def is_stale(run: Path, bundle: Path) -> bool:
     """Return whether a run's spec, threshold and temperature included, is not the bundle's."""
-    spec = bundle / SPEC_FILE
-    ready = spec.is_file() and (bundle / MODEL_FILE).is_file()
-    return not ready or spec.stat().st_mtime_ns < (run / SPEC_FILE).stat().st_mtime_ns
+    if not is_bundle(bundle):
+        return True
+    return (bundle / SPEC_FILE).stat().st_mtime_ns < (run / SPEC_FILE).stat().st_mtime_ns
 
 
 if __name__ == "__main__":
