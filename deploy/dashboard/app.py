@@ -78,8 +78,8 @@ class App:
         from starlette.routing import Route
 
         source = "/api/sources/{identity}"
-        routes = [
-            *(Route(path, self.page) for path in PAGE),
+        routes = [Route(path, self.page) for path in PAGE]
+        routes += [
             Route(LOGIN, self.login, methods=["POST"]),
             Route(SESSION, self.session),
             Route("/api/status", self.status),
