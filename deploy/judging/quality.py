@@ -1,6 +1,4 @@
-"""Is a face good enough to be judged? One that is small, turned away, dark or blurred is not: it
-is UNCERTAIN, never REAL.
-"""
+"""Image quality of a face: small, turned away, dark or blurred ones are UNCERTAIN, never REAL."""
 
 from __future__ import annotations
 
@@ -45,14 +43,6 @@ def why_poor(clip: Clip, track: Track, min_face: float) -> str:
     return BLURRED if _sharpness(gray) < MIN_SHARPNESS else ""
 
 
-def sharpness(crop: np.ndarray) -> float:
-    """Spread of the Laplacian over the spread of brightness of a crop (S, S, 3) at 64 px.
-
-    A ratio of standard deviations, so that neither exposure nor contrast counts; 0 for a flat crop.
-    """
-    return _sharpness(_reference(crop))
-
-
 def _reference(crop: np.ndarray) -> np.ndarray:
     """The crop in grey at the reference size, float32."""
     cv2 = need("cv2", "judging sharpness")
@@ -62,6 +52,10 @@ def _reference(crop: np.ndarray) -> np.ndarray:
 
 
 def _sharpness(gray: np.ndarray) -> float:
+    """Spread of the Laplacian over the spread of brightness; 0 for a flat crop.
+
+    A ratio of standard deviations, so that neither exposure nor contrast counts.
+    """
     cv2 = need("cv2", "judging sharpness")
     spread = float(gray.std())
     return float(cv2.Laplacian(gray, cv2.CV_32F).std()) / spread if spread > 0.0 else 0.0

@@ -1,4 +1,4 @@
-"""Several sources at once: their workers, the model they share, the sinks, and who stops what."""
+"""Runner of several sources at once: their workers, the model they share, and the sinks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OVERDUE_MS = 500.0
 
 
 class Runner:
-    """Watches all sources until they have ended or somebody asks for the end; is a `Control`.
+    """A run over all sources until they have ended or somebody asks for the end; a `Control`.
 
     `run` once, on one thread; everything else may be called from any thread.
 

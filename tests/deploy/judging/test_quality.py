@@ -7,7 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deploy.judging.quality import BLURRED, DARK, MIN_SHARPNESS, TURNED, sharpness, why_poor
+from deploy.judging.quality import (
+    BLURRED,
+    DARK,
+    MIN_SHARPNESS,
+    TURNED,
+    _reference,
+    _sharpness,
+    why_poor,
+)
 from keras_ddl.edge.clips import Clip
 from keras_ddl.edge.faces import HaarDetector, Track, square_crop
 from keras_ddl.edge.video import read_video
@@ -47,6 +55,10 @@ def test_blurred_and_dark_faces_do_not_pass(face: np.ndarray) -> None:
     assert reason(cv2.GaussianBlur(face, (0, 0), 0.04 * 128 / 1.3)) == BLURRED
     assert reason((face * 0.04).astype(np.uint8)) == DARK
     assert reason(np.full_like(face, 128)) == DARK
+
+
+def sharpness(crop: np.ndarray) -> float:
+    return _sharpness(_reference(crop))
 
 
 def test_sharpness_ignores_exposure_and_size_and_falls_with_blur(face: np.ndarray) -> None:
