@@ -82,14 +82,9 @@ class Runner:
         self._stop.set()
 
     @property
-    def stopping(self) -> bool:
-        """Whether somebody asked for the end."""
-        return self._stop.is_set()
-
-    @property
     def dead_threads(self) -> list[str]:
         """Threads that every source needs and that are gone although nobody asked for the end."""
-        if not self.warm or self.stopping:
+        if not self.warm or self._stop.is_set():
             return []
         threads = {"infer": self._batcher.alive}
         threads |= {f"sink {worker.sink.name}": worker.alive for worker in self._sinks}

@@ -44,8 +44,6 @@ class SinkWorker:
         on_broken_pipe: Callable[[], None],
     ) -> None:
         self.sink = sink
-        self.failures = 0
-        self.lost = 0  # outputs of which something was given up
         self.error: Exception | None = None  # the last trouble
         self._patient = patient
         self._telemetry = telemetry
@@ -85,7 +83,6 @@ class SinkWorker:
 
     def _relieve(self) -> None:
         """Make room: give up the oldest frame, or the oldest output when there are too many."""
-        self.lost += 1
         self._telemetry.drop(f"overflow {self.sink.name}")
         if len(self._waiting) >= RECORDS:
             self._waiting.popleft()
@@ -140,7 +137,6 @@ class SinkWorker:
 
     def _fail(self, error: Exception) -> None:
         """Count a failure, and report it unless the same was reported a moment ago."""
-        self.failures += 1
         self.error = error
         self._telemetry.failure(self.sink.name)
         known = isinstance(error, UserError | OSError)

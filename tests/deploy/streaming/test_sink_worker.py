@@ -10,7 +10,7 @@ import pytest
 
 from deploy.sinks import Output, Sink
 from deploy.streaming.sink_worker import PICTURES, SinkWorker
-from deploy.telemetry import NullTelemetry
+from deploy.telemetry import NullTelemetry, Telemetry
 from keras_ddl.edge.errors import UserError
 from keras_ddl.edge.video import Frame
 
@@ -42,14 +42,14 @@ def record(number: int) -> dict[str, object]:
     return {"type": "clip", "number": number}
 
 
-def worker_of(sink: Sink, patient: bool) -> SinkWorker:
-    return SinkWorker(sink, patient, NullTelemetry(), lambda: None)
+def worker_of(sink: Sink, patient: bool, telemetry: NullTelemetry | None = None) -> SinkWorker:
+    return SinkWorker(sink, patient, telemetry or NullTelemetry(), lambda: None)
 
 
-def full(patient: bool) -> tuple[Slow, SinkWorker]:
+def full(patient: bool, telemetry: NullTelemetry | None = None) -> tuple[Slow, SinkWorker]:
     """A worker whose sink is busy and whose queue is full of frames with a record in each."""
     sink = Slow()
-    worker = worker_of(sink, patient)
+    worker = worker_of(sink, patient, telemetry)
     worker.put(Output((record(-1),)))
     assert sink.busy.wait(LONG_S)
     for number in range(PICTURES):
@@ -58,7 +58,8 @@ def full(patient: bool) -> tuple[Slow, SinkWorker]:
 
 
 def test_an_impatient_worker_gives_up_the_oldest_frames_and_no_record() -> None:
-    sink, worker = full(patient=False)
+    telemetry = Telemetry()
+    sink, worker = full(patient=False, telemetry=telemetry)
     for number in range(PICTURES, PICTURES + 10):
         worker.put(Output((record(number),), FRAME))
     worker.put(Output((), FRAME))  # nothing but a frame
@@ -68,7 +69,8 @@ def test_an_impatient_worker_gives_up_the_oldest_frames_and_no_record() -> None:
     assert numbers == list(range(-1, PICTURES + 10))
     framed = [output.frame is not None for output in sink.got]
     assert framed == [False] * 12 + [True] * PICTURES
-    assert (worker.lost, sink.closed) == (11, True)
+    assert telemetry.totals().dropped["overflow slow", ""] == 11
+    assert sink.closed
 
 
 def test_frames_without_records_go_altogether() -> None:
@@ -106,15 +108,15 @@ def test_a_sink_that_fails_gets_the_next_output_and_is_reported_once(
                 raise UserError("no room on the disk", 3)
             super().write(output)
 
-    sink = Full()
+    sink, telemetry = Full(), Telemetry()
     sink.gate.set()
-    worker = worker_of(sink, patient=True)
+    worker = worker_of(sink, patient=True, telemetry=telemetry)
     with caplog.at_level(logging.WARNING):
         for number in range(5):
             worker.put(Output((record(number),)))
         assert worker.close(LONG_S)
     assert [output.records[0]["number"] for output in sink.got] == [3, 4]
-    assert worker.failures == 3
+    assert telemetry.totals().failures["slow"] == 3
     assert str(worker.error) == "no room on the disk"
     lines = [entry.getMessage() for entry in caplog.records]
     assert lines == ["slow failed, the run goes on: no room on the disk"]
