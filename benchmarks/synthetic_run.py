@@ -30,7 +30,7 @@ from keras_ddl.edge.faces import open_detector
 from keras_ddl.edge.memory import resident_bytes
 
 DETECTOR = "haar"
-SAMPLE_S = 5.0
+SAMPLE_S = 5.0  # between two looks at the process, less in a short run
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,6 @@ def watch_synthetic(
     seconds: float,
     lines: Path,
     addresses: Sequence[str],
-    sample_s: float = SAMPLE_S,
 ) -> SyntheticRun:
     """Watch sources for a while.
 
@@ -128,21 +127,16 @@ def watch_synthetic(
         seconds: How long.
         lines: File for the JSON Lines.
         addresses: The sources, `synthetic://…` for instance.
-        sample_s: Time between two looks at the process.
     """
     telemetry, count, file = _Clock(), _Count(), JsonLines(lines)
-    watch = Watch(keep_trying=True, telemetry=telemetry)
-    plans = []
-    for index, text in enumerate(addresses):
-        name = f"{index} {text}"
-        clipper = FaceClipper(bundle.spec, open_detector(DETECTOR), stride_ms=EVERY_S * 1000.0)
-        opened = partial(open_source, text, name=name, watch=watch)
-        plans.append(SourcePlan(name, opened, True, clipper))
+    plans = _plans(bundle, addresses, telemetry)
     runner = Runner(RunDescription(bundle, backend, SYNTHETIC, telemetry=telemetry), plans)
     file.open()
     run = SyntheticRun(seconds=seconds)
     done = threading.Event()
-    sampler = threading.Thread(target=_sample, args=(run.samples, done, sample_s), daemon=True)
+    sampler = threading.Thread(
+        target=_sample, args=(run.samples, done, min(SAMPLE_S, seconds / 8)), daemon=True
+    )
     timer = threading.Timer(seconds, runner.quit)
     cpu = time.process_time()
     telemetry.began = time.monotonic()
@@ -159,6 +153,16 @@ def watch_synthetic(
     _add_up(run, sources, telemetry)
     _read_back(run, lines)
     return run
+
+
+def _plans(bundle: Bundle, addresses: Sequence[str], telemetry: Telemetry) -> list[SourcePlan]:
+    watch, plans = Watch(keep_trying=True, telemetry=telemetry), []
+    for index, text in enumerate(addresses):
+        name = f"{index} {text}"
+        clipper = FaceClipper(bundle.spec, open_detector(DETECTOR), stride_ms=EVERY_S * 1000.0)
+        opened = partial(open_source, text, name=name, watch=watch)
+        plans.append(SourcePlan(name, opened, True, clipper))
+    return plans
 
 
 def _add_up(run: SyntheticRun, sources: Sequence[SourceWorker], telemetry: Telemetry) -> None:

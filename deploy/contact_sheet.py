@@ -1,4 +1,4 @@
-"""One picture that shows what a model made of some videos: `python -m deploy.contact_sheet`.
+"""Contact sheet of videos and what a model made of them: `python -m deploy.contact_sheet`.
 
 Per video, or per face with `--faces`: six face crops evenly spread over time, the same with the
 inconsistency map over them, and the timeline of scores; above them the true label, where the
@@ -41,7 +41,7 @@ KEPT = 256  # thumbnails held per track; when full, every other one goes
 
 
 class Collector(Sink):
-    """Keeps thumbnails, maps and scores of a run."""
+    """The thumbnails, maps and scores of a run."""
 
     def __init__(self) -> None:
         self.points: list[Point] = []

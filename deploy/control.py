@@ -1,4 +1,4 @@
-"""What may be asked of a run from outside: by MQTT, by the dashboard, by a signal."""
+"""The control of a run from outside: by MQTT, by the dashboard, by a signal."""
 
 from __future__ import annotations
 

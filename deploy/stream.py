@@ -1,4 +1,4 @@
-"""Judge cameras, network streams and files as they come: `python deploy/stream.py --camera 0`.
+"""Live verdicts on cameras, network streams and files: `python deploy/stream.py --camera 0`.
 
 JSON Lines go to stdout (docs/json-lines.md), everything for people to stderr, exit codes are in
 docs/exit-codes.md. Needs the `edge` extra, not TensorFlow.
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 class Stopper:
-    """The first Ctrl-C or SIGTERM ends a run in good order; the second one interrupts."""
+    """The handler of signals: the first ends a run in good order, the second one interrupts."""
 
     def __init__(self, runner: Runner) -> None:
         self.by_signal = False

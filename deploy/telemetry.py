@@ -1,4 +1,4 @@
-"""What a run tells about itself: an observer, and the null object for when nobody listens.
+"""Telemetry of a run: an observer of durations, drops and queues, and its null object.
 
 Stages: `capture` (wait for the next frame), `decode`, `detect`, `crop`, `infer`, `decide`, `draw`,
 and `end_to_end`, from a frame's capture to the verdict on the clip that it completed.
@@ -23,8 +23,24 @@ import numpy as np
 STAGES = ("capture", "decode", "detect", "crop", "infer", "decide", "draw", "end_to_end")
 # Upper bounds of the histograms in seconds, denser around what is promised (0.7 s to a verdict).
 BUCKETS = (
-    *(0.001, 0.002, 0.005, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1),
-    *(0.15, 0.2, 0.3, 0.5, 0.7, 1.0, 2.0, 5.0, 10.0),
+    0.001,
+    0.002,
+    0.005,
+    0.01,
+    0.02,
+    0.035,
+    0.05,
+    0.075,
+    0.1,
+    0.15,
+    0.2,
+    0.3,
+    0.5,
+    0.7,
+    1.0,
+    2.0,
+    5.0,
+    10.0,
 )
 # Newest samples per stage and source that percentiles are taken over. Their memory is taken at the
 # first one: a stage of two samples a second would otherwise grow for half an hour.
@@ -62,7 +78,7 @@ class _Measure(AbstractContextManager[None]):
 
 
 class NullTelemetry:
-    """Listens to nothing. Every method may be called from any thread."""
+    """The observer that listens to nothing. Every method may be called from any thread."""
 
     def measure(self, stage: str, source: str = "") -> AbstractContextManager[None]:
         """Time the body of a `with` as one sample of a stage; a body that raises is none."""
@@ -133,7 +149,7 @@ class _Samples:
 
 
 class Telemetry(NullTelemetry):
-    """Counts everything and keeps the newest durations; a sample costs one to three microseconds.
+    """Counts of everything and the newest durations; a sample costs one to three microseconds.
 
     Stages must not enclose one another, or the inner one's CPU time counts twice.
     """

@@ -13,6 +13,7 @@ import numpy as np
 
 from deploy.judging.records import Point
 from deploy.judging.verdict import Label, Policy
+from keras_ddl.edge.faces.heat_map import heat_layer
 from keras_ddl.edge.optional_import import need
 
 Color = tuple[int, int, int]
@@ -88,20 +89,11 @@ def panel(image: np.ndarray, rect: Rect, color: Color = INK, opacity: float = 0.
         _blend(image, rect, color, np.full((y1 - y0, x1 - x0), opacity, np.float32))
 
 
-def heat(image: np.ndarray, rect: Rect, values: np.ndarray, strength: float = 0.75) -> None:
-    """Lay a map in [0, 1] over a rectangle: where it is 0 the picture stays as it is."""
-    cv2 = need("cv2", "drawing on pictures")
+def heat(image: np.ndarray, rect: Rect, values: np.ndarray) -> None:
+    """Lay a map (h, w) in [0, 1] over a rectangle: where it is 0 the picture stays as it is."""
     x0, y0, x1, y1 = rect
-    if x1 <= x0 or y1 <= y0:
-        return
-    smooth = cv2.resize(
-        np.clip(values, 0.0, 1.0).astype(np.float32),
-        (x1 - x0, y1 - y0),
-        interpolation=cv2.INTER_LINEAR,
-    )
-    levels = np.round(smooth * 255.0).astype(np.uint8)
-    colors = cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO)[..., ::-1].astype(np.float32)
-    _blend(image, rect, colors, strength * np.sqrt(smooth))
+    if x1 > x0 and y1 > y0:
+        _blend(image, rect, *heat_layer(values, x1 - x0, y1 - y0))
 
 
 def timeline(

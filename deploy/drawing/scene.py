@@ -9,6 +9,7 @@ from deploy.drawing.overlay import FaceMark, Scene, draw
 from deploy.judging.session import SourceJudge
 from deploy.judging.verdict import Label
 from keras_ddl.edge.clipper import FrameResult
+from keras_ddl.edge.faces.heat_map import face_part
 
 BANNERS = {
     True: "synthetic-trained model on synthetic footage",
@@ -37,10 +38,3 @@ def scene_of(judge: SourceJudge, result: FrameResult) -> Scene:
         marks.append(FaceMark(track.id, track.box, label, face.probability, face.reason, heat))
     points = tuple(judge.points)
     return Scene(result.frame.time_ms, tuple(marks), points, judge.policy, footer, banner)
-
-
-def face_part(values: np.ndarray, margin: float) -> np.ndarray:
-    """Return the middle of a map (h, w) of the whole crop that covers the face box."""
-    high, wide = values.shape
-    top, left = round(high * (1 - 1 / margin) / 2), round(wide * (1 - 1 / margin) / 2)
-    return values[top : max(high - top, top + 1), left : max(wide - left, left + 1)]

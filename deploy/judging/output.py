@@ -1,4 +1,4 @@
-"""What one step of one source gave, as every sink gets it."""
+"""The output of one step of one source, as every sink gets it."""
 
 from __future__ import annotations
 

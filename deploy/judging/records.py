@@ -9,7 +9,6 @@ import itertools
 import json
 import math
 import secrets
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
@@ -83,20 +82,16 @@ class ScoredClip:
 
 
 class Recorder:
-    """Writes the fields all records share.
+    """The records of one source, with the fields that all share.
 
     Args:
         bundle: The model that speaks.
         source: What it speaks of; credentials are hidden already.
-        now: The time of day, UTC.
     """
 
-    def __init__(
-        self, bundle: Bundle, source: str, now: Callable[[], datetime] | None = None
-    ) -> None:
+    def __init__(self, bundle: Bundle, source: str) -> None:
         self._bundle = bundle
         self._source = source
-        self._now = now or (lambda: datetime.now(timezone.utc))
         self._run = secrets.token_hex(6)  # ids of two runs, or two sources, never meet
         self._numbers = itertools.count(1)
 
@@ -151,7 +146,7 @@ class Recorder:
         return self._record("end", time_ms, at=self._at(), **fields)
 
     def _at(self) -> str:
-        return self._now().strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+        return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
 
 
 def number(value: float | None) -> float | None:

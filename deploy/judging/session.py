@@ -1,4 +1,4 @@
-"""One source being judged: what was seen and what the model said in, records and pictures out.
+"""The judging of one source: frames and the model's answers in, records out.
 
 No threads and no clocks: the synchronous `deploy.streaming.pipeline` and the threads of
 `deploy.streaming.source_worker` both drive this, so a file and a camera get their verdicts by the

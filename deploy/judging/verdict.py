@@ -1,4 +1,4 @@
-"""From clip scores to a verdict per track: smoothed, and honest about not knowing.
+"""Verdicts per track from clip scores: smoothed, with hysteresis, a hold and a cool-down.
 
 A bundle's `fake_probability` is calibrated inside its graph. Nothing here applies the temperature.
 """
@@ -175,7 +175,7 @@ class _TrackState:
 
 
 class Judge:
-    """Keeps the scores of every track and says what they amount to.
+    """The scores of every track and the verdicts that they amount to.
 
     A clip of poor quality counts and is reported, but it does not enter the smoothing window.
     Memory is bounded: of the tracks that `end` was called for, the newest 1000 are kept one by

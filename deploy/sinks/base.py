@@ -1,4 +1,4 @@
-"""What every sink offers."""
+"""The interface of a sink."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Output", "Sink"]
 
 
 class Sink(ABC):
-    """Takes outputs in order until it is closed; closing twice is allowed.
+    """A taker of outputs in order until it is closed; closing twice is allowed.
 
     A run calls `open` before its first frame and on its own thread; `write` and `close` come from
     one thread that belongs to this sink alone, so a sink may take its time: others do not wait for

@@ -1,4 +1,4 @@
-"""The thread of a source that reads frames, finds faces and asks the model about their clips."""
+"""Face worker: the thread of a source that reads frames, finds faces and asks the model."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PAUSE_S = 2.0  # without a frame for so long the rate is 0
 
 
 class FaceWorker:
-    """Walks through one source.
+    """The walk through one source, from its frames to clips that the model is asked about.
 
     Frames of a source that ends by itself are handed over with their answers to come: their
     verdicts keep their order. A live source's frames are handed over at once, answers follow.

@@ -1,4 +1,4 @@
-"""Batches of the clips of all tracks and sources, never waiting past a deadline."""
+"""Batches of clips of all tracks and sources, never waiting past a deadline."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ POLL_S = 0.2
 
 
 class Overflow(Enum):
-    """What happens to a clip when the model is slower than its source."""
+    """The fate of a clip when the model is slower than its source."""
 
     WAIT = "wait"  # the source waits: files, every clip counts
     SUPERSEDE = "supersede"  # a newer clip of the same track takes its place: live sources
@@ -67,7 +67,7 @@ def batch_size(backend: Backend, asked: int | None) -> int:
 
 
 class MicroBatcher:
-    """Runs a model on its own thread, from `start` to `close`.
+    """The model on a thread of its own, from `start` to `close`.
 
     Args:
         backend: The model; no other thread may use it meanwhile.

@@ -1,4 +1,4 @@
-"""Several sources at once: their workers, the model they share, the sinks, and who stops what."""
+"""Runner of several sources at once: their workers, the model they share, and the sinks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OVERDUE_MS = 500.0
 
 
 class Runner:
-    """Watches all sources until they have ended or somebody asks for the end; is a `Control`.
+    """A run over all sources until they have ended or somebody asks for the end; a `Control`.
 
     `run` once, on one thread; everything else may be called from any thread.
 
@@ -82,14 +82,9 @@ class Runner:
         self._stop.set()
 
     @property
-    def stopping(self) -> bool:
-        """Whether somebody asked for the end."""
-        return self._stop.is_set()
-
-    @property
     def dead_threads(self) -> list[str]:
         """Threads that every source needs and that are gone although nobody asked for the end."""
-        if not self.warm or self.stopping:
+        if not self.warm or self._stop.is_set():
             return []
         threads = {"infer": self._batcher.alive}
         threads |= {f"sink {worker.sink.name}": worker.alive for worker in self._sinks}

@@ -1,4 +1,4 @@
-"""The thread of a sink, which may be slow, hang or fail, and nothing else notices."""
+"""Sink worker: the thread of a sink, which may be slow, hang or fail; nothing else notices."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SILENCE_S = 60.0  # the same trouble is reported again after this long
 
 
 class SinkWorker:
-    """Hands outputs to a sink in order.
+    """The outputs that wait for a sink, and the thread that hands them over in order.
 
     Where the sink is too slow, a patient worker lets its source wait (files: nothing is lost); an
     impatient one gives up waiting frames and pictures first, the oldest first, and records only
@@ -34,25 +34,20 @@ class SinkWorker:
         patient: Whether `put` waits for room.
         telemetry: Is told losses, failures and the queue's length.
         on_broken_pipe: Called once when the reader of the sink has gone for good.
-        clock: Seconds; for the pauses between reports.
     """
 
     def __init__(
         self,
         sink: Sink,
         patient: bool,
-        telemetry: NullTelemetry | None = None,
-        on_broken_pipe: Callable[[], None] = lambda: None,
-        clock: Callable[[], float] = time.monotonic,
+        telemetry: NullTelemetry,
+        on_broken_pipe: Callable[[], None],
     ) -> None:
         self.sink = sink
-        self.failures = 0
-        self.lost = 0  # outputs of which something was given up
         self.error: Exception | None = None  # the last trouble
         self._patient = patient
-        self._telemetry = telemetry or NullTelemetry()
+        self._telemetry = telemetry
         self._on_broken_pipe = on_broken_pipe
-        self._clock = clock
         self._said: tuple[str, float] = ("", 0.0)
         self._waiting: deque[Output] = deque()
         self._changed = threading.Condition()
@@ -88,7 +83,6 @@ class SinkWorker:
 
     def _relieve(self) -> None:
         """Make room: give up the oldest frame, or the oldest output when there are too many."""
-        self.lost += 1
         self._telemetry.drop(f"overflow {self.sink.name}")
         if len(self._waiting) >= RECORDS:
             self._waiting.popleft()
@@ -143,12 +137,11 @@ class SinkWorker:
 
     def _fail(self, error: Exception) -> None:
         """Count a failure, and report it unless the same was reported a moment ago."""
-        self.failures += 1
         self.error = error
         self._telemetry.failure(self.sink.name)
         known = isinstance(error, UserError | OSError)
         text = str(error) if known else f"{type(error).__name__}: {error}"
-        now = self._clock()
+        now = time.monotonic()
         if text != self._said[0] or now - self._said[1] >= SILENCE_S:
             self._said = (text, now)
             log.warning("%s failed, the run goes on: %s", self.sink.name, text, exc_info=not known)

@@ -1,4 +1,4 @@
-"""One source from its opening to its end, on two threads of its own."""
+"""Source worker: one source from its opening to its end, on two threads of its own."""
 
 from __future__ import annotations
 

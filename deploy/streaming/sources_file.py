@@ -1,11 +1,11 @@
-"""The file that names what to watch: `--config streams.toml`."""
+"""The TOML file of sources: `--config streams.toml`."""
 
 from __future__ import annotations
 
 import math
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,18 +41,18 @@ class SourceConfig:
     frozen_s: float = FROZEN_S
     max_age_ms: float = MAX_AGE_MS
 
-    def open(self, telemetry: NullTelemetry | None = None) -> Source:
+    def open(self, telemetry: NullTelemetry) -> Source:
         """Make the source; errors as in `open_source`."""
         watch = Watch(
             keep_trying=self.keep_trying,
             frozen_s=self.frozen_s,
             max_age_ms=self.max_age_ms,
-            telemetry=telemetry or NullTelemetry(),
+            telemetry=telemetry,
         )
         return open_source(self.url, name=self.name, watch=watch, realtime=self.realtime)
 
 
-def read_streams(path: Path, environment: Mapping[str, str] = os.environ) -> list[SourceConfig]:
+def read_streams(path: Path) -> list[SourceConfig]:
     """Read the sources of a TOML file, in its order.
 
     `${NAME}` in an address stands for an environment variable, so that the file need hold no
@@ -73,16 +73,14 @@ def read_streams(path: Path, environment: Mapping[str, str] = os.environ) -> lis
         raise UserError(f"{path}: expected one or more [[source]] tables, received none")
     found: dict[str, SourceConfig] = {}
     for number, table in enumerate(tables, 1):
-        config = _source(f"{path}: source {number}", table, path.parent, environment)
+        config = _source(f"{path}: source {number}", table, path.parent)
         if config.name in found:
             raise UserError(f"{path}: two sources have the name {config.name!r}; give each its own")
         found[config.name] = config
     return list(found.values())
 
 
-def _source(
-    where: str, table: dict[str, Any], folder: Path, environment: Mapping[str, str]
-) -> SourceConfig:
+def _source(where: str, table: dict[str, Any], folder: Path) -> SourceConfig:
     for key, value in table.items():
         if key not in KEYS:
             raise UserError(f"{where}: {unknown('key', key, KEYS)}")
@@ -93,7 +91,7 @@ def _source(
         raise UserError(f"{where}: expected a url, received {', '.join(table) or 'nothing'}")
     raw = str(table["url"])
     fields = {**table, "name": table.get("name") or redact(raw)}
-    return SourceConfig(**{**fields, "url": _filled(where, raw, folder, environment)})
+    return SourceConfig(**{**fields, "url": _filled(where, raw, folder)})
 
 
 def _shown(value: Any) -> str:
@@ -101,13 +99,13 @@ def _shown(value: Any) -> str:
     return repr(redact(value)) if isinstance(value, str) else repr(value)
 
 
-def _filled(where: str, raw: str, folder: Path, environment: Mapping[str, str]) -> str:
+def _filled(where: str, raw: str, folder: Path) -> str:
     """Put in the environment's values, and make a path one of the file's folder."""
 
     def value(match: re.Match[str]) -> str:
-        if match[1] not in environment:
+        if match[1] not in os.environ:
             raise UserError(f"{where}: the environment variable {match[1]} is not set; export it")
-        text = environment[match[1]]
+        text = os.environ[match[1]]
         return quote(text, safe="") if "://" in raw[: match.start()] else text
 
     url = VARIABLE.sub(value, raw)

@@ -1,4 +1,4 @@
-"""The thread of a source that makes verdicts of frames and answers, and the messages it gets."""
+"""Verdict worker: the thread of a source that judges frames and answers, and its messages."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class MessageQueue:
 
 
 class VerdictWorker:
-    """Drives a `SourceJudge`; `run` belongs to one thread, the rest may be asked from any.
+    """The driver of a `SourceJudge`; `run` belongs to one thread, the rest may be asked from any.
 
     Args:
         judge: The state of the source.

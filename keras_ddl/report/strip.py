@@ -6,9 +6,10 @@ import base64
 
 import numpy as np
 
+from keras_ddl.edge.faces.heat_map import heat_layer
+
 SIDE = 96
 FRAMES = 8
-WEIGHT = 0.6  # of the map's colour where it is 1
 
 
 def strip(clip: np.ndarray, heat: np.ndarray | None) -> list[str]:
@@ -50,9 +51,7 @@ def _overlaid(tile: np.ndarray, heat: np.ndarray) -> np.ndarray:
     """The tile in grey, with the map in colour over it."""
     import cv2
 
-    small = np.clip(np.nan_to_num(heat.astype(np.float32)), 0, 1)
-    values = cv2.resize(small, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR)
-    colour = cv2.applyColorMap(np.uint8(255 * values), cv2.COLORMAP_INFERNO)[..., ::-1]
+    colours, weight = heat_layer(heat.astype(np.float32), SIDE, SIDE)
     grey = cv2.cvtColor(tile, cv2.COLOR_RGB2GRAY)[..., None] * np.ones(3)
-    weight = WEIGHT * values[..., None]
-    return np.asarray((grey * (1 - weight) + colour * weight).round(), np.uint8)
+    cover = weight[..., None]
+    return np.asarray((grey * (1 - cover) + colours * cover).round(), np.uint8)

@@ -65,7 +65,7 @@ def test_two_cameras_for_some_seconds_lose_nothing(filmed_bundle: Path, tmp_path
     bundle, backend = open_bundle(filmed_bundle, 1)
     addresses = [f"synthetic://?size=320x240&seed={seed}" for seed in (1, 2)]
     with backend:
-        run = watch_synthetic(bundle, backend, 8.0, tmp_path / "out.jsonl", addresses, sample_s=1.0)
+        run = watch_synthetic(bundle, backend, 8.0, tmp_path / "out.jsonl", addresses)
     assert run.clips > 0
     assert run.events > 0  # each face comes to a verdict
     lasting = [line for line in problems(run) if not line.startswith("memory")]

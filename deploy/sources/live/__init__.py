@@ -1,1 +1,1 @@
-"""Live sources: a reading thread, its queue, clock and watchdogs."""
+"""Live sources: a reading thread, its queue, its clock and what it is watched for."""

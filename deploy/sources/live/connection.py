@@ -1,4 +1,4 @@
-"""What a live source is fed from: one connection, from its opening to its loss."""
+"""A connection to a camera or stream, from its opening to its loss."""
 
 from __future__ import annotations
 

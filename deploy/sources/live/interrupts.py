@@ -1,4 +1,4 @@
-"""Leave a network wait of PyAV at once, instead of after its timeout."""
+"""Interruption of a network wait of PyAV at once, instead of after its timeout."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A source that goes on by itself: connects, watches, loses, connects again."""
+"""A source that goes on by itself: connects, watches, loses, connects again; and its queue."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 
 class DropPolicy(Enum):
-    """What happens to frames that cannot be handled in time."""
+    """The fate of frames that cannot be handled in time."""
 
     BACKLOG = "backlog"  # keep up with the present: all that wait go, but the newest
     NONE = "none"  # every frame counts: the source waits
@@ -169,13 +169,13 @@ class LiveSource(Source):
         self,
         name: str,
         connect: Callable[[], Connection],
-        watch: Watch | None = None,
+        watch: Watch,
         fps: float = DEFAULT_FPS,
     ) -> None:
         self.name = name
         self.fps = fps
         self._connect = connect
-        self.watch = watch or Watch()
+        self.watch = watch
         self._health = HealthTracker()
         self._backoff = self.watch.backoff()
         telemetry, max_age_ms = self.watch.telemetry, self.watch.max_age_ms

@@ -1,4 +1,4 @@
-"""What a live source is watched for: another rate, the same picture, times that make no sense."""
+"""The watching of a live source: its clock, a frozen picture, another frame rate."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MAX_AHEAD_S = 10.0  # one that is due later than this too: the stream's own cloc
 
 @dataclass(frozen=True)
 class Watch:
-    """How a live source is watched.
+    """The settings by which a live source is watched.
 
     Args:
         keep_trying: What a first connection that fails means: try again for ever, or an error
@@ -50,7 +50,7 @@ class Watch:
 
 
 class LiveClock:
-    """Places pictures in time by the stream's own time stamps, tied to the capture clock.
+    """The place of pictures in time by the stream's own time stamps, tied to the capture clock.
 
     A network delivers in bursts, and clips need even times: so a picture's time is that of its
     stamp, counted from a picture whose arrival is known. Without stamps it is the arrival.
@@ -60,7 +60,7 @@ class LiveClock:
             back until they are due. Else no picture is placed later than its arrival.
     """
 
-    def __init__(self, paced: bool = False) -> None:
+    def __init__(self, paced: bool) -> None:
         self._paced = paced
         self._offset_s: float | None = None
 
@@ -82,7 +82,7 @@ class LiveClock:
 
 
 class FreezeWatch:
-    """Compares a grid of pixels with those of the picture that the present stillness began with.
+    """A comparison of a grid of pixels with those of the picture that a stillness began with.
 
     Sensor noise is never exactly zero, so a camera that looks at a wall is not frozen. Comparing
     with the beginning of a stillness, not with the last frame, keeps slow changes visible.
@@ -91,7 +91,7 @@ class FreezeWatch:
         after_s: So long the same picture is frozen, in seconds; 0 = never.
     """
 
-    def __init__(self, after_s: float = FROZEN_S) -> None:
+    def __init__(self, after_s: float) -> None:
         if after_s < 0.0:
             raise ValueError(f"after_s: expected 0 or more, received {after_s}")
         self._after_s = after_s
@@ -115,7 +115,7 @@ def _same(a: np.ndarray, b: np.ndarray) -> bool:
 
 
 class RateWatch:
-    """Compares the median period of each 25 frames with the one it knew.
+    """A comparison of the median period of each 25 frames with the one that was known.
 
     A median is deaf to single gaps and bursts; two windows in a row must differ by more than the
     factor, in one direction. The first window is let go: connections open with a burst.

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -15,20 +18,23 @@ import pytest
 from deploy.backends import Backend, TensorSpec
 from deploy.bundle import Bundle
 from deploy.judging.session import RunDescription, SourceJudge
-from deploy.sinks import Output, Sink
-from deploy.sources import Source
+from deploy.sinks import JsonLines, Output, Sink
+from deploy.sources import Source, open_source
 from deploy.sources.base import State
+from deploy.sources.live.connection import Shot
 from deploy.streaming.pipeline import Pipeline
 from deploy.streaming.runner import Runner
 from deploy.streaming.source_worker import SourcePlan
+from deploy.streaming.verdict_worker import FrameMessage
 from deploy.telemetry import Telemetry
-from keras_ddl.edge.clipper import FaceClipper
+from keras_ddl.edge.clipper import FaceClipper, FrameResult
 from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.errors import UserError
 from keras_ddl.edge.faces.detect import Face
 from keras_ddl.edge.video import Frame
 
 pytest.importorskip("cv2")
+ROOT = Path(__file__).resolve().parents[3]
 LONG_S = 30.0
 SPEC = ClipSpec(frames=4, size=32)
 SIDE = 64.0
@@ -375,3 +381,29 @@ def test_answers_that_come_after_their_face_has_gone_still_count_and_nothing_is_
     assert end["clips"] == end["video"]["clips"] == end["tracks"]["1"]["clips"] == 4
     assert judge.judge.current(1) is None
     assert not (judge._newest or judge._said or judge._asked or judge._leaving)
+
+
+def test_a_live_frame_crosses_the_files_that_the_document_lists(tmp_path: Path) -> None:
+    carriers = (Shot, Frame, FrameResult, FrameMessage, Output)
+    crossed: set[str] = set()
+
+    def note(frame: FrameType, event: str, value: object) -> None:
+        path = frame.f_code.co_filename
+        if event == "return" and path.startswith((str(ROOT / "deploy"), str(ROOT / "keras_ddl"))):
+            if any(isinstance(held, carriers) for held in (value, *frame.f_locals.values())):
+                crossed.add(Path(path).relative_to(ROOT).as_posix())
+
+    plan = plan_of("door", partial(open_source, "synthetic://?seconds=1", name="door"), live=True)
+    sink = JsonLines(tmp_path / "lines.jsonl")
+    sink.open()
+    threading.setprofile(note)
+    try:
+        (source,) = runner_of(plan).run([sink])
+    finally:
+        threading.setprofile(None)
+    assert source.end is not None and source.end["frames"] > 0
+    text = (ROOT / "docs" / "streaming.md").read_text(encoding="utf-8")
+    first, *between, last = re.findall(r"^\d+\. `(\S+)`", text, re.MULTILINE)
+    assert all((ROOT / file).is_file() for file in (first, last))
+    assert crossed == {"deploy/sources/synthetic.py", *between, last}
+    assert len(crossed) <= 8

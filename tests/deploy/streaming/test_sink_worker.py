@@ -10,6 +10,7 @@ import pytest
 
 from deploy.sinks import Output, Sink
 from deploy.streaming.sink_worker import PICTURES, SinkWorker
+from deploy.telemetry import NullTelemetry, Telemetry
 from keras_ddl.edge.errors import UserError
 from keras_ddl.edge.video import Frame
 
@@ -41,10 +42,14 @@ def record(number: int) -> dict[str, object]:
     return {"type": "clip", "number": number}
 
 
-def full(patient: bool) -> tuple[Slow, SinkWorker]:
+def worker_of(sink: Sink, patient: bool, telemetry: NullTelemetry | None = None) -> SinkWorker:
+    return SinkWorker(sink, patient, telemetry or NullTelemetry(), lambda: None)
+
+
+def full(patient: bool, telemetry: NullTelemetry | None = None) -> tuple[Slow, SinkWorker]:
     """A worker whose sink is busy and whose queue is full of frames with a record in each."""
     sink = Slow()
-    worker = SinkWorker(sink, patient)
+    worker = worker_of(sink, patient, telemetry)
     worker.put(Output((record(-1),)))
     assert sink.busy.wait(LONG_S)
     for number in range(PICTURES):
@@ -52,8 +57,9 @@ def full(patient: bool) -> tuple[Slow, SinkWorker]:
     return sink, worker
 
 
-def test_an_impatient_outlet_gives_up_the_oldest_frames_and_no_record() -> None:
-    sink, worker = full(patient=False)
+def test_an_impatient_worker_gives_up_the_oldest_frames_and_no_record() -> None:
+    telemetry = Telemetry()
+    sink, worker = full(patient=False, telemetry=telemetry)
     for number in range(PICTURES, PICTURES + 10):
         worker.put(Output((record(number),), FRAME))
     worker.put(Output((), FRAME))  # nothing but a frame
@@ -63,12 +69,13 @@ def test_an_impatient_outlet_gives_up_the_oldest_frames_and_no_record() -> None:
     assert numbers == list(range(-1, PICTURES + 10))
     framed = [output.frame is not None for output in sink.got]
     assert framed == [False] * 12 + [True] * PICTURES
-    assert (worker.lost, sink.closed) == (11, True)
+    assert telemetry.totals().dropped["overflow slow", ""] == 11
+    assert sink.closed
 
 
 def test_frames_without_records_go_altogether() -> None:
     sink = Slow()
-    worker = SinkWorker(sink, patient=False)
+    worker = worker_of(sink, patient=False)
     worker.put(Output((record(-1),)))
     assert sink.busy.wait(LONG_S)
     for _ in range(PICTURES + 5):
@@ -78,7 +85,7 @@ def test_frames_without_records_go_altogether() -> None:
     assert len(sink.got) == 1 + PICTURES
 
 
-def test_a_patient_outlet_lets_its_source_wait() -> None:
+def test_a_patient_worker_lets_its_source_wait() -> None:
     sink, worker = full(patient=True)
     late = threading.Thread(target=lambda: worker.put(Output((record(PICTURES),), FRAME)))
     late.start()
@@ -101,15 +108,15 @@ def test_a_sink_that_fails_gets_the_next_output_and_is_reported_once(
                 raise UserError("no room on the disk", 3)
             super().write(output)
 
-    sink = Full()
+    sink, telemetry = Full(), Telemetry()
     sink.gate.set()
-    worker = SinkWorker(sink, patient=True, clock=lambda: 0.0)
+    worker = worker_of(sink, patient=True, telemetry=telemetry)
     with caplog.at_level(logging.WARNING):
         for number in range(5):
             worker.put(Output((record(number),)))
         assert worker.close(LONG_S)
     assert [output.records[0]["number"] for output in sink.got] == [3, 4]
-    assert worker.failures == 3
+    assert telemetry.totals().failures["slow"] == 3
     assert str(worker.error) == "no room on the disk"
     lines = [entry.getMessage() for entry in caplog.records]
     assert lines == ["slow failed, the run goes on: no room on the disk"]
@@ -121,7 +128,7 @@ def test_a_reader_that_left_is_told_once_and_nothing_is_written_any_more() -> No
             raise BrokenPipeError
 
     told: list[int] = []
-    worker = SinkWorker(Pipe(), patient=True, on_broken_pipe=lambda: told.append(1))
+    worker = SinkWorker(Pipe(), True, NullTelemetry(), lambda: told.append(1))
     for number in range(2 * PICTURES):  # more than wait: a broken worker lets nobody wait
         worker.put(Output((record(number),)))
     assert worker.close(LONG_S)

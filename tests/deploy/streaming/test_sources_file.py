@@ -10,12 +10,17 @@ import pytest
 from deploy.sources.live.live_source import LiveSource
 from deploy.sources.paced import PacedSource
 from deploy.streaming.sources_file import SourceConfig, read_streams
+from deploy.telemetry import NullTelemetry
 from keras_ddl.edge.errors import UserError
 
 if sys.version_info < (3, 11):
     pytest.importorskip("tomli")
 
-ENVIRONMENT = {"DOOR": "p@ss/w?rd", "WHOLE": "rtsp://u:s3cret@cam/main"}
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOOR", "p@ss/w?rd")
+    monkeypatch.setenv("WHOLE", "rtsp://u:s3cret@cam/main")
 
 
 def write(folder: Path, text: str) -> Path:
@@ -50,7 +55,7 @@ def test_sources_come_in_order_with_their_settings(tmp_path: Path) -> None:
         url = "rtsp://viewer:${DOOR}@10.0.0.3/main?token=${DOOR}"
         """,
     )
-    assert read_streams(path, ENVIRONMENT) == [
+    assert read_streams(path) == [
         SourceConfig("rtsp://viewer:p%40ss%2Fw%3Frd@10.0.0.2/main", "door", frozen_s=10),
         SourceConfig("0", "0", keep_trying=False, max_age_ms=500.0),
         SourceConfig(str(tmp_path / "night.mp4"), "night.mp4", realtime=True),
@@ -60,17 +65,17 @@ def test_sources_come_in_order_with_their_settings(tmp_path: Path) -> None:
             "rtsp://***@10.0.0.3/main?token=***",
         ),
     ]
-    assert "ss" not in repr(read_streams(path, ENVIRONMENT)[0])
+    assert "ss" not in repr(read_streams(path)[0])
 
 
 def test_a_source_is_opened_with_its_settings(empty_video: Path) -> None:
     pytest.importorskip("av")
     config = SourceConfig("rtsp://u:s3cret@cam/main", "door", frozen_s=9.0, max_age_ms=5.0)
-    source = config.open()
+    source = config.open(NullTelemetry())
     assert isinstance(source, LiveSource) and source.name == "door"
     watch = source.watch
     assert (watch.keep_trying, watch.frozen_s, watch.max_age_ms) == (True, 9.0, 5.0)
-    night = SourceConfig(str(empty_video), "night", realtime=True).open()
+    night = SourceConfig(str(empty_video), "night", realtime=True).open(NullTelemetry())
     assert isinstance(night, PacedSource) and night.name == "night"
 
 
@@ -94,7 +99,7 @@ def test_a_source_is_opened_with_its_settings(empty_video: Path) -> None:
 )
 def test_mistakes_are_one_line(tmp_path: Path, text: str, words: str) -> None:
     with pytest.raises(UserError) as caught:
-        read_streams(write(tmp_path, text), ENVIRONMENT)
+        read_streams(write(tmp_path, text))
     assert caught.value.exit_code == 2
     assert words in str(caught.value) and "\n" not in str(caught.value)
 

@@ -238,7 +238,7 @@ def test_it_can_be_left_while_it_connects_waits_or_reads() -> None:
         gate.wait(30.0)
         raise REFUSED
 
-    source = LiveSource("door", hang)
+    source = LiveSource("door", hang, Watch())
     threading.Timer(0.1, source.interrupt).start()
     started = time.monotonic()
     assert list(source) == []

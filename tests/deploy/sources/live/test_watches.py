@@ -64,7 +64,7 @@ def test_a_lasting_change_of_rate(spans: tuple[tuple[int, float], ...], changes:
 
 
 def test_times_follow_the_stamps_not_the_bursts() -> None:
-    clock = LiveClock()
+    clock = LiveClock(paced=False)
     # stamps every 40 ms from 7000, arriving at 10.000, then late by 30 ms, 0, 200 and 160 ms
     arrivals = [10.0, 10.07, 10.08, 10.32, 10.32]
     times = [clock.place(7000.0 + 40 * i, at) for i, at in enumerate(arrivals)]
@@ -72,7 +72,7 @@ def test_times_follow_the_stamps_not_the_bursts() -> None:
 
 
 def test_no_picture_is_placed_after_its_arrival_and_none_far_before() -> None:
-    clock = LiveClock()
+    clock = LiveClock(paced=False)
     assert clock.place(0.0, 5.0) == 5.0
     assert clock.place(1000.0, 5.2) == 5.2  # the first one had been held up
     assert clock.place(1040.0, 5.3) == pytest.approx(5.24)
