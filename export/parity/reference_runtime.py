@@ -43,16 +43,6 @@ class ReferenceRuntime(Backend):
             return dict(zip(names, self._evaluator.run(names, dict(feed)), strict=True))
 
 
-def fetch_truly(
-    proto: onnx.ModelProto, names: list[str], clip: np.ndarray
-) -> dict[str, np.ndarray]:
-    """Values of some tensors, as `export.parity.divergence.fetch`, in float16 that is float16."""
-    from export.parity.divergence import with_outputs
-
-    feed = {proto.graph.input[0].name: np.ascontiguousarray(clip[None])}
-    return ReferenceRuntime(with_outputs(proto, names)).infer(feed)
-
-
 def _spec(value: Any) -> TensorSpec:
     from onnx import helper
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from benchmarks.timed_process import OnCall
+from benchmarks.timed_process import TimedProcess
 from keras_ddl.edge.errors import UserError
 
 COUNTER = """
@@ -22,8 +22,8 @@ serve({"count": count, "fail": fail})
 """
 
 
-def counter(start: int) -> OnCall:
-    return OnCall([sys.executable, "-c", COUNTER, str(start)])
+def counter(start: int) -> TimedProcess:
+    return TimedProcess([sys.executable, "-c", COUNTER, str(start)])
 
 
 def test_each_keeps_its_own_state() -> None:
