@@ -1,4 +1,4 @@
-"""Speed of a training step against the same algebra written naively: `benchmarks.naive_step`.
+"""Speed of a training step here and written naively: `python -m benchmarks.naive_step`.
 
 Part of `make bench`.
 Each subject is a process of its own, so that its memory is its own; they step in turn.

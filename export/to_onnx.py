@@ -1,4 +1,4 @@
-"""Export a run to ONNX: `python export/to_onnx.py [RUN]` writes RUN/bundle/.
+"""ONNX export of a run: `python export/to_onnx.py [RUN]` writes RUN/bundle/.
 
 `--precision fp16` writes RUN/bundle-fp16/, with float32 where float16 would overflow or round too
 much; `--precision int8` writes RUN/bundle-int8/ from the network that `keras_ddl.quantize` made,

@@ -1,4 +1,4 @@
-"""Build a TensorRT engine from a bundle: `python export/to_trt.py --fp16 [BUNDLE]`.
+"""TensorRT engine of a bundle: `python export/to_trt.py --fp16 [BUNDLE]`.
 
 Prepares the graph for the precision and version, checks it against TensorRT's rules and against the
 bundle's own answers, and builds where TensorRT and a GPU are. Where they are not, the prepared

@@ -1,4 +1,4 @@
-"""Static check of a graph by TensorRT's rules: `python -m export.engine.rules MODEL.onnx`.
+"""TensorRT's rules for a graph, checked without it: `python -m export.engine.rules MODEL.onnx`.
 
 Needs neither TensorRT nor a GPU. Each rule names its source. That every rule is kept does not
 prove that an engine can be built; a broken one says, in seconds and anywhere, why it can't.

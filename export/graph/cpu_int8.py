@@ -1,4 +1,4 @@
-"""int8 as ONNX Runtime's CPU kernels want it, made from what TensorRT wants.
+"""CPU int8: a Q/DQ graph as ONNX Runtime's kernels want it, made from what TensorRT wants.
 
 TensorRT is told what goes into a convolution; ONNX Runtime runs one on integers only where its
 result is quantised too, and on x86 only where activations are uint8. In TensorRT's form one

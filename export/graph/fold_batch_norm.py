@@ -1,4 +1,4 @@
-"""Batch norm into the convolution before it: the weights that are quantised are those that run."""
+"""Batch-norm folding into the convolution before: what is quantised are the weights that run."""
 
 from __future__ import annotations
 

@@ -117,7 +117,7 @@ def channel_tops(values: np.ndarray) -> np.ndarray:
 
 
 class Pairs:
-    """Puts Q/DQ behind tensors of a graph, once for each."""
+    """Q/DQ pairs behind tensors of a graph, one for each."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
         self.model = model

@@ -1,4 +1,4 @@
-"""The forms in which a network is exported, and how its float32 or Q/DQ graph becomes each."""
+"""Bundle forms: the precisions of an export, and how a float32 or Q/DQ graph becomes each."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ class DivergentLayer:
 
 @dataclass(frozen=True)
 class Divergence:
-    """What a comparison of two graphs, tensor by tensor, found.
+    """Result of comparing two graphs, tensor by tensor.
 
     Attributes:
         compared: Number of tensors compared.

@@ -20,7 +20,7 @@ Ask = Callable[[np.ndarray], Answers]  # of clips uint8 (N, T, S, S, 3)
 
 @dataclass(frozen=True)
 class Candidate:
-    """What would ship.
+    """A graph or engine that would ship.
 
     Attributes:
         name: In words, as a refusal begins.
@@ -39,7 +39,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Limits:
-    """What a candidate has to keep, and the words for one that does not.
+    """Limits of a parity check, and the advice for what is beyond them.
 
     Attributes:
         tolerance: How far its answers may lie from the reference's.
@@ -58,7 +58,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Proof:
-    """What a candidate that passed was measured to keep.
+    """Measurements of a candidate that passed.
 
     Attributes:
         agreement: On all clips.

@@ -1,4 +1,4 @@
-"""ONNX's own evaluator as a runtime: what is float16 in a graph really is float16 here.
+"""Reference runtime: ONNX's own evaluator, in which float16 really is float16.
 
 ONNX Runtime computes float16 in float32 on a CPU and hides an overflow. `onnx.reference` does not,
 but it loops over pixels in Python, and its GatherElements takes at most 64 choices: the operators
