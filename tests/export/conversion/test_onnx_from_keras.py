@@ -61,7 +61,7 @@ def test_the_temperature_is_applied_once_and_in_the_graph(
     model = clrnet.build(32, 4, None, 0.125, ())  # its first layers: temperature is any network's
     randomise(model)
     last = model.get_layer("logits")
-    last.set_weights([100 * weight for weight in last.get_weights()])  # sure of itself
+    last.set_weights([10 * weight for weight in last.get_weights()])  # sure of itself
     spec = ClipSpec(frames=4, size=32, temperature=5.0, threshold=0.25, training={"dataset": "x"})
     graph = onnx_from_keras(model, temperature=spec.temperature)
     folder = write_bundle(tmp_path / "bundle", graph, spec, lambda candidate: None)
