@@ -10,7 +10,7 @@ READY := $(VENV)/.ready
 EDGE_READY := $(EDGE_VENV)/.ready
 # Tests of one file run in one process, in order; WORKERS=0 runs all in this one.
 WORKERS ?= 2
-PARALLEL := -n $(WORKERS) --dist loadfile
+PARALLEL := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 # A comma inside $(call …) would end the argument.
 , := ,

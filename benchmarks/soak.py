@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from deploy.bundle import open_bundle
-from deploy.judging.arguments import at_least, positive
+from deploy.judging.options import at_least, positive
 from deploy.log_lines import set_up_logging
 from keras_ddl.edge.bundle import DEFAULT_BUNDLE
 from keras_ddl.edge.errors import CHECK_FAILED, Parser, UserError, run_cli
 from keras_ddl.edge.files import write_json
 
 if TYPE_CHECKING:
-    from deploy.streaming.synthetic_run import Sample, Trial
+    from benchmarks.synthetic_run import Sample, SyntheticRun
 
 OUT = Path("runs/soak.json")
 SIZE, FPS = "640x480", 25
@@ -53,22 +53,22 @@ def growth(samples: Sequence[Sample], seconds: float) -> Growth:
     return Growth(float(slope) * 3600.0, float(slope * (times[-1] - times[0])), float(start))
 
 
-def problems(trial: Trial) -> list[str]:
+def problems(run: SyntheticRun) -> list[str]:
     """What a run that could go on for days would not show, one line each."""
     found = []
-    grown = growth(trial.samples, trial.seconds)
+    grown = growth(run.samples, run.seconds)
     if grown.rise > GROWTH_MIB:
         found.append(f"memory rose by {grown.rise:.0f} MiB ({grown.slope:+.0f} MiB per hour)")
-    late = [sample for sample in trial.samples if sample.seconds >= WARM * trial.seconds]
+    late = [sample for sample in run.samples if sample.seconds >= WARM * run.seconds]
     for what in ("threads", "files"):
         values = [getattr(sample, what) for sample in late]
         if values and values[-1] > values[0]:
             found.append(f"{what} grew from {values[0]} to {values[-1]}")
-    if trial.written != trial.made:
-        found.append(f"{trial.made - trial.written} of {trial.made} records were not written")
-    if trial.gaps:
-        found.append(f"{trial.gaps} verdicts are missing")
-    if not trial.clips:
+    if run.written != run.made:
+        found.append(f"{run.made - run.written} of {run.made} records were not written")
+    if run.gaps:
+        found.append(f"{run.gaps} verdicts are missing")
+    if not run.clips:
         found.append("no clip was judged")
     return found
 
@@ -87,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from deploy.streaming.synthetic_run import run_trial
+    from benchmarks.synthetic_run import watch_synthetic
 
     addresses = [
         f"synthetic://?size={SIZE}&fps={FPS}&seed={index}&fake={index % 2}"
@@ -99,49 +99,49 @@ def _run(args: argparse.Namespace) -> int:
     print(f"{args.sources} sources, {SIZE}, {FPS} fps, {args.minutes:g} minutes", file=sys.stderr)
     with backend:
         lines = args.out.with_suffix(".jsonl")
-        trial = run_trial(bundle, backend, seconds, lines, addresses)
-    grown, found = growth(trial.samples, seconds), problems(trial)
+        run = watch_synthetic(bundle, backend, seconds, lines, addresses)
+    grown, found = growth(run.samples, seconds), problems(run)
     report = {
         "minutes": args.minutes,
         "sources": args.sources,
         "growth": asdict(grown),
-        "frames": trial.frames,
-        "dropped": trial.dropped,
-        "clips": trial.clips,
-        "events": trial.events,
-        "delay_s": {"first": _delays(trial, 0.0), "last": _delays(trial, 0.75 * seconds)},
+        "frames": run.frames,
+        "dropped": run.dropped,
+        "clips": run.clips,
+        "events": run.events,
+        "delay_s": {"first": _delays(run, 0.0), "last": _delays(run, 0.75 * seconds)},
         "problems": found,
-        "samples": [asdict(sample) for sample in trial.samples],
+        "samples": [asdict(sample) for sample in run.samples],
     }
     write_json(args.out, report)
-    print(summary(trial))
+    print(summary(run))
     print(f"report: {args.out}")
     if found:
         raise UserError("; ".join(found), CHECK_FAILED)
     return 0
 
 
-def _delays(trial: Trial, since: float) -> dict[str, float | None]:
+def _delays(run: SyntheticRun, since: float) -> dict[str, float | None]:
     """Percentiles of a quarter of the run, None without a clip in it."""
-    until = since + 0.25 * trial.seconds
-    values = {f"p{p}": trial.delay(p, since, until) for p in (50, 95)}
+    until = since + 0.25 * run.seconds
+    values = {f"p{p}": run.delay(p, since, until) for p in (50, 95)}
     return {name: round(value, 4) if np.isfinite(value) else None for name, value in values.items()}
 
 
-def summary(trial: Trial) -> str:
+def summary(run: SyntheticRun) -> str:
     """The run in a few lines."""
-    grown, quarter = growth(trial.samples, trial.seconds), 0.25 * trial.seconds
-    last = trial.samples[-1] if trial.samples else None
-    drops = ", ".join(f"{cause} {count}" for cause, count in sorted(trial.dropped.items()))
-    first, final = trial.delay(95, 0.0, quarter), trial.delay(95, 3 * quarter)
+    grown, quarter = growth(run.samples, run.seconds), 0.25 * run.seconds
+    last = run.samples[-1] if run.samples else None
+    drops = ", ".join(f"{cause} {count}" for cause, count in sorted(run.dropped.items()))
+    first, final = run.delay(95, 0.0, quarter), run.delay(95, 3 * quarter)
     return "\n".join(
         (
             f"memory {grown.start:.0f} MiB after warm-up, {grown.slope:+.1f} MiB per hour "
             f"({grown.rise:+.1f} MiB in the run)",
             f"threads {last.threads if last else 0}, open files {last.files if last else 0}",
-            f"{trial.frames} frames, dropped: {drops or 'none'}",
-            f"{trial.clips} clips, {trial.events} verdicts, {trial.gaps} missing, "
-            f"{trial.written} of {trial.made} records written",
+            f"{run.frames} frames, dropped: {drops or 'none'}",
+            f"{run.clips} clips, {run.events} verdicts, {run.gaps} missing, "
+            f"{run.written} of {run.made} records written",
             f"capture to verdict, p95: {first:.2f} s in the first quarter, {final:.2f} s in the "
             "last",
         )

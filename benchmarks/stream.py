@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deploy.bundle import open_bundle
-from deploy.judging.arguments import at_least, positive
+from deploy.judging.options import at_least, positive
 from deploy.log_lines import set_up_logging
 from keras_ddl.edge.bundle import DEFAULT_BUNDLE
 from keras_ddl.edge.errors import Parser, UserError, run_cli
@@ -25,7 +25,7 @@ from keras_ddl.edge.files import read_json, write_json
 from keras_ddl.edge.optional_import import need
 
 if TYPE_CHECKING:
-    from deploy.streaming.synthetic_run import Trial
+    from benchmarks.synthetic_run import SyntheticRun
 
 ADDRESS = "synthetic://?faces=1&size=640x480&fps=25"
 FPS = 25.0
@@ -71,16 +71,16 @@ def _run(args: argparse.Namespace) -> int:
 
 def _measure(path: Path, seconds: float, threads: int) -> dict[str, Any]:
     """A live run and a scan with one bundle; prints what it found."""
-    from deploy.streaming.synthetic_run import run_trial
+    from benchmarks.synthetic_run import watch_synthetic
 
     bundle, backend = open_bundle(path, threads)
     with tempfile.TemporaryDirectory() as folder:
         with backend:
-            trial = run_trial(bundle, backend, seconds, Path(folder) / "live.jsonl", [ADDRESS])
-        print(table(trial))
+            run = watch_synthetic(bundle, backend, seconds, Path(folder) / "live.jsonl", [ADDRESS])
+        print(table(run))
         speed = _scan(path, Path(folder))
     print(f"  scan of files, one face: {speed:.1f} × real time")
-    return {**numbers(trial), "scan_x_real_time": speed}
+    return {**numbers(run), "scan_x_real_time": speed}
 
 
 def _scan(bundle: Path, folder: Path) -> float:
@@ -106,33 +106,33 @@ def _scan(bundle: Path, folder: Path) -> float:
     return copies * seconds / (time.perf_counter() - began)
 
 
-def numbers(trial: Trial) -> dict[str, Any]:
+def numbers(run: SyntheticRun) -> dict[str, Any]:
     """The live part for JSON: shares are of one core, delays in seconds."""
-    last = (1 - QUARTER) * trial.seconds
-    stages = {name: value / trial.seconds for name, value in trial.stages.items() if value}
-    cpu = trial.cpu / trial.seconds
+    last = (1 - QUARTER) * run.seconds
+    stages = {name: value / run.seconds for name, value in run.stages.items() if value}
+    cpu = run.cpu / run.seconds
     return {
-        "seconds": trial.seconds,
-        "frames": trial.frames,
-        "expected_frames": round(trial.seconds * FPS),
-        "dropped": trial.dropped,
-        "clips": trial.clips,
-        "delay_p50": trial.delay(50),
-        "delay_p95": trial.delay(95),
-        "delay_p95_first": trial.delay(95, 0.0, QUARTER * trial.seconds),
-        "delay_p95_last": trial.delay(95, last),
+        "seconds": run.seconds,
+        "frames": run.frames,
+        "expected_frames": round(run.seconds * FPS),
+        "dropped": run.dropped,
+        "clips": run.clips,
+        "delay_p50": run.delay(50),
+        "delay_p95": run.delay(95),
+        "delay_p95_first": run.delay(95, 0.0, QUARTER * run.seconds),
+        "delay_p95_last": run.delay(95, last),
         "cpu": cpu,
         "cpu_of_stage": stages,
         "overhead": cpu - sum(stages.get(name, 0.0) for name in WORK),
     }
 
 
-def table(trial: Trial) -> str:
+def table(run: SyntheticRun) -> str:
     """The live part for people."""
-    found = numbers(trial)
-    drops = ", ".join(f"{cause} {count}" for cause, count in sorted(trial.dropped.items()))
+    found = numbers(run)
+    drops = ", ".join(f"{cause} {count}" for cause, count in sorted(run.dropped.items()))
     rows = [
-        f"  live, {ADDRESS}, {trial.seconds:g} s:",
+        f"  live, {ADDRESS}, {run.seconds:g} s:",
         f"  {found['frames']} frames of {found['expected_frames']}, dropped: {drops or 'none'}",
         f"  capture to verdict: p50 {found['delay_p50']:.2f} s, p95 {found['delay_p95']:.2f} s; "
         f"p95 of the first quarter {found['delay_p95_first']:.2f} s, "

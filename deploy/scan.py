@@ -22,8 +22,7 @@ if not __package__:  # run as a script: import from the clone, and keep this fol
 
 from deploy.bundle import Bundle, open_bundle
 from deploy.evidence.store import EvidenceStore
-from deploy.judging.arguments import at_least
-from deploy.judging.options import add_face_options, add_model_options
+from deploy.judging.options import add_face_options, add_model_options, at_least
 from deploy.judging.records import Record, number
 from deploy.judging.verdict import policy_for
 from deploy.log_lines import set_up_logging

@@ -26,11 +26,10 @@ from deploy.streaming.options import stream_parser
 from keras_ddl.edge.errors import INTERRUPTED, MISSING, UserError, run_cli
 
 if TYPE_CHECKING:
-    from deploy.backends import Backend
     from deploy.bundle import Bundle
     from deploy.sinks import Sink
-    from deploy.streaming.runner import Runner, RunnerParts, SourcePlan
-    from deploy.streaming.source_worker import Lane
+    from deploy.streaming.runner import Runner
+    from deploy.streaming.source_worker import SourcePlan, SourceWorker
     from deploy.streaming.sources_file import SourceConfig
     from deploy.telemetry import Telemetry
 
@@ -73,28 +72,41 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     from deploy.bundle import open_bundle
+    from deploy.judging.session import RunDescription
     from deploy.machine.choose_model import choose_model
     from deploy.streaming.open_sinks import open_sinks
     from deploy.streaming.runner import Runner
     from deploy.telemetry import Telemetry
 
     telemetry = Telemetry()
-    plans = _plans(args, telemetry)
+    configs = _configs(args)
+    _check(args, configs)
     model = choose_model(args.bundle, args.backend)
     bundle, backend = open_bundle(model, args.threads, args.device)
     with backend, ExitStack() as stack:
-        runner = Runner(_parts(args, plans, bundle, backend, telemetry))
+        description = RunDescription(
+            bundle=bundle,
+            backend=backend,
+            footage=args.domain,
+            heat=args.heat,
+            telemetry=telemetry,
+            limit_ms=args.max_seconds * 1000.0 if args.max_seconds else None,
+            max_batch=args.max_batch,
+            deadline_s=args.deadline_ms / 1000.0,
+            max_memory=args.max_memory << 20 if args.max_memory else None,
+        )
+        runner = Runner(description, _plans(args, configs, bundle, telemetry))
         sinks = open_sinks(args, runner, bundle, telemetry)
         if args.dashboard:
             sinks.append(_dashboard(args, runner, telemetry, stack))
         stopper = Stopper(runner)
-        for plan in plans:
+        for plan in runner.plans:
             _say(f"{plan.name} | model {bundle.model_id} | {backend.name}")
         if why := policy_for(bundle, args.domain).abstain:
             _say(f"no verdict on real footage: {why}; scores follow")
         with stopper.listening():
-            lanes = runner.run(sinks)
-    return _conclude(runner, lanes, stopper.by_signal)
+            sources = runner.run(sinks)
+    return _conclude(runner, sources, stopper.by_signal)
 
 
 def _dashboard(
@@ -118,24 +130,6 @@ def _dashboard(
     return sink
 
 
-def _plans(args: argparse.Namespace, telemetry: Telemetry) -> list[SourcePlan]:
-    from deploy.sources import is_live
-    from deploy.streaming.runner import SourcePlan
-
-    configs = _configs(args)
-    names = [config.name for config in configs]
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        raise UserError(f"expected sources that differ, received '{twice}' twice")
-    missing = _missing([config.url for config in configs])
-    patient = args.keep_trying or any(config.keep_trying for config in configs if args.config)
-    if len(missing) == len(configs) and not patient:
-        raise missing[0]
-    return [
-        SourcePlan(config.name, partial(config.open, telemetry), is_live(config.url), args.domain)
-        for config in configs
-    ]
-
-
 def _configs(args: argparse.Namespace) -> list[SourceConfig]:
     """All sources that were asked for; where others are watched, one that is not there can wait."""
     from deploy.sources import redact
@@ -150,70 +144,64 @@ def _configs(args: argparse.Namespace) -> list[SourceConfig]:
     return configs
 
 
-def _missing(texts: Sequence[str]) -> list[UserError]:
-    """Refuse what can never be watched; return what is said of each that is not there just now.
+def _check(args: argparse.Namespace, configs: Sequence[SourceConfig]) -> None:
+    """Refuse what can never be watched, before a model is opened.
 
     Raises:
-        UserError: no such file, not an address (2).
+        UserError: no such file, not an address, two of one name (2); not one is there just now,
+            and none is waited for (3).
     """
     from deploy.sources import check_source
 
+    names = [config.name for config in configs]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise UserError(f"expected sources that differ, received '{twice}' twice")
     missing = []
-    for text in texts:
+    for config in configs:
         try:
-            check_source(text)
+            check_source(config.url)
         except UserError as error:
             if error.exit_code != MISSING:
                 raise
             missing.append(error)
-    return missing
+    patient = args.keep_trying or any(config.keep_trying for config in configs if args.config)
+    if len(missing) == len(configs) and not patient:
+        raise missing[0]
 
 
-def _parts(
+def _plans(
     args: argparse.Namespace,
-    plans: Sequence[SourcePlan],
+    configs: Sequence[SourceConfig],
     bundle: Bundle,
-    backend: Backend,
     telemetry: Telemetry,
-) -> RunnerParts:
-    from deploy.streaming.runner import RunnerParts
+) -> list[SourcePlan]:
+    from deploy.sources import is_live
+    from deploy.streaming.source_worker import SourcePlan
     from keras_ddl.edge.clipper import FaceClipper
     from keras_ddl.edge.faces import open_detector
 
-    first = open_detector(args.detector)
-    spare = [first]  # detectors keep state: one for each source, the first is open already
-
-    def clipper() -> FaceClipper:
-        detector = spare.pop() if spare else open_detector(first.name)
-        return FaceClipper(bundle.spec, detector, args.detect_every, args.every * 1000.0)
-
-    return RunnerParts(
-        plans=plans,
-        bundle=bundle,
-        backend=backend,
-        clipper=clipper,
-        detector=first.name,
-        telemetry=telemetry,
-        heat=args.heat,
-        limit_ms=args.max_seconds * 1000.0 if args.max_seconds else None,
-        max_batch=args.max_batch,
-        deadline_s=args.deadline_ms / 1000.0,
-        max_memory=args.max_memory << 20 if args.max_memory else None,
-    )
+    plans, chosen = [], args.detector
+    for config in configs:
+        detector = open_detector(chosen)  # one for each source: detectors keep state
+        chosen = detector.name  # "auto" is decided once
+        clipper = FaceClipper(bundle.spec, detector, args.detect_every, args.every * 1000.0)
+        live = is_live(config.url)
+        plans.append(SourcePlan(config.name, partial(config.open, telemetry), live, clipper))
+    return plans
 
 
-def _conclude(runner: Runner, lanes: Sequence[Lane], by_signal: bool) -> int:
+def _conclude(runner: Runner, sources: Sequence[SourceWorker], by_signal: bool) -> int:
     """Say how it went; the first trouble decides about the exit code."""
     if runner.quiet_end:
         # A reader of stdout that went away (`| head`) ends the run without a word.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
         return _leave(runner, 0)
     errors: list[Exception] = []
-    for lane in lanes:
-        if lane.end is not None:
-            _say(f"{lane.name}: {_summary(lane.end)}")
-        if lane.error is not None:
-            errors.append(lane.error)
+    for source in sources:
+        if source.end is not None:
+            _say(f"{source.name}: {_summary(source.end)}")
+        if source.error is not None:
+            errors.append(source.error)
     for name, error in runner.failures.items():
         code = error.exit_code if isinstance(error, UserError) else MISSING
         text = getattr(error, "strerror", None) or error

@@ -6,7 +6,6 @@ real and half fake where the split has both. Exit codes are in docs/exit-codes.m
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy as np
 
 from export.conversion.run_clips import balanced
 from keras_ddl.edge.errors import MISSING, USAGE, Parser, UserError, run_cli
+from keras_ddl.edge.files import atomic_write
 
 COUNT = 128
 SPLITS = ("train", "val", "test")
@@ -40,14 +40,11 @@ def write_clips(prepared: Path, split: str, count: int, out: Path) -> int:
         raise UserError(
             f"expected clips in the split '{split}' of '{prepared}', found none", MISSING
         )
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.part.npz")
     try:
-        np.savez_compressed(temporary, clips=found.clips[chosen], labels=found.labels[chosen])
-        temporary.replace(out)
+        with atomic_write(out) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(file, clips=found.clips[chosen], labels=found.labels[chosen])
     except OSError as error:
         raise UserError(f"cannot write '{out}': {error.strerror}", USAGE) from error
-    finally:
-        temporary.unlink(missing_ok=True)
     return len(chosen)
 
 

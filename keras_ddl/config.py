@@ -219,7 +219,7 @@ def load(
     Raises:
         UserError: On an unknown preset, key or file, or a value of the wrong type.
     """
-    from_file = read_toml(file) if file else {}
+    from_file = read_toml(file, "--set") if file else {}
     preset = str(from_file.pop("preset", preset))
     values = {**_preset(preset).values, **from_file}
     for item in overrides:

@@ -17,6 +17,7 @@ from keras_ddl.edge.errors import MISSING, Parser, UserError, run_cli
 OUT = Path("runs/demo")
 RUN = Path("runs/latest")
 VIDEOS_PER_CLASS = 2
+SPAWNED = ("export/to_onnx.py", "export/to_trt.py", "deploy/stream.py", "deploy.contact_sheet")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

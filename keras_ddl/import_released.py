@@ -16,6 +16,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from keras_ddl.edge.errors import MISSING, Parser, UserError, run_cli
+from keras_ddl.edge.files import atomic_write
 
 Transform = Callable[[np.ndarray], np.ndarray]
 
@@ -272,11 +273,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                 raise UserError(str(error)) from error
         prefix = arguments.prefix
         named = {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}
-        partial = arguments.out.with_name(arguments.out.name + ".partial")
-        partial.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
+        arguments.out.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(arguments.out) as partial, partial.open("wb") as file:
             np.savez(file, **named)  # type: ignore[arg-type]
-        partial.replace(arguments.out)
         print(f"{len(named)} tensors written to {arguments.out}")
         return 0
 

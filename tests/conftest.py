@@ -18,6 +18,30 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parent.parent
 
+# Files that take longest, longest first: two processes take whole files in turn, and one begun
+# last would leave the other idle.
+LONGEST_FIRST = (
+    "tests/quantization/test_quantize.py",
+    "tests/training/test_options.py",
+    "tests/export/conversion/test_keras_divergence.py",
+    "tests/test_train.py",
+    "tests/quantization/test_quantise.py",
+    "tests/networks/test_model.py",
+    "tests/export/test_to_onnx.py",
+    "tests/test_evaluate.py",
+    "tests/data/test_prepare_killed.py",
+    "tests/training/test_resume.py",
+    "tests/test_robustness.py",
+    "tests/layers/test_keras3.py",
+    "tests/export/graph/test_graph_counts.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first; all else, and the order inside a file, stays."""
+    names = {str(ROOT / name): place for place, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: names.get(str(item.path), len(names)))
+
 
 def _beside(name: str) -> Path:
     folder = ROOT.parent / "shared" / name

@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 
+import deploy.score
+import keras_ddl.demo
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("keras_ddl", "export", "deploy", "benchmarks")
 
@@ -31,6 +34,12 @@ ALLOWED = {
     "export.parity": BUILDS_ENGINES,
     "deploy": EDGE,
     "benchmarks": ("keras_ddl.*", "export.*", "deploy.*"),
+}
+# Module, or folder with all below it → commands of other halves that it starts as processes.
+SPAWNS: dict[str, tuple[str, ...]] = {
+    "deploy.score": deploy.score.SPAWNED,
+    "keras_ddl.demo": keras_ddl.demo.SPAWNED,
+    "keras_ddl.comparison": ("export.to_onnx", "export.clips_per_second"),
 }
 WITHOUT_TENSORFLOW = (
     "keras_ddl.edge.*",
@@ -62,6 +71,7 @@ class Module:
     top: set[str] = field(default_factory=set)  # run when the module is imported
     lazy: set[str] = field(default_factory=set)  # inside a function
     typing: set[str] = field(default_factory=set)  # under TYPE_CHECKING
+    named: set[str] = field(default_factory=set)  # strings that are nothing but a command's name
 
     @property
     def all(self) -> set[str]:
@@ -85,8 +95,9 @@ def read_tree(root: Path) -> dict[str, Module]:
         is_package = parts[-1] == "__init__"
         name = ".".join(parts[:-1] if is_package else parts)
         modules[name] = Module(name, path, is_package)
+    known = set(modules) | {f"{name.replace('.', '/')}.py" for name in modules}
     for module in modules.values():
-        read_imports(module, set(modules))
+        read_imports(module, known)
     return modules
 
 
@@ -96,6 +107,8 @@ def read_imports(module: Module, known: set[str]) -> None:
 
     def walk(node: ast.AST, found: set[str]) -> None:
         found.update(imported(node, module, known))
+        if isinstance(node, ast.Constant) and node.value in known:
+            module.named.add(str(node.value))
         for child in ast.iter_child_nodes(node):
             inside = found
             if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
@@ -151,6 +164,18 @@ def forbidden_imports(modules: dict[str, Module]) -> Iterator[str]:
             ours = name.partition(".")[0] in PACKAGES
             if ours and not matches(name, [f"{rule}.*", *ALLOWED[rule]]):
                 yield f"{module.name} imports {name}"
+
+
+def arrows_in_strings(modules: dict[str, Module]) -> Iterator[str]:
+    """Commands that a module may not import, named in a string as for a process; SPAWNS aside."""
+    for module in modules.values():
+        rule = max((key for key in ALLOWED if matches(module.name, [f"{key}.*"])), key=len)
+        fine = [f"{module.name.partition('.')[0]}.*", *ALLOWED[rule]]
+        for folder, commands in SPAWNS.items():
+            fine += commands if matches(module.name, [f"{folder}.*"]) else ()
+        for name in sorted(module.named - module.all - {*PACKAGES}):
+            if name not in fine and not matches(name.replace("/", "."), fine):
+                yield f"{module.name} names {name} in a string"
 
 
 def tensorflow_on_the_edge(modules: dict[str, Module]) -> Iterator[str]:
@@ -243,6 +268,7 @@ def crowded_folders(modules: dict[str, Module]) -> Iterator[str]:
 
 RULES = (
     forbidden_imports,
+    arrows_in_strings,
     tensorflow_on_the_edge,
     heavy_commands,
     circles,
@@ -327,6 +353,15 @@ PLANTED = [
                 "class A:\n    def f(self):\n        import keras_ddl.networks.model"
             )
         },
+    ),
+    # nor does a process hide an arrow
+    (
+        "keras_ddl.x names export/to_trt.py in a string",
+        {"keras_ddl/x.py": 'subprocess.run([sys.executable, "export/to_trt.py", "--fp16"])'},
+    ),
+    (
+        "deploy.x names keras_ddl.networks.model in a string",
+        {"deploy/x.py": 'MODULE = "keras_ddl.networks.model"\nrun(["-m", MODULE])'},
     ),
     # commands, circles, names
     (

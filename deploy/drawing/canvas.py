@@ -7,11 +7,11 @@ Everything here draws in place and clips at the edges of the picture.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 
+from deploy.judging.records import Point
 from deploy.judging.verdict import Label, Policy
 from keras_ddl.edge.optional_import import need
 
@@ -31,20 +31,6 @@ MUTED: Color = (165, 170, 178)
 OVERSAMPLING = 4
 CONDENSED = 0.86  # OpenCV's letters are wide; this much of their width reads better
 CAP_HEIGHT = 21  # pixels of a capital of OpenCV's simplex font at scale 1
-
-
-@dataclass(frozen=True)
-class Point:
-    """One clip on a timeline: when it ended, its score, and what that led to.
-
-    The score is a dot in the colour of the verdict; the smoothed score is the line.
-    """
-
-    time_ms: float
-    track: int
-    score: float
-    smoothed: float
-    label: Label
 
 
 @lru_cache(maxsize=256)

@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from deploy.drawing import canvas as drawing
-from deploy.drawing.canvas import COLORS, INK, MUTED, PAPER, Point, Rect
+from deploy.drawing.canvas import COLORS, INK, MUTED, PAPER, Rect
+from deploy.judging.records import Point
+from deploy.judging.session import TIMELINE_MS
 from deploy.judging.verdict import Label, Policy
 from keras_ddl.edge.optional_import import need
 
-SPAN_MS = 10_000.0  # the timeline shows this much of the past
 MIN_TEXT = 9  # capital height in pixels, the smallest that stays legible
 TEXT_SHARE = 0.027  # capital height over the short side of the picture
 BACKING = 0.9  # opacity behind text: legible on white too
@@ -196,7 +197,7 @@ def _draw_label(
 
 def _draw_strip(picture: np.ndarray, scene: Scene, places: Layout) -> None:
     drawing.panel(picture, places.strip, INK, BACKING)
-    span = (scene.time_ms - SPAN_MS, scene.time_ms)
+    span = (scene.time_ms - TIMELINE_MS, scene.time_ms)
     drawing.timeline(picture, places.graph, scene.points, span, scene.policy)
     small = _small(places.text)
     for name, y in (("FAKE", places.graph[1]), ("REAL", places.graph[3] - round(small * 1.6))):

@@ -10,7 +10,7 @@ from pathlib import Path
 from deploy.bundle import open_bundle
 from deploy.evidence.rescore import TOLERANCE, rescore
 from deploy.evidence.verify import Findings, read_manifest, verify
-from deploy.judging.arguments import positive
+from deploy.judging.options import positive
 from deploy.log_lines import set_up_logging
 from keras_ddl.edge.errors import CHECK_FAILED, Parser, run_cli
 

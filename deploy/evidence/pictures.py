@@ -8,8 +8,7 @@ import numpy as np
 
 from deploy.drawing import canvas as drawing
 from deploy.drawing import overlay
-from deploy.drawing.canvas import Point
-from deploy.judging.records import ScoredClip
+from deploy.judging.records import Point, ScoredClip
 from deploy.judging.verdict import Policy
 from keras_ddl.edge.optional_import import need
 

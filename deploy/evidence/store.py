@@ -14,7 +14,7 @@ from typing import IO, Any
 
 from deploy.evidence.chain import CHAIN, Chain, Entry
 from keras_ddl.edge.errors import USAGE, UserError
-from keras_ddl.edge.files import file_sha256
+from keras_ddl.edge.files import file_sha256, sync_folder, write_durably
 
 MANIFEST = "manifest.json"
 DRAFT = ".draft.json"
@@ -42,8 +42,7 @@ class Partial:
 
     def draft(self, manifest: Mapping[str, Any]) -> None:
         """Keep what is known by now: after a crash the next start finishes the folder with it."""
-        self.write(f"{DRAFT}.new", _encoded(manifest))
-        (self.path / f"{DRAFT}.new").replace(self.path / DRAFT)
+        self.write(DRAFT, _encoded(manifest))
 
     def release(self) -> None:
         """Let go of the lock."""
@@ -194,27 +193,10 @@ class EvidenceStore:
             log.warning("%s: cut short, finished with what there was", done.name)
 
 
-def write_durably(path: Path, data: bytes) -> None:
-    """Write a file and wait until it has reached the disk."""
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
 def sync_file(path: Path) -> None:
     """Wait until a file that somebody else wrote has reached the disk."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
-
-
-def sync_folder(path: Path) -> None:
-    """Wait until a folder's names have reached the disk."""
-    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _owned(partial: Path) -> bool:

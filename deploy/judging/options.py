@@ -1,17 +1,22 @@
-"""Options that stream and scan share: what decides a verdict, so that both give the same one."""
+"""Options that the commands share: what decides a verdict, and checked numbers."""
 
 from __future__ import annotations
 
 import argparse
+import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from deploy.judging.arguments import DETECTORS, EVERY_S, FOOTAGE, at_least, positive
+from deploy.bundle import SYNTHETIC
 from deploy.machine.choose_model import BACKENDS
 from keras_ddl.edge.bundle import DEFAULT_BUNDLE
 from keras_ddl.edge.clipper import DETECT_EVERY
 
 DEVICES = ("cpu", "cuda", "tensorrt")
+FOOTAGE = ("real", SYNTHETIC)
+DETECTORS = ("auto", "haar", "yunet")
+EVERY_S = 0.5  # time between two clips of a face
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> Any:
@@ -64,3 +69,25 @@ def add_face_options(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="a clip, and so a score, of each face this often (default: %(default)s)",
     )
+
+
+def at_least(lowest: int) -> Callable[[str], int]:
+    """Return an argument type: whole numbers from `lowest` up."""
+
+    def parse(text: str) -> int:
+        if not text.lstrip("-").isdecimal() or int(text) < lowest:
+            raise argparse.ArgumentTypeError(f"expected a whole number >= {lowest}, got {text!r}")
+        return int(text)
+
+    return parse
+
+
+def positive(text: str) -> float:
+    """Parse a finite number above zero."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and value > 0.0):
+        raise argparse.ArgumentTypeError(f"expected a number > 0, got {text!r}")
+    return value

@@ -29,6 +29,20 @@ Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
+class Point:
+    """One clip on a timeline: when it ended, its score, and what that led to.
+
+    The score is a dot in the colour of the verdict; the smoothed score is the line.
+    """
+
+    time_ms: float
+    track: int
+    score: float
+    smoothed: float
+    label: Label
+
+
+@dataclass(frozen=True)
 class ScoredClip:
     """A clip and what the model and the judge made of it.
 
@@ -57,6 +71,15 @@ class ScoredClip:
     def time_ms(self) -> float:
         """Time of the last frame."""
         return float(self.clip.times_ms[-1])
+
+    @property
+    def point(self) -> Point | None:
+        """Its point on a timeline; None when its score is not a number."""
+        if not math.isfinite(self.probability):
+            return None
+        smoothed, label = self.decision.probability, self.decision.label
+        shown = self.probability if smoothed is None else smoothed
+        return Point(self.time_ms, self.clip.track_id, self.probability, shown, label)
 
 
 class Recorder:

@@ -10,7 +10,7 @@ from deploy.drawing.canvas import COLORS
 from deploy.judging.records import ScoredClip
 from deploy.judging.verdict import Label
 from deploy.sinks.base import Output, Sink
-from keras_ddl.edge.clipper import FaceClipper, Step
+from keras_ddl.edge.clipper import FaceClipper, FrameResult
 from keras_ddl.edge.optional_import import need
 from keras_ddl.edge.video import Frame
 
@@ -24,7 +24,7 @@ class CountingClipper(FaceClipper):
 
     seen: frozenset[int] = frozenset()
 
-    def push(self, frame: Frame) -> Step:
+    def push(self, frame: Frame) -> FrameResult:
         """Take the next frame of the source."""
         step = super().push(frame)
         ids = {track.id for track in step.tracks}

@@ -16,13 +16,14 @@ from typing import Any
 from deploy.backends import Backend
 from deploy.bundle import Bundle
 from deploy.judging.records import Record, number
-from deploy.judging.verdict import Label
+from deploy.judging.verdict import Label, policy_for
 from deploy.scanning.collector import Collector, CountingClipper
 from deploy.scanning.files import Candidate, is_picture, shown
 from deploy.scanning.progress import TELL_S, Told
 from deploy.sources.base import Source
 from keras_ddl.edge.errors import USAGE, UserError
 from keras_ddl.edge.faces import FaceDetector
+from keras_ddl.edge.files import atomic_write
 from keras_ddl.edge.video import probe
 
 JUDGED, UNREADABLE, CRASHED, SKIPPED = "judged", "unreadable", "crashed", "skipped"
@@ -114,40 +115,28 @@ def judge_file(candidate: Candidate, kit: Kit, tell: Callable[[float], None]) ->
 def _run(
     candidate: Candidate, kit: Kit, sha256: str, tell: Callable[[float], None]
 ) -> dict[str, Any]:
+    from deploy.judging.session import RunDescription
     from deploy.sinks import JsonLines, Sink
-    from deploy.streaming.pipeline import Parts, Pipeline
+    from deploy.streaming.pipeline import Pipeline
     from deploy.telemetry import Telemetry
 
     options, bundle = kit.options, kit.bundle
     path, out = Path(candidate.path), Path(options.out)
     name = _result_name(candidate.path)
     lines = out / RECORDS / f"{name}.jsonl"
-    partial = lines.with_suffix(".part")
     with ExitStack() as stack:
-        stack.callback(partial.unlink, missing_ok=True)  # of a file that breaks off
+        partial = stack.enter_context(atomic_write(lines))
         source = stack.enter_context(_open(path))
         clipper = CountingClipper(
             bundle.spec, kit.detector, options.detect_every, options.stride_ms
         )
-        sinks: list[Sink] = []
-        parts = Parts(
-            source,
-            clipper,
-            kit.detector.name,
-            bundle,
-            kit.backend,
-            sinks,
-            options.footage,
-            telemetry=Telemetry(),
-        )
-        pipeline = Pipeline(parts)
-        collector = Collector()
-        sinks += [collector, Told(source.length, tell)]
-        written = JsonLines(partial)
-        sinks.append(stack.enter_context(written))
+        run = RunDescription(bundle, kit.backend, options.footage, telemetry=Telemetry())
+        collector, written = Collector(), JsonLines(partial)
+        sinks: list[Sink] = [collector, Told(source.length, tell), stack.enter_context(written)]
         if options.evidence:
-            sinks.append(stack.enter_context(_evidence(kit, pipeline.judge.policy, path, sha256)))
-        end = pipeline.run()
+            policy = policy_for(bundle, options.footage, source.still)
+            sinks.append(stack.enter_context(_evidence(kit, policy, path, sha256)))
+        end = Pipeline(run, source, clipper, sinks).run()
         written.close()
         partial.replace(lines)
     (out / THUMBS / f"{name}.jpg").write_bytes(collector.thumbnail())

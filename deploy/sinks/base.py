@@ -1,34 +1,13 @@
-"""What goes out, and what every outlet offers."""
+"""What every sink offers."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from types import TracebackType
 
-import numpy as np
+from deploy.judging.output import Output
 
-from deploy.judging.records import Record, ScoredClip
-from keras_ddl.edge.video import Frame
-
-
-@dataclass(frozen=True)
-class Output:
-    """What one step of one source gave: any part may be empty.
-
-    Attributes:
-        records: JSON records in order.
-        frame: The frame of this step.
-        scored: Clips judged since the last output of this source.
-        picture: The annotated frame, uint8 (H, W, 3) RGB; only drawn when a sink wants it.
-        source: Name of the source, credentials hidden; every record carries it too.
-    """
-
-    records: tuple[Record, ...] = ()
-    frame: Frame | None = None
-    scored: tuple[ScoredClip, ...] = ()
-    picture: np.ndarray | None = None
-    source: str = ""
+__all__ = ["Output", "Sink"]
 
 
 class Sink(ABC):

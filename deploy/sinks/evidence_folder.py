@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from deploy.bundle import Bundle
-from deploy.drawing.canvas import Point
 from deploy.evidence.frame_ring import MAX_BYTES as RING_BYTES
 from deploy.evidence.frame_ring import FrameRing, KeptFrame
 from deploy.evidence.manifest import Witness, draft_of, folder_name
 from deploy.evidence.pictures import jpeg_of_moment, png_from_heat
 from deploy.evidence.recording import Recording, Row, score_row
 from deploy.evidence.store import MAX_BYTES, EvidenceStore
-from deploy.judging.records import Record, ScoredClip
+from deploy.judging.records import Point, Record, ScoredClip
 from deploy.judging.verdict import Label, Policy
 from deploy.sinks.base import Output, Sink
 from deploy.sources.base import DEFAULT_FPS
@@ -175,13 +174,10 @@ class EvidenceFolder(Sink):
         while len(watched.tracks) > TRACKS:
             watched.tracks.pop(next(iter(watched.tracks)))
         track.rows.append(row)
-        if row["fake_probability"] != "":
+        if scored.point is not None:
             if not scored.poor:
                 track.clips.append(scored)
-            smoothed = scored.decision.probability
-            shown = scored.probability if smoothed is None else smoothed
-            mark = Point(scored.time_ms, number, scored.probability, shown, scored.decision.label)
-            track.points.append(mark)
+            track.points.append(scored.point)
         for recording in watched.recordings:
             recording.add_score(row)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from keras_ddl.edge.errors import USAGE, UserError
-from keras_ddl.edge.files import write_durably
+from keras_ddl.edge.files import PART, write_durably
 
 log = logging.getLogger(__name__)
 
@@ -177,7 +177,7 @@ class Spool:
 
     def _adopt(self, name: str) -> None:
         path = self.folder / name
-        if name.endswith(".part"):  # never became an event: its writer was killed
+        if name.endswith(PART):  # never became an event: its writer was killed
             path.unlink(missing_ok=True)
         elif NAME.fullmatch(name):
             self._entries[_number(name)] = _Entry(name, path.stat().st_size)

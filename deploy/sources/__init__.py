@@ -19,7 +19,8 @@ from deploy.sources.csi import check_gstreamer, connect_csi, csi_pipeline
 from deploy.sources.download import DownloadSource
 from deploy.sources.file import FileSource
 from deploy.sources.folder import FolderSource
-from deploy.sources.live.live_source import LiveSource, Watch
+from deploy.sources.live.live_source import LiveSource
+from deploy.sources.live.watches import Watch
 from deploy.sources.options import number, read_options
 from deploy.sources.paced import PacedSource
 from deploy.sources.redact import redact

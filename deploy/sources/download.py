@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
 
-from deploy.sources.base import Health, Source, State
-from deploy.sources.live.live_queue import DropPolicy, LiveQueue
-from deploy.sources.live.pulse import Pulse
+from deploy.sources.base import Health, HealthTracker, Source, State
+from deploy.sources.live.live_source import DropPolicy, FrameQueue
 from deploy.sources.url import UrlConnection
 from deploy.telemetry import NullTelemetry
 from keras_ddl.edge.errors import UserError
@@ -28,15 +27,13 @@ class DownloadSource(Source):
         self,
         name: str,
         connect: Callable[[], UrlConnection],
-        telemetry: NullTelemetry | None = None,
+        telemetry: NullTelemetry,
     ) -> None:
         self.name = name
         self._connect = connect
-        self._telemetry = telemetry or NullTelemetry()
-        self._pulse = Pulse()
-        self._queue = LiveQueue(
-            self._run, policy=DropPolicy.NONE, name=name, telemetry=self._telemetry
-        )
+        self._telemetry = telemetry
+        self._health = HealthTracker()
+        self._queue = FrameQueue(self._run, name, telemetry, DropPolicy.NONE)
 
     def __iter__(self) -> Iterator[Frame]:
         return iter(self._queue)
@@ -44,7 +41,7 @@ class DownloadSource(Source):
     @property
     def health(self) -> Health:
         """How it is doing."""
-        return self._pulse.read()
+        return self._health.read()
 
     def interrupt(self) -> None:
         """End the iteration soon."""
@@ -59,25 +56,25 @@ class DownloadSource(Source):
         try:
             connection = self._connect()
             self.fps, self.length = connection.fps, connection.length
-            self._pulse.update(state=State.RUNNING)
+            self._health.update(state=State.RUNNING)
             try:
                 yield from self._frames(connection)
             finally:
                 connection.close()
         except UserError as error:
-            self._pulse.update(state=State.FAILED, error=str(error))
+            self._health.update(state=State.FAILED, error=str(error))
             raise
-        self._pulse.update(state=State.ENDED)
+        self._health.update(state=State.ENDED)
 
     def _frames(self, connection: UrlConnection) -> Generator[Frame, None, None]:
         index, first_ms, last_ms = 0, 0.0, -1.0
-        for shot in connection.shots(self._pulse.drop):
+        for shot in connection.shots(self._health.drop):
             self._telemetry.observe("decode", shot.decode_s, self.name)
-            self._pulse.frame(shot.image)
+            self._health.frame(shot.image)
             pts_ms = shot.pts_ms if shot.pts_ms is not None else index * 1000.0 / self.fps
             first_ms = first_ms if index else pts_ms
             if pts_ms - first_ms <= last_ms:
-                self._pulse.drop("disorder")
+                self._health.drop("disorder")
                 continue
             last_ms = pts_ms - first_ms
             yield Frame(shot.image, last_ms, index)

@@ -24,7 +24,7 @@ class FileSource(RecordedSource):
     @property
     def health(self) -> Health:
         """How it is doing."""
-        return self._pulse.read(dict(self._skipped))
+        return self._health.read(dict(self._skipped))
 
     def _frames(self) -> Iterator[Frame]:
         return read_video(self._path, self._skipped)

@@ -47,7 +47,7 @@ class FolderSource(RecordedSource):
                 image = read_picture(file)
             except UserError as error:
                 log.warning("%s; skipped", error)
-                self._pulse.drop("corrupted")
+                self._health.drop("corrupted")
                 continue
             segment += shape not in ((), image.shape)
             shape = image.shape

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
 from keras_ddl.edge.errors import UserError
+from keras_ddl.edge.values import unknown
 
 
 def read_options(
@@ -36,13 +36,6 @@ def read_options(
         except ValueError as error:
             raise UserError(f"{what}: {name}: expected {error}, received {text!r}") from None
     return values
-
-
-def unknown(kind: str, name: str, known: Iterable[str]) -> str:
-    """Return the words that refuse a name and give the nearest known one."""
-    names = list(known)
-    nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.0)[0]
-    return f"unknown {kind} {name!r}; did you mean {nearest!r}? Known: {', '.join(names)}"
 
 
 def whole(low: int, high: int) -> Callable[[str], int]:

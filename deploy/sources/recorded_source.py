@@ -1,14 +1,17 @@
-"""What files, folders and pictures share: every frame, and an end."""
+"""Recordings: every frame, and an end; read where they are asked for, or ahead on a thread."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
-from deploy.sources.base import Health, Source, State
-from deploy.sources.live.pulse import Pulse
+from deploy.sources.base import Health, HealthTracker, Source, State
+from deploy.sources.live.live_source import DropPolicy, FrameQueue
+from deploy.telemetry import NullTelemetry
 from keras_ddl.edge.errors import UserError
 from keras_ddl.edge.video import Frame
+
+AHEAD = 8  # frames
 
 
 class RecordedSource(Source):
@@ -18,21 +21,21 @@ class RecordedSource(Source):
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._pulse = Pulse()
+        self._health = HealthTracker()
         self._asked = False  # to end
 
     def __iter__(self) -> Iterator[Frame]:
-        self._pulse.update(state=State.RUNNING)
+        self._health.update(state=State.RUNNING)
         try:
             for frame in self._frames():
                 if self._asked:
                     break
-                self._pulse.frame(frame.image)
+                self._health.frame(frame.image)
                 yield frame
         except UserError as error:
-            self._pulse.update(state=State.FAILED, error=str(error))
+            self._health.update(state=State.FAILED, error=str(error))
             raise
-        self._pulse.update(state=State.STOPPED if self._asked else State.ENDED)
+        self._health.update(state=State.STOPPED if self._asked else State.ENDED)
 
     @abstractmethod
     def _frames(self) -> Iterator[Frame]:
@@ -41,7 +44,7 @@ class RecordedSource(Source):
     @property
     def health(self) -> Health:
         """How it is doing."""
-        return self._pulse.read()
+        return self._health.read()
 
     def interrupt(self) -> None:
         """End the iteration with the next frame."""
@@ -50,3 +53,63 @@ class RecordedSource(Source):
     def close(self) -> None:
         """End the iteration; the file is closed with it."""
         self._asked = True
+
+
+class ReadAhead(Source):
+    """A recording that is decoded on a thread of its own, a few frames ahead of its reader.
+
+    Args:
+        source: A recording; it is closed with this.
+        telemetry: Is told decoding times and how many frames wait.
+    """
+
+    def __init__(self, source: Source, telemetry: NullTelemetry) -> None:
+        self.name, self.live, self.still = source.name, source.live, source.still
+        self._source = source
+        self._telemetry = telemetry
+        self._queue = FrameQueue(
+            self._read, source.name, telemetry, DropPolicy.NONE, max_frames=AHEAD
+        )
+
+    @property
+    def fps(self) -> float:  # type: ignore[override]
+        """Of the recording."""
+        return self._source.fps
+
+    @property
+    def length(self) -> int | None:  # type: ignore[override]
+        """Of the recording."""
+        return self._source.length
+
+    @property
+    def epoch(self) -> float | None:  # type: ignore[override]
+        """Of the recording, where it is paced."""
+        return self._source.epoch
+
+    @property
+    def health(self) -> Health:
+        """Of the recording."""
+        return self._source.health
+
+    def __iter__(self) -> Iterator[Frame]:
+        return iter(self._queue)
+
+    def interrupt(self) -> None:
+        """End the iteration soon."""
+        self._queue.interrupt()
+        self._source.interrupt()
+
+    def close(self) -> None:
+        """Stop reading, then close the recording, unless its reader hangs."""
+        self.interrupt()
+        if self._queue.close():
+            self._source.close()  # nobody reads from it any more
+
+    def _read(self) -> Generator[Frame, None, None]:
+        frames = iter(self._source)
+        while True:
+            with self._telemetry.measure("decode", self.name):
+                frame = next(frames, None)
+            if frame is None:
+                return
+            yield frame

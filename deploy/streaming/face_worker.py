@@ -5,49 +5,47 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 
-from deploy.judging.frame_result import Sight, Spotter
+from deploy.judging.session import RunDescription
 from deploy.sources import Source
-from deploy.streaming.messages import Asked, Inbox, Seen
 from deploy.streaming.micro_batcher import MicroBatcher, Overflow
-from deploy.telemetry import NullTelemetry
-from keras_ddl.edge.clipper import FaceClipper
+from deploy.streaming.verdict_worker import FrameMessage, MessageQueue, PendingClip
+from keras_ddl.edge.clipper import FaceClipper, FrameResult
 
 RECENT = 50  # frames that the rate is taken over
 PAUSE_S = 2.0  # without a frame for so long the rate is 0
 
 
-class Looker:
+class FaceWorker:
     """Walks through one source.
 
     Frames of a source that ends by itself are handed over with their answers to come: their
     verdicts keep their order. A live source's frames are handed over at once, answers follow.
 
     Args:
-        name: Of the source.
+        run: Observer, and the time of the source at which it ends.
+        source: Frames, opened.
         clipper: Finds faces and clips.
         batcher: The model.
-        inbox: Where frames, and a live source's answers, go.
-        telemetry: Observer.
-        limit_ms: End at this time of the source.
+        messages: Where frames, and a live source's answers, go.
     """
 
     def __init__(
         self,
-        name: str,
+        run: RunDescription,
+        source: Source,
         clipper: FaceClipper,
         batcher: MicroBatcher,
-        inbox: Inbox,
-        telemetry: NullTelemetry,
-        limit_ms: float | None,
+        messages: MessageQueue,
     ) -> None:
-        self._name = name
-        self._spotter = Spotter(clipper, telemetry, name)
+        self._run = run
+        self._source = source
+        self._clipper = clipper
         self._batcher = batcher
-        self._inbox = inbox
-        self._telemetry = telemetry
-        self._limit_ms = limit_ms
+        self._messages = messages
         self._times: deque[float] = deque(maxlen=RECENT)
+        clipper.measure = partial(run.telemetry.measure, source=source.name)
 
     @property
     def fps(self) -> float:
@@ -57,45 +55,49 @@ class Looker:
             return 0.0
         return (len(times) - 1) / max(times[-1] - times[0], 1e-6)
 
-    def walk(self, source: Source, stop: Callable[[], bool]) -> str:
+    def walk(self, stop: Callable[[], bool]) -> str:
         """Go through the source; returns how it ended: "source", "limit" or "stopped".
 
         Raises:
             UserError: the source broke off.
         """
+        source, limit_ms = self._source, self._run.limit_ms
         frames = iter(source)
         while not stop():
-            with self._telemetry.measure("capture", self._name):
+            with self._run.telemetry.measure("capture", source.name):
                 frame = next(frames, None)
             if frame is None:
                 return "source"
-            if self._limit_ms is not None and frame.time_ms >= self._limit_ms:
+            if limit_ms is not None and frame.time_ms >= limit_ms:
                 return "limit"
             now = time.monotonic()
             captured = now if source.epoch is None else source.epoch + frame.time_ms / 1000.0
-            sight = self._spotter.look(frame, captured)
+            result = self._clipper.push(frame)
             self._times.append(now)
-            if not self._hand_over(sight, source.live, stop):
+            if not self._hand_over(result, captured, stop):
                 return "stopped"
         return "stopped"
 
-    def _hand_over(self, sight: Sight, live: bool, stop: Callable[[], bool]) -> bool:
-        if not live:
-            return self._inbox.put_seen(Seen(sight, self._ask(sight, Overflow.WAIT)), stop)
-        if not self._inbox.put_seen(Seen(sight), stop):
+    def _hand_over(self, result: FrameResult, captured_s: float, stop: Callable[[], bool]) -> bool:
+        if not self._source.live:
+            pending = self._ask(result, captured_s, Overflow.WAIT)
+            return self._messages.put_frame(FrameMessage(result, pending), stop)
+        if not self._messages.put_frame(FrameMessage(result), stop):
             return False
-        for asked in self._ask(sight, Overflow.SUPERSEDE):
-            asked.answer.add_done_callback(lambda _, asked=asked: self._inbox.put(asked))  # type: ignore[misc]
+        for clip in self._ask(result, captured_s, Overflow.SUPERSEDE):
+            clip.answer.add_done_callback(lambda _, clip=clip: self._messages.put(clip))  # type: ignore[misc]
         return True
 
-    def _ask(self, sight: Sight, overflow: Overflow) -> tuple[Asked, ...]:
+    def _ask(
+        self, result: FrameResult, captured_s: float, overflow: Overflow
+    ) -> tuple[PendingClip, ...]:
         """Hand the frame's clips to the model."""
         return tuple(
-            Asked(
+            PendingClip(
                 clip,
-                sight.track(clip),
-                sight.captured_s,
-                self._batcher.submit(clip, self._name, overflow),
+                result.track(clip),
+                captured_s,
+                self._batcher.submit(clip, self._source.name, overflow),
             )
-            for clip in sight.step.clips
+            for clip in result.clips
         )

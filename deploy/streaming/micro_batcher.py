@@ -1,4 +1,4 @@
-"""Clips of all tracks and sources share the model: small batches, never waiting past a deadline."""
+"""Batches of the clips of all tracks and sources, never waiting past a deadline."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections import deque
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,10 +15,6 @@ from deploy.backends import Backend
 from deploy.telemetry import NullTelemetry
 from keras_ddl.edge.clips import Clip
 
-if TYPE_CHECKING:
-    AnswerFuture = Future["Answer | None"]
-
-DEADLINE_S = 0.02
 WAITING = 64  # clips of patient sources that may wait
 POLL_S = 0.2
 
@@ -39,6 +34,9 @@ class Answer:
     heat: np.ndarray | None = None
 
 
+AnswerFuture = Future[Answer | None]
+
+
 @dataclass(eq=False)  # a job equals itself alone
 class _Job:
     clip: Clip
@@ -51,7 +49,7 @@ class _Job:
         return self.source, self.clip.track_id
 
 
-def batch_size(backend: Backend, asked: int | None = None) -> int:
+def batch_size(backend: Backend, asked: int | None) -> int:
     """Return how many clips one call of a model may have.
 
     Args:
@@ -69,33 +67,39 @@ def batch_size(backend: Backend, asked: int | None = None) -> int:
 
 
 class MicroBatcher:
-    """Runs a model on its own thread.
+    """Runs a model on its own thread, from `start` to `close`.
 
     Args:
         backend: The model; no other thread may use it meanwhile.
-        max_batch: Most clips in one call, see `batch_size`.
+        max_batch: Most clips in one call as the user asked, see `batch_size`.
         deadline_s: How long the first clip of a batch waits for others.
         telemetry: Is told durations ("infer"), drops ("superseded") and the queue's length.
+
+    Attributes:
+        max_batch: Most clips that one call will have.
     """
 
     def __init__(
         self,
         backend: Backend,
-        max_batch: int | None = None,
-        deadline_s: float = DEADLINE_S,
-        telemetry: NullTelemetry | None = None,
+        max_batch: int | None,
+        deadline_s: float,
+        telemetry: NullTelemetry,
     ) -> None:
         if not deadline_s >= 0.0:
             raise ValueError(f"expected deadline_s >= 0, received {deadline_s}")
         self._backend = backend
         self._fixed = backend.inputs[0].shape[0]
-        self._max_batch = batch_size(backend, max_batch)
+        self.max_batch = batch_size(backend, max_batch)
         self._deadline_s = deadline_s
-        self._telemetry = telemetry or NullTelemetry()
+        self._telemetry = telemetry
         self._jobs: deque[_Job] = deque()
         self._changed = threading.Condition()
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="infer", daemon=True)
+
+    def start(self) -> None:
+        """Begin to answer; once."""
         self._thread.start()
 
     def submit(self, clip: Clip, source: str, overflow: Overflow) -> AnswerFuture:
@@ -134,7 +138,7 @@ class MicroBatcher:
         """Whether the thread runs."""
         return self._thread.is_alive()
 
-    def close(self, timeout_s: float = 2.0) -> bool:
+    def close(self, timeout_s: float) -> bool:
         """Drop what waits and end the thread; returns whether it has ended in time."""
         with self._changed:
             self._closed = True
@@ -163,13 +167,13 @@ class MicroBatcher:
             while not self._jobs and not self._closed:
                 self._changed.wait()
             until = time.monotonic() + self._deadline_s
-            while len(self._jobs) < self._max_batch and not self._closed:
+            while len(self._jobs) < self.max_batch and not self._closed:
                 left = until - time.monotonic()
                 if left <= 0 or not self._changed.wait(left):
                     break
             if self._closed:
                 return None
-            size = min(len(self._jobs), self._max_batch)
+            size = min(len(self._jobs), self.max_batch)
             batch = [self._jobs.popleft() for _ in range(size)]
             self._telemetry.depth("infer", len(self._jobs))
             self._changed.notify_all()

@@ -25,7 +25,7 @@ def open_sinks(
         UserError: one can never work as it was asked for.
     """
     sinks: list[Sink] = [_json_lines(args)]
-    names = [plan.name for plan in runner.parts.plans]
+    names = [plan.name for plan in runner.plans]
     if args.save:
         sinks.append(AnnotatedVideo(args.save, {}, args.save_minutes, names))
     if args.show:
@@ -34,7 +34,7 @@ def open_sinks(
         sinks.append(_evidence(args, bundle))
     sinks += _network(args, runner, telemetry)
     crowded = args.jsonl == STDOUT and sys.stdout.isatty()  # lines and bar on one screen
-    if not (crowded or any(plan.live for plan in runner.parts.plans)):
+    if not (crowded or any(plan.live for plan in runner.plans)):
         sinks.append(Progress(runner.length))
     for sink in sinks:
         sink.open()
@@ -63,8 +63,17 @@ def _network(args: argparse.Namespace, runner: Runner, telemetry: Telemetry) -> 
     if args.mqtt:
         from deploy.sinks.mqtt.events import MqttEvents
 
-        clips = args.mqtt_clips
-        sinks.append(MqttEvents(args.mqtt, runner, spool, clips, ca=args.ca, telemetry=telemetry))
+        sinks.append(
+            MqttEvents(
+                args.mqtt,
+                runner,
+                spool,
+                args.mqtt_clips,
+                ca=args.ca,
+                certificate=args.mqtt_certificate,
+                telemetry=telemetry,
+            )
+        )
     if args.webhook:
         from deploy.sinks.http.signature import secret_from_environment
         from deploy.sinks.http.webhook import Webhook

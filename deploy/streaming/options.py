@@ -6,11 +6,10 @@ import argparse
 from pathlib import Path
 
 from deploy.dashboard.settings import DEFAULT_ADDRESS
-from deploy.judging.arguments import at_least, positive
-from deploy.judging.options import add_face_options, add_model_options
+from deploy.judging.options import add_face_options, add_model_options, at_least, positive
+from deploy.judging.session import DEADLINE_S
 from deploy.log_lines import FORMATS
 from deploy.sinks import STDOUT
-from deploy.streaming.micro_batcher import DEADLINE_S
 from keras_ddl.edge.errors import Parser
 
 SPOOL = Path("runs/spool")
@@ -109,6 +108,12 @@ def _network(parser: argparse.ArgumentParser) -> None:
         "--mqtt", metavar="URL", help="events to mqtt(s)://[USER@]HOST[:PORT][/PREFIX]"
     )
     group.add_argument("--mqtt-clips", action="store_true", help="each clip's score as well")
+    group.add_argument(
+        "--mqtt-certificate",
+        type=Path,
+        metavar="FILE",
+        help="this device's certificate and key (PEM), for a broker that asks for one",
+    )
     group.add_argument("--webhook", metavar="URL", help="events by POST, signed")
     group.add_argument(
         "--spool",

@@ -1,4 +1,4 @@
-"""A sink on a thread of its own: it may be slow, hang or fail, and nothing else notices."""
+"""The thread of a sink, which may be slow, hang or fail, and nothing else notices."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from deploy.sinks import Output, Sink
+from deploy.judging.output import Output
+from deploy.sinks import Sink
 from deploy.telemetry import NullTelemetry
 from keras_ddl.edge.errors import UserError
 
@@ -21,10 +22,10 @@ POLL_S = 0.2
 SILENCE_S = 60.0  # the same trouble is reported again after this long
 
 
-class Outlet:
+class SinkWorker:
     """Hands outputs to a sink in order.
 
-    Where the sink is too slow, a patient outlet lets its source wait (files: nothing is lost); an
+    Where the sink is too slow, a patient worker lets its source wait (files: nothing is lost); an
     impatient one gives up waiting frames and pictures first, the oldest first, and records only
     when ten thousand outputs wait. What is lost is counted as "overflow NAME".
 

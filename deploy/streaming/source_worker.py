@@ -7,22 +7,20 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from deploy.control import SourceStatus
 from deploy.judging.records import Record
-from deploy.judging.session import Setting, SourceJudge
+from deploy.judging.session import RunDescription, SourceJudge
 from deploy.sources import Source
 from deploy.sources.base import Health, State
-from deploy.sources.live.read_ahead import ReadAhead
-from deploy.streaming.face_worker import Looker
-from deploy.streaming.messages import Ended, Inbox
+from deploy.sources.recorded_source import ReadAhead
+from deploy.streaming.face_worker import FaceWorker
 from deploy.streaming.micro_batcher import MicroBatcher
-from deploy.streaming.sink_worker import Outlet
-from deploy.streaming.verdict_worker import Decider
-from deploy.telemetry import NullTelemetry
+from deploy.streaming.sink_worker import SinkWorker
+from deploy.streaming.verdict_worker import EndMessage, MessageQueue, VerdictWorker
 from keras_ddl.edge.clipper import FaceClipper
 from keras_ddl.edge.errors import UserError
 
@@ -30,59 +28,63 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class LaneParts:
-    """What a lane works with; the runner makes it.
+class SourcePlan:
+    """A source to watch.
 
     Attributes:
-        name: Of the source, credentials hidden.
-        open_source: Opens the source, anew each time the lane is started.
-        setting: Who judges, given the opened source.
-        clipper: Makes what finds faces and clips; called once.
-        batcher: Gives the model, shared by all lanes.
-        outlets: Where results go, shared too.
-        telemetry: Observer.
-        limit_ms: Ends the lane at this time of its source.
+        name: For logs and outputs, unique within a run; credentials hidden.
+        open: Opens it under this name, anew each time it is started.
+        live: Whether time passes by itself, as far as its address tells.
+        clipper: Its finder of faces and clips, kept over restarts: track numbers go on.
     """
 
     name: str
-    open_source: Callable[[], Source]
-    setting: Callable[[Source], Setting]
-    clipper: Callable[[], FaceClipper]
-    batcher: Callable[[], MicroBatcher]
-    outlets: Sequence[Outlet]
-    telemetry: NullTelemetry = field(default_factory=NullTelemetry)
-    limit_ms: float | None = None
+    open: Callable[[], Source]
+    live: bool
+    clipper: FaceClipper
 
 
-class Lane:
+class SourceWorker:
     """A source that is watched; can be stopped and started again. Ask from any thread.
+
+    Args:
+        run: What judges.
+        plan: The source.
+        batcher: The model, shared by all sources.
 
     Attributes:
         error: What ended it before its time; None otherwise.
         end: The closing record; None before, and where not one frame came.
     """
 
-    def __init__(self, parts: LaneParts) -> None:
-        self.parts = parts
-        self.name = parts.name
+    def __init__(self, run: RunDescription, plan: SourcePlan, batcher: MicroBatcher) -> None:
+        self.plan = plan
+        self.name = plan.name
         self.error: Exception | None = None
         self.end: Record | None = None
-        self._clipper: FaceClipper | None = None  # kept over restarts: track numbers go on
+        self._run = run
+        self._batcher = batcher
+        self._sinks: Sequence[SinkWorker] = ()
         self._source: Source | None = None
-        self._looker: Looker | None = None
-        self._decider: Decider | None = None
+        self._faces: FaceWorker | None = None
+        self._verdicts: VerdictWorker | None = None
         self._state: State | None = State.CONNECTING  # where set, instead of the source's own
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
 
-    def start(self) -> None:
-        """Begin, or begin again after the end; does nothing while it runs."""
+    def start(self, sinks: Sequence[SinkWorker]) -> None:
+        """Begin, or begin again after the end; does nothing while it runs.
+
+        Args:
+            sinks: Where results go, shared by all sources.
+        """
         if self.alive:
             return
+        self._sinks = sinks
         self._stop = threading.Event()
         self._state = State.CONNECTING
-        self.error = self.end = self._source = self._looker = self._decider = None
-        self._threads = [self._thread("look", self._look)]
+        self.error = self.end = self._source = self._faces = self._verdicts = None
+        self._threads = [self._thread("faces", self._walk)]
         self._threads[0].start()
 
     def stop(self) -> None:
@@ -102,11 +104,6 @@ class Lane:
         """Frames of its source; None while it is not opened, or does not tell."""
         return None if self._source is None else self._source.length
 
-    @property
-    def abstain(self) -> str:
-        """Why no verdict is given on this source; "" when verdicts are."""
-        return "" if self._decider is None else self._decider.judge.policy.abstain
-
     def join(self, timeout_s: float) -> bool:
         """Wait for the end; returns whether it has come."""
         until = time.monotonic() + timeout_s
@@ -118,8 +115,8 @@ class Lane:
         return True
 
     def status(self) -> SourceStatus:
-        """How it is doing."""
-        source, looker, decider = self._source, self._looker, self._decider
+        """Return how it is doing."""
+        source, faces, verdicts = self._source, self._faces, self._verdicts
         health = source.health if source is not None else Health()
         if self._state is not None:
             error = str(self.error) if self.error is not None else health.error
@@ -128,28 +125,28 @@ class Lane:
             name=self.name,
             health=health,
             live=source.live if source is not None else True,
-            fps=looker.fps if looker is not None else 0.0,
-            faces=decider.faces() if decider is not None and self.alive else (),
-            latency_ms=self.parts.telemetry.summary(self.name).get("end_to_end", {}),
+            fps=faces.fps if faces is not None else 0.0,
+            faces=verdicts.faces() if verdicts is not None and self.alive else (),
+            latency_ms=self._run.telemetry.summary(self.name).get("end_to_end", {}),
         )
 
     def snapshot(self) -> np.ndarray | None:
-        """The newest frame with its marks; None before the first."""
-        return None if self._decider is None else self._decider.picture()
+        """Return the newest frame with its marks; None before the first."""
+        return None if self._verdicts is None else self._verdicts.picture()
 
     def _thread(self, role: str, work: Callable[[], None]) -> threading.Thread:
         return threading.Thread(target=work, name=f"{role} {self.name}", daemon=True)
 
-    def _look(self) -> None:
-        """The looking thread: open, start the judging thread, walk, say how it ended."""
-        inbox, how = Inbox(), "error"
+    def _walk(self) -> None:
+        """The face thread: open, start the verdict thread, walk, say how it ended."""
+        messages, how = MessageQueue(), "error"
         try:
-            opened = self.parts.open_source()
-            with opened if opened.live else ReadAhead(opened, self.parts.telemetry) as source:
+            opened = self.plan.open()
+            with opened if opened.live else ReadAhead(opened, self._run.telemetry) as source:
                 self._source = source
                 if self._stop.is_set():
                     source.interrupt()
-                how = self._prepare(source, inbox).walk(source, self._stop.is_set)
+                how = self._prepare(source, messages).walk(self._stop.is_set)
         except UserError as error:
             self.error = error
         except OSError as error:
@@ -158,48 +155,33 @@ class Lane:
             self.error = error
             log.exception("%s ended by an internal error", self.name)
         how = "stopped" if self._stop.is_set() else how
-        if self._decider is None:
+        if self._verdicts is None:
             self._state = State.STOPPED if how == "stopped" else State.FAILED
-        inbox.put(Ended(how))
+        messages.put(EndMessage(how))
 
-    def _prepare(self, source: Source, inbox: Inbox) -> Looker:
-        if self._clipper is None:
-            self._clipper = self.parts.clipper()
-        parts = self.parts
-        judge = SourceJudge(parts.setting(source))
-        self._decider = Decider(
-            judge,
-            inbox,
-            parts.outlets,
-            parts.telemetry,
-            self._model_failed,
-            lambda: source.fps,
-        )
-        self._looker = Looker(
-            self.name, self._clipper, parts.batcher(), inbox, parts.telemetry, parts.limit_ms
-        )
-        self._state = None
-        self._threads.append(self._thread("judge", self._judge))
+    def _prepare(self, source: Source, messages: MessageQueue) -> FaceWorker:
+        clipper = self.plan.clipper
+        judge = SourceJudge(self._run, source, clipper)
+        verdicts = VerdictWorker(judge, messages, self._sinks, self._model_failed)
+        faces = FaceWorker(self._run, source, clipper, self._batcher, messages)
+        self._verdicts, self._faces, self._state = verdicts, faces, None
+        self._threads.append(self._thread("verdicts", lambda: self._judge(verdicts)))
         self._threads[-1].start()
-        return self._looker
+        return faces
 
-    def _judge(self) -> None:
-        """The judging thread: until the end has come, then the closing record."""
-        decider = self._decider
-        if decider is None:
-            raise ValueError("expected a source that was opened")
-        how = decider.run()
+    def _judge(self, verdicts: VerdictWorker) -> None:
+        """The verdict thread: until the end has come, then the closing record."""
+        how = verdicts.run()
         if self.error is not None:
             how = "error"
-        if decider.begun or how != "error":
-            decider.begin()
-            dropped = self._source.dropped if self._source is not None else 0
-            self.end = decider.finish(how, dropped)
+        if verdicts.begun or how != "error":
+            verdicts.begin()
+            self.end = verdicts.finish(how)
         ended = State.STOPPED if how in ("stopped", "limit") else State.ENDED
         self._state = State.FAILED if how == "error" else ended
 
     def _model_failed(self, error: BaseException) -> None:
-        """The model itself failed: this lane cannot go on."""
+        """The model itself failed: this source cannot go on."""
         if self.error is None:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             self.error = UserError(f"the model failed on {self.name}: {reason}")

@@ -12,11 +12,10 @@ from typing import Any
 from urllib.parse import quote
 
 from deploy.sources import Source, Watch, open_source, redact
-from deploy.sources.live.freeze_watch import FROZEN_S
-from deploy.sources.live.live_queue import MAX_AGE_MS
-from deploy.sources.options import unknown
+from deploy.sources.live.watches import FROZEN_S, MAX_AGE_MS
 from deploy.telemetry import NullTelemetry
-from keras_ddl.edge.errors import MISSING, UserError
+from keras_ddl.edge.errors import UserError
+from keras_ddl.edge.values import read_toml, unknown
 
 VARIABLE = re.compile(r"\$\{(\w+)\}")
 TABLE = "source"
@@ -65,7 +64,7 @@ def read_streams(path: Path, environment: Mapping[str, str] = os.environ) -> lis
             kind, a name twice, an environment variable that is not set, or no source at all (2);
             no reader of TOML on Python 3.10 (3).
     """
-    document = _read_toml(path)
+    document = read_toml(path, "--source")
     for key in document:
         if key != TABLE:
             raise UserError(f"{path}: {unknown('table', key, [TABLE])}")
@@ -79,23 +78,6 @@ def read_streams(path: Path, environment: Mapping[str, str] = os.environ) -> lis
             raise UserError(f"{path}: two sources have the name {config.name!r}; give each its own")
         found[config.name] = config
     return list(found.values())
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        import tomllib
-    except ImportError:  # Python 3.10
-        try:
-            import tomli as tomllib
-        except ImportError as error:
-            remedy = "pip install 'keras-ddl[edge]'"
-            raise UserError(f"{path} needs tomli on Python 3.10: {remedy}", MISSING) from error
-    try:
-        return dict(tomllib.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not valid TOML: {error}") from error
 
 
 def _source(

@@ -1,74 +1,130 @@
-"""The thread of a source that makes verdicts of frames and answers, and hands them to the sinks."""
+"""The thread of a source that makes verdicts of frames and answers, and the messages it gets."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
 
 import numpy as np
 
 from deploy.control import FaceStatus
 from deploy.drawing import overlay
-from deploy.judging.frame_result import Sight
+from deploy.drawing.scene import annotated, scene_of
+from deploy.judging.output import Output
 from deploy.judging.records import Record
 from deploy.judging.session import SourceJudge
-from deploy.sinks import Output
-from deploy.streaming.messages import Asked, Ended, Inbox, Seen
-from deploy.streaming.sink_worker import Outlet
-from deploy.telemetry import NullTelemetry
+from deploy.streaming.micro_batcher import AnswerFuture
+from deploy.streaming.sink_worker import SinkWorker
+from keras_ddl.edge.clipper import FrameResult
+from keras_ddl.edge.clips import Clip
+from keras_ddl.edge.faces import Track
 
+WAITING = 16  # frames that may wait for their verdict
+POLL_S = 0.1
 LAST_ANSWERS_S = 1.0  # how long the end waits for answers that are still out
 
 
-class Decider:
+@dataclass(frozen=True)
+class PendingClip:
+    """A clip that the model was asked about, and the future that has its answer."""
+
+    clip: Clip
+    track: Track
+    captured_s: float
+    answer: AnswerFuture
+
+
+@dataclass(frozen=True)
+class FrameMessage:
+    """A frame's result; with `pending`, its verdict waits for the answers."""
+
+    result: FrameResult
+    pending: tuple[PendingClip, ...] = ()
+
+
+@dataclass(frozen=True)
+class EndMessage:
+    """The last message; how it ended: "source", "limit", "stopped" or "error"."""
+
+    how: str
+
+
+class MessageQueue:
+    """Messages in order. Frames are bounded and make their sender wait, answers never do."""
+
+    def __init__(self) -> None:
+        self._messages: SimpleQueue[FrameMessage | PendingClip | EndMessage] = SimpleQueue()
+        self._room = threading.Semaphore(WAITING)
+
+    def put_frame(self, message: FrameMessage, stop: Callable[[], bool]) -> bool:
+        """Put a frame when there is room; false when `stop` said so before that."""
+        while not self._room.acquire(timeout=POLL_S):
+            if stop():
+                return False
+        self._messages.put(message)
+        return True
+
+    def put(self, message: PendingClip | EndMessage) -> None:
+        """Put an answer or the end."""
+        self._messages.put(message)
+
+    def get(self, timeout_s: float | None = None) -> FrameMessage | PendingClip | EndMessage | None:
+        """Take the next message; None when none came in time."""
+        try:
+            message = self._messages.get(timeout=timeout_s)
+        except Empty:
+            return None
+        if isinstance(message, FrameMessage):
+            self._room.release()
+        return message
+
+
+class VerdictWorker:
     """Drives a `SourceJudge`; `run` belongs to one thread, the rest may be asked from any.
 
     Args:
         judge: The state of the source.
-        inbox: Frames, answers, and the end.
-        outlets: Where results go.
-        telemetry: Observer.
+        messages: Frames, answers, and the end.
+        sinks: Where results go.
         on_failure: Called with the model's error when it fails.
-        fps: Asked for the source's nominal rate with its first frame.
     """
 
     def __init__(
         self,
         judge: SourceJudge,
-        inbox: Inbox,
-        outlets: Sequence[Outlet],
-        telemetry: NullTelemetry,
+        messages: MessageQueue,
+        sinks: Sequence[SinkWorker],
         on_failure: Callable[[BaseException], None],
-        fps: Callable[[], float],
     ) -> None:
         self.judge = judge
-        self._name = judge.setting.source
-        self._inbox = inbox
-        self._outlets = outlets
-        self._telemetry = telemetry
+        self._name = judge.source.name
+        self._telemetry = judge.run.telemetry
+        self._messages = messages
+        self._sinks = sinks
         self._on_failure = on_failure
-        self._fps = fps
         self._lock = threading.Lock()  # around the judge
-        self._sight: Sight | None = None
+        self._result: FrameResult | None = None
         self._begun = False
         self._out = 0  # answers of a live source that are still to come
 
     def run(self) -> str:
         """Take messages until the end comes; returns how it ended."""
         while True:
-            message = self._inbox.get()
-            if isinstance(message, Ended):
+            message = self._messages.get()
+            if isinstance(message, EndMessage):
                 break
             self.begin()
-            if isinstance(message, Asked):
+            if isinstance(message, PendingClip):
                 self._answered(message)
             elif message is not None:
                 self._seen(message)
         until = time.monotonic() + LAST_ANSWERS_S
         while self._out > 0 and (left := until - time.monotonic()) > 0:
-            late = self._inbox.get(left)
-            if isinstance(late, Asked):
+            late = self._messages.get(left)
+            if isinstance(late, PendingClip):
                 self._answered(late)
         return message.how
 
@@ -76,67 +132,69 @@ class Decider:
         """Put the first output, unless that was done."""
         if not self._begun:
             self._begun = True
-            self._put(self.judge.begin(self._fps()))
+            self._put(self.judge.begin())
 
     @property
     def begun(self) -> bool:
         """Whether there was a frame."""
         return self._begun
 
-    def finish(self, how: str, dropped: int) -> Record:
+    def finish(self, how: str) -> Record:
         """Put the last output and return its record."""
+        dropped = self.judge.source.dropped
         last = self.judge.end(how, dropped, self._telemetry.summary(self._name))
         self._put(last)
         return last.records[-1]
 
     def faces(self) -> tuple[FaceStatus, ...]:
-        """The faces in the newest frame."""
+        """Return the faces in the newest frame."""
         with self._lock:
-            return self.judge.faces(self._sight) if self._sight is not None else ()
+            return self.judge.faces(self._result) if self._result is not None else ()
 
     def picture(self) -> np.ndarray | None:
-        """The newest frame with its marks; drawn on the caller's thread."""
+        """Return the newest frame with its marks; drawn on the caller's thread."""
         with self._lock:
-            sight = self._sight
-            if sight is None:
+            result = self._result
+            if result is None:
                 return None
-            scene = self.judge.scene(sight)
-        return overlay.draw(sight.step.frame.image, scene)
+            scene = scene_of(self.judge, result)
+        return overlay.draw(result.frame.image, scene)
 
-    def _seen(self, seen: Seen) -> None:
+    def _seen(self, message: FrameMessage) -> None:
+        result = message.result
         with self._lock:
-            self.judge.see(seen.sight)
-            self._sight = seen.sight
-        if not seen.asked:
-            self._out += len(seen.sight.step.clips)
-        for asked in seen.asked:
-            self._take(asked)
-        draw = any(outlet.wants_picture for outlet in self._outlets)
+            self.judge.see(result)
+            self._result = result
+        if not message.pending:
+            self._out += len(result.clips)
+        for pending in message.pending:
+            self._take(pending)
+        draw = any(sink.wants_picture for sink in self._sinks)
         with self._telemetry.measure("draw" if draw else "decide", self._name), self._lock:
-            output = self.judge.output(draw)
+            output = self.judge.output(annotated(self.judge, result) if draw else None)
         self._put(output)
 
-    def _answered(self, asked: Asked) -> None:
+    def _answered(self, pending: PendingClip) -> None:
         self._out -= 1
-        self._take(asked)
+        self._take(pending)
         with self._lock:
             output = self.judge.output()
         self._put(output)
 
-    def _take(self, asked: Asked) -> None:
+    def _take(self, pending: PendingClip) -> None:
         """Wait for the model's answer to a clip and take it in; a dropped clip has none."""
-        if (error := asked.answer.exception()) is not None:
+        if (error := pending.answer.exception()) is not None:
             self._on_failure(error)
             return
-        answer = asked.answer.result()
+        answer = pending.answer.result()
         if answer is None:
-            self.judge.miss(asked.clip)
+            self.judge.miss(pending.clip)
             return
         with self._telemetry.measure("decide", self._name), self._lock:
-            self.judge.score(asked.clip, asked.track, answer.probability, answer.heat)
-        self._telemetry.observe("end_to_end", time.monotonic() - asked.captured_s, self._name)
+            self.judge.score(pending.clip, pending.track, answer.probability, answer.heat)
+        self._telemetry.observe("end_to_end", time.monotonic() - pending.captured_s, self._name)
 
     def _put(self, output: Output) -> None:
         if output.records or output.frame is not None or output.scored:
-            for outlet in self._outlets:
-                outlet.put(output)
+            for sink in self._sinks:
+                sink.put(output)

@@ -16,6 +16,7 @@ from typing import Any
 from deploy.backends.engine_log import engine_log
 from export.engine.options import BuildOptions
 from keras_ddl.edge.errors import CHECK_FAILED, MISSING, UserError
+from keras_ddl.edge.files import atomic_write
 
 MIB = 1 << 20
 NUMBERED = re.compile(r"_\d+$")
@@ -169,9 +170,8 @@ def _save_cache(cache: Any, config: Any, path: Path | None) -> None:
     if path is None or cache is None:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_bytes(bytes(config.get_timing_cache().serialize()))
-    temporary.replace(path)
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(bytes(config.get_timing_cache().serialize()))
 
 
 @contextmanager

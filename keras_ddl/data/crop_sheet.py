@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_ddl.data.prepared import read_split, read_summary
 from keras_ddl.data.video_index import SPLITS
+from keras_ddl.edge.files import atomic_write
 
 SHEET = "crops.png"
 COLUMNS, ROWS = 12, 4  # crops across, and at most that many lines for a split
@@ -33,9 +34,9 @@ def write_crop_sheet(prepared: Path) -> Path:
     parts = parts or [_line("no clips at all")]
     sheet = np.concatenate([*parts, np.full((GAP, parts[0].shape[1], 3), 255, np.uint8)])
     _, png = cv2.imencode(".png", sheet)
-    temporary = prepared / f".{SHEET}.part"
-    temporary.write_bytes(png.tobytes())
-    return temporary.replace(prepared / SHEET)
+    with atomic_write(prepared / SHEET) as temporary:
+        temporary.write_bytes(png.tobytes())
+    return prepared / SHEET
 
 
 def _part(prepared: Path, split: str) -> np.ndarray:

@@ -23,7 +23,7 @@ DARK = 20.0  # mean grey level of a crop, 0 to 255, below which nothing can be j
 
 
 @dataclass(frozen=True)
-class Step:
+class FrameResult:
     """What one frame gave.
 
     Args:
@@ -34,6 +34,7 @@ class Step:
         ended: Ids of the confirmed tracks that ended with this frame.
         cut: Whether a new scene, size or clock starts with this frame.
         detected: Whether the detector ran on this frame.
+        reasons: Track id → why it has no clip so far; only tracks without one.
     """
 
     frame: Frame
@@ -43,6 +44,11 @@ class Step:
     ended: tuple[int, ...] = ()
     cut: bool = False
     detected: bool = False
+    reasons: Mapping[int, str] = field(default_factory=dict)
+
+    def track(self, clip: Clip) -> Track:
+        """Return the track that a clip of this frame belongs to."""
+        return next(track for track in self.tracks if track.id == clip.track_id)
 
 
 class FaceClipper:
@@ -103,8 +109,9 @@ class FaceClipper:
         self._detected_ms = 0.0
         self._since = detect_every  # frames since the detector ran; full = run it now
         self._tracks: tuple[Track, ...] = ()
+        self._clipped: set[int] = set()  # tracks that had a clip
 
-    def push(self, frame: Frame) -> Step:
+    def push(self, frame: Frame) -> FrameResult:
         """Take the next frame of the source.
 
         A frame with the very time of the one before is passed over: it gives the same tracks and
@@ -114,7 +121,7 @@ class FaceClipper:
             frame: Image uint8 (H, W, 3) RGB and its time.
         """
         if frame.time_ms == self._time_ms:
-            return Step(frame, self._tracks)
+            return FrameResult(frame, self._tracks, reasons=self._reasons())
         before = {track.id for track in self._tracks}
         cut = self._is_new_scene(frame)
         if cut:
@@ -135,11 +142,18 @@ class FaceClipper:
         with self.measure("crop"):
             crops, clips = self._cut_out(frame, found)
         self._tracks = tuple(self._graded(track, crops.get(track.id)) for track in found)
-        return Step(frame, self._tracks, clips, crops, ended, cut, detected)
+        self._clipped.update(clip.track_id for clip in clips)
+        self._clipped.difference_update(ended)
+        reasons = self._reasons()
+        return FrameResult(frame, self._tracks, clips, crops, ended, cut, detected, reasons)
 
     def reason(self, track_id: int) -> str:
         """Say in one line why this track has no clip yet; "" when nothing stands in the way."""
         return self._buffer.reason(track_id)
+
+    def _reasons(self) -> dict[int, str]:
+        without = [track.id for track in self._tracks if track.id not in self._clipped]
+        return {track: self.reason(track) for track in without}
 
     def _is_new_scene(self, frame: Frame) -> bool:
         shape, self._shape = self._shape, frame.image.shape

@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from keras_ddl.edge.files import write_text
 
 VERSION = 1
 DETECTORS = ("", "haar", "yunet")
@@ -162,15 +162,7 @@ class ClipSpec:
     def write(self, path: Path | str) -> Path:
         """Write the JSON to `path`, whole or not at all, and return the path."""
         path = Path(path)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-        temporary = Path(name)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(self.to_json() + "\n")
-            temporary.chmod(0o644)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_text(path, self.to_json() + "\n")
         return path
 
     @classmethod

@@ -1,14 +1,20 @@
-"""Small files, read with clear errors and written whole or not at all."""
+"""Files read with clear errors, and atomic writes: a file is there whole or not at all."""
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from keras_ddl.edge.errors import UserError
+
+PART = ".part"  # how a file ends that is being written
+_NUMBERS = itertools.count()  # threads may write to one path
 
 
 def read_json(path: Path) -> Any:
@@ -28,9 +34,8 @@ def write_json(path: Path, value: Any) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    with atomic_write(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def write_durably(path: Path, content: bytes) -> None:
@@ -39,18 +44,32 @@ def write_durably(path: Path, content: bytes) -> None:
     Raises:
         OSError: no room, no folder, no permission; nothing is left behind.
     """
-    temporary = path.with_name(f".{path.name}.part")
+    with atomic_write(path) as temporary, temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    sync_folder(path.parent)
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Yield a hidden name beside `path` to write to; it becomes `path` once the block is done.
+
+    A block that fails leaves the earlier file, if there is one, and nothing else. One whose process
+    is killed leaves the hidden file, which ends with `PART`.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{next(_NUMBERS)}{PART}")
     try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        yield temporary
         temporary.replace(path)
-    except OSError:
+    finally:
         temporary.unlink(missing_ok=True)
-        raise
-    if os.name == "posix":  # the name is part of the folder, which is a file of its own
-        folder = os.open(path.parent, os.O_RDONLY)
+
+
+def sync_folder(path: Path) -> None:
+    """Wait until a folder's names have reached the disk, where the system can tell (POSIX)."""
+    if os.name == "posix":
+        folder = os.open(path, os.O_RDONLY)
         try:
             os.fsync(folder)
         finally:

@@ -1,4 +1,4 @@
-"""Memory of this process and of the machine, as Linux tells it."""
+"""Memory of this process and of the machine, from Linux' `/proc` and cgroups."""
 
 from __future__ import annotations
 
@@ -20,6 +20,14 @@ def peak_mib() -> float:
         return _kib(Path("/proc/self/status"), "VmHWM") / 1024
     except OSError:
         return float("nan")
+
+
+def resident_bytes() -> int:
+    """Resident memory of this process in bytes; 0 where the system does not tell."""
+    try:
+        return _kib(Path("/proc/self/status"), "VmRSS") * 1024
+    except OSError:
+        return 0
 
 
 def available_mib(root: Path = Path("/")) -> float:

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
 from keras_ddl.edge.errors import MISSING, UserError
 
 
-def unknown(what: str, name: str, known: Mapping[str, Any]) -> str:
+def unknown(what: str, name: str, known: Collection[str]) -> str:
     """Return the line that refuses a name and gives the nearest known one."""
     nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
     return f"unknown {what} {name!r}; did you mean {nearest!r}? Known: {', '.join(known)}"
 
 
-def read_toml(file: Path) -> dict[str, Any]:
-    """Read a TOML file; a UserError says what is wrong with it."""
+def read_toml(file: Path, otherwise: str) -> dict[str, Any]:
+    """Read the TOML file that `--config` names; a UserError says what is wrong with it.
+
+    Args:
+        file: The file.
+        otherwise: The option that does without, on a Python that cannot read TOML.
+    """
     try:
         import tomllib
     except ImportError:  # Python 3.10
@@ -27,7 +32,7 @@ def read_toml(file: Path) -> dict[str, Any]:
         except ImportError as error:
             raise UserError(
                 "--config needs Python 3.11 or the package tomli: pip install tomli; "
-                "--set works without",
+                f"{otherwise} works without",
                 MISSING,
             ) from error
     try:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 from typing import Any
 
 import numpy as np
 
-from keras_ddl.framework import keras
 from keras_ddl.layers import CUSTOM_OBJECTS
+from keras_ddl.networks.keras_graph import KerasGraph
 
 log = logging.getLogger(__name__)
 
@@ -35,15 +34,13 @@ def channels_first(model: Any) -> Any | None:
     Returns:
         The copy, or None (with the reason logged) where a layer has no known counterpart.
     """
-    config = copy.deepcopy(model.get_config())
-    for entry in config["layers"]:
-        entry.pop("build_config", None)  # the shapes of the other layout
-        rank = len(model.get_layer(entry["name"]).output_shape)
-        reason = _turn(entry["class_name"], entry["config"], rank)
+    graph = KerasGraph(model)
+    for node in graph.nodes.values():
+        reason = _turn(node.kind, node.config, len(model.get_layer(node.name).output_shape))
         if reason:
-            log.warning("%s stays channels-last: layer %s %s", model.name, entry["name"], reason)
+            log.warning("%s stays channels-last: layer %s %s", model.name, node.name, reason)
             return None
-    twin = keras.Model.from_config(config, custom_objects=CUSTOM_OBJECTS)
+    twin = graph.rebuilt(CUSTOM_OBJECTS)
     for source, target in zip(model.layers, twin.layers, strict=True):
         target.set_weights([_turned(value, kept.shape) for value, kept in zip(
             source.get_weights(), target.weights, strict=True)])  # fmt: skip

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from math import prod
 from typing import Any
 
+from keras_ddl.networks.keras_graph import KerasGraph
+
 GIGA = 1e9
 ABLATIONS = {"plain": (), "+ DFDC": ("dfdc",), "+ MSA": ("msa",), "+ both": ("dfdc", "msa")}
 Steps = Iterator[tuple[str, int]]
@@ -80,30 +82,18 @@ def _images_per_clip(model: Any, frames: int | None) -> dict[str, int]:
         "FramesToClip": lambda count: count // frames,
         "FramesMean": lambda count: count // frames,
     }
-    calls: dict[tuple[str, int], int] = {}  # (layer, number of its call) → images it gives
+    given_by: dict[tuple[str, int], int] = {}  # (layer, number of its call) → images it gives
     images: dict[str, int] = {}
-    pending = [
-        (entry["name"], number, entry["class_name"], sources)
-        for entry in model.get_config()["layers"]
-        for number, sources in enumerate(entry["inbound_nodes"] or [[]])
-    ]
-    while pending:
-        waiting = []  # calls listed before those that feed them
-        for name, number, kind, sources in pending:
-            given = [calls.get((source[0], source[1])) for source in sources] or [1]
-            if None in given:
-                waiting.append((name, number, kind, sources))
-            else:
-                images[name] = images.get(name, 0) + given[0]
-                folds = getattr(model.get_layer(name), "gives_clips", False)
-                calls[name, number] = (
-                    given[0] // frames if folds else change.get(kind, int)(given[0])
-                )
-        if len(waiting) == len(pending):
-            raise ValueError(
-                f"{model.name}: layer {waiting[0][0]} is fed by no layer of the network"
-            )
-        pending = waiting
+    graph = KerasGraph(model)
+    for call in graph.calls_in_order():
+        first = call.sources[0] if call.sources else None
+        given = given_by[first.layer, first.call] if first else 1
+        images[call.layer] = images.get(call.layer, 0) + given
+        if getattr(model.get_layer(call.layer), "gives_clips", False):
+            gives = given // frames
+        else:
+            gives = change.get(graph.nodes[call.layer].kind, int)(given)
+        given_by[call.layer, call.number] = gives
     return images
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from keras_ddl.framework import keras
 from keras_ddl.layers import DFDC, MSA
+from keras_ddl.networks.keras_graph import KerasGraph
 
 MODULES = ("dfdc", "msa")
 Stage = Callable[[Any, str], Any]
@@ -79,23 +80,23 @@ def kept_positions(keep: str | int, height: int | None) -> int | None:
 
 def apply_extended(cnn: Any, image: Any, stages: Mapping[str, str], place: Stage) -> Any:
     """Lay copies of the layers over `image`, with ``place(output, prefix)`` after each stage."""
-    graph = _wiring(cnn)
+    graph = _graph(cnn)
     prefixes = {layer: prefix for prefix, layer in stages.items()}
-    missing = [layer for layer in prefixes if layer not in graph]
+    missing = [layer for layer in prefixes if layer not in graph.nodes]
     if missing:
-        near = get_close_matches(missing[0], graph, n=3) or list(graph)[:5]
+        near = get_close_matches(missing[0], graph.nodes, n=3) or list(graph.nodes)[:5]
         raise ValueError(
             f"no layer named {', '.join(missing)} in {cnn.name}; did you mean {', '.join(near)}?"
         )
     tensors: dict[str, Any] = {}
-    for name, (sources, arguments) in graph.items():
-        layer = cnn.get_layer(name)
+    for call in graph.calls_in_order():
+        name, layer = call.layer, cnn.get_layer(call.layer)
         if isinstance(layer, keras.layers.InputLayer):
             tensors[name] = image
         else:
-            inputs = [tensors[source] for source in sources]
+            inputs = [tensors[source.layer] for source in call.sources]
             copy = type(layer).from_config(layer.get_config())
-            tensors[name] = copy(inputs[0] if len(inputs) == 1 else inputs, **arguments)
+            tensors[name] = copy(inputs[0] if len(inputs) == 1 else inputs, **call.arguments)
             copy.set_weights(layer.get_weights())
         if name in prefixes:
             tensors[name] = place(tensors[name], prefixes[name])
@@ -104,7 +105,7 @@ def apply_extended(cnn: Any, image: Any, stages: Mapping[str, str], place: Stage
 
 def producer(cnn: Any, layer: str) -> str:
     """Name of the layer that feeds `layer` (its first input)."""
-    return _wiring(cnn)[layer][0][0]
+    return _graph(cnn).nodes[layer].sources[0]
 
 
 def _require_functional(cnn: Any) -> None:
@@ -116,24 +117,15 @@ def _require_functional(cnn: Any) -> None:
         )
 
 
-def _wiring(cnn: Any) -> dict[str, tuple[list[str], dict[str, Any]]]:
-    """Layer → (the layers that feed it, call arguments), in an order that can be run."""
+def _graph(cnn: Any) -> KerasGraph:
+    """The graph of a network that can be rebuilt layer by layer."""
     _require_functional(cnn)
-    pending: dict[str, tuple[list[str], dict[str, Any]]] = {}
-    for layer in cnn.get_config()["layers"]:
-        nodes = layer["inbound_nodes"]
-        if len(nodes) > 1:
+    graph = KerasGraph(cnn)
+    for node in graph.nodes.values():
+        if len(node.calls) > 1:
             raise ValueError(
-                f"layer {layer['name']} is called more than once; extend cannot rebuild it"
+                f"layer {node.name} is called more than once; extend cannot rebuild it"
             )
-        calls = nodes[0] if nodes else []
-        if any(not isinstance(call, list) or call[2] != 0 for call in calls):
-            raise ValueError(f"layer {layer['name']} is wired in a way that extend cannot rebuild")
-        pending[layer["name"]] = ([call[0] for call in calls], dict(calls[0][3]) if calls else {})
-    ordered: dict[str, tuple[list[str], dict[str, Any]]] = {}
-    while pending:
-        ready = [n for n, (sources, _) in pending.items() if all(s in ordered for s in sources)]
-        if not ready:
-            raise ValueError(f"layer {next(iter(pending))} is fed by no layer of {cnn.name}")
-        ordered.update({name: pending.pop(name) for name in ready})
-    return ordered
+        if any(source.output for source in node.calls[0].sources):
+            raise ValueError(f"layer {node.name} reads a second output; extend cannot rebuild it")
+    return graph

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from keras_ddl.edge.files import atomic_write
+
 SHOWN = 30
 
 
@@ -27,7 +29,6 @@ def plot_sensitivity(rows: Sequence[tuple[str, float]], path: Path) -> Path:
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(axis="y", labelsize=8)
     axes.grid(axis="x", alpha=0.25)
-    partial = path.with_name(f".{path.name}.part")
-    figure.savefig(partial, format="png")
-    partial.replace(path)
+    with atomic_write(path) as partial:
+        figure.savefig(partial, format="png")
     return path

@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -19,6 +18,7 @@ import numpy as np
 from keras_ddl.framework import keras
 from keras_ddl.layers import CUSTOM_OBJECTS, DFDC, MSA, QuantPoint
 from keras_ddl.layers.msa import DIRECTIONS, SCALES
+from keras_ddl.networks.keras_graph import KerasGraph, Node
 from keras_ddl.quantization.rules import RULES, Rule, decide
 
 CONVOLUTIONS = {"Conv2D": "QuantConv2D", "DepthwiseConv2D": "QuantDepthwiseConv2D"}
@@ -29,7 +29,7 @@ NORM = "BatchNormalization"
 
 
 def quantised(model: keras.Model, rules: Sequence[Rule] = RULES) -> keras.Model:
-    """Return a copy of a float network with batch norm folded and quantisers placed.
+    """Return a copy of a float network with batch norm folded and quantisers inserted.
 
     The quantisers have no ranges yet: see `calibration.calibrate`.
 
@@ -38,7 +38,8 @@ def quantised(model: keras.Model, rules: Sequence[Rule] = RULES) -> keras.Model:
         rules: Which layers compute in int8.
     """
     graph = _Graph(model, rules)
-    twin = keras.Model.from_config(graph.rewritten(), custom_objects=CUSTOM_OBJECTS)
+    graph.quantise()
+    twin = graph.rebuilt(CUSTOM_OBJECTS)
     for layer in twin.layers:
         if layer.weights and not isinstance(layer, QuantPoint):
             _fill(layer, model, graph.norms)
@@ -77,100 +78,70 @@ def set_active(model: keras.Model, active: bool) -> None:
         layer.rounded.active = active
 
 
-class _Graph:
-    """The layers of a functional model as its configuration has them, and who feeds whom.
+class _Graph(KerasGraph):
+    """The graph of a float network on its way to int8.
 
     Attributes:
         norms: Convolution → the batch norm that is folded into it.
     """
 
     def __init__(self, model: keras.Model, rules: Sequence[Rule]) -> None:
-        self.config = copy.deepcopy(model.get_config())
-        self.layers = {entry["name"]: entry for entry in self.config["layers"]}
+        super().__init__(model)
         self._rules = rules
-        readers: dict[str, list[str]] = {}
-        for name in self.layers:
-            for source in self.sources(name):
-                readers.setdefault(source, []).append(name)
+        readers = self.readers()
         self.norms = {
-            self.sources(name)[0]: name
-            for name, entry in self.layers.items()
-            if entry["class_name"] == NORM
-            and self.kind(self.sources(name)[0]) in CONVOLUTIONS
-            and readers[self.sources(name)[0]] == [name]
+            node.sources[0]: name
+            for name, node in self.nodes.items()
+            if node.kind == NORM
+            and self.nodes[node.sources[0]].kind in CONVOLUTIONS
+            and readers[node.sources[0]] == [name]
         }
 
-    def kind(self, name: str) -> str:
-        return str(self.layers[name]["class_name"])
-
-    def sources(self, name: str) -> list[str]:
-        """Layers that a layer reads; of a layer that is called twice, those of both calls."""
-        return [call[0] for node in self.layers[name]["inbound_nodes"] for call in node]
-
-    def int8(self, name: str) -> bool:
+    def int8(self, node: Node) -> bool:
         """Whether a layer computes in int8. One that is called twice stays float."""
-        able = self.kind(name) in CONVOLUTIONS or self.kind(name) in MODULES
-        once = len(self.layers[name]["inbound_nodes"]) == 1
-        return able and once and decide(name, self._rules).int8
+        able = node.kind in CONVOLUTIONS or node.kind in MODULES
+        return able and len(node.calls) == 1 and decide(node.name, self._rules).int8
 
-    def rewritten(self) -> dict[str, Any]:
-        """The configuration of the quantised network."""
-        points: dict[str, dict[str, Any]] = {}
+    def quantise(self) -> None:
+        """Insert the quantisers, fold the norms and change the layers to their rounded forms."""
+        points: dict[str, Node] = {}
         for reader, source in list(self._rounded()):
-            point = f"{source}_quant"
-            points[point] = _entry("QuantPoint", {"name": point, "bits": 8}, source)
-            for call in self.layers[reader]["inbound_nodes"][0]:
-                if call[0] == source:
-                    call[0] = point
+            name = f"{source}_quant"
+            points[name] = Node.behind(source, "QuantPoint", {"name": name, "bits": 8})
+            reader.read_instead(source, name)
         folded = set(self.norms.values())
-        for name, entry in self.layers.items():
-            entry.pop("build_config", None)
+        for name, node in self.nodes.items():
             if name in folded:
-                self._swap(name, "ChannelBias", {"name": name})
-            elif entry["class_name"] in CONVOLUTIONS:
+                node.become("ChannelBias", {"name": name})
+            elif node.kind in CONVOLUTIONS:
                 if name in self.norms:  # one bias is enough
-                    entry["config"]["use_bias"] = False
-                if self.int8(name):
-                    self._swap(name, CONVOLUTIONS[entry["class_name"]], entry["config"])
-            elif entry["class_name"] in MODULES:
-                entry["config"]["quantized"] = self.int8(name)
-        return {**self.config, "layers": [*self.layers.values(), *points.values()]}
+                    node.config["use_bias"] = False
+                if self.int8(node):
+                    node.become(CONVOLUTIONS[node.kind], node.config)
+            elif node.kind in MODULES:
+                node.config["quantized"] = self.int8(node)
+        self.nodes.update(points)
 
-    def _rounded(self) -> Iterator[tuple[str, str]]:
+    def _rounded(self) -> Iterator[tuple[Node, str]]:
         """(Reader, source) of every connection that a quantiser goes into."""
-        for name in self.layers:
-            sources = self.sources(name)
-            if self.kind(name) in CONVOLUTIONS and self.int8(name):
-                reader, source = name, sources[0]
-                while self.kind(source) == PADDING:
-                    reader, source = source, self.sources(source)[0]
-                yield reader, source
-            elif self.kind(name) in POOLINGS:
-                yield name, sources[0]
-            elif self.kind(name) == "Add" and len(sources) == 2 and self._residual(sources):
-                ends = [self._ends_in_int8(source) for source in sources]
-                loose = [source for source, end in zip(sources, ends, strict=True) if not end]
-                for source in loose or sources[1:]:
-                    yield name, source
-
-    def _residual(self, sources: Sequence[str]) -> bool:
-        """Whether a sum is one of feature maps with a convolution at the end of some branch."""
-        return any(self._ends_in_int8(source) for source in sources)
+        for node in self.nodes.values():
+            if node.kind in CONVOLUTIONS and self.int8(node):
+                reader = node
+                while self.nodes[reader.sources[0]].kind == PADDING:
+                    reader = self.nodes[reader.sources[0]]
+                yield reader, reader.sources[0]
+            elif node.kind in POOLINGS:
+                yield node, node.sources[0]
+            elif node.kind == "Add" and len(node.sources) == 2:
+                loose = [name for name in node.sources if not self._ends_in_int8(name)]
+                if len(loose) < 2:  # a residual sum: some branch ends in a convolution
+                    yield node, (loose or node.sources[1:])[0]
 
     def _ends_in_int8(self, name: str) -> bool:
-        if self.kind(name) == NORM:
-            name = self.sources(name)[0]
-        return self.kind(name) in CONVOLUTIONS and self.int8(name)
-
-    def _swap(self, name: str, kind: str, config: dict[str, Any]) -> None:
-        nodes = self.layers[name]["inbound_nodes"]
-        self.layers[name].clear()
-        self.layers[name].update(_entry(kind, config), inbound_nodes=nodes)
-
-
-def _entry(kind: str, config: dict[str, Any], source: str = "") -> dict[str, Any]:
-    nodes = [[[source, 0, 0, {}]]] if source else []
-    return {"class_name": kind, "config": config, "name": config["name"], "inbound_nodes": nodes}
+        node = self.nodes[name]
+        if node.kind == NORM:
+            node = self.nodes[node.sources[0]]
+        return node.kind in CONVOLUTIONS and self.int8(node)
 
 
 def _fill(layer: Any, model: keras.Model, norms: dict[str, str]) -> None:

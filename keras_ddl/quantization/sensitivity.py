@@ -10,7 +10,8 @@ import numpy as np
 from keras_ddl.evaluation.calibration import margins_from_logits
 from keras_ddl.framework import keras
 from keras_ddl.layers import QuantPoint
-from keras_ddl.quantization.quantise import quant_points, rounded_layers, set_active
+from keras_ddl.networks.keras_graph import KerasGraph
+from keras_ddl.quantization.quantise import PADDING, quant_points, rounded_layers, set_active
 
 
 def groups(model: keras.Model) -> dict[str, list[Any]]:
@@ -21,15 +22,20 @@ def groups(model: keras.Model) -> dict[str, list[Any]]:
         is in the group of each.
     """
     found: dict[str, list[Any]] = {}
-    for name, part in (*quant_points(model).items(), *rounded_layers(model).items()):
+    quantisers = quant_points(model)
+    for name, part in (*quantisers.items(), *rounded_layers(model).items()):
         layer, _, inner = name.partition("/")
         if inner or not isinstance(part, QuantPoint):
             found.setdefault(layer, []).append(getattr(part, "rounded", part))
-    for entry in model.get_config()["layers"]:
-        for node in entry["inbound_nodes"]:
-            for source in (model.get_layer(call[0]) for call in node):
-                if isinstance(source, QuantPoint):
-                    found.setdefault(_reader(model, entry), []).append(source)
+    graph = KerasGraph(model)
+    readers = graph.readers()
+    for node in graph.nodes.values():
+        points = [layer for layer in map(model.get_layer, node.sources) if layer.name in quantisers]
+        reader = node
+        while reader.kind == PADDING:
+            reader = graph.nodes[readers[reader.name][0]]
+        if points:
+            found.setdefault(reader.name, []).extend(points)
     return found
 
 
@@ -63,14 +69,6 @@ def sensitivity(
     finally:
         set_active(model, True)
     return sorted(found, key=lambda row: -row[1])
-
-
-def _reader(model: keras.Model, entry: dict[str, Any]) -> str:
-    """The layer that reads a quantiser, behind padding."""
-    layer = model.get_layer(entry["name"])
-    while isinstance(layer, keras.layers.ZeroPadding2D):
-        layer = layer.outbound_nodes[0].outbound_layer
-    return str(layer.name)
 
 
 def _margins(model: keras.Model, clips: np.ndarray) -> np.ndarray:

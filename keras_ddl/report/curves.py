@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from keras_ddl.edge.files import atomic_write
+
 _TRAIN, _VAL, _THIRD, _BEST = "#4878a8", "#d1662c", "#5a9a5a", "#888888"
 
 
@@ -39,9 +41,8 @@ def plot_curves(history: Mapping[str, Sequence[float]], best_epoch: int, path: P
         axes[3], history, best_epoch, "Learning rate", {"lr": ("last step of the epoch", _TRAIN)}
     )
     axes[3].set_yscale("log")
-    partial = path.with_name(f".{path.name}.part")
-    figure.savefig(partial, format="png")
-    partial.replace(path)
+    with atomic_write(path) as partial:
+        figure.savefig(partial, format="png")
     return path
 
 

@@ -9,11 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deploy import contact_sheet as sheets
 from deploy.backends import Backend
 from deploy.bundle import Bundle, open_bundle
-from deploy.contact_sheet import Panel, contact_sheet, panels_for, truth_of
-from deploy.drawing.canvas import COLORS
+from deploy.contact_sheet import panels_for, truth_of
+from deploy.drawing.panels import THUMB, Panel, contact_sheet
 from deploy.judging.verdict import Label, Policy
 from keras_ddl.edge.faces import HaarDetector
 
@@ -37,7 +36,7 @@ def test_a_panel_holds_six_crops_their_maps_and_all_scores(portrait: Panel) -> N
     assert portrait.truth == "real"
     assert len(portrait.crops) == len(portrait.heats) == 6
     for crop, heat in zip(portrait.crops, portrait.heats, strict=True):
-        assert crop.shape == (sheets.THUMB, sheets.THUMB, 3)
+        assert crop.shape == (THUMB, THUMB, 3)
         assert crop.mean() / 255 == pytest.approx(heat.mean(), abs=0.01)  # map = mean channel
     assert len(portrait.points) >= 3
     assert 0 < portrait.points[0].time_ms < portrait.points[-1].time_ms <= portrait.length_ms
@@ -102,57 +101,6 @@ def test_truth_is_the_layouts(tmp_path: Path, path: str, beside: str, truth: str
     video.parent.mkdir(parents=True)
     (video.parent.parent / beside).mkdir(exist_ok=True)
     assert truth_of(video) == truth
-
-
-@pytest.mark.parametrize(
-    ("truth", "label", "text"),
-    [
-        ("fake", Label.REAL, "labelled fake, WRONG verdict"),
-        ("real", Label.FAKE, "labelled real, WRONG verdict"),
-        ("fake", Label.FAKE, "labelled fake, verdict"),
-        ("fake", Label.UNCERTAIN, "labelled fake, verdict"),  # said nothing wrong
-        ("", Label.FAKE, "no label, verdict"),
-    ],
-)
-def test_a_wrong_verdict_is_called_so(truth: str, label: Label, text: str) -> None:
-    assert sheets._comparison(Panel("", truth, label, 0.5, "", (), (), (), 1.0, Policy())) == text
-
-
-@pytest.mark.parametrize(("count", "columns", "rows"), [(1, 1, 1), (3, 1, 3), (4, 2, 2), (5, 2, 3)])
-def test_the_sheet_grows_with_its_panels(
-    portrait: Panel, count: int, columns: int, rows: int
-) -> None:
-    one = contact_sheet([portrait], "heading").shape
-    many = contact_sheet([portrait] * count, "heading").shape
-    wide = one[1] - sheets.PAD
-    assert many[1] == wide * columns + sheets.PAD
-    below = sheets.PAD + 2 * sheets.TEXT + sheets.PAD
-    assert many[0] == below + (one[0] - below) * rows
-
-
-def test_the_sheet_shows_crops_untouched_and_the_verdicts_colour(portrait: Panel) -> None:
-    sheet = contact_sheet([portrait], "heading")
-    top = sheets.PAD + 2 * sheets.TEXT + sheets.PAD + 2 * sheets.TEXT + sheets.GAP
-    for index, crop in enumerate(portrait.crops):
-        left = sheets.PAD + index * (sheets.THUMB + sheets.GAP)
-        shown = sheet[top : top + sheets.THUMB, left : left + sheets.THUMB]
-        assert (shown == crop).all()
-        below = top + sheets.THUMB + sheets.GAP
-        heated = sheet[below : below + sheets.THUMB, left : left + sheets.THUMB]
-        assert (heated != crop).mean() > 0.5
-    header = sheet[top - 2 * sheets.TEXT - sheets.GAP : top].reshape(-1, 3)
-    assert (header == COLORS[portrait.label]).all(axis=1).sum() > 500
-
-
-def test_a_sheet_of_nothing_is_refused() -> None:
-    with pytest.raises(ValueError, match="at least one panel"):
-        contact_sheet([], "heading")
-
-
-def test_the_map_may_be_missing() -> None:
-    crops = tuple(np.full((sheets.THUMB, sheets.THUMB, 3), 90, np.uint8) for _ in range(4))
-    panel = Panel("v.mp4", "", Label.FAKE, 0.9, "", crops, (), (), 1000.0, Policy())
-    assert contact_sheet([panel], "").dtype == np.uint8
 
 
 def test_the_command_writes_a_png(

@@ -1,4 +1,4 @@
-"""`python -m keras_ddl.score`: what the contact sheet gets, and what becomes of bad files."""
+"""`python -m deploy.score`: what the contact sheet gets, and what becomes of bad files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from keras_ddl.score import main
+from deploy.score import main
 
 
 @pytest.fixture

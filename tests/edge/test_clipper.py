@@ -10,7 +10,7 @@ import pytest
 
 cv2 = pytest.importorskip("cv2")
 
-from keras_ddl.edge.clipper import FaceClipper, Step
+from keras_ddl.edge.clipper import FaceClipper, FrameResult
 from keras_ddl.edge.clips import Clip
 from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.faces import Face, HaarDetector, YuNetDetector
@@ -44,11 +44,13 @@ def picture(squares: Iterable[Square], seed: int = 0) -> np.ndarray:
     return image
 
 
-def run(clipper: FaceClipper, images: Iterable[np.ndarray], period: float = 40.0) -> list[Step]:
+def run(
+    clipper: FaceClipper, images: Iterable[np.ndarray], period: float = 40.0
+) -> list[FrameResult]:
     return [clipper.push(Frame(image, period * i, i)) for i, image in enumerate(images)]
 
 
-def clips_of(steps: Iterable[Step]) -> list[Clip]:
+def clips_of(steps: Iterable[FrameResult]) -> list[Clip]:
     return [clip for step in steps for clip in step.clips]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from keras_ddl.edge.errors import UserError
-from keras_ddl.edge.memory import available_mib
+from keras_ddl.edge.memory import available_mib, resident_bytes
 
 MIB = 1 << 20
 UNLIMITED = str(2**63 - 4096)
@@ -75,6 +75,13 @@ def test_a_system_that_does_not_tell_is_one_line(tmp_path: Path) -> None:
         UserError, match=r"cannot tell how much memory is free .*--memory-limit MIB"
     ):
         available_mib(tmp_path)
+
+
+def test_resident_memory_grows_with_what_is_used() -> None:
+    before = resident_bytes()
+    block = bytearray(80 << 20)
+    block[:: 1 << 12] = b"x" * len(block[:: 1 << 12])
+    assert before > 1 << 20 and 60 << 20 < resident_bytes() - before < 100 << 20
 
 
 PEAK = """

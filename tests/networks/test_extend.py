@@ -245,7 +245,7 @@ class Subclassed(keras.Model):
         (two_inputs, {}, "one input and one output; got Functional 'two'"),
         (two_outputs, {}, "one input and one output; got Functional 'two'"),
         (called_twice, {}, "conv is called more than once"),
-        (with_a_constant, {}, "cannot rebuild"),
+        (with_a_constant, {}, "cannot be followed"),
         (sequential, {}, "functional model .*; got Sequential"),
         (lambda: Subclassed(name="own"), {}, "functional model .*; got Subclassed 'own'"),
     ],

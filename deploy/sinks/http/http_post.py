@@ -14,7 +14,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
-from deploy.sinks.trust import trusting
+from deploy.sinks.tls import client_tls
 from keras_ddl.edge.errors import USAGE, UserError
 
 READ = 4096  # bytes of an answer's body that are looked at
@@ -70,7 +70,7 @@ class HttpPost:
             pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
             self._headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
         self._timeout_s = timeout_s
-        self._context = trusting(ca) if parts.scheme == "https" else None
+        self._context = client_tls(ca) if parts.scheme == "https" else None
         self._socket: socket.socket | None = None
         # Many receivers have their secret in the path: logs see nothing after the host.
         self.place = f"{parts.scheme}://{self._host}:{self._port}{parts.path or '/'}"

@@ -11,8 +11,8 @@ from hashlib import sha256
 from pathlib import Path
 from urllib.parse import quote
 
+from deploy.backoff import Backoff
 from deploy.judging.records import to_line
-from deploy.sinks.backoff import Backoff
 from deploy.sinks.base import Output, Sink
 from deploy.sinks.http.http_post import Answer, HttpPost
 from deploy.sinks.http.signature import SECRET, sign
@@ -159,7 +159,7 @@ class Webhook(Sink):
             text = "%s: %s; events wait in %s and are tried again"
             log.warning(text, self._post.shown, reason, self._spool.folder)
         self._failing = True
-        return max(self._backoff.next(), min(retry_after_s or 0.0, LONGEST_RETRY_AFTER_S))
+        return max(self._backoff.next_s(), min(retry_after_s or 0.0, LONGEST_RETRY_AFTER_S))
 
     def _headers(self, body: bytes) -> dict[str, str]:
         now = int(time.time())

@@ -10,9 +10,9 @@ from collections import deque
 from hashlib import sha256
 from pathlib import Path
 
+from deploy.backoff import Backoff
 from deploy.control import Control, SourceStatus
 from deploy.judging.records import Record, number, to_line
-from deploy.sinks.backoff import Backoff
 from deploy.sinks.base import Output, Sink
 from deploy.sinks.mqtt.address import MqttAddress
 from deploy.sinks.mqtt.commands import Command, parse_command
@@ -151,7 +151,7 @@ class MqttEvents(Sink):
             self._failing = True
             self._link.drop()
             self._sent.clear()
-            self._closing.wait(self._backoff.next())
+            self._closing.wait(self._backoff.next_s())
 
     def _serve(self) -> None:
         settled_at = time.monotonic() + SETTLED_S

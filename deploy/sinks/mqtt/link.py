@@ -14,7 +14,7 @@ from typing import Any
 from uuid import uuid4
 
 from deploy.sinks.mqtt.address import MqttAddress
-from deploy.sinks.trust import trusting
+from deploy.sinks.tls import client_tls
 from keras_ddl.edge.optional_import import need
 
 log = logging.getLogger(__name__)
@@ -175,7 +175,7 @@ class MqttLink:
             client.username_pw_set(self.address.user, self.address.password)
         client.will_set(f"{self.address.prefix}/status", b"offline", qos=1, retain=True)
         if self.address.tls:
-            client.tls_set_context(trusting(self._ca, self._certificate))
+            client.tls_set_context(client_tls(self._ca, self._certificate))
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_publish = self._on_publish

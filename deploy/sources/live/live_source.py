@@ -4,50 +4,149 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import threading
 import time
+from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, field
+from contextlib import closing
+from enum import Enum
 
-from deploy.sources.backoff import Backoff
-from deploy.sources.base import DEFAULT_FPS, Health, Source, State
+from deploy.sources.base import DEFAULT_FPS, Health, HealthTracker, Source, State
 from deploy.sources.live.connection import Connection, Shot
-from deploy.sources.live.freeze_watch import FROZEN_S, FreezeWatch
-from deploy.sources.live.live_clock import LiveClock
-from deploy.sources.live.live_queue import MAX_AGE_MS, LiveQueue
-from deploy.sources.live.pulse import Pulse
-from deploy.sources.live.rate_watch import RateWatch
+from deploy.sources.live.interrupts import ended_by
+from deploy.sources.live.watches import MAX_AGE_MS, FreezeWatch, LiveClock, RateWatch, Watch
 from deploy.telemetry import NullTelemetry
 from keras_ddl.edge.errors import MISSING, UserError
 from keras_ddl.edge.video import Frame
 
 STABLE_S = 10.0  # a connection that lasted so long was a good one: waits start over
 NAP_S = 0.1  # how often one who waits looks whether the source was closed
+MAX_FRAMES = 30  # 28 MB of 640×480
+CLOSE_S = 1.5
+POLL_S = 0.2  # how often one who waits looks whether it was closed
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Watch:
-    """How a live source is watched.
+class DropPolicy(Enum):
+    """What happens to frames that cannot be handled in time."""
+
+    BACKLOG = "backlog"  # keep up with the present: all that wait go, but the newest
+    NONE = "none"  # every frame counts: the source waits
+
+
+class FrameQueue:
+    """A generator of frames that runs on a thread of its own, and the frames that wait.
+
+    Live, no frame waits longer than `max_age_ms` behind the newest one. When one would, all that
+    wait are dropped and counted: a slow machine then loses some clips (a gap breaks a clip) and
+    gets the ones between, whole. Dropping one frame here and one there would break every clip.
 
     Args:
-        keep_trying: What a first connection that fails means: try again for ever, or an error
-            where the frames are read. What was there once is always tried again.
-        frozen_s: The same picture for so long is frozen, in seconds; 0 = never.
-        max_age_ms: Bound on the age of a frame that waits to be read.
-        backoff: Makes the waits between attempts, for each source its own.
-        clock: Seconds that only grow.
-        sleep: Waits for seconds.
-        telemetry: Is told decoding times and how many frames wait.
+        grab: Makes the generator; it runs on the reading thread and blocks there.
+        name: Of the source, for telemetry.
+        telemetry: Is told how many frames wait, as "frames NAME".
+        policy: What to do when frames wait too long, or are too many.
+        max_age_ms: Bound on the age of a waiting live frame.
+        max_frames: Bound on their number.
     """
 
-    keep_trying: bool = False
-    frozen_s: float = FROZEN_S
-    max_age_ms: float = MAX_AGE_MS
-    backoff: Callable[[], Backoff] = Backoff
-    clock: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], None] = time.sleep
-    telemetry: NullTelemetry = field(default_factory=NullTelemetry)
+    def __init__(
+        self,
+        grab: Callable[[], Generator[Frame, None, None]],
+        name: str,
+        telemetry: NullTelemetry,
+        policy: DropPolicy,
+        max_age_ms: float = MAX_AGE_MS,
+        max_frames: int = MAX_FRAMES,
+    ) -> None:
+        self.dropped = 0
+        self.ended = False
+        self.closed = False
+        self._grab = grab
+        self._name = name
+        self._telemetry = telemetry
+        self._policy = policy
+        self._max_age_ms = max_age_ms
+        self._max_frames = max_frames
+        self._waiting: deque[Frame] = deque()
+        self._ready = threading.Condition()
+        self._error: Exception | None = None
+        self._thread: threading.Thread | None = None
+        self._closed_at = 0.0
+
+    def __iter__(self) -> Iterator[Frame]:
+        if self._thread is None:
+            name = f"capture {self._name}"
+            thread = threading.Thread(target=self._read, name=name, daemon=True)
+            thread.start()
+            self._thread = thread  # only now may another thread wait for it
+        while (frame := self._next()) is not None:
+            yield frame
+        if self._error is not None and not self.closed:
+            raise self._error
+
+    def interrupt(self) -> None:
+        """End the iteration soon; takes no lock, so that a signal handler may call it."""
+        if not self.closed:
+            self._closed_at = time.monotonic()
+            self.closed = True
+
+    def close(self) -> bool:
+        """Stop reading; returns whether the thread has ended 1.5 s after the first request.
+
+        Where it has not, it hangs in a driver or on the network and is left to itself: it ends,
+        and releases what it reads from, when that returns. Several queues that are interrupted
+        first and closed then share these 1.5 s.
+        """
+        self.interrupt()
+        if self._thread is None:
+            return True
+        self._thread.join(max(0.0, self._closed_at + CLOSE_S - time.monotonic()))
+        return not self._thread.is_alive()
+
+    def _next(self) -> Frame | None:
+        with self._ready:
+            while not (self._waiting or self.ended or self.closed):
+                self._ready.wait(POLL_S)
+            if self.closed or not self._waiting:
+                return None
+            frame = self._waiting.popleft()
+            self._tell()
+            return frame
+
+    def _read(self) -> None:
+        try:
+            with ended_by(lambda: self.closed), closing(self._grab()) as frames:
+                for frame in frames:
+                    if self.closed:
+                        break
+                    self._put(frame)
+        except Exception as error:  # raised again where the frames are read
+            self._error = error
+        finally:
+            with self._ready:
+                self.ended = True
+                self._ready.notify_all()
+
+    def _put(self, frame: Frame) -> None:
+        with self._ready:
+            if self._policy is DropPolicy.NONE:
+                while len(self._waiting) >= self._max_frames and not self.closed:
+                    self._ready.wait(POLL_S)
+            elif self._waiting and (
+                frame.time_ms - self._waiting[0].time_ms > self._max_age_ms
+                or len(self._waiting) >= self._max_frames
+            ):
+                self.dropped += len(self._waiting)
+                self._waiting.clear()
+            self._waiting.append(frame)
+            self._tell()
+
+    def _tell(self) -> None:
+        """Announce a change of the waiting frames; the lock is held."""
+        self._telemetry.depth(f"frames {self._name}", len(self._waiting))
+        self._ready.notify_all()
 
 
 class LiveSource(Source):
@@ -77,11 +176,10 @@ class LiveSource(Source):
         self.fps = fps
         self._connect = connect
         self.watch = watch or Watch()
-        self._pulse = Pulse()
+        self._health = HealthTracker()
         self._backoff = self.watch.backoff()
-        self._queue = LiveQueue(
-            self._run, self.watch.max_age_ms, name=name, telemetry=self.watch.telemetry
-        )
+        telemetry, max_age_ms = self.watch.telemetry, self.watch.max_age_ms
+        self._queue = FrameQueue(self._run, name, telemetry, DropPolicy.BACKLOG, max_age_ms)
         self._said = ""  # the trouble that was logged last
         self._lost_at: float | None = None
         self._segment = 0
@@ -94,7 +192,7 @@ class LiveSource(Source):
     @property
     def health(self) -> Health:
         """How it is doing."""
-        health = self._pulse.read({"stale": self._queue.dropped} if self._queue.dropped else None)
+        health = self._health.read({"stale": self._queue.dropped} if self._queue.dropped else None)
         done = health.state in (State.ENDED, State.FAILED)
         asked = self._queue.closed and not done
         return dataclasses.replace(health, state=State.STOPPED) if asked else health
@@ -122,12 +220,12 @@ class LiveSource(Source):
                     connection.close()
                 over = connection.ends and not trouble and self._index > 0
                 if over and not self._queue.closed:
-                    self._pulse.update(state=State.ENDED)
+                    self._health.update(state=State.ENDED)
                     return
                 self._lose(trouble, self.watch.clock() - started)
         except Exception as error:  # of others' errors the kind alone: they may hold addresses
             text = str(error) if isinstance(error, UserError) else type(error).__name__
-            self._pulse.update(state=State.FAILED, error=text)
+            self._health.update(state=State.FAILED, error=text)
             raise
 
     def _connected(self) -> Connection | None:
@@ -142,11 +240,11 @@ class LiveSource(Source):
     def _lose(self, trouble: str, lasted_s: float) -> None:
         if self._queue.closed:
             return
-        seen = self._pulse.read().frames
+        seen = self._health.read().frames
         trouble = trouble or f"{self.name}: {'the stream ended' if seen else 'no picture came'}"
         if seen and self._lost_at is None:
             self._lost_at = self.watch.clock()
-            self._pulse.update(state=State.RECONNECTING)
+            self._health.update(state=State.RECONNECTING)
         if lasted_s >= STABLE_S:
             self._backoff.reset()
         self._suffer(UserError(trouble, MISSING))
@@ -154,9 +252,9 @@ class LiveSource(Source):
     def _suffer(self, error: UserError) -> None:
         """Make an attempt's failure known, and wait before the next; raise it where it is final."""
         text = str(error)
-        if not self.watch.keep_trying and not self._pulse.read().frames:
+        if not self.watch.keep_trying and not self._health.read().frames:
             raise error
-        self._pulse.update(error=text)
+        self._health.update(error=text)
         if text != self._said:  # a line per change, not per attempt
             self._said = text
             log.warning("%s; trying again", text)
@@ -173,7 +271,7 @@ class LiveSource(Source):
         place, freeze = LiveClock(connection.paced), FreezeWatch(self.watch.frozen_s)
         rate = RateWatch()
         frozen, shape = False, ()
-        for shot in connection.shots(self._pulse.drop):
+        for shot in connection.shots(self._health.drop):
             now = self.watch.clock()
             moment = place.place(shot.pts_ms, now)
             self._pause(moment - now)
@@ -182,7 +280,7 @@ class LiveSource(Source):
             time_ms = (moment - (self.epoch or 0.0)) * 1000.0
             self._note(shot)
             if time_ms <= self._last_ms:
-                self._pulse.drop("disorder")
+                self._health.drop("disorder")
                 continue
             was_frozen, frozen = frozen, freeze.push(shot.image, now)
             if frozen:
@@ -201,19 +299,19 @@ class LiveSource(Source):
         if self._lost_at is not None:
             away_s = self.watch.clock() - self._lost_at
             log.info("%s is back after %.0f s", self.name, away_s)
-            self._pulse.update(reconnects=self._pulse.read().reconnects + 1)
+            self._health.update(reconnects=self._health.read().reconnects + 1)
             self._lost_at, self._said = None, ""
             self._segment += 1
-        self._pulse.frame(shot.image)
+        self._health.frame(shot.image)
 
     def _freeze(self, already: bool) -> None:
-        self._pulse.drop("frozen")
+        self._health.drop("frozen")
         if not already:
-            self._pulse.update(state=State.FROZEN, error=f"{self.name}: the same picture")
+            self._health.update(state=State.FROZEN, error=f"{self.name}: the same picture")
             log.warning("%s is frozen: the same picture again and again", self.name)
 
     def _run_again(self, was_frozen: bool) -> None:
         if was_frozen:
             log.info("%s moves again", self.name)
-        if self._pulse.read().state is not State.RUNNING:
-            self._pulse.update(state=State.RUNNING)
+        if self._health.read().state is not State.RUNNING:
+            self._health.update(state=State.RUNNING)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from keras_ddl.data.synthetic.encode import PART, write_video
+from keras_ddl.data.synthetic.encode import write_video
 from keras_ddl.edge.errors import MISSING, UserError
+from keras_ddl.edge.files import PART, write_text
 from keras_ddl.edge.process_pool import unordered_map
 
 log = logging.getLogger(__name__)
@@ -234,10 +234,7 @@ def _write_manifest(
         parameters = {**asdict(performance), "fresh_share": share if fake else 0.0}
         entries.append({**asdict(video), "seeds": asdict(seeds), "parameters": parameters})
     manifest = {"arguments": arguments, "complete": complete, "videos": entries}
-    path = out / MANIFEST
-    unfinished = path.with_name(f"{MANIFEST}.{os.getpid()}{PART}")
-    unfinished.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
-    os.replace(unfinished, path)
+    write_text(out / MANIFEST, json.dumps(manifest, indent=1) + "\n")
 
 
 def _draw(job: Job) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
-PART = ".part"  # ending of a file that is not finished
+from keras_ddl.edge.files import atomic_write
 
 # One thread, so that the same frames give the same bytes on any machine. Constant quantiser
 # (qcomp=1, mbtree=0): x264 would otherwise spend less on faces that change in every frame, and
@@ -33,19 +32,17 @@ def write_video(
     """
     import av
 
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}{PART}")
     count = 0
-    try:
-        with av.open(str(unfinished), "w", format="mp4") as container:
-            options = {"crf": str(crf), "preset": "veryfast", "x264-params": _X264}
-            stream = container.add_stream("libx264", rate=fps, options=options)
-            stream.width, stream.height = size
-            stream.pix_fmt = "yuv420p"
-            for image in frames:
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
-                count += 1
-            container.mux(stream.encode(None))
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with (
+        atomic_write(path) as unfinished,
+        av.open(str(unfinished), "w", format="mp4") as container,
+    ):
+        options = {"crf": str(crf), "preset": "veryfast", "x264-params": _X264}
+        stream = container.add_stream("libx264", rate=fps, options=options)
+        stream.width, stream.height = size
+        stream.pix_fmt = "yuv420p"
+        for image in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+            count += 1
+        container.mux(stream.encode(None))
     return count

@@ -6,13 +6,13 @@ import hashlib
 import http.client
 import logging
 import os
-import tempfile
 import threading
 import urllib.error
 import urllib.request
 from pathlib import Path
 
 from keras_ddl.edge.errors import MISSING, UserError
+from keras_ddl.edge.files import atomic_write
 
 log = logging.getLogger(__name__)
 
@@ -95,13 +95,8 @@ def fetch_yunet(target: Path, url: str | None = None, timeout_s: float = TIMEOUT
         )
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-            Path(name).replace(target)
-        finally:
-            Path(name).unlink(missing_ok=True)
+        with atomic_write(target) as temporary:
+            temporary.write_bytes(data)
     except OSError as error:
         raise UserError(f"YuNet's model cannot be stored: {error}", MISSING) from error
     log.info("YuNet's model fetched into %s", target)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_ddl.edge.errors import MISSING, UserError
+from keras_ddl.edge.files import atomic_write
 from keras_ddl.framework import keras
 from keras_ddl.training.callbacks.progress import Progress
 from keras_ddl.training.callbacks.validation import AUC, LOSS
@@ -32,12 +33,10 @@ class BestWeights(keras.callbacks.Callback):
         best, history = self._progress.best_epoch, self._progress.history
         if best and (logs[AUC], -logs[LOSS]) <= (history[AUC][best - 1], -history[LOSS][best - 1]):
             return
-        partial = self._path.with_name(f".{self._path.stem}.part{self._path.suffix}")
         try:
-            self.model.save_weights(str(partial))
-            partial.replace(self._path)
+            with atomic_write(self._path) as partial:
+                self.model.save_weights(str(partial), save_format="h5")
         except (OSError, RuntimeError) as error:  # HDF5 has no better name for a full disk
-            partial.unlink(missing_ok=True)
             raise UserError(
                 f"cannot write the best weights to {self._path}: {str(error).splitlines()[0]}; "
                 "make room, then go on with --resume",

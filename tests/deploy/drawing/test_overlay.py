@@ -7,8 +7,9 @@ import pytest
 
 from deploy.drawing import canvas as drawing
 from deploy.drawing import overlay
-from deploy.drawing.canvas import COLORS, INK, Point
+from deploy.drawing.canvas import COLORS, INK
 from deploy.drawing.overlay import FaceMark, Scene
+from deploy.judging.records import Point
 from deploy.judging.verdict import Label, Policy
 
 SHAPES = [(240, 320, 3), (480, 640, 3), (1080, 1920, 3), (1280, 720, 3)]

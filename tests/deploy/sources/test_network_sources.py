@@ -17,8 +17,8 @@ import loopback_camera
 import numpy as np
 import pytest
 
+from deploy.backoff import Backoff
 from deploy.sources import Source, State, Watch, open_source, url
-from deploy.sources.backoff import Backoff
 from deploy.sources.drawn_faces import Scene, draw_loop
 from keras_ddl.edge.errors import UserError
 from keras_ddl.edge.video import Frame, VideoWriter

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from deploy.backoff import Backoff
 from deploy.sources import State, Watch, open_source
-from deploy.sources.backoff import Backoff
 from keras_ddl.edge.errors import UserError
 
 pytest.importorskip("av")

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from deploy.backoff import Backoff
 from deploy.sources import State, Watch, camera, csi, open_source, redact
-from deploy.sources.backoff import Backoff
 from deploy.sources.paced import PacedSource
 from keras_ddl.edge.errors import UserError
 

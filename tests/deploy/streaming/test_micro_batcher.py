@@ -49,6 +49,14 @@ def clip(value: int, track: int = 1) -> Clip:
     return Clip(np.full((2, 4, 4, 3), value, np.uint8), np.array([0.0, 40.0]), track)
 
 
+def started(
+    backend: Brightness, max_batch: int | None = None, telemetry: NullTelemetry | None = None
+) -> MicroBatcher:
+    batcher = MicroBatcher(backend, max_batch, 0.0, telemetry or NullTelemetry())
+    batcher.start()
+    return batcher
+
+
 def busy(backend: Brightness, batcher: MicroBatcher) -> None:
     """Occupy the model with a clip of its own, so that what follows has to wait."""
     batcher.submit(clip(200, 99), "other", Overflow.WAIT)
@@ -57,7 +65,7 @@ def busy(backend: Brightness, batcher: MicroBatcher) -> None:
 
 def test_clips_that_wait_together_share_calls_and_get_their_own_answers() -> None:
     backend = Brightness()
-    batcher = MicroBatcher(backend, max_batch=3, deadline_s=0.0)
+    batcher = started(backend, max_batch=3)
     busy(backend, batcher)
     sources = ["a", "b", "a", "b", "a"]
     futures = [
@@ -68,12 +76,12 @@ def test_clips_that_wait_together_share_calls_and_get_their_own_answers() -> Non
     answers = [future.result(LONG_S) for future in futures]
     assert [answer.probability for answer in answers] == [10, 11, 12, 13, 14]
     assert backend.batches == [[200], [10, 11, 12], [13, 14]]
-    assert batcher.close()
+    assert batcher.close(LONG_S)
 
 
 def test_a_newer_clip_of_a_live_track_takes_the_place_of_a_waiting_one() -> None:
     backend, telemetry = Brightness(), Drops()
-    batcher = MicroBatcher(backend, deadline_s=0.0, telemetry=telemetry)
+    batcher = started(backend, telemetry=telemetry)
     busy(backend, batcher)
     first = batcher.submit(clip(1, track=5), "door", Overflow.SUPERSEDE)
     other_track = batcher.submit(clip(2, track=6), "door", Overflow.SUPERSEDE)
@@ -84,12 +92,12 @@ def test_a_newer_clip_of_a_live_track_takes_the_place_of_a_waiting_one() -> None
     rest = [future.result(LONG_S) for future in (other_track, other_source, second)]
     assert [answer.probability for answer in rest] == [2, 3, 4]
     assert telemetry.dropped == [("superseded", "door")]
-    batcher.close()
+    batcher.close(LONG_S)
 
 
 def test_a_patient_source_waits_for_room_and_loses_nothing() -> None:
     backend = Brightness()
-    batcher = MicroBatcher(backend, max_batch=8, deadline_s=0.0)
+    batcher = started(backend, max_batch=8)
     busy(backend, batcher)
     futures = [batcher.submit(clip(i), "file", Overflow.WAIT) for i in range(WAITING)]
     late = threading.Thread(
@@ -102,16 +110,16 @@ def test_a_patient_source_waits_for_room_and_loses_nothing() -> None:
     late.join(LONG_S)
     values = [future.result(LONG_S).probability for future in futures]
     assert values == [*range(WAITING), 99]
-    batcher.close()
+    batcher.close(LONG_S)
 
 
 def test_a_fixed_batch_is_filled_up_and_the_filling_gives_no_answer() -> None:
     backend = Brightness(batch=4)
     backend.gate.set()
-    batcher = MicroBatcher(backend, deadline_s=0.0)
+    batcher = started(backend)
     assert batcher.submit(clip(7), "a", Overflow.WAIT).result(LONG_S).probability == 7
     assert backend.batches == [[7, 7, 7, 7]]
-    batcher.close()
+    batcher.close(LONG_S)
 
 
 def test_a_failing_model_tells_those_who_asked_and_goes_on() -> None:
@@ -124,17 +132,17 @@ def test_a_failing_model_tells_those_who_asked_and_goes_on() -> None:
 
     backend = Once()
     backend.gate.set()
-    batcher = MicroBatcher(backend, deadline_s=0.0)
+    batcher = started(backend)
     failed = batcher.submit(clip(1), "a", Overflow.WAIT)
     with pytest.raises(RuntimeError, match="out of memory"):
         failed.result(LONG_S)
     assert batcher.submit(clip(2), "a", Overflow.WAIT).result(LONG_S).probability == 2
-    batcher.close()
+    batcher.close(LONG_S)
 
 
 def test_closing_answers_everybody_and_late_comers_too() -> None:
     backend = Brightness()
-    batcher = MicroBatcher(backend, deadline_s=0.0)
+    batcher = started(backend)
     busy(backend, batcher)
     waiting = batcher.submit(clip(1), "a", Overflow.WAIT)
     assert not batcher.close(0.05)  # the model is still at it

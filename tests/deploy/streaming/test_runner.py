@@ -14,11 +14,13 @@ import pytest
 
 from deploy.backends import Backend, TensorSpec
 from deploy.bundle import Bundle
+from deploy.judging.session import RunDescription, SourceJudge
 from deploy.sinks import Output, Sink
 from deploy.sources import Source
 from deploy.sources.base import State
-from deploy.streaming.pipeline import Parts, Pipeline
-from deploy.streaming.runner import Runner, RunnerParts, SourcePlan
+from deploy.streaming.pipeline import Pipeline
+from deploy.streaming.runner import Runner
+from deploy.streaming.source_worker import SourcePlan
 from deploy.telemetry import Telemetry
 from keras_ddl.edge.clipper import FaceClipper
 from keras_ddl.edge.clipspec import ClipSpec
@@ -123,16 +125,22 @@ class Kept(Sink):
             assert self.came.wait_for(what, LONG_S)
 
 
-def runner_of(*sources: Source, backend: Backend | None = None, **changes: Any) -> Runner:
-    plans = [SourcePlan(s.name, lambda s=s: s, s.live) for s in sources]
-    fields: dict[str, Any] = {
-        "plans": plans,
-        "bundle": Bundle(Path(), SPEC, "abc", "someset", False),
-        "backend": backend or Brightness(),
-        "clipper": lambda: FaceClipper(SPEC, OneFace(), 1, 500.0),
-        "detector": "one face",
-    }
-    return Runner(RunnerParts(**{**fields, **changes}))
+BUNDLE = Bundle(Path(), SPEC, "abc", "someset", False)
+
+
+def clipper() -> FaceClipper:
+    return FaceClipper(SPEC, OneFace(), 1, 500.0)
+
+
+def plan_of(name: str, open_source: Callable[[], Source], live: bool = False) -> SourcePlan:
+    return SourcePlan(name, open_source, live, clipper())
+
+
+def runner_of(*plans: Source | SourcePlan, backend: Backend | None = None, **bounds: Any) -> Runner:
+    return Runner(
+        RunDescription(BUNDLE, backend or Brightness(), **bounds),
+        [p if isinstance(p, SourcePlan) else plan_of(p.name, lambda p=p: p, p.live) for p in plans],
+    )
 
 
 @pytest.fixture
@@ -169,14 +177,12 @@ LEVELS = {
 
 def test_sources_together_get_the_records_that_each_gets_alone() -> None:
     sink = Kept()
-    lanes = runner_of(*(Played(name, levels) for name, levels in LEVELS.items())).run([sink])
-    assert [lane.error for lane in lanes] == [None] * len(LEVELS)
+    sources = runner_of(*(Played(name, levels) for name, levels in LEVELS.items())).run([sink])
+    assert [source.error for source in sources] == [None] * len(LEVELS)
     for name, levels in LEVELS.items():
         alone = Kept()
-        clipper = FaceClipper(SPEC, OneFace(), 1, 500.0)
-        bundle = Bundle(Path(), SPEC, "abc", "someset", False)
-        source = Played(name, levels)
-        Pipeline(Parts(source, clipper, "one face", bundle, Brightness(), [alone])).run()
+        run = RunDescription(BUNDLE, Brightness())
+        Pipeline(run, Played(name, levels), clipper(), [alone]).run()
         assert told(sink.of(name)) == told(alone.records)
     assert sink.frames == sum(map(len, LEVELS.values()))
     labels = {name: [r["verdict"] for r in sink.of(name, "verdict")] for name in LEVELS}
@@ -194,15 +200,14 @@ def test_a_source_that_cannot_be_opened_or_breaks_off_stops_no_other() -> None:
         raise UserError("no such camera", 3)
 
     good, broken = Played("good", [200.0] * 30), Played("broken", [200.0] * 30, "break")
-    plans = [SourcePlan(s.name, lambda s=s: s, False) for s in (good, broken)]
-    runner = runner_of(good, plans=[SourcePlan("absent", refuse, False), *plans])
-    lanes = {lane.name: lane for lane in runner.run([sink])}
-    assert str(lanes["absent"].error) == "no such camera"
+    runner = runner_of(plan_of("absent", refuse), good, broken)
+    sources = {source.name: source for source in runner.run([sink])}
+    assert str(sources["absent"].error) == "no such camera"
     assert sink.of("absent") == []
-    assert str(lanes["broken"].error) == "lost broken"
+    assert str(sources["broken"].error) == "lost broken"
     assert sink.of("broken")[-1]["ended"] == "error"
     assert sink.of("broken")[-1]["frames"] == 30
-    assert (lanes["good"].error, sink.of("good")[-1]["ended"]) == (None, "source")
+    assert (sources["good"].error, sink.of("good")[-1]["ended"]) == (None, "source")
     states = {status.name: status.health.state for status in runner.status()}
     assert states == {"absent": State.FAILED, "broken": State.FAILED, "good": State.ENDED}
 
@@ -233,8 +238,7 @@ def test_stop_and_start_of_one_source(background: Callable[..., Any]) -> None:
         return opened[-1]
 
     hall = Played("hall", [60.0] * 60, "repeat")
-    plans = [SourcePlan("door", door, True), SourcePlan("hall", lambda: hall, True)]
-    runner = runner_of(hall, plans=plans)
+    runner = runner_of(plan_of("door", door, live=True), hall)
     thread = background(runner, sink)
     labels = {"door": "FAKE", "hall": "REAL"}
     sink.wait(
@@ -286,8 +290,7 @@ def test_the_end_comes_within_two_seconds_also_while_an_opening_hangs() -> None:
 
     sink = Kept()
     hall = Played("hall", [60.0] * 30, "wait")
-    plans = [SourcePlan("dead", hang, True), SourcePlan("hall", lambda: hall, True)]
-    runner = runner_of(hall, plans=plans)
+    runner = runner_of(plan_of("dead", hang, live=True), hall)
     thread = threading.Thread(target=runner.run, args=([sink],))
     thread.start()
     assert entered.wait(LONG_S)
@@ -317,7 +320,7 @@ def test_a_limit_ends_each_source_at_its_own_time() -> None:
     assert (end["ended"], end["frames"]) == ("limit", 20)
 
 
-def test_a_model_that_fails_ends_the_lane_with_one_line() -> None:
+def test_a_model_that_fails_ends_its_source_with_one_line() -> None:
     class Broken(Brightness):
         def _run(self, feed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
             if feed["clip"].any():
@@ -325,8 +328,8 @@ def test_a_model_that_fails_ends_the_lane_with_one_line() -> None:
             return super()._run(feed)
 
     sink = Kept()
-    (lane,) = runner_of(Played("a", [200.0] * 60), backend=Broken()).run([sink])
-    assert str(lane.error) == "the model failed on a: CUDA error: out of memory"
+    (source,) = runner_of(Played("a", [200.0] * 60), backend=Broken()).run([sink])
+    assert str(source.error) == "the model failed on a: CUDA error: out of memory"
     assert sink.of("a")[-1]["ended"] == "error"
 
 
@@ -348,19 +351,15 @@ def test_latencies_and_drops_are_told() -> None:
 
 def test_answers_that_come_after_their_face_has_gone_still_count_and_nothing_is_kept() -> None:
     """A face leaves while the model is busy; its clips are in the totals, its crops are let go."""
-    from deploy.judging.frame_result import Spotter
-    from deploy.judging.session import Setting, SourceJudge
-
-    bundle = Bundle(Path(), SPEC, "abc", "someset", False)
-    judge = SourceJudge(Setting("door", bundle, "brightness", "one face", live=True))
-    spotter = Spotter(FaceClipper(SPEC, OneFace(), 1, 500.0))
+    finder = clipper()
+    judge = SourceJudge(RunDescription(BUNDLE, Brightness()), Played("door", [], "wait"), finder)
     levels = [200.0] * 60 + [0.0] * 60
     asked, ended = [], 0
     for index, level in enumerate(levels):
-        sight = spotter.look(Frame(picture(level), index * 40.0, index))
-        judge.see(sight)
-        asked += [(clip, sight.track(clip)) for clip in sight.step.clips]
-        ended += len(sight.step.ended)
+        result = finder.push(Frame(picture(level), index * 40.0, index))
+        judge.see(result)
+        asked += [(clip, result.track(clip)) for clip in result.clips]
+        ended += len(result.ended)
         judge.output()
     assert (len(asked), ended) == (5, 1)
     rows = []

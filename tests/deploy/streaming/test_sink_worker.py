@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from deploy.sinks import Output, Sink
-from deploy.streaming.sink_worker import PICTURES, Outlet
+from deploy.streaming.sink_worker import PICTURES, SinkWorker
 from keras_ddl.edge.errors import UserError
 from keras_ddl.edge.video import Frame
 
@@ -41,52 +41,52 @@ def record(number: int) -> dict[str, object]:
     return {"type": "clip", "number": number}
 
 
-def full(patient: bool) -> tuple[Slow, Outlet]:
-    """An outlet whose sink is busy and whose queue is full of frames with a record in each."""
+def full(patient: bool) -> tuple[Slow, SinkWorker]:
+    """A worker whose sink is busy and whose queue is full of frames with a record in each."""
     sink = Slow()
-    outlet = Outlet(sink, patient)
-    outlet.put(Output((record(-1),)))
+    worker = SinkWorker(sink, patient)
+    worker.put(Output((record(-1),)))
     assert sink.busy.wait(LONG_S)
     for number in range(PICTURES):
-        outlet.put(Output((record(number),), FRAME))
-    return sink, outlet
+        worker.put(Output((record(number),), FRAME))
+    return sink, worker
 
 
 def test_an_impatient_outlet_gives_up_the_oldest_frames_and_no_record() -> None:
-    sink, outlet = full(patient=False)
+    sink, worker = full(patient=False)
     for number in range(PICTURES, PICTURES + 10):
-        outlet.put(Output((record(number),), FRAME))
-    outlet.put(Output((), FRAME))  # nothing but a frame
+        worker.put(Output((record(number),), FRAME))
+    worker.put(Output((), FRAME))  # nothing but a frame
     sink.gate.set()
-    assert outlet.close(LONG_S)
+    assert worker.close(LONG_S)
     numbers = [entry["number"] for output in sink.got for entry in output.records]
     assert numbers == list(range(-1, PICTURES + 10))
     framed = [output.frame is not None for output in sink.got]
     assert framed == [False] * 12 + [True] * PICTURES
-    assert (outlet.lost, sink.closed) == (11, True)
+    assert (worker.lost, sink.closed) == (11, True)
 
 
 def test_frames_without_records_go_altogether() -> None:
     sink = Slow()
-    outlet = Outlet(sink, patient=False)
-    outlet.put(Output((record(-1),)))
+    worker = SinkWorker(sink, patient=False)
+    worker.put(Output((record(-1),)))
     assert sink.busy.wait(LONG_S)
     for _ in range(PICTURES + 5):
-        outlet.put(Output((), FRAME))
+        worker.put(Output((), FRAME))
     sink.gate.set()
-    assert outlet.close(LONG_S)
+    assert worker.close(LONG_S)
     assert len(sink.got) == 1 + PICTURES
 
 
 def test_a_patient_outlet_lets_its_source_wait() -> None:
-    sink, outlet = full(patient=True)
-    late = threading.Thread(target=lambda: outlet.put(Output((record(PICTURES),), FRAME)))
+    sink, worker = full(patient=True)
+    late = threading.Thread(target=lambda: worker.put(Output((record(PICTURES),), FRAME)))
     late.start()
     late.join(0.3)
     assert late.is_alive()
     sink.gate.set()
     late.join(LONG_S)
-    assert outlet.close(LONG_S)
+    assert worker.close(LONG_S)
     numbers = [entry["number"] for output in sink.got for entry in output.records]
     assert numbers == list(range(-1, PICTURES + 1))
     assert all(output.frame is not None for output in sink.got[1:])
@@ -103,14 +103,14 @@ def test_a_sink_that_fails_gets_the_next_output_and_is_reported_once(
 
     sink = Full()
     sink.gate.set()
-    outlet = Outlet(sink, patient=True, clock=lambda: 0.0)
+    worker = SinkWorker(sink, patient=True, clock=lambda: 0.0)
     with caplog.at_level(logging.WARNING):
         for number in range(5):
-            outlet.put(Output((record(number),)))
-        assert outlet.close(LONG_S)
+            worker.put(Output((record(number),)))
+        assert worker.close(LONG_S)
     assert [output.records[0]["number"] for output in sink.got] == [3, 4]
-    assert outlet.failures == 3
-    assert str(outlet.error) == "no room on the disk"
+    assert worker.failures == 3
+    assert str(worker.error) == "no room on the disk"
     lines = [entry.getMessage() for entry in caplog.records]
     assert lines == ["slow failed, the run goes on: no room on the disk"]
 
@@ -121,18 +121,18 @@ def test_a_reader_that_left_is_told_once_and_nothing_is_written_any_more() -> No
             raise BrokenPipeError
 
     told: list[int] = []
-    outlet = Outlet(Pipe(), patient=True, on_broken_pipe=lambda: told.append(1))
-    for number in range(2 * PICTURES):  # more than wait: a broken outlet lets nobody wait
-        outlet.put(Output((record(number),)))
-    assert outlet.close(LONG_S)
+    worker = SinkWorker(Pipe(), patient=True, on_broken_pipe=lambda: told.append(1))
+    for number in range(2 * PICTURES):  # more than wait: a broken worker lets nobody wait
+        worker.put(Output((record(number),)))
+    assert worker.close(LONG_S)
     assert told == [1]
-    assert outlet.error is None
+    assert worker.error is None
 
 
 def test_a_sink_that_hangs_is_left_behind(caplog: pytest.LogCaptureFixture) -> None:
-    sink, outlet = full(patient=False)
+    sink, worker = full(patient=False)
     with caplog.at_level(logging.WARNING):
-        assert not outlet.close(0.05)
+        assert not worker.close(0.05)
     assert f"slow did not finish in time: {PICTURES} outputs are lost" in caplog.text
     sink.gate.set()
-    assert outlet.close(LONG_S)
+    assert worker.close(LONG_S)

@@ -100,5 +100,5 @@ def test_mistakes_are_one_line(tmp_path: Path, text: str, words: str) -> None:
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"absent\.toml: cannot be read: No such file"):
+    with pytest.raises(UserError, match=r"--config: cannot read \S+absent\.toml: No such file"):
         read_streams(tmp_path / "absent.toml")

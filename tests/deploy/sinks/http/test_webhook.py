@@ -25,8 +25,8 @@ from typing import Any
 
 import pytest
 
+from deploy.backoff import Backoff
 from deploy.sinks import Output
-from deploy.sinks.backoff import Backoff
 from deploy.sinks.http.http_post import Answer, HttpPost, retry_after_s
 from deploy.sinks.http.signature import secret_from_environment, sign
 from deploy.sinks.http.webhook import Webhook, is_refusal
@@ -378,7 +378,7 @@ SENDER = """
 import sys
 from pathlib import Path
 from deploy.sinks import Output
-from deploy.sinks.backoff import Backoff
+from deploy.backoff import Backoff
 from deploy.sinks.http.webhook import Webhook
 sink = Webhook(sys.argv[1], Path(sys.argv[2]), b"s", backoff=Backoff(0.01, 0.05))
 sink.open()

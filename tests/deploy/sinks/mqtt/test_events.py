@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from deploy.backoff import Backoff
 from deploy.control import SourceStatus
 from deploy.sinks import Output
-from deploy.sinks.backoff import Backoff
 from deploy.sinks.mqtt.events import MqttEvents
 from deploy.sources.base import Health, State
 from keras_ddl.edge.errors import UserError
@@ -449,15 +449,22 @@ def test_a_broker_without_mqtt_5_gets_3_1_1(run: FakeRun, tmp_path: Path) -> Non
 def test_tls_with_a_certificate_of_ones_own(
     run: FakeRun, tmp_path: Path, own_certificate: Path, caplog: Any
 ) -> None:
-    broker = Broker(tmp_path, f"certfile {own_certificate}\nkeyfile {own_certificate}\n")
+    server = f"certfile {own_certificate}\nkeyfile {own_certificate}\n"
+    broker = Broker(tmp_path, f"{server}cafile {own_certificate}\nrequire_certificate true\n")
     broker.start()
     url = broker.url.replace("mqtt://127.0.0.1", "mqtts://localhost")
     distrustful = opened(url, run, tmp_path / "s")
     distrustful.write(event(1))
     until(lambda: "certificate verify failed" in caplog.text)
     distrustful.close()
-    with opened(url, run, tmp_path / "s", ca=own_certificate):
+    anonymous = opened(url, run, tmp_path / "s", ca=own_certificate)
+    until(lambda: "connection lost" in caplog.text)
+    anonymous.close()
+    assert list(tmp_path.rglob("s/*/*.json"))
+    with opened(url, run, tmp_path / "s", ca=own_certificate, certificate=own_certificate):
         until(lambda: not list(tmp_path.rglob("s/*/*.json")))
     broker.kill()
     with pytest.raises(UserError, match="expected a PEM file in"):
         opened(url, run, tmp_path / "s", ca=tmp_path / "absent.pem")
+    with pytest.raises(UserError, match="expected a PEM file in"):
+        opened(url, run, tmp_path / "s", certificate=tmp_path / "absent.pem")

@@ -6,12 +6,13 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 import numpy as np
 import pytest
 
+from deploy.backoff import Backoff
 from deploy.sources import Health, State, Watch
-from deploy.sources.backoff import Backoff
 from deploy.sources.live.connection import Shot
 from deploy.sources.live.live_source import LiveSource
 from keras_ddl.edge.errors import MISSING, UserError
@@ -77,16 +78,9 @@ class Attempts:
         return script
 
 
-class Full(Backoff):
-    """Without jitter."""
-
-    def next_s(self) -> float:
-        self._rng.random = lambda: 1.0  # type: ignore[method-assign]
-        return super().next_s()
-
-
 def watch(clock: Clock, **changes: object) -> Watch:
-    fields = {"clock": clock, "sleep": clock.sleep, "backoff": Full, "max_age_ms": 1e9, **changes}
+    steady = partial(Watch().backoff, uniform=lambda: 0.0)  # without jitter
+    fields = {"clock": clock, "sleep": clock.sleep, "backoff": steady, "max_age_ms": 1e9, **changes}
     return Watch(**fields)  # type: ignore[arg-type]
 
 

@@ -1,42 +1,11 @@
-"""The judgements of a live source: how long to wait, what is frozen, another rate, what time."""
+"""The judgements of a live source: what is frozen, another rate, what time."""
 
 from __future__ import annotations
-
-import random
 
 import numpy as np
 import pytest
 
-from deploy.sources.backoff import Backoff
-from deploy.sources.live.freeze_watch import FreezeWatch
-from deploy.sources.live.live_clock import LiveClock
-from deploy.sources.live.rate_watch import RateWatch
-
-
-class Fixed(random.Random):
-    """Always the same number."""
-
-    def __init__(self, value: float) -> None:
-        super().__init__(0)
-        self.value = value
-
-    def random(self) -> float:
-        return self.value
-
-
-def test_waits_double_up_to_the_cap_and_start_over() -> None:
-    backoff = Backoff(0.5, 4.0, Fixed(1.0))
-    assert [backoff.next_s() for _ in range(5)] == [0.5, 1.0, 2.0, 4.0, 4.0]
-    backoff.reset()
-    assert backoff.next_s() == 0.5
-
-
-def test_jitter_takes_up_to_half_of_a_wait() -> None:
-    assert Backoff(0.5, 4.0, Fixed(0.0)).next_s() == 0.25
-    waits = [Backoff(8.0, 8.0, random.Random(seed)).next_s() for seed in range(200)]
-    assert 4.0 <= min(waits) < 4.5 and 7.5 < max(waits) <= 8.0
-    with pytest.raises(ValueError, match="first_s"):
-        Backoff(2.0, 1.0)
+from deploy.sources.live.watches import FreezeWatch, LiveClock, RateWatch
 
 
 def test_the_same_picture_for_three_seconds_is_frozen() -> None:

@@ -1,4 +1,4 @@
-"""Whom an encrypted connection trusts."""
+"""TLS settings of the connections to brokers and receivers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from keras_ddl.edge.errors import USAGE, UserError
 
 
 class _Closing(ssl.SSLSocket):
-    """Closed where the other side is not trusted; paho-mqtt leaves that to chance."""
+    """A socket closed where the other side is not trusted; paho-mqtt leaves that to chance."""
 
     def do_handshake(self, block: bool = False) -> None:
         try:
@@ -19,8 +19,8 @@ class _Closing(ssl.SSLSocket):
             raise
 
 
-def trusting(ca: Path | None, certificate: Path | None = None) -> ssl.SSLContext:
-    """Settings for a client that checks the other side's certificate and name.
+def client_tls(ca: Path | None, certificate: Path | None = None) -> ssl.SSLContext:
+    """Return the settings of a client that checks the other side's certificate and name.
 
     Args:
         ca: Certificates to trust instead of the system's, PEM.

@@ -16,17 +16,21 @@ import numpy as np
 
 from deploy.backends import Backend
 from deploy.bundle import SYNTHETIC, Bundle
+from deploy.judging.options import EVERY_S
+from deploy.judging.output import Output
 from deploy.judging.records import Record
-from deploy.memory import resident_bytes
-from deploy.sinks import JsonLines, Output, Sink
+from deploy.judging.session import RunDescription
+from deploy.sinks import JsonLines, Sink
 from deploy.sources import Watch, open_source
-from deploy.streaming.runner import Runner, RunnerParts, SourcePlan
-from deploy.streaming.source_worker import Lane
+from deploy.streaming.runner import Runner
+from deploy.streaming.source_worker import SourcePlan, SourceWorker
 from deploy.telemetry import Telemetry
-from keras_ddl.edge.clipper import DETECT_EVERY, FaceClipper
+from keras_ddl.edge.clipper import FaceClipper
 from keras_ddl.edge.faces import open_detector
+from keras_ddl.edge.memory import resident_bytes
 
-EVERY_S = 0.5
+DETECTOR = "haar"
+SAMPLE_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ class Sample:
 
 
 @dataclass
-class Trial:
+class SyntheticRun:
     """What a run came to.
 
     Attributes:
@@ -109,16 +113,14 @@ class _Count(Sink):
         self.records += len(output.records)
 
 
-def run_trial(
+def watch_synthetic(
     bundle: Bundle,
     backend: Backend,
     seconds: float,
     lines: Path,
     addresses: Sequence[str],
-    detector: str = "haar",
-    sample_s: float = 5.0,
-    sinks: Sequence[Sink] = (),
-) -> Trial:
+    sample_s: float = SAMPLE_S,
+) -> SyntheticRun:
     """Watch sources for a while.
 
     Args:
@@ -126,56 +128,51 @@ def run_trial(
         seconds: How long.
         lines: File for the JSON Lines.
         addresses: The sources, `synthetic://…` for instance.
-        detector: Finds the faces.
         sample_s: Time between two looks at the process.
-        sinks: Further sinks, opened.
     """
     telemetry, count, file = _Clock(), _Count(), JsonLines(lines)
     watch = Watch(keep_trying=True, telemetry=telemetry)
-    plans = [
-        SourcePlan(f"{index} {text}", partial(open_source, text, watch=watch), True, SYNTHETIC)
-        for index, text in enumerate(addresses)
-    ]
-
-    def clipper() -> FaceClipper:
-        return FaceClipper(bundle.spec, open_detector(detector), DETECT_EVERY, EVERY_S * 1000.0)
-
-    parts = RunnerParts(plans, bundle, backend, clipper, detector, telemetry)
-    runner = Runner(parts)
+    plans = []
+    for index, text in enumerate(addresses):
+        name = f"{index} {text}"
+        clipper = FaceClipper(bundle.spec, open_detector(DETECTOR), stride_ms=EVERY_S * 1000.0)
+        opened = partial(open_source, text, name=name, watch=watch)
+        plans.append(SourcePlan(name, opened, True, clipper))
+    runner = Runner(RunDescription(bundle, backend, SYNTHETIC, telemetry=telemetry), plans)
     file.open()
-    trial = Trial(seconds=seconds)
+    run = SyntheticRun(seconds=seconds)
     done = threading.Event()
-    sampler = threading.Thread(target=_sample, args=(trial.samples, done, sample_s), daemon=True)
+    sampler = threading.Thread(target=_sample, args=(run.samples, done, sample_s), daemon=True)
     timer = threading.Timer(seconds, runner.quit)
     cpu = time.process_time()
     telemetry.began = time.monotonic()
     sampler.start()
     timer.start()
     try:
-        lanes = runner.run([file, count, *sinks])
+        sources = runner.run([file, count])
     finally:
         timer.cancel()
         done.set()
         sampler.join()
-    trial.cpu = time.process_time() - cpu
-    trial.delays, trial.made = telemetry.delays, count.records
-    _add_up(trial, lanes, telemetry)
-    _read_back(trial, lines)
-    return trial
+    run.cpu = time.process_time() - cpu
+    run.delays, run.made = telemetry.delays, count.records
+    _add_up(run, sources, telemetry)
+    _read_back(run, lines)
+    return run
 
 
-def _add_up(trial: Trial, lanes: Sequence[Lane], telemetry: Telemetry) -> None:
+def _add_up(run: SyntheticRun, sources: Sequence[SourceWorker], telemetry: Telemetry) -> None:
     """Sum over sources, and over what the run and its sources dropped."""
-    for lane in lanes:
-        trial.frames += lane.end["frames"] if lane.end else 0
-        trial.clips += lane.end["clips"] if lane.end else 0
-        for cause, number in lane.status().health.dropped.items():
-            trial.dropped[cause] = trial.dropped.get(cause, 0) + number
+    for source in sources:
+        run.frames += source.end["frames"] if source.end else 0
+        run.clips += source.end["clips"] if source.end else 0
+        for cause, number in source.status().health.dropped.items():
+            run.dropped[cause] = run.dropped.get(cause, 0) + number
     totals = telemetry.totals()
     for (cause, _), number in totals.dropped.items():
-        trial.dropped[cause] = trial.dropped.get(cause, 0) + number
+        run.dropped[cause] = run.dropped.get(cause, 0) + number
     for (stage, _), counts in totals.stages.items():
-        trial.stages[stage] = trial.stages.get(stage, 0.0) + counts.cpu_seconds
+        run.stages[stage] = run.stages.get(stage, 0.0) + counts.cpu_seconds
 
 
 def _sample(samples: list[Sample], done: threading.Event, every_s: float) -> None:
@@ -186,14 +183,14 @@ def _sample(samples: list[Sample], done: threading.Event, every_s: float) -> Non
         samples.append(Sample(now, resident_bytes(), threading.active_count(), files))
 
 
-def _read_back(trial: Trial, lines: Path) -> None:
+def _read_back(run: SyntheticRun, lines: Path) -> None:
     """Count what was written, and look for holes in the numbers of the events."""
     numbers: dict[str, list[int]] = {}
     for line in lines.read_text(encoding="utf-8").splitlines():
         record: Record = json.loads(line)
-        trial.written += 1
+        run.written += 1
         if record["type"] == "verdict":
-            run, _, number = record["event"].partition("-")
-            numbers.setdefault(run, []).append(int(number))
-    trial.events = sum(map(len, numbers.values()))
-    trial.gaps = sum(max(found) - len(set(found)) for found in numbers.values())
+            started, _, number = record["event"].partition("-")
+            numbers.setdefault(started, []).append(int(number))
+    run.events = sum(map(len, numbers.values()))
+    run.gaps = sum(max(found) - len(set(found)) for found in numbers.values())

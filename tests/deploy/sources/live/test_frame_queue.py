@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 
 import numpy as np
 import pytest
 
-from deploy.sources.live.live_queue import MAX_FRAMES, DropPolicy, LiveQueue
+from deploy.sources.live.live_source import MAX_FRAMES, DropPolicy, FrameQueue
 from deploy.telemetry import NullTelemetry
 from keras_ddl.edge.errors import UserError
 from keras_ddl.edge.video import Frame
@@ -20,7 +20,11 @@ def frames_at(times: list[float]) -> Generator[Frame, None, None]:
         yield Frame(np.zeros((2, 2, 3), np.uint8), time_ms, index)
 
 
-def until_ended(queue: LiveQueue) -> None:
+def live_queue(grab: Callable[[], Generator[Frame, None, None]]) -> FrameQueue:
+    return FrameQueue(grab, "door", NullTelemetry(), DropPolicy.BACKLOG, max_age_ms=1000.0)
+
+
+def until_ended(queue: FrameQueue) -> None:
     deadline = time.monotonic() + 5.0
     while not queue.ended and time.monotonic() < deadline:
         time.sleep(0.005)
@@ -37,7 +41,7 @@ def gated(times: list[float], gate: threading.Event) -> Generator[Frame, None, N
 def test_a_backlog_goes_at_once_so_that_what_follows_is_whole() -> None:
     gate = threading.Event()
     times = [i * 100.0 for i in range(26)]
-    queue = LiveQueue(lambda: gated(times, gate), max_age_ms=1000.0)
+    queue = live_queue(lambda: gated(times, gate))
     reader = iter(queue)
     assert next(reader).index == 0
     gate.set()
@@ -49,7 +53,7 @@ def test_a_backlog_goes_at_once_so_that_what_follows_is_whole() -> None:
 
 def test_the_queue_is_bounded_in_frames_too() -> None:
     gate = threading.Event()
-    queue = LiveQueue(lambda: gated([i * 1.0 for i in range(MAX_FRAMES + 2)], gate))
+    queue = live_queue(lambda: gated([i * 1.0 for i in range(MAX_FRAMES + 2)], gate))
     reader = iter(queue)
     next(reader)
     gate.set()
@@ -67,9 +71,7 @@ def test_a_recording_waits_for_its_reader() -> None:
             depths.append(length)
 
     times = [i * 1000.0 for i in range(3 * MAX_FRAMES)]
-    queue = LiveQueue(
-        lambda: frames_at(times), policy=DropPolicy.NONE, name="door", telemetry=Listener()
-    )
+    queue = FrameQueue(lambda: frames_at(times), "door", Listener(), DropPolicy.NONE)
     assert [frame.time_ms for frame in queue] == times
     assert queue.dropped == 0
     assert 0 < max(depths) <= MAX_FRAMES and depths[-1] == 0
@@ -80,7 +82,7 @@ def test_the_queue_passes_on_the_error_of_its_source() -> None:
         yield from frames_at([0.0])
         raise UserError("lost the camera", 3)
 
-    reader = iter(LiveQueue(broken))
+    reader = iter(live_queue(broken))
     assert next(reader).index == 0
     with pytest.raises(UserError, match="lost the camera"):
         next(reader)
@@ -98,7 +100,7 @@ def test_an_interrupted_queue_ends_although_its_source_hangs() -> None:
         finally:
             released.set()
 
-    queue = LiveQueue(hanging)
+    queue = live_queue(hanging)
     reader = iter(queue)
     next(reader)
     threading.Timer(0.1, queue.interrupt).start()
@@ -118,7 +120,7 @@ def test_several_hanging_queues_share_the_time_to_close() -> None:
         gate.wait(30.0)
         yield from frames_at([0.0])
 
-    queues = [LiveQueue(hanging) for _ in range(4)]
+    queues = [live_queue(hanging) for _ in range(4)]
     for queue in queues:
         threading.Thread(target=lambda q=queue: next(iter(q), None), daemon=True).start()
     started = time.monotonic()

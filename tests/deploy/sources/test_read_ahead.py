@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from deploy.sources.base import Source
-from deploy.sources.live.read_ahead import AHEAD, ReadAhead
+from deploy.sources.recorded_source import AHEAD, ReadAhead
+from deploy.telemetry import NullTelemetry
 from keras_ddl.edge.errors import UserError
 from keras_ddl.edge.video import Frame
 
@@ -46,7 +47,7 @@ class Counted(Source):
 
 def test_every_frame_comes_in_order_and_few_are_held() -> None:
     source = Counted()
-    with ReadAhead(source) as ahead:
+    with ReadAhead(source, NullTelemetry()) as ahead:
         frames = iter(ahead)
         first = next(frames)
         with source.moved:  # it reads on until so many wait, and one more is in its hands
@@ -59,7 +60,7 @@ def test_every_frame_comes_in_order_and_few_are_held() -> None:
 
 
 def test_what_breaks_off_gives_its_frames_and_then_its_error() -> None:
-    with ReadAhead(Counted("break")) as ahead:
+    with ReadAhead(Counted("break"), NullTelemetry()) as ahead:
         frames = iter(ahead)
         assert [next(frames).index for _ in range(40)] == list(range(40))
         with pytest.raises(UserError, match="lost it"):
@@ -68,7 +69,7 @@ def test_what_breaks_off_gives_its_frames_and_then_its_error() -> None:
 
 def test_a_reader_that_hangs_is_left_and_its_source_is_not_closed_under_it() -> None:
     source = Counted("hang")
-    ahead = ReadAhead(source)
+    ahead = ReadAhead(source, NullTelemetry())
     frames = iter(ahead)
     for _ in range(40):
         next(frames)

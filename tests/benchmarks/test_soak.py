@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.soak import growth, problems, summary
-from deploy.streaming.synthetic_run import Sample, Trial, run_trial
+from benchmarks.synthetic_run import Sample, SyntheticRun, watch_synthetic
 
 MIB = 1 << 20
 
@@ -22,9 +22,9 @@ def samples(rise_per_hour: float, minutes: int = 30, warm_up: float = 300.0) -> 
     return rows
 
 
-def good(**changes: object) -> Trial:
+def good(**changes: object) -> SyntheticRun:
     fields = {"seconds": 1800.0, "samples": samples(0.0), "written": 10, "made": 10, "clips": 5}
-    return Trial(**{**fields, **changes})
+    return SyntheticRun(**{**fields, **changes})
 
 
 def test_growth_is_the_slope_after_the_warm_up() -> None:
@@ -65,11 +65,11 @@ def test_two_cameras_for_some_seconds_lose_nothing(filmed_bundle: Path, tmp_path
     bundle, backend = open_bundle(filmed_bundle, 1)
     addresses = [f"synthetic://?size=320x240&seed={seed}" for seed in (1, 2)]
     with backend:
-        trial = run_trial(bundle, backend, 8.0, tmp_path / "out.jsonl", addresses, sample_s=1.0)
-    assert trial.clips > 0
-    assert trial.events > 0  # each face comes to a verdict
-    lasting = [line for line in problems(trial) if not line.startswith("memory")]
+        run = watch_synthetic(bundle, backend, 8.0, tmp_path / "out.jsonl", addresses, sample_s=1.0)
+    assert run.clips > 0
+    assert run.events > 0  # each face comes to a verdict
+    lasting = [line for line in problems(run) if not line.startswith("memory")]
     assert lasting == []  # how memory goes on is not told by eight seconds
-    assert trial.delay(50) > 0.0
-    assert {"detect", "infer", "crop"} <= set(trial.stages)
-    assert "clips" in summary(trial)
+    assert run.delay(50) > 0.0
+    assert {"detect", "infer", "crop"} <= set(run.stages)
+    assert "clips" in summary(run)

@@ -1,0 +1,46 @@
+"""The marks that one frame's annotated picture gets, from the state of its source."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from deploy.bundle import SYNTHETIC
+from deploy.drawing.overlay import FaceMark, Scene, draw
+from deploy.judging.session import SourceJudge
+from deploy.judging.verdict import Label
+from keras_ddl.edge.clipper import FrameResult
+
+BANNERS = {
+    True: "synthetic-trained model on synthetic footage",
+    False: "synthetic-trained model: no verdict on real footage",
+}
+
+
+def annotated(judge: SourceJudge, result: FrameResult) -> np.ndarray:
+    """Return a frame with its marks, uint8 (H, W, 3) RGB."""
+    return draw(result.frame.image, scene_of(judge, result))
+
+
+def scene_of(judge: SourceJudge, result: FrameResult) -> Scene:
+    """Return what to draw on a frame."""
+    run = judge.run
+    banner = ""
+    if run.bundle.domain == SYNTHETIC:
+        banner = BANNERS[run.footage == SYNTHETIC]
+    footer = f"model {run.bundle.model_id} | {judge.detector} | {run.backend.name}"
+    marks = []
+    for track, face in zip(result.tracks, judge.faces(result), strict=True):
+        heat = judge.heat(track.id) if run.heat else None
+        if heat is not None:
+            heat = face_part(heat, run.bundle.spec.margin)
+        label = Label(face.label)
+        marks.append(FaceMark(track.id, track.box, label, face.probability, face.reason, heat))
+    points = tuple(judge.points)
+    return Scene(result.frame.time_ms, tuple(marks), points, judge.policy, footer, banner)
+
+
+def face_part(values: np.ndarray, margin: float) -> np.ndarray:
+    """Return the middle of a map (h, w) of the whole crop that covers the face box."""
+    high, wide = values.shape
+    top, left = round(high * (1 - 1 / margin) / 2), round(wide * (1 - 1 / margin) / 2)
+    return values[top : max(high - top, top + 1), left : max(wide - left, left + 1)]

@@ -1,0 +1,95 @@
+"""Verdict per face for videos and pictures: `python -m deploy.score VIDEO_OR_IMAGE…`.
+
+It runs what a device runs: the run's exported bundle through the streaming pipeline. A run that has
+no bundle yet, or an older one, is exported first. A file that is no video or picture costs a line
+and the exit code, not the other files.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+if not __package__:  # run as a script: import from the clone, and keep this folder off the path
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+from deploy import contact_sheet
+from keras_ddl.edge.bundle import MODEL_FILE, SPEC_FILE
+from keras_ddl.edge.clipspec import ClipSpec
+from keras_ddl.edge.errors import Parser, UserError, run_cli
+
+OUT = Path("evidence.png")
+LATEST = Path("runs/latest")
+INCOMPLETE = "INCOMPLETE"  # keras_ddl/runs.py leaves this file in a run that is not complete
+REPO = Path(__file__).resolve().parent.parent
+EXPORT = "export/to_onnx.py"
+SPAWNED = (EXPORT,)  # it needs TensorFlow, which this half does without
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    parser = Parser(
+        prog="python -m deploy.score",
+        description="Judge videos or pictures: a line for each face, and the evidence drawn.",
+    )
+    parser.add_argument("files", type=Path, nargs="+", metavar="VIDEO_OR_IMAGE")
+    parser.add_argument("--run", type=Path, help="run folder; default runs/latest")
+    parser.add_argument("--out", type=Path, default=OUT, help="the picture (default %(default)s)")
+    parser.add_argument(
+        "--domain", choices=("real", "synthetic"), default="real", help="what the files show"
+    )
+    args = parser.parse_args(argv)
+    return run_cli(lambda: _run(args))
+
+
+def _run(args: argparse.Namespace) -> int:
+    run = find_run(args.run)
+    if not any(file.is_file() for file in args.files):  # one of several is told of in its turn
+        received = f"received {args.files[0]}, which is no file"
+        raise UserError(f"expected a video or a picture, {received}; check the name")
+    bundle = run / "bundle"
+    if is_stale(run, bundle):
+        print(f"exporting {run} first", file=sys.stderr, flush=True)
+        done = subprocess.run([sys.executable, str(REPO / EXPORT), str(run)], check=False)
+        if done.returncode:
+            return done.returncode
+    files = [str(file) for file in args.files]
+    options = ["--bundle", str(bundle), "--out", str(args.out), "--domain", args.domain, "--faces"]
+    detector = ClipSpec.read(bundle / SPEC_FILE).detector  # the one the crops were cut with
+    if detector:
+        options += ["--detector", detector]
+    return contact_sheet.main([*files, *options])
+
+
+def find_run(path: Path | None) -> Path:
+    """Return a complete run folder, `runs/latest` by default.
+
+    Raises:
+        UserError: It is not there, incomplete, or holds no clip spec.
+    """
+    run = path or LATEST
+    if not run.is_dir():
+        raise UserError(
+            f"expected a run folder, received {run}, which is not there; "
+            "make one with: python -m keras_ddl.train"
+        )
+    run = run.resolve()
+    if (run / INCOMPLETE).exists():
+        raise UserError(f"{run} is incomplete: its training runs still or was interrupted")
+    if not (run / SPEC_FILE).is_file():
+        raise UserError(f"{run} is no complete run: it holds no {SPEC_FILE}; train again")
+    return run
+
+
+def is_stale(run: Path, bundle: Path) -> bool:
+    """Return whether a run's spec, threshold and temperature included, is not the bundle's."""
+    spec = bundle / SPEC_FILE
+    ready = spec.is_file() and (bundle / MODEL_FILE).is_file()
+    return not ready or spec.stat().st_mtime_ns < (run / SPEC_FILE).stat().st_mtime_ns
+
+
+if __name__ == "__main__":
+    sys.exit(main())
