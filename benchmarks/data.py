@@ -1,4 +1,4 @@
-"""`python -m benchmarks.data`: how fast videos become clips and clips become batches.
+"""Speed of preparation and of the input pipeline: `python -m benchmarks.data`.
 
 Part of `make bench`. The faces are generated, 640 × 480; one file of ten minutes shows that memory
 does not grow with length.

@@ -1,5 +1,6 @@
-"""Part of `make bench`: compact Xception with both modules, float and int8, one clip and four.
+"""Speed of compact Xception with both modules, float and int8: `python -m benchmarks.int8`.
 
+Part of `make bench`; one clip at a time, and four.
 Each subject is a process of its own, so that its memory is its own; they run in turn.
 """
 
@@ -8,16 +9,14 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from benchmarks.modules import PEAK_SIZE, matmul, merge_json, ratio
-from benchmarks.timed_process import OnCall, serve
-from benchmarks.untrained import FORMS
+from benchmarks.timed_process import serve_run, timed_in_turn
+from benchmarks.untrained_bundle import FORMS, untrained_graphs
 from keras_ddl.edge.errors import Parser, run_cli
 from keras_ddl.edge.memory import peak_mib
 
@@ -66,8 +65,6 @@ def _bench(args: argparse.Namespace) -> int:
 
 def _graphs(folder: Path, args: argparse.Namespace) -> tuple[float, dict[str, Path]]:
     """GMAC of a clip, and the ONNX files."""
-    from benchmarks.untrained import untrained_graphs
-
     gmac, graphs = untrained_graphs(FORMS, args.size, args.frames, args.width)
     files = {form: folder / f"{number}.onnx" for number, form in enumerate(FORMS)}
     for form, graph in graphs.items():
@@ -87,30 +84,14 @@ def measured(
     Returns:
         Seconds of every round, and the peak memory of each process in MiB.
     """
-    with ExitStack() as stack:
-        processes = {}
-        for name, (file, batch) in subjects.items():
-            command = [sys.executable, "-m", "benchmarks.int8", "--subject", str(file)]
-            command += [str(batch), "--threads", str(args.threads)]
-            processes[name] = stack.enter_context(OnCall(command))
-            for _ in range(2):
-                processes[name].ask("run")
-        seconds: dict[tuple[str, int], list[float]] = {name: [] for name in subjects}
-        for _ in range(args.rounds):
-            for name, process in processes.items():
-                seconds[name].append(process.ask("run"))
-        return seconds, {name: process.ask("memory") for name, process in processes.items()}
+    start = [sys.executable, "-m", "benchmarks.int8", f"--threads={args.threads}", "--subject"]
+    commands = {name: [*start, str(file), str(batch)] for name, (file, batch) in subjects.items()}
+    return timed_in_turn(commands, args.rounds)
 
 
 def _subject(file: str, batch: int, threads: int) -> int:
     run = matmul(threads) if file == PEAK else _inference(Path(file), batch, threads)
-
-    def timed() -> float:
-        started = time.perf_counter()
-        run()
-        return time.perf_counter() - started
-
-    return serve({"run": timed, "memory": peak_mib})
+    return serve_run(run, peak_mib)
 
 
 def _inference(file: Path, batch: int, threads: int) -> Callable[[], Any]:

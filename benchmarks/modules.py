@@ -1,4 +1,4 @@
-"""`make bench`: what the two modules cost, measured beside the plain network in one run.
+"""Cost of the two modules beside the plain network, in one run: `python -m benchmarks.modules`.
 
 These ratios are what to quote: absolute times move with the machine and its neighbours.
 """
@@ -22,7 +22,6 @@ from keras_ddl.edge.memory import peak_mib
 NETWORKS = {"plain": (), "+ DFDC": ("dfdc",), "+ MSA": ("msa",), "+ both": ("dfdc", "msa")}
 PEAK_SIZE = 2048
 OUT = Path("runs/bench.json")
-BATCH_LABELS = [1]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -128,7 +127,7 @@ def _tensorflow(
 
     from keras_ddl.framework import keras, tf
 
-    batches = iter(tf.data.Dataset.from_tensors((clip, np.array(BATCH_LABELS))).repeat())
+    batches = iter(tf.data.Dataset.from_tensors((clip, np.array([1]))).repeat())
     inference: dict[str, Callable[[], Any]] = {}
     training: dict[str, Callable[[], Any]] = {}
     for name, model in models.items():

@@ -1,4 +1,4 @@
-"""The two layers as one would write them from the paper's figures, to measure against.
+"""Naive DFDC and MSA: as one would write them from the paper's figures, to measure against.
 
 The same weights and the same numbers as `keras_ddl.layers`, none of the identities: DFDC forms
 every T × T product and a value at every position, MSA cuts the clip into height-time and time-width

@@ -1,23 +1,24 @@
-"""Part of `make bench`: a training step of the modules against the same algebra written naively.
+"""Speed of a training step here and written naively: `python -m benchmarks.naive_step`.
 
+Part of `make bench`.
 Each subject is a process of its own, so that its memory is its own; they step in turn.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.timed_process import OnCall, serve
+from benchmarks.modules import wake
+from benchmarks.timed_process import serve_run, timed_in_turn
+from export.clips_per_second import ratio
 from keras_ddl.edge.errors import Parser, run_cli
+from keras_ddl.edge.files import write_json
 from keras_ddl.edge.memory import peak_mib
 
 OUT = Path("runs/bench-naive.json")
@@ -55,7 +56,7 @@ def _bench(args: argparse.Namespace) -> int:
         "network": measured("network", NETWORK, args),
     }
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    write_json(args.out, result)
     print(table(result))
     print(f"written to {args.out}")
     return 0
@@ -74,22 +75,12 @@ def measured(
         `peak_mib`, and `step_mib`, how much of that the steps took.
     """
     options = [f"--{name}={getattr(args, name)}" for name in _SETTINGS]
-    seconds: dict[str, list[float]] = {name: [] for name in names}
-    with ExitStack() as stack:
-        subjects = {}
-        for name in names:
-            command = [sys.executable, "-m", "benchmarks.naive_step", "--subject", what, name]
-            subjects[name] = stack.enter_context(OnCall([*command, *options]))
-            for _ in range(2):
-                subjects[name].ask("step")
-        for _ in range(args.steps):
-            for name, subject in subjects.items():
-                seconds[name].append(subject.ask("step"))
-        memory = {name: subject.ask("memory") for name, subject in subjects.items()}
+    start = [sys.executable, "-m", "benchmarks.naive_step", *options, "--subject", what]
+    seconds, memory = timed_in_turn({name: [*start, name] for name in names}, args.steps)
     return {
         name: {
             "seconds": median(times),
-            "ratio": median(a / b for a, b in zip(times, seconds["ours"], strict=True)),
+            "ratio": ratio(times, seconds["ours"]),
             **memory[name],
         }
         for name, times in seconds.items()
@@ -101,15 +92,10 @@ def _subject(args: argparse.Namespace) -> int:
     step = _network(name, args) if what == "network" else _modules(name, args)
     before = peak_mib()
 
-    def timed() -> float:
-        started = time.perf_counter()
-        step()
-        return time.perf_counter() - started
-
     def memory() -> dict[str, float]:
         return {"peak_mib": peak_mib(), "step_mib": peak_mib() - before}
 
-    return serve({"step": timed, "memory": memory})
+    return serve_run(step, memory)
 
 
 def _network(name: str, args: argparse.Namespace) -> Callable[[], Any]:
@@ -213,9 +199,7 @@ def _built(modules: Sequence[str], args: argparse.Namespace) -> Any:
     tf.config.threading.set_intra_op_parallelism_threads(args.threads)
     keras.utils.set_random_seed(0)
     model = build_model("compact_xception", modules, args.frames, args.size, width=args.width)
-    for layer in model.layers:
-        if layer.name.endswith(("_dfdc", "_msa")):
-            layer.gamma.assign([0.5])
+    wake(model)
     return model
 
 

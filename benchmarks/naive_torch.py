@@ -1,4 +1,4 @@
-"""The two layers in PyTorch, as one would write them from the paper's figures, to measure against.
+"""Naive DFDC and MSA in PyTorch, written from the paper's figures, to measure against.
 
 As `benchmarks.naive_keras`: every T × T product, a value at every position, slices. Written from
 the equations; only where PyTorch is installed.

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.scaling`: how a step should scale, from bytes and operations.
+"""Predicted scaling of a step, from bytes and operations: `python -m benchmarks.scaling`.
 
 A prediction, not a measurement; docs/efficiency.md says what it assumes. A ring all-reduce over n
 devices sends and receives 2 (n − 1) / n of the gradients' bytes on every link; it runs beside the
@@ -115,8 +115,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _print_table(args: argparse.Namespace) -> int:
     compute = compute_seconds(args.gmac, args.clips, args.flops, args.utilisation)
     print("predicted, not measured")
-    print(f"{'GPUs':>5}  {'slowest link':<20}{'compute':>9}{'all-reduce':>11}{'input':>8}"
-          f"{'ms/step':>9}{'clips/s':>9}{'efficiency':>12}")  # fmt: skip
+    print(
+        f"{'GPUs':>5}  {'slowest link':<20}{'compute':>9}{'all-reduce':>11}{'input':>8}"
+        f"{'ms/step':>9}{'clips/s':>9}{'efficiency':>12}"
+    )
     for hosts, link in ((1, "NVLink"), (8, "200 Gb/s InfiniBand"), (8, "25 Gb/s Ethernet")):
         devices = GPUS * hosts
         step = predicted_step(
@@ -127,9 +129,11 @@ def _print_table(args: argparse.Namespace) -> int:
             host=(GPUS * args.clips, args.decode * args.threads),
         )
         times = [1e3 * value for value in (step.compute, step.all_reduce, step.input, step.seconds)]
-        print(f"{devices:>5}  {link:<20}{times[0]:>9.1f}{times[1]:>11.2f}{times[2]:>8.1f}"
-              f"{times[3]:>9.1f}{devices * args.clips / step.seconds:>9.0f}"
-              f"{step.efficiency:>12.1%}")  # fmt: skip
+        print(
+            f"{devices:>5}  {link:<20}{times[0]:>9.1f}{times[1]:>11.2f}{times[2]:>8.1f}"
+            f"{times[3]:>9.1f}{devices * args.clips / step.seconds:>9.0f}"
+            f"{step.efficiency:>12.1%}"
+        )
     return 0
 
 

@@ -1,4 +1,4 @@
-"""What a device should do, from operations and bytes: `python -m benchmarks.sizing`.
+"""Estimated speed of devices, from operations and bytes: `python -m benchmarks.sizing`.
 
 An estimate, not a measurement; docs/sizing.md says what it assumes. A clip takes as long as the
 slower of two: its operations at the share of the peak that ResNet-50 reached on the device in
@@ -74,7 +74,7 @@ DEVICES = {
 
 @dataclass(frozen=True)
 class Work:
-    """What a clip asks for.
+    """Operations and bytes that a clip asks for.
 
     Attributes:
         gmac: 10⁹ multiply-accumulates (`keras_ddl.networks.cost`).
@@ -89,7 +89,7 @@ class Work:
 
 @dataclass(frozen=True)
 class Estimate:
-    """Seconds of one clip.
+    """Estimated seconds of one clip.
 
     Attributes:
         compute: At the operations.
@@ -163,8 +163,12 @@ def _print_table(args: argparse.Namespace) -> int:
         source = f"ResNet-50 on {device.mlperf.device}" if given is None else "--utilisation"
         for precision in BYTES:
             found = estimate(work, device, precision, share, args.batch)
-            numbers = (f"{1e3 * found.compute:.2f}", f"{1e3 * found.memory:.2f}",
-                       f"{found.clips:.0f}", f"{int(found.clips * args.every)}")  # fmt: skip
+            numbers = (
+                f"{1e3 * found.compute:.2f}",
+                f"{1e3 * found.memory:.2f}",
+                f"{found.clips:.0f}",
+                f"{int(found.clips * args.every)}",
+            )
             marked = "".join(f"{'~' + number:>11}" for number in numbers)
             print(f"{name:<15}{precision:>6}{share:>9.0%}{marked}  {found.bound:<9} {source}")
     return 0

@@ -1,4 +1,4 @@
-"""Processes that wait for a word, so that several can be timed in turn without disturbing another.
+"""Timed processes: they wait for a word, so that several take turns and none disturbs another.
 
 What is to be timed lives in a process of its own, made once; while one works the others sleep.
 """
@@ -9,13 +9,17 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+import time
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import ExitStack
+from typing import Any, TypeVar
 
 from keras_ddl.edge.errors import CHECK_FAILED, UserError
 
+Name = TypeVar("Name", bound=Hashable)
 
-class OnCall:
+
+class TimedProcess:
     """A process that runs `serve`; a context manager, at whose end the process ends.
 
     Args:
@@ -34,7 +38,7 @@ class OnCall:
             text=True,
         )
 
-    def __enter__(self) -> OnCall:
+    def __enter__(self) -> TimedProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -89,3 +93,39 @@ def serve(answers: Mapping[str, Callable[[], Any]]) -> int:
     for line in sys.stdin:
         print(json.dumps(answers[line.strip()]()), flush=True)
     return 0
+
+
+def serve_run(run: Callable[[], Any], memory: Callable[[], Any]) -> int:
+    """Answer "run" with the seconds that it takes, and "memory"; what `timed_in_turn` asks for."""
+
+    def timed() -> float:
+        started = time.perf_counter()
+        run()
+        return time.perf_counter() - started
+
+    return serve({"run": timed, "memory": memory})
+
+
+def timed_in_turn(
+    commands: Mapping[Name, Sequence[str]], rounds: int
+) -> tuple[dict[Name, list[float]], dict[Name, Any]]:
+    """Time processes that `serve_run`, in turn, after two untimed runs each.
+
+    Args:
+        commands: Name → what starts the process.
+        rounds: Timed rounds.
+
+    Returns:
+        Name → seconds of every round, and name → what it says of its memory after the last.
+    """
+    with ExitStack() as stack:
+        processes = {}
+        for name, command in commands.items():
+            processes[name] = stack.enter_context(TimedProcess(command))
+            for _ in range(2):
+                processes[name].ask("run")
+        seconds: dict[Name, list[float]] = {name: [] for name in commands}
+        for _ in range(rounds):
+            for name, process in processes.items():
+                seconds[name].append(process.ask("run"))
+        return seconds, {name: process.ask("memory") for name, process in processes.items()}

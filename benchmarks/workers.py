@@ -1,4 +1,4 @@
-"""`python -m benchmarks.workers`: what two workers make of two cores.
+"""Speed of two workers on two cores: `python -m benchmarks.workers`.
 
 Part of `make bench`. Every worker is a process with one core and one thread of its own: first
 alone; then two at once that know nothing of each other, which shows what the machine's second core
@@ -22,7 +22,7 @@ from statistics import median
 from time import perf_counter
 from typing import Any
 
-from benchmarks.timed_process import OnCall, serve
+from benchmarks.timed_process import TimedProcess, serve
 from keras_ddl import config as configs
 from keras_ddl.config import TrainConfig
 from keras_ddl.edge.errors import MISSING, Parser, UserError, run_cli
@@ -85,9 +85,9 @@ def _timed(
     write_json(folder / "config.json", config.to_dict())
     command = [sys.executable, "-m", "benchmarks.workers", f"--steps={args.steps}"]
 
-    def start(core: int, together: bool) -> OnCall:
+    def start(core: int, together: bool) -> TimedProcess:
         words = [*command, "--worker", str(folder), str(core), str(int(together))]
-        return OnCall(words, next(environments) if together else _alone())
+        return TimedProcess(words, next(environments) if together else _alone())
 
     with ExitStack() as stack:
         environments = _together()
@@ -180,11 +180,11 @@ def _write_clips(config: TrainConfig, out: Path) -> None:
         times = config.interval_ms * np.arange(config.frames)
         return Cut("ok", clips=(encode_clip(Clip(np.stack([image] * config.frames), times, 1)),))
 
+    named = [(f"{number}-{label}", label) for number in range(CLIPS // 2) for label in (0, 1)]
     videos = [
         Video(Path(name), label, "noise", ("real", "fake")[label], "", name, (name,), "train")
-        for name, label in ((f"{number}-{label}", label) for number in range(CLIPS // 2)
-                            for label in (0, 1))
-    ]  # fmt: skip
+        for name, label in named
+    ]
     write_prepared(out, config.spec(), [(video, cut()) for video in videos], "f" * 64)
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def write_bundle(
-    folder: Path, proto: onnx.ModelProto, spec: ClipSpec, gate: Callable[[Path], None]
+    folder: Path, proto: onnx.ModelProto, spec: ClipSpec, gate: Callable[[Path], object]
 ) -> Path:
     """Write a bundle beside its final place, let `gate` judge it, and only then put it there.
 

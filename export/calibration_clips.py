@@ -15,27 +15,12 @@ if not __package__:  # run as a script: import from the clone, and keep this fol
 
 import numpy as np
 
+from export.conversion.run_clips import balanced
 from keras_ddl.edge.errors import MISSING, USAGE, Parser, UserError, run_cli
 from keras_ddl.edge.files import atomic_write
 
 COUNT = 128
 SPLITS = ("train", "val", "test")
-
-
-def balanced(labels: np.ndarray, count: int) -> np.ndarray:
-    """Numbers of up to `count` clips, evenly spread, as many of each class as there are.
-
-    Args:
-        labels: ``(N,)``, 0 and 1.
-        count: How many to take, at least 2.
-    """
-    classes = [np.flatnonzero(labels == label) for label in np.unique(labels)]
-    share = max(1, count // max(1, len(classes)))
-    chosen = [
-        numbers[np.linspace(0, len(numbers) - 1, min(share, len(numbers))).astype(int)]
-        for numbers in classes
-    ]
-    return np.sort(np.concatenate(chosen)) if chosen else np.empty(0, int)
 
 
 def write_clips(prepared: Path, split: str, count: int, out: Path) -> int:

@@ -1,4 +1,4 @@
-"""How fast exported bundles are: `python -m export.clips_per_second BUNDLE [BUNDLE ...]`.
+"""Speed of exported bundles: `python -m export.clips_per_second BUNDLE [BUNDLE ...]`.
 
 All of them run in this process in ONNX Runtime, one clip at a time and in turn, round by round, so
 that a neighbour's work slows all alike. The clips are noise: what they show does not change the
@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
+from time import perf_counter
 from typing import Any
 
 if not __package__:  # run as a script: import from the clone, and keep this folder off the path
@@ -28,7 +28,6 @@ THREADS, ROUNDS = 2, 7
 def in_turn(
     subjects: Mapping[str, Callable[[], Any]],
     rounds: int,
-    clock: Callable[[], float] = time.perf_counter,
     called: Callable[[], Any] = lambda: None,
 ) -> dict[str, list[float]]:
     """Seconds of each subject per round: one untimed call each, then all of them, round by round.
@@ -36,7 +35,6 @@ def in_turn(
     Args:
         subjects: Name → what to time.
         rounds: Timed rounds.
-        clock: Seconds from an arbitrary start.
         called: Told after every call, outside the time taken.
     """
     for subject in subjects.values():
@@ -45,9 +43,9 @@ def in_turn(
     seconds: dict[str, list[float]] = {name: [] for name in subjects}
     for _ in range(rounds):
         for name, subject in subjects.items():
-            started = clock()
+            started = perf_counter()
             subject()
-            seconds[name].append(clock() - started)
+            seconds[name].append(perf_counter() - started)
             called()
     return seconds
 
@@ -96,19 +94,13 @@ def _measure(args: argparse.Namespace) -> int:
     return 0
 
 
-def measured(
-    bundles: Sequence[Path],
-    threads: int = THREADS,
-    rounds: int = ROUNDS,
-    clock: Callable[[], float] = time.perf_counter,
-) -> dict[str, list[float]]:
+def measured(bundles: Sequence[Path], threads: int, rounds: int) -> dict[str, list[float]]:
     """Time bundles in turn, after one untimed run each.
 
     Args:
         bundles: Folders with `model.onnx` and `clipspec.json`; all are opened before any is timed.
         threads: Of ONNX Runtime, for each.
         rounds: Timed rounds.
-        clock: Seconds from an arbitrary start.
 
     Returns:
         Path as given → seconds of every round.
@@ -122,7 +114,7 @@ def measured(
         subjects = {str(path): _one_clip(path, threads, stack) for path in bundles}
         count = len(subjects) * (rounds + 1)
         bar = stack.enter_context(tqdm(total=count, desc="clips", leave=False, disable=None))
-        return in_turn(subjects, rounds, clock, bar.update)
+        return in_turn(subjects, rounds, bar.update)
 
 
 def _one_clip(path: Path, threads: int, stack: ExitStack) -> Callable[[], Any]:

@@ -20,8 +20,7 @@ SOURCES = [
     ROOT / name
     for name in (
         "export/engine/build.py",
-        "export/engine/progress.py",
-        "export/engine/gate.py",
+        "export/engine/checked_engine.py",
         "deploy/backends/trt.py",
         "deploy/backends/engine_log.py",
         "deploy/doctor.py",
@@ -30,12 +29,21 @@ SOURCES = [
 MODULES = ("trt", "tensorrt", "self._trt")
 # What the code calls an object → its class.
 OBJECTS = {
-    "builder": "Builder", "config": "IBuilderConfig", "network": "INetworkDefinition",
-    "parser": "OnnxParser", "profile": "IOptimizationProfile", "layer": "ILayer",
-    "tensor": "ITensor", "cache": "ITimingCache", "runtime": "Runtime", "engine": "ICudaEngine",
-    "context": "IExecutionContext", "self._context": "IExecutionContext",
-    "self._engine": "ICudaEngine", "inspector": "EngineInspector",
-}  # fmt: skip
+    "builder": "Builder",
+    "config": "IBuilderConfig",
+    "network": "INetworkDefinition",
+    "parser": "OnnxParser",
+    "profile": "IOptimizationProfile",
+    "layer": "ILayer",
+    "tensor": "ITensor",
+    "cache": "ITimingCache",
+    "runtime": "Runtime",
+    "engine": "ICudaEngine",
+    "context": "IExecutionContext",
+    "self._context": "IExecutionContext",
+    "self._engine": "ICudaEngine",
+    "inspector": "EngineInspector",
+}
 # Read only where the version has them, which the code sees to: (class, name) → since or until.
 GUARDED = {
     ("IBuilderConfig", "progress_monitor"): "where trt.IProgressMonitor is",

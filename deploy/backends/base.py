@@ -1,4 +1,4 @@
-"""What every runtime offers: named tensors in, named tensors out, checked at the door."""
+"""Backend interface: named tensors in, named tensors out, checked at the door."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The few CUDA calls that a runner needs, with return codes turned into one-line errors."""
+"""CUDA device: the few calls that TensorRT needs, with codes turned into one-line errors."""
 
 from __future__ import annotations
 

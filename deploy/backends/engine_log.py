@@ -1,4 +1,4 @@
-"""TensorRT's log, kept: a failure there is a None here, and the reason stands in the log."""
+"""TensorRT logger that keeps errors: a failure is a None, and the reason stands in the log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What this machine has for TensorRT: the library, and an NVIDIA GPU to build for."""
+"""TensorRT's version and the NVIDIA GPUs of this machine, asked of their libraries."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from keras_ddl.edge.errors import MISSING, UserError
 
+# File name of the CUDA driver library.
 DRIVER = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
 
 # From cuda.h: attributes of a device and the length given to a name.
@@ -49,18 +50,15 @@ def tensorrt_version() -> str:
         ) from error
 
 
-def gpus(driver: str = DRIVER) -> list[Gpu]:
+def gpus() -> list[Gpu]:
     """The CUDA devices that the driver sees, none where there is no driver.
 
     Asks the driver library itself: it needs no package, is the same on servers and Jetsons, and
     answers with an error code where there is no GPU, which `tensorrt.Runtime` of 8.6 does not
     survive. So look here before touching TensorRT's runtime.
-
-    Args:
-        driver: File name of the CUDA driver library.
     """
     try:
-        cuda = ctypes.CDLL(driver)
+        cuda = ctypes.CDLL(DRIVER)
     except OSError:
         return []
     count = ctypes.c_int()
@@ -83,13 +81,13 @@ def _gpu(cuda: ctypes.CDLL, index: int) -> Gpu:
     return Gpu(name.value.decode(errors="replace"), (major.value, minor.value))
 
 
-def first_gpu(driver: str = DRIVER) -> Gpu:
+def first_gpu() -> Gpu:
     """The GPU that TensorRT takes by default.
 
     Raises:
         UserError: there is none; exit code 3.
     """
-    found = gpus(driver)
+    found = gpus()
     if not found:
         raise UserError(
             "no NVIDIA GPU found: an engine is built on the machine it will run on, so run this on "

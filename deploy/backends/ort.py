@@ -1,4 +1,4 @@
-"""ONNX Runtime, on the CPU or through one of its accelerators."""
+"""ONNX Runtime backend, on the CPU or through one of its accelerators."""
 
 from __future__ import annotations
 

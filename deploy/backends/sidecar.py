@@ -1,4 +1,4 @@
-"""What an engine was built from and for, written beside it and checked before it is loaded.
+"""Engine sidecar: what an engine was built from and for, checked before it is loaded.
 
 TensorRT refuses a foreign engine with an unclear message, or crashes; a JSON file can be read
 anywhere. `NAME.engine` has `NAME.engine.json`.

@@ -1,4 +1,4 @@
-"""A TensorRT engine: one context and one stream, pinned buffers, a CUDA graph where shapes stay."""
+"""TensorRT backend: one context and stream, pinned buffers, a CUDA graph where shapes stay."""
 
 from __future__ import annotations
 
@@ -18,9 +18,17 @@ from keras_ddl.edge.errors import CHECK_FAILED, UserError
 
 # By name: `tensorrt.nptype` of 8.6 asks NumPy for a name that newer NumPy does not have.
 DTYPES = {
-    "FLOAT": np.float32, "HALF": np.float16, "INT8": np.int8, "INT32": np.int32,
-    "INT64": np.int64, "BOOL": np.bool_, "UINT8": np.uint8,
-}  # fmt: skip
+    "FLOAT": np.float32,
+    "HALF": np.float16,
+    "INT8": np.int8,
+    "INT32": np.int32,
+    "INT64": np.int64,
+    "BOOL": np.bool_,
+    "UINT8": np.uint8,
+}
+
+
+PROFILED = 20  # runs of which layers' times are the mean
 
 
 @dataclass
@@ -158,12 +166,11 @@ class TrtBackend(Backend):
         inspector = self._engine.create_engine_inspector()
         return str(inspector.get_engine_information(self._trt.LayerInformationFormat.JSON))
 
-    def layer_times(self, feed: Mapping[str, np.ndarray], runs: int = 20) -> dict[str, float]:
-        """Mean milliseconds per layer, without a CUDA graph.
+    def layer_times(self, feed: Mapping[str, np.ndarray]) -> dict[str, float]:
+        """Mean milliseconds per layer over `PROFILED` runs but the first, without a CUDA graph.
 
         Args:
             feed: As for `infer`.
-            runs: How often; the first one is not counted.
         """
         times: dict[str, list[float]] = {}
         base: Any = self._trt.IProfiler
@@ -178,7 +185,7 @@ class TrtBackend(Backend):
         self.infer(feed)
         self._context.profiler = LayerTimes()
         self._context.enqueue_emits_profile = True
-        for _ in range(runs):
+        for _ in range(PROFILED):
             self._enqueue()
             self._device.wait()
         return {name: float(np.mean(values[1:] or values)) for name, values in times.items()}

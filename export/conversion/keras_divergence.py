@@ -1,4 +1,4 @@
-"""Where an exported graph and its Keras network come apart, layer by layer."""
+"""Divergence of an exported graph from its Keras network, layer by layer."""
 
 from __future__ import annotations
 

@@ -1,34 +1,37 @@
-"""Parity: the same clips through Keras and through what ships, and how far they lie apart."""
+"""Parity with Keras: the network's own answers, and an exported graph as a candidate for them."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deploy.backends import open_backend
-from export.graph.margin import open_with_margin, with_margin
-from export.parity.agreement import Agreement, Answers, agreement
-from export.parity.runtime_parity import ask
+from export.conversion.keras_divergence import find_keras_divergence
+from export.graph.mixed_fp16 import computes_in_float16
+from export.parity.agreement import EXPORTED, Answers
+from export.parity.divergence import BOUNDS, find_divergence
+from export.parity.prove import Candidate, Limits
+from export.parity.runtimes import ask_file, ask_float16, ask_with_margin
 
 if TYPE_CHECKING:
     import onnx
 
 
-def ask_keras(
-    model: Any, clips: np.ndarray, temperature: float = 1.0, maps: bool = True
-) -> Answers:
+def ask_keras(model: Any, clips: np.ndarray, temperature: float) -> Answers:
     """Let a Keras network judge clips, one at a time.
 
     Args:
-        model: Keras model, ``clip`` → ``logits`` ``(B, 2)``.
+        model: Keras model, ``clip`` → ``logits`` ``(B, 2)``; with DFDC its map is computed too.
         clips: uint8 ``(N, T, S, S, 3)``.
         temperature: What the exported graph divides the logits by.
-        maps: Compute the inconsistency map too.
     """
+    from keras_ddl.layers import DFDC
     from keras_ddl.networks.model import with_inconsistency_map
 
+    maps = any(isinstance(layer, DFDC) for layer in model.layers)
     network = with_inconsistency_map(model) if maps else model
     margins, found = [], []
     for clip in clips:
@@ -41,52 +44,42 @@ def ask_keras(
     return Answers(probability, margin, np.array(found) if maps else None, "keras")
 
 
-def compare(
-    model: Any,
-    onnx_file: Path,
-    clips: np.ndarray,
-    temperature: float = 1.0,
-    threshold: float = 0.5,
-    labels: np.ndarray | None = None,
-) -> Agreement:
-    """Feed the same clips to a Keras model and to an exported file, one at a time.
+def ask_exported(path: Path, clips: np.ndarray) -> Answers:
+    """Let an exported file judge clips ``(N, T, S, S, 3)``, one at a time.
+
+    Through the very backend that `deploy` runs it with; the logits are those of a copy that shows
+    them.
+    """
+    return replace(ask_file(path, clips), margin=ask_with_margin(path, clips).margin)
+
+
+def exported_candidate(
+    path: Path, proto: onnx.ModelProto, single: onnx.ModelProto, model: Any, precision: str
+) -> Candidate:
+    """Describe an exported graph for `prove`.
 
     Args:
-        model: Keras model, ``clip`` → ``logits``.
-        onnx_file: What `deploy` would run, through the very backend it runs it with. The logits
-            are those of a copy that shows them.
-        clips: uint8 ``(N, T, S, S, 3)``.
-        temperature: What the exported graph divides the logits by.
-        threshold: Probability at and above which a clip is fake.
-        labels: ``(N,)``, 1 = fake, for the AUC; None where they are not known.
+        path: The file that would ship.
+        proto: What is in it.
+        single: The network's graph before it was brought into its form; `proto` itself for fp32.
+        model: The Keras network.
+        precision: "fp32", "fp16" or "int8".
     """
-    with open_backend(onnx_file) as backend:
-        ships = ask(backend, clips)
-    with open_with_margin(onnx_file) as backend:
-        margin = ask(backend, clips).margin
-    reference = ask_keras(model, clips, temperature, ships.map is not None)
-    found = Answers(ships.probability, margin, ships.map, ships.runtime)
-    return agreement(reference, found, threshold, labels)
+
+    def explain(clip: np.ndarray, in_float16: bool) -> object:
+        print("looking for the layer where the answers come apart")
+        if proto is single:
+            return find_keras_divergence(model, proto, clip, BOUNDS[precision])
+        return find_divergence(single, proto, clip, BOUNDS[precision], in_float16)
+
+    half = partial(ask_float16, proto) if computes_in_float16(proto) else None
+    return Candidate("the exported graph", partial(ask_exported, path), half, explain)
 
 
-def compare_float16(
-    model: Any,
-    proto: onnx.ModelProto,
-    clips: np.ndarray,
-    temperature: float = 1.0,
-    threshold: float = 0.5,
-    labels: np.ndarray | None = None,
-) -> Agreement:
-    """As `compare`, in ONNX's own evaluator: float16 is float16 there and may overflow.
+def export_limits(precision: str, threshold: float) -> Limits:
+    """What an export of one precision has to keep of Keras' answers.
 
-    Args:
-        model: Keras model, ``clip`` → ``logits``.
-        proto: The exported graph.
-        clips: uint8 ``(N, T, S, S, 3)``; a clip of the full-size network takes half a minute.
-        temperature, threshold, labels: As there.
+    Of float16 one clip of each class is asked for where there are both.
     """
-    from export.parity.reference_runtime import ReferenceRuntime
-
-    found = ask(ReferenceRuntime(with_margin(proto)), clips)
-    reference = ask_keras(model, clips, temperature, found.map is not None)
-    return agreement(reference, found, threshold, labels)
+    tolerance = EXPORTED[precision]
+    return Limits(tolerance, tolerance, 2, threshold, "nothing was written")

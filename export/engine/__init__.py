@@ -1,1 +1,1 @@
-"""TensorRT engines: rules for their graphs, the build, its gate."""
+"""TensorRT engines: preparation and rules of their graphs, the build, the checks."""

@@ -1,4 +1,4 @@
-"""ONNX to a serialised engine, with TensorRT 8.6, 10.x and 11.x, by what each of them offers.
+"""Engine builder: ONNX to a serialised engine, by what TensorRT 8.6, 10.x and 11.x each offer.
 
 Names that every version has are written out; all others go through `optional`, which answers None
 where a version lacks them.
@@ -7,13 +7,14 @@ where a version lacks them.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+import sys
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from deploy.backends.engine_log import engine_log
 from export.engine.options import BuildOptions
-from export.engine.progress import progress_monitor
 from keras_ddl.edge.errors import CHECK_FAILED, MISSING, UserError
 from keras_ddl.edge.files import atomic_write
 
@@ -74,7 +75,7 @@ def engine_from_onnx(
     elif precision == "fp32":
         config.clear_flag(trt.BuilderFlag.TF32)
     cache = _load_cache(config, options.timing_cache)
-    with progress_monitor(trt, config):
+    with _progress_monitor(trt, config):
         plan = builder.build_serialized_network(network, config)
     if plan is None:
         raise UserError(
@@ -171,3 +172,53 @@ def _save_cache(cache: Any, config: Any, path: Path | None) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as temporary:
         temporary.write_bytes(bytes(config.get_timing_cache().serialize()))
+
+
+@contextmanager
+def _progress_monitor(trt: Any, config: Any) -> Iterator[None]:
+    """Show the phases of a build, which takes minutes, on stderr while the body runs.
+
+    Args:
+        trt: The TensorRT module.
+        config: The builder's configuration; gets a `progress_monitor` where the version has them.
+    """
+    base: Any = getattr(trt, "IProgressMonitor", None)
+    if base is None:
+        print(
+            f"building; TensorRT {trt.__version__} does not tell how far it is, minutes are normal",
+            file=sys.stderr,
+        )
+        yield
+        return
+
+    class Monitor(base):  # type: ignore[misc]
+        def __init__(self) -> None:
+            base.__init__(self)
+            self.phases: dict[str, tuple[str | None, int, int]] = {}  # parent, steps, done
+
+        def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
+            self.phases[phase_name] = (parent_phase, num_steps, 0)
+            if parent_phase is None and not sys.stderr.isatty():
+                print(f"building: {phase_name}", file=sys.stderr, flush=True)
+
+        def step_complete(self, phase_name: str, step: int) -> bool:
+            parent, steps, _ = self.phases.get(phase_name, (None, 0, 0))
+            self.phases[phase_name] = (parent, steps, step + 1)
+            if parent is None:
+                _show(f"building: {phase_name} {step + 1}/{steps}")
+            return True  # go on
+
+        def phase_finish(self, phase_name: str) -> None:
+            self.phases.pop(phase_name, None)
+
+    config.progress_monitor = Monitor()
+    try:
+        yield
+    finally:
+        _show("", end="\r" if sys.stderr.isatty() else "")
+
+
+def _show(text: str, end: str = "") -> None:
+    """Rewrite the line of a terminal; a log gets the names of the phases alone."""
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{text}", end=end, file=sys.stderr, flush=True)

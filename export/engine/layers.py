@@ -1,4 +1,4 @@
-"""What precision each layer of an engine really has, from TensorRT's engine inspector."""
+"""Layer precisions of an engine, as TensorRT's engine inspector tells them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What TensorRT's ONNX parser reads, by version, for the operators that networks like ours hold.
+"""Operators that TensorRT's ONNX parser reads, by version, of those in networks like ours.
 
 Taken from `docs/operators.md` of onnx/onnx-tensorrt, at the versions named below; the newest table
 that is not newer than the target counts, so a target between two tables is judged strictly.
@@ -38,7 +38,7 @@ _AXES_OF_REDUCTIONS = {
 
 @dataclass(frozen=True)
 class ParserTable:
-    """What one version of the parser reads.
+    """Operators and limits of one version of the parser.
 
     Attributes:
         version: Of TensorRT, as (major, minor).

@@ -1,4 +1,4 @@
-"""What a user may ask of a build, and what TensorRT version it means."""
+"""Build options of an engine, their command line, and the command that asks for them again."""
 
 from __future__ import annotations
 

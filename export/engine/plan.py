@@ -1,61 +1,17 @@
-"""The files of one build beside a bundle, and the plan that says how an engine comes of them."""
+"""Build plan: how an engine comes of a prepared graph, as JSON beside it."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from export.engine.job import BuildFiles, Job
 from export.engine.options import BuildOptions, command_line
 from export.engine.prepare import PreparedGraph
 from export.engine.rules import Target
 from keras_ddl import __version__
 from keras_ddl.edge.files import file_sha256, write_json
-
-if TYPE_CHECKING:
-    import onnx
-
-FOLDER = "trt"
-
-
-@dataclass(frozen=True)
-class BuildFiles:
-    """Where the files of one precision lie."""
-
-    bundle: Path
-    precision: str
-
-    @property
-    def folder(self) -> Path:
-        """Of all builds; goes with the bundle when that is exported again."""
-        return self.bundle / FOLDER
-
-    @property
-    def graph(self) -> Path:
-        """The prepared graph."""
-        return self.folder / f"model.{self.precision}.onnx"
-
-    @property
-    def plan(self) -> Path:
-        """How the engine is built, as JSON."""
-        return self.folder / f"plan.{self.precision}.json"
-
-    @property
-    def engine(self) -> Path:
-        """The engine; its sidecar lies beside it."""
-        return self.folder / f"model.{self.precision}.engine"
-
-    @property
-    def layers(self) -> Path:
-        """Name, type, precision and, where profiled, time of each layer."""
-        return self.folder / f"layers.{self.precision}.json"
-
-    def write_candidate(self, proto: onnx.ModelProto) -> Path:
-        """Write a graph that is yet to be checked; one that is refused stays, to be looked into."""
-        self.folder.mkdir(exist_ok=True)
-        candidate = self.folder / f"refused.{self.precision}.onnx"
-        candidate.write_bytes(proto.SerializeToString(deterministic=True))
-        return candidate
 
 
 def precision_flags(precision: str, target: Target) -> list[str]:
@@ -67,30 +23,22 @@ def precision_flags(precision: str, target: Target) -> list[str]:
     return [f"BuilderFlag.{name}" for name in (*names, *extra)]
 
 
-def write_plan(
-    files: BuildFiles,
-    prepared: PreparedGraph,
-    target: Target,
-    options: BuildOptions,
-    machine: dict[str, Any],
-) -> dict[str, Any]:
+def write_plan(job: Job, precision: str, prepared: PreparedGraph) -> dict[str, Any]:
     """Write the plan of a build and return it.
 
     Args:
-        files: Of this precision; the prepared graph is written already.
+        job: The bundle, what it is built for and with.
+        precision: "fp32", "fp16" or "int8"; its prepared graph is written already.
         prepared: What was done to the graph.
-        target: TensorRT's version and typing.
-        options: As asked for.
-        machine: What was found here: "tensorrt", "gpu", "missing".
     """
-    shape = [
-        d.dim_value for d in prepared.proto.graph.input[0].type.tensor_type.shape.dim
-    ][1:]  # fmt: skip
+    files, target, options = job.files(precision), job.target, job.options
+    sizes = prepared.proto.graph.input[0].type.tensor_type.shape.dim
+    shape = [size.dim_value for size in sizes][1:]
     plan = {
-        "precision": files.precision,
+        "precision": precision,
         "tensorrt": ".".join(map(str, target.version)),
         "typing": "strong" if target.strongly_typed else "by flags",
-        "flags": precision_flags(files.precision, target),
+        "flags": precision_flags(precision, target),
         "float32_nodes": list(prepared.float_nodes),
         "profile": {name: {"clip": [size, *shape]} for name, size in options.profile.items()},
         "options": {
@@ -100,12 +48,12 @@ def write_plan(
         "onnx": files.graph.name,
         "onnx_sha256": file_sha256(files.graph),
         "opset": prepared.proto.opset_import[0].version,
-        "bundle_sha256": file_sha256(files.bundle / "model.onnx"),
+        "bundle_sha256": file_sha256(files.model),
         "notes": list(prepared.notes),
-        "machine": machine,
+        "machine": job.machine.describe(),
         "versions": {"keras_ddl": __version__, "rules": target.table.source},
         "commands": {
-            "build": command_line(options, files.precision, files.bundle),
+            "build": command_line(options, precision, job.bundle),
             "trtexec": _trtexec(files, target, options, shape),
         },
     }

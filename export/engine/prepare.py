@@ -1,4 +1,4 @@
-"""A bundle's graph as one precision and one version of TensorRT want it."""
+"""Graph preparation: a bundle's graph as one precision and one version of TensorRT want it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,14 @@ from export.graph.float_islands import float_islands
 from export.graph.fold_batch_norm import fold_batch_norm
 from export.graph.insert_qdq import insert_qdq, quantisable
 from export.graph.int8_share import int8_share
-from export.graph.mixed_fp16 import computes_in_float16, float_tensors, loud_nodes, mixed_fp16
-from export.graph.onnx_graph import Graph, need_onnx
+from export.graph.mixed_fp16 import (
+    computes_in_float16,
+    float_tensors,
+    loud_nodes,
+    mixed_fp16,
+    raise_opset,
+)
+from export.graph.onnx_graph import need_onnx
 from export.graph.tensor_ranges import collect_ranges
 from export.graph.uint8_input import cast_inputs_first
 from keras_ddl.edge.errors import MISSING, USAGE, UserError
@@ -21,13 +27,10 @@ from keras_ddl.edge.errors import MISSING, USAGE, UserError
 if TYPE_CHECKING:
     import onnx
 
-HALF_SCALES = 19  # the opset from which Q/DQ may have float16 scales
-PRECISIONS = ("fp32", "fp16", "int8")
-
 
 @dataclass(frozen=True)
 class PreparedGraph:
-    """What is given to TensorRT.
+    """A graph as it is given to TensorRT.
 
     Attributes:
         proto: The graph.
@@ -47,7 +50,7 @@ def prepare(
     target: Target,
     clips: np.ndarray,
     calibrated: bool,
-    method: str = "percentile",
+    method: str,
 ) -> PreparedGraph:
     """Prepare a graph.
 
@@ -95,16 +98,3 @@ def prepare(
         result = mixed_fp16(result, ranges)
         notes.append(f"float16 except {len(names)} nodes (scores, map, head, large values)")
     return PreparedGraph(result, names if half else (), tuple(notes))
-
-
-def raise_opset(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """Bring a graph to the opset in which scales may be float16, unless it is there."""
-    if Graph(proto).opset >= HALF_SCALES:
-        return proto
-    from onnx import version_converter
-
-    properties = list(proto.metadata_props)
-    result: onnx.ModelProto = version_converter.convert_version(proto, HALF_SCALES)
-    del result.metadata_props[:]
-    result.metadata_props.extend(properties)
-    return result

@@ -1,4 +1,4 @@
-"""Static check of a graph by TensorRT's rules: `python -m export.engine.rules MODEL.onnx`.
+"""TensorRT's rules for a graph, checked without it: `python -m export.engine.rules MODEL.onnx`.
 
 Needs neither TensorRT nor a GPU. Each rule names its source. That every rule is kept does not
 prove that an engine can be built; a broken one says, in seconds and anywhere, why it can't.
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from export.engine.operators import ParserTable, parser_table
+from export.graph.mixed_fp16 import HALF_SCALES
 from export.graph.onnx_graph import Graph, attribute, load_model
 from keras_ddl.edge.errors import CHECK_FAILED, Parser, UserError, run_cli
 
@@ -26,7 +27,7 @@ NEWEST = (11, 4)
 MAX_K = 3840
 MAX_RANK = 8
 WEIGHT_AXES = {"Conv": 0, "ConvTranspose": 1, "Gemm": 0, "MatMul": 1}
-FLOAT, UINT8, INT8, FLOAT16, DOUBLE, BFLOAT16 = 1, 2, 3, 10, 11, 16  # of onnx.TensorProto
+UINT8, FLOAT16, DOUBLE, BFLOAT16 = 2, 10, 11, 16  # of onnx.TensorProto
 
 OPERATORS = "https://github.com/onnx/onnx-tensorrt docs/operators.md"
 QUANTIZED = "TensorRT developer guide, Working with Quantized Types"
@@ -39,7 +40,7 @@ Q_DQ = "ONNX operators QuantizeLinear and DequantizeLinear"
 
 @dataclass(frozen=True)
 class Target:
-    """What a graph is checked for.
+    """TensorRT version and typing that a graph is checked for.
 
     Attributes:
         version: TensorRT as (major, minor).
@@ -54,7 +55,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Finding:
-    """A broken rule: which, where, what is wrong, and who says so."""
+    """A broken rule of a graph: which, where, what is wrong, and who says so."""
 
     rule: str
     node: str
@@ -178,8 +179,9 @@ def _scale(graph: Graph, target: Target) -> Found:
 
 def _half_scale(graph: Graph, target: Target) -> Found:
     for node in _q_dq(graph):
-        if graph.dtype(node.input[1]) in (FLOAT16, BFLOAT16) and graph.opset < 19:
-            yield node.name, f"a 16-bit scale needs opset 19, received {graph.opset}", Q_DQ
+        if graph.dtype(node.input[1]) in (FLOAT16, BFLOAT16) and graph.opset < HALF_SCALES:
+            message = f"a 16-bit scale needs opset {HALF_SCALES}, received {graph.opset}"
+            yield node.name, message, Q_DQ
 
 
 def _axis(graph: Graph, target: Target) -> Found:
@@ -261,9 +263,20 @@ def _is_weight(graph: Graph, name: str) -> bool:
 
 
 RULES = (
-    _opset, _operator, _constant_input, _uint8, _float64, _zero_point, _scale, _half_scale, _axis,
-    _top_k, _dynamic_shape, _rank, _types,
-)  # fmt: skip
+    _opset,
+    _operator,
+    _constant_input,
+    _uint8,
+    _float64,
+    _zero_point,
+    _scale,
+    _half_scale,
+    _axis,
+    _top_k,
+    _dynamic_shape,
+    _rank,
+    _types,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -281,8 +294,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         for finding in found:
             print(finding)
         typing = "strongly typed" if target.strongly_typed else "types chosen by TensorRT"
-        print(f"{len(RULES)} rules for TensorRT {'.'.join(map(str, target.version))}, {typing}: "
-              f"{len(found)} broken")  # fmt: skip
+        version = ".".join(map(str, target.version))
+        print(f"{len(RULES)} rules for TensorRT {version}, {typing}: {len(found)} broken")
         return CHECK_FAILED if found else 0
 
     return run_cli(body)

@@ -1,4 +1,4 @@
-"""int8 as ONNX Runtime's CPU kernels want it, made from what TensorRT wants.
+"""CPU int8: a Q/DQ graph as ONNX Runtime's kernels want it, made from what TensorRT wants.
 
 TensorRT is told what goes into a convolution; ONNX Runtime runs one on integers only where its
 result is quantised too, and on x86 only where activations are uint8. In TensorRT's form one
@@ -15,8 +15,14 @@ import numpy as np
 from export.graph.float_islands import projection_nodes
 from export.graph.insert_qdq import LARGEST, Pairs
 from export.graph.int8_share import is_int8
-from export.graph.kept_positions import drop_unused
-from export.graph.onnx_graph import Graph, all_names, need_onnx, sort_nodes, unused_name
+from export.graph.onnx_graph import (
+    Graph,
+    all_names,
+    drop_unused,
+    need_onnx,
+    sort_nodes,
+    unused_name,
+)
 
 if TYPE_CHECKING:
     import onnx
@@ -59,7 +65,7 @@ def cpu_int8(proto: onnx.ModelProto, ranges: Mapping[str, float]) -> onnx.ModelP
         _read_instead(result, name, pairs.of(name, np.asarray(top)))
     sort_nodes(result)
     _make_unsigned(result)
-    drop_unused(result.graph)
+    drop_unused(result)
     return result
 
 

@@ -1,4 +1,4 @@
-"""The parts of a graph that must stay float32: DFDC's scores and map, and the head.
+"""Float islands: parts of a graph that must stay float32, DFDC's scores and map, and the head.
 
 DFDC normalises by 1e-12 and compares variances of 1e-8: neither exists in float16. They are found
 by structure, around TopK, for a converter's node names do not survive its clean-up.

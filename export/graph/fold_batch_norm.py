@@ -1,4 +1,4 @@
-"""Batch norm into the convolution before it: the weights that are quantised are those that run."""
+"""Batch-norm folding into the convolution before: what is quantised are the weights that run."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from export.graph.kept_positions import drop_unused
-from export.graph.onnx_graph import Graph, all_names, attribute, unused_name
+from export.graph.onnx_graph import Graph, all_names, attribute, drop_unused, unused_name
 
 if TYPE_CHECKING:
     import onnx
@@ -37,7 +36,7 @@ def fold_batch_norm(proto: onnx.ModelProto) -> int:
         if alone and all(value is not None for value in values):
             _fold(proto, conv, norm, values, taken)
             folded += 1
-    drop_unused(proto.graph)
+    drop_unused(proto)
     return folded
 
 

@@ -1,4 +1,4 @@
-"""int8 as TensorRT wants it: QuantizeLinear and DequantizeLinear around what computes.
+"""Q/DQ insertion: QuantizeLinear and DequantizeLinear around what computes, as TensorRT wants it.
 
 Symmetric int8, zero points 0; weights per output channel (axis 0), activations per tensor, the
 skip branch of residual adds quantised so that the add joins its convolution. Pure ONNX: quantised
@@ -7,14 +7,20 @@ training and calibration end in the same function.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from export.graph.float_islands import float_islands, projection_nodes
-from export.graph.kept_positions import drop_unused
-from export.graph.onnx_graph import Graph, all_names, need_onnx, sort_nodes, unused_name
+from export.graph.onnx_graph import (
+    Graph,
+    all_names,
+    drop_unused,
+    need_onnx,
+    sort_nodes,
+    unused_name,
+)
 
 if TYPE_CHECKING:
     import onnx
@@ -37,49 +43,40 @@ def quantisable(proto: onnx.ModelProto) -> list[str]:
     return [name for name in made if name in wanted and graph.makers[name].output[0] not in islands]
 
 
-def insert_qdq(
-    proto: onnx.ModelProto,
-    ranges: Mapping[str, float],
-    weights: Mapping[str, np.ndarray] | None = None,
-    keep_float: Collection[str] = (),
-) -> onnx.ModelProto:
+def insert_qdq(proto: onnx.ModelProto, ranges: Mapping[str, float]) -> onnx.ModelProto:
     """Quantise a float32 graph; fold its batch norms first (`fold_batch_norm`).
 
     Args:
         proto: Left as it is.
         ranges: Activation tensor → largest magnitude to represent, finite and >= 0. A convolution
             whose input has no range stays float; so does a residual add without one.
-        weights: Weight tensor → largest magnitude per output channel ``(C,)``, or one number; by
-            default the weights' own.
-        keep_float: Names of convolutions (nodes) that stay float.
 
     Returns:
         A new graph of the same opset, types and names of its interface. Weights stay float32 with
         Q/DQ behind them: TensorRT 8.6 folds these but reads no int8 constants.
 
     Raises:
-        ValueError: a range is negative or not finite, or has the wrong number of channels.
+        ValueError: a range is negative or not finite.
     """
-    result: onnx.ModelProto = need_onnx().ModelProto()
+    library = need_onnx()
+    to_array = library.numpy_helper.to_array
+    result: onnx.ModelProto = library.ModelProto()
     result.CopyFrom(proto)
     graph = Graph(proto).infer(batch=1)
     pairs = Pairs(result)
     inside = {node.output[0]: node for node in result.graph.node}  # the copies, by what they make
     for node in _convolutions(graph):
-        if node.input[0] in ranges and node.name not in keep_float:
-            copy, channels = inside[node.output[0]], graph.weights[node.input[1]].dims[0]
-            given = (weights or {}).get(node.input[1])
-            values = graph.constant(node.input[1]) if given is None else None
-            top = _channel_tops(values) if values is not None else np.asarray(given, np.float64)
+        if node.input[0] in ranges:
+            copy, kernel = inside[node.output[0]], graph.weights[node.input[1]]
             copy.input[0] = pairs.of(node.input[0], np.asarray(ranges[node.input[0]]))
-            copy.input[1] = pairs.of(node.input[1], np.broadcast_to(top, (channels,)), axis=0)
+            copy.input[1] = pairs.of(kernel.name, channel_tops(to_array(kernel)), axis=0)
     for node, name in _skips(graph):
         if name in ranges:
             copy = inside[node.output[0]]
             quantised = pairs.of(name, np.asarray(ranges[name]))
             copy.input[list(node.input).index(name)] = quantised
     sort_nodes(result)
-    drop_unused(result.graph)
+    drop_unused(result)
     return result
 
 
@@ -114,12 +111,13 @@ def _skips(graph: Graph) -> list[tuple[Any, str]]:
     return found
 
 
-def _channel_tops(values: np.ndarray) -> np.ndarray:
+def channel_tops(values: np.ndarray) -> np.ndarray:
+    """Return the largest magnitude of each output channel ``(C,)`` of weights ``(C, …)``."""
     return np.asarray(np.abs(values).reshape(len(values), -1).max(axis=1), np.float64)
 
 
 class Pairs:
-    """Puts Q/DQ behind tensors of a graph, once for each."""
+    """Q/DQ pairs behind tensors of a graph, one for each."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
         self.model = model

@@ -1,4 +1,4 @@
-"""How much of a network computes in int8: `python -m export.graph.int8_share MODEL.onnx`.
+"""Share of a network's operations that are int8: `python -m export.graph.int8_share MODEL.onnx`.
 
 Counts multiply-accumulates (MACs) of convolutions and matrix products. A node counts as int8 when
 both its inputs come from DequantizeLinear: this is what TensorRT fuses into an int8 kernel.

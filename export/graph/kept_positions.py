@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from export.graph.onnx_graph import drop_unused
+
 if TYPE_CHECKING:
     import onnx
 
@@ -40,7 +42,7 @@ def rewrite_kept_positions(proto: onnx.ModelProto, layers: Iterable[Any]) -> int
         if top is not None and found[SCATTER].op_type == "ScatterND":
             _rewrite(proto.graph, layer, {**found, "TopK": top})
             rewritten += 1
-    drop_unused(proto.graph)
+    drop_unused(proto)
     return rewritten
 
 
@@ -111,17 +113,3 @@ def _replace(graph: Any, old: Any, new: list[Any]) -> None:
     nodes[at : at + 1] = new
     del graph.node[:]
     graph.node.extend(nodes)
-
-
-def drop_unused(graph: Any) -> None:
-    """Remove nodes and constants that no output needs."""
-    needed = {value.name for value in graph.output}
-    kept = []
-    for node in reversed(graph.node):
-        if needed & set(node.output):
-            needed.update(node.input)
-            kept.append(node)
-    constants = [tensor for tensor in graph.initializer if tensor.name in needed]
-    del graph.node[:], graph.initializer[:]
-    graph.node.extend(reversed(kept))
-    graph.initializer.extend(constants)

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from export.graph.insert_qdq import Pairs
-from export.graph.kept_positions import drop_unused
-from export.graph.onnx_graph import Graph, sort_nodes
+from export.graph.insert_qdq import Pairs, channel_tops
+from export.graph.onnx_graph import Graph, drop_unused, sort_nodes
 
 if TYPE_CHECKING:
     import onnx
@@ -50,10 +49,9 @@ def quantise_marked(proto: onnx.ModelProto) -> int:
         node.input[:] = [replaced.get(name, name) for name in node.input]
         kernel = graph.constant(node.input[1]) if rounded and node.op_type == "Conv" else None
         if kernel is not None:
-            top = np.abs(kernel).reshape(len(kernel), -1).max(axis=1)
-            node.input[1] = pairs.of(node.input[1], top, axis=0)
+            node.input[1] = pairs.of(node.input[1], channel_tops(kernel), axis=0)
     sort_nodes(proto)
-    drop_unused(proto.graph)
+    drop_unused(proto)
     return len(marks)
 
 

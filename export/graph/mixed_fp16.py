@@ -1,4 +1,4 @@
-"""float32 to mixed float16 in the graph itself, as strongly typed TensorRT wants it.
+"""Mixed float16: a float32 graph with float16 in it, as strongly typed TensorRT wants it.
 
 Everything becomes float16 except islands: DFDC's scores and the head by structure, what comes near
 float16's largest number by measurement, constants that float16 would lose by value. Inputs and
@@ -7,20 +7,27 @@ outputs keep their types.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from export.graph.float_islands import float_islands
-from export.graph.kept_positions import drop_unused
-from export.graph.onnx_graph import Graph, all_names, need_onnx, sort_nodes, unused_name
+from export.graph.onnx_graph import (
+    Graph,
+    all_names,
+    drop_unused,
+    need_onnx,
+    sort_nodes,
+    unused_name,
+)
 
 if TYPE_CHECKING:
     import onnx
 
 LARGEST = float(np.finfo(np.float16).max)  # 65504
 LEAST = float(np.finfo(np.float16).tiny)  # 6.1e-5, the least with full precision
+HALF_SCALES = 19  # the opset from which Q/DQ may have float16 scales
 HEADROOM = 4  # clips to come may be this much louder than those measured
 AGNOSTIC = ("Shape", "Size")  # read any type and return none of it
 _FLOAT, _HALF = 1, 10  # of onnx.TensorProto
@@ -30,6 +37,19 @@ def float_tensors(proto: onnx.ModelProto) -> list[str]:
     """Every computed float32 tensor: those whose ranges `mixed_fp16` wants to know."""
     graph = Graph(proto).infer()
     return [name for node in graph.nodes for name in node.output if graph.dtype(name) == _FLOAT]
+
+
+def raise_opset(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """Bring a graph to the opset in which scales may be float16, unless it is there."""
+    if Graph(proto).opset >= HALF_SCALES:
+        return proto
+    from onnx import version_converter
+
+    properties = list(proto.metadata_props)
+    result: onnx.ModelProto = version_converter.convert_version(proto, HALF_SCALES)
+    del result.metadata_props[:]
+    result.metadata_props.extend(properties)
+    return result
 
 
 def computes_in_float16(proto: onnx.ModelProto) -> bool:
@@ -46,14 +66,12 @@ def loud_nodes(proto: onnx.ModelProto, ranges: Mapping[str, float]) -> set[str]:
 def mixed_fp16(
     proto: onnx.ModelProto,
     ranges: Mapping[str, float] | None = None,
-    keep_float: Collection[str] = (),
 ) -> onnx.ModelProto:
     """Convert a float32 graph.
 
     Args:
         proto: Left as it is. With Q/DQ nodes it needs opset 19, from which scales may be float16.
         ranges: Tensor → largest magnitude measured (`collect_ranges` over `float_tensors`).
-        keep_float: Names of further nodes that stay float32.
 
     Returns:
         A new graph with the same interface and opset; Casts stand where the types change.
@@ -67,15 +85,14 @@ def mixed_fp16(
     for node in graph.nodes:
         if any(attribute.HasField("g") for attribute in node.attribute):
             raise ValueError(f"cannot convert control flow, '{node.name}' is {node.op_type}")
-    if graph.opset < 19 and any(node.op_type == "QuantizeLinear" for node in graph.nodes):
-        raise ValueError(f"float16 scales need opset 19, received {graph.opset}")
+    if graph.opset < HALF_SCALES and any(node.op_type == "QuantizeLinear" for node in graph.nodes):
+        raise ValueError(f"float16 scales need opset {HALF_SCALES}, received {graph.opset}")
     islands = float_islands(proto) | loud_nodes(proto, ranges or {})
-    islands |= {node.output[0] for node in graph.nodes if node.name in keep_float}
     halves = [n for n in graph.nodes if n.output[0] not in islands and _can_be_half(graph, n)]
     _Converter(graph, halves).run()
     del result.graph.value_info[:]  # the types noted there are no longer so
     sort_nodes(result)
-    drop_unused(result.graph)
+    drop_unused(result)
     return result
 
 

@@ -1,8 +1,9 @@
-"""Look-ups in an ONNX graph: who makes a tensor, who reads it, its value, type and shape."""
+"""ONNX graphs: makers, readers, values, types and shapes of tensors; names, order, clean-up."""
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -178,3 +179,71 @@ def sort_nodes(model: onnx.ModelProto) -> None:
         waiting = left
     del graph.node[:]
     graph.node.extend(ordered)
+
+
+def drop_unused(model: onnx.ModelProto) -> None:
+    """Remove nodes and constants that no output needs."""
+    graph = model.graph
+    needed = {value.name for value in graph.output}
+    kept = []
+    for node in reversed(graph.node):
+        if needed & set(node.output):
+            needed.update(node.input)
+            kept.append(node)
+    constants = [tensor for tensor in graph.initializer if tensor.name in needed]
+    del graph.node[:], graph.initializer[:]
+    graph.node.extend(reversed(kept))
+    graph.initializer.extend(constants)
+
+
+def with_outputs(proto: onnx.ModelProto, names: list[str]) -> onnx.ModelProto:
+    """Copy a graph and let it return some of its tensors instead."""
+    library = need_onnx()
+    probe: onnx.ModelProto = library.ModelProto()
+    probe.CopyFrom(proto)
+    del probe.graph.output[:]
+    types = Graph(proto).infer(batch=1)
+    for name in dict.fromkeys(names):
+        kind = types.dtype(name)
+        probe.graph.output.append(library.helper.make_tensor_value_info(name, kind, None))
+    return probe
+
+
+@dataclass(frozen=True)
+class GraphCounts:
+    """Numbers of nodes.
+
+    Attributes:
+        nodes: All of them.
+        transposes: Layout changes among them.
+        batch_norms: Those that no convolution has taken in.
+        unused: Nodes and constants that nothing reads and that are no output.
+    """
+
+    nodes: int
+    transposes: int
+    batch_norms: int
+    unused: int
+
+    @classmethod
+    def of(cls, proto: onnx.ModelProto) -> GraphCounts:
+        """Count a graph's nodes."""
+        kinds = Counter(node.op_type for node in proto.graph.node)
+        return cls(
+            sum(kinds.values()), kinds["Transpose"], kinds["BatchNormalization"], len(unused(proto))
+        )
+
+    def __str__(self) -> str:
+        return (
+            f"{self.nodes} nodes, {self.transposes} Transposes, "
+            f"{self.batch_norms} batch norms, {self.unused} unused"
+        )
+
+
+def unused(proto: onnx.ModelProto) -> list[str]:
+    """Names of the nodes and constants whose results nothing reads, outputs excepted."""
+    graph = proto.graph
+    read = {name for node in graph.node for name in node.input}
+    read |= {value.name for value in graph.output}
+    dead = [node.name or node.output[0] for node in graph.node if not read & set(node.output)]
+    return dead + [tensor.name for tensor in graph.initializer if tensor.name not in read]

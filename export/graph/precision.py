@@ -1,4 +1,4 @@
-"""The forms in which a network is exported, and how its float32 or Q/DQ graph becomes each."""
+"""Bundle forms: the precisions of an export, and how a float32 or Q/DQ graph becomes each."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from keras_ddl.edge.bundle import RUN_BUNDLE
 from keras_ddl.edge.errors import USAGE, UserError
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Form:
         parts = [self.precision, self.rest if self.half and self.precision == "int8" else ""]
         parts.append("cpu" if self.cpu else "")
         named = [part for part in parts if part and part != "fp32"]
-        return "-".join(["bundle", *named])
+        return "-".join([RUN_BUNDLE, *named])
 
     @property
     def half(self) -> bool:
@@ -69,9 +70,8 @@ def in_form(
     Returns:
         A graph that `onnx.checker` accepts, types and shapes inferred.
     """
-    from export.engine.prepare import raise_opset
     from export.graph.cpu_int8 import cpu_int8, open_results
-    from export.graph.mixed_fp16 import float_tensors, mixed_fp16
+    from export.graph.mixed_fp16 import float_tensors, mixed_fp16, raise_opset
     from export.graph.onnx_graph import need_onnx
     from export.graph.tensor_ranges import collect_ranges
 

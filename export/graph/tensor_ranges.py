@@ -1,4 +1,4 @@
-"""How large the tensors of a graph become on given clips, asked of ONNX Runtime."""
+"""Ranges of a graph's tensors on given clips, measured in ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -27,7 +27,6 @@ def collect_ranges(
     clips: np.ndarray,
     names: Sequence[str],
     method: str = "percentile",
-    percentile: float = PERCENTILE,
 ) -> dict[str, float]:
     """Run a graph on clips, one at a time, and find a range for each of some tensors.
 
@@ -36,21 +35,18 @@ def collect_ranges(
         clips: What it takes, ``(N, …)`` with N at least 1; uint8 ``(N, T, S, S, 3)`` here.
         names: Float tensors of the graph, inputs and constants excluded.
         method: "max": largest magnitude; "moving-average": of the clips' largest magnitudes;
-            "percentile": the magnitude that this percentage of values stays below; "entropy":
-            the cut that costs int8 the least information (Kullback-Leibler).
-        percentile: For that method, in (0, 100].
+            "percentile": the magnitude that `PERCENTILE` of values stay below; "entropy": the cut
+            that costs int8 the least information (Kullback-Leibler).
 
     Returns:
         Per name the magnitude to represent, finite and >= 0; 0 for a tensor that is always 0.
 
     Raises:
         UserError: onnxruntime is not installed (3), or a tensor has values that are not finite.
-        ValueError: an unknown method, a percentile out of range, no clips.
+        ValueError: an unknown method, no clips.
     """
     if method not in METHODS:
         raise ValueError(f"expected one of {METHODS}, received {method!r}")
-    if not 0 < percentile <= 100:
-        raise ValueError(f"expected a percentile in (0, 100], received {percentile}")
     if len(clips) == 0:
         raise ValueError("expected at least one clip, received none")
     largest = _largest(proto, clips, names)  # (N, tensors)
@@ -65,13 +61,13 @@ def collect_ranges(
             chosen = MOMENTUM * chosen + (1 - MOMENTUM) * values
     else:
         counts = _histograms(proto, clips, names, largest.max(axis=0))
-        cut = entropy_cut if method == "entropy" else lambda c: percentile_cut(c, percentile)
+        cut = entropy_cut if method == "entropy" else percentile_cut
         chosen = largest.max(axis=0) * [cut(row) / BINS for row in counts]
     return dict(zip(names, map(float, chosen), strict=True))
 
 
-def percentile_cut(counts: np.ndarray, percentile: float) -> int:
-    """The number of bins, at least 1, that hold `percentile` of what was counted."""
+def percentile_cut(counts: np.ndarray, percentile: float = PERCENTILE) -> int:
+    """Return the number of bins, at least 1, that hold a percentage of what was counted."""
     share = np.cumsum(counts) / max(1, counts.sum())
     return int(np.searchsorted(share, percentile / 100 - 1e-12)) + 1
 

@@ -1,4 +1,4 @@
-"""TensorRT reads uint8 at a graph's inputs only: a Cast must come first."""
+"""uint8 inputs for TensorRT, which reads uint8 nowhere else: a Cast comes first."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Agreement between two runtimes of one network."""
+"""Parity of two runtimes of one network: answers, tolerances, the gate, the divergence."""

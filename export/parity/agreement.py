@@ -1,4 +1,4 @@
-"""How far two runtimes' answers lie apart on the same clips, and how far they may."""
+"""Agreement of two runtimes' answers to the same clips, and the tolerances for it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from keras_ddl.edge.errors import CHECK_FAILED, UserError
 from keras_ddl.edge.metrics import auc
 
 SURE = 13.8  # log-odds of a probability of 1 − 10⁻⁶: beyond it float32 has few digits left
@@ -14,7 +13,7 @@ SURE = 13.8  # log-odds of a probability of 1 − 10⁻⁶: beyond it float32 ha
 
 @dataclass(frozen=True)
 class Answers:
-    """What one runtime said of some clips.
+    """Answers of one runtime to some clips.
 
     Attributes:
         probability: Fake probability ``(N,)`` in [0, 1].
@@ -31,7 +30,7 @@ class Answers:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far a candidate's answers lie from the reference's.
+    """Distances of a candidate's answers from the reference's.
 
     Attributes:
         clips: Number of clips compared.
@@ -80,7 +79,7 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Tolerance:
-    """How far answers may lie apart.
+    """Largest distances of answers that pass.
 
     Attributes:
         probability: Largest difference of the fake probability.
@@ -180,21 +179,3 @@ def broken(found: Agreement, tolerance: Tolerance) -> list[str]:
     if tolerance.inconsistency is not None:
         limits.append(("map", found.inconsistency or 0.0, tolerance.inconsistency))
     return [f"{name} at most {most:g}" for name, value, most in limits if not value <= most]
-
-
-def require(found: Agreement, tolerance: Tolerance, what: str, advice: str) -> None:
-    """Raise a UserError (exit code 4) unless everything lies within the tolerance.
-
-    Args:
-        found: What was measured.
-        tolerance: How far it may be.
-        what: The candidate, in words.
-        advice: What to do then; the end of the line.
-    """
-    beyond = broken(found, tolerance)
-    if beyond:
-        raise UserError(
-            f"{what} does not keep the answer: expected {', '.join(beyond)}, received {found}; "
-            f"{advice}",
-            CHECK_FAILED,
-        )

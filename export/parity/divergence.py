@@ -1,4 +1,4 @@
-"""Where two graphs that should agree come apart: the first layer, and the largest jump.
+"""Divergence of two graphs that should agree: the first layer apart, and the largest jump.
 
 Tensors are matched by name. What only a candidate has, a Cast or a quantiser's result, stands for
 the tensor that it was made from. DFDC's scores are left out: they make a choice, which the least
@@ -7,17 +7,16 @@ rounding may turn; what they do to the features is compared. Needs no TensorFlow
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from export.graph.float_islands import score_nodes
-from export.graph.onnx_graph import Graph, need_onnx
+from export.graph.onnx_graph import Graph, with_outputs
 from export.graph.tensor_ranges import open_session
-from keras_ddl.edge.errors import CHECK_FAILED, UserError
+from export.parity.reference_runtime import ReferenceRuntime
 
 if TYPE_CHECKING:
     import onnx
@@ -27,12 +26,10 @@ BOUNDS = {"fp32": 1e-3, "fp16": 2e-2, "int8": 0.2}
 VARIANTS = ("Cast", "QuantizeLinear", "DequantizeLinear", "Identity")
 AT_ONCE = 32  # tensors fetched in one run: memory, not speed, is what limits
 _FLOATS = (1, 10)  # float32 and float16 of onnx.TensorProto
-# (Graph, names of tensors, clip) → their values.
-Fetch = Callable[[Any, list[str], np.ndarray], dict[str, np.ndarray]]
 
 
 @dataclass(frozen=True)
-class Place:
+class DivergentLayer:
     """A tensor of the candidate that lies apart.
 
     Attributes:
@@ -53,7 +50,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Divergence:
-    """What a comparison of two graphs, tensor by tensor, found.
+    """Result of comparing two graphs, tensor by tensor.
 
     Attributes:
         compared: Number of tensors compared.
@@ -65,8 +62,8 @@ class Divergence:
 
     compared: int
     bound: float
-    first: Place | None
-    jump: Place | None
+    first: DivergentLayer | None
+    jump: DivergentLayer | None
 
     def __str__(self) -> str:
         of = f"{self.compared} tensors compared"
@@ -77,27 +74,12 @@ class Divergence:
         return f"{found}; largest jump: {self.jump or 'none'}; {of}"
 
 
-@contextmanager
-def explained(where: Callable[[], object]) -> Iterator[None]:
-    """Add to the line of a check that fails inside where the cause may lie.
-
-    Args:
-        where: Called only after a failure; what it returns is put at the end of the line.
-    """
-    try:
-        yield
-    except UserError as error:
-        if error.exit_code != CHECK_FAILED:
-            raise
-        raise UserError(f"{error}; {where()}", CHECK_FAILED) from error
-
-
 def find_divergence(
     reference: onnx.ModelProto,
     candidate: onnx.ModelProto,
     clip: np.ndarray,
     bound: float,
-    fetch_candidate: Fetch | None = None,
+    in_float16: bool = False,
 ) -> Divergence:
     """Run two graphs on one clip and compare every float tensor that both have.
 
@@ -106,7 +88,7 @@ def find_divergence(
         candidate: The same network rounded, or otherwise changed; its tensors keep their names.
         clip: What both take, without the batch; uint8 ``(T, S, S, 3)`` here.
         bound: Largest relative error that counts as agreement, >= 0.
-        fetch_candidate: What runs the candidate; default: `fetch`, ONNX Runtime.
+        in_float16: Run the candidate where float16 is float16, as `fetch` has it.
 
     Raises:
         UserError: onnx or onnxruntime is not installed (3).
@@ -114,11 +96,10 @@ def find_divergence(
     pairs = matching(reference, candidate)
     errors: dict[str, float] = {}
     names = list(pairs)
-    fetch_found = fetch_candidate or fetch
     for start in range(0, len(names), AT_ONCE):
         some = names[start : start + AT_ONCE]
         wanted = fetch(reference, [pairs[name] for name in some], clip)
-        found = fetch_found(candidate, some, clip)
+        found = fetch(candidate, some, clip, in_float16)
         for name in some:
             errors[name] = relative_error(wanted[pairs[name]], found[name])
     return judge(Graph(candidate), errors, bound)
@@ -146,25 +127,23 @@ def _origin(own: Graph, known: Graph, name: str) -> str:
     return name
 
 
-def fetch(proto: onnx.ModelProto, names: list[str], clip: np.ndarray) -> dict[str, np.ndarray]:
-    """The values of some tensors in ONNX Runtime, whether or not the graph returns them."""
+def fetch(
+    proto: onnx.ModelProto, names: list[str], clip: np.ndarray, in_float16: bool = False
+) -> dict[str, np.ndarray]:
+    """Return the values of some tensors, whether or not the graph returns them.
+
+    Args:
+        proto: The graph.
+        names: Of the tensors.
+        clip: What it takes, without the batch.
+        in_float16: Ask ONNX's own evaluator, where float16 is float16; else ONNX Runtime.
+    """
     probe = with_outputs(proto, names)
     feed = {proto.graph.input[0].name: np.ascontiguousarray(clip[None])}
+    if in_float16:
+        return ReferenceRuntime(probe).infer(feed)
     wanted = [value.name for value in probe.graph.output]
     return dict(zip(wanted, open_session(probe).run(wanted, feed), strict=True))
-
-
-def with_outputs(proto: onnx.ModelProto, names: list[str]) -> onnx.ModelProto:
-    """Copy a graph and let it return some of its tensors instead."""
-    library = need_onnx()
-    probe: onnx.ModelProto = library.ModelProto()
-    probe.CopyFrom(proto)
-    del probe.graph.output[:]
-    types = Graph(proto).infer(batch=1)
-    for name in dict.fromkeys(names):
-        kind = types.dtype(name)
-        probe.graph.output.append(library.helper.make_tensor_value_info(name, kind, None))
-    return probe
 
 
 def relative_error(wanted: np.ndarray, found: np.ndarray) -> float:
@@ -194,19 +173,19 @@ def judge(graph: Graph, errors: Mapping[str, float], bound: float) -> Divergence
         for name in node.output:
             error = carried[name] = errors.get(name, before)
             if first is None and error > bound:
-                first = _place(graph, node, error)
+                first = _layer(graph, node, error)
             if error > before and error - before > largest:
-                jump, largest = _place(graph, node, error), error - before
+                jump, largest = _layer(graph, node, error), error - before
     return Divergence(len(errors), bound, first, jump)
 
 
-def _place(graph: Graph, node: Any, error: float) -> Place:
+def _layer(graph: Graph, node: Any, error: float) -> DivergentLayer:
     source = node
     while source.op_type in VARIANTS and source.input[0] in graph.makers:
         source = graph.makers[source.input[0]]
     parts = _name(source).split("/")  # model/layer/operation, as the converter has it
     layer = parts[1] if len(parts) > 2 else _name(source)
-    return Place(layer, _name(node), node.op_type, error)
+    return DivergentLayer(layer, _name(node), node.op_type, error)
 
 
 def _name(node: Any) -> str:

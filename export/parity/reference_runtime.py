@@ -1,4 +1,4 @@
-"""ONNX's own evaluator as a runtime: what is float16 in a graph really is float16 here.
+"""Reference runtime: ONNX's own evaluator, in which float16 really is float16.
 
 ONNX Runtime computes float16 in float32 on a CPU and hides an overflow. `onnx.reference` does not,
 but it loops over pixels in Python, and its GatherElements takes at most 64 choices: the operators
@@ -41,16 +41,6 @@ class ReferenceRuntime(Backend):
         names = [spec.name for spec in self.outputs]
         with np.errstate(all="ignore"):  # an overflow shows in the answer
             return dict(zip(names, self._evaluator.run(names, dict(feed)), strict=True))
-
-
-def fetch_truly(
-    proto: onnx.ModelProto, names: list[str], clip: np.ndarray
-) -> dict[str, np.ndarray]:
-    """Values of some tensors, as `export.parity.divergence.fetch`, in float16 that is float16."""
-    from export.parity.divergence import with_outputs
-
-    feed = {proto.graph.input[0].name: np.ascontiguousarray(clip[None])}
-    return ReferenceRuntime(with_outputs(proto, names)).infer(feed)
 
 
 def _spec(value: Any) -> TensorSpec:

@@ -1,4 +1,4 @@
-"""Processes on call answer in their own time, and their end is told in one line."""
+"""Timed processes answer in their own time, and their end is told in one line."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from benchmarks.timed_process import OnCall
+from benchmarks.timed_process import TimedProcess, timed_in_turn
 from keras_ddl.edge.errors import UserError
 
 COUNTER = """
@@ -22,8 +22,8 @@ serve({"count": count, "fail": fail})
 """
 
 
-def counter(start: int) -> OnCall:
-    return OnCall([sys.executable, "-c", COUNTER, str(start)])
+def counter(start: int) -> TimedProcess:
+    return TimedProcess([sys.executable, "-c", COUNTER, str(start)])
 
 
 def test_each_keeps_its_own_state() -> None:
@@ -40,3 +40,19 @@ def test_an_end_is_one_line() -> None:
             one.ask("fail")
         with pytest.raises(UserError, match="ended with exit code 1"):
             one.ask("count")
+
+
+RUNNER = """
+import sys
+from benchmarks.timed_process import serve_run
+runs = []
+serve_run(lambda: runs.append(None), lambda: [sys.argv[1], len(runs)])
+"""
+
+
+def test_two_runs_of_each_are_not_timed() -> None:
+    commands = {name: [sys.executable, "-c", RUNNER, name] for name in ("one", "two")}
+    seconds, memory = timed_in_turn(commands, rounds=3)
+    assert memory == {"one": ["one", 5], "two": ["two", 5]}
+    assert {name: len(times) for name, times in seconds.items()} == {"one": 3, "two": 3}
+    assert all(second > 0 for times in seconds.values() for second in times)

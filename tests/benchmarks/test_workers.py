@@ -17,10 +17,13 @@ from benchmarks.workers import INPUTS, SETTINGS, summary, table
 def test_shares_against_hand_arithmetic() -> None:
     """The second round is twice as slow for all, as with a neighbour at work."""
     first = {
-        ("alone", "disk"): 1.0, ("alone", "memory"): 0.8,
-        ("apart", "disk"): 1.25, ("apart", "memory"): 1.2,
-        ("together", "disk"): 2.0, ("together", "memory"): 1.6,
-    }  # fmt: skip
+        ("alone", "disk"): 1.0,
+        ("alone", "memory"): 0.8,
+        ("apart", "disk"): 1.25,
+        ("apart", "memory"): 1.2,
+        ("together", "disk"): 2.0,
+        ("together", "memory"): 1.6,
+    }
     found = summary({key: [value, 2 * value] for key, value in first.items()})
     assert found["efficiency"] == pytest.approx(0.5)  # 1.0 / 2.0
     assert found["machine"] == pytest.approx(0.8)  # 1.0 / 1.25

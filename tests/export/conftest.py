@@ -1,7 +1,8 @@
-"""A small graph with everything that decides over precision."""
+"""Small graphs and clips, and the few networks whose slow conversions all tests share."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -49,9 +50,16 @@ def small_model(seed: int = 0, opset: int = 17) -> Any:
     random = np.random.default_rng(seed)
     model = onnx.parser.parse_model(SMALL)
     shapes = {
-        "w": (4, 4, 3, 3), "gamma": (4,), "beta": (4,), "mean": (4,), "variance": (4,),
-        "w2": (4, 4, 1, 1), "b2": (4,), "wq": (4, 4, 1, 1), "wh": (4, 1),
-    }  # fmt: skip
+        "w": (4, 4, 3, 3),
+        "gamma": (4,),
+        "beta": (4,),
+        "mean": (4,),
+        "variance": (4,),
+        "w2": (4, 4, 1, 1),
+        "b2": (4,),
+        "wq": (4, 4, 1, 1),
+        "wh": (4, 1),
+    }
     for name, shape in shapes.items():
         values = random.standard_normal(shape).astype(np.float32)
         values = 0.5 + np.abs(values) if name == "variance" else values
@@ -164,3 +172,60 @@ def tiny_clips(tmp_path: Any) -> Any:
     path = tmp_path / "clips.npz"
     np.savez(path, clips=np.random.default_rng(2).integers(0, 256, (6, 4, 32, 32, 3), np.uint8))
     return path
+
+
+def exported(model: Any) -> Any:
+    pytest.importorskip("tf2onnx")
+    from export.to_onnx import onnx_from_keras
+
+    return onnx_from_keras(model)
+
+
+def compact(randomise: Callable[..., None], modules: tuple[str, ...], **shape: Any) -> Any:
+    pytest.importorskip("tensorflow")
+    from keras_ddl import build_model
+
+    model = build_model("compact_xception", modules, **shape)
+    randomise(model)
+    return model
+
+
+@pytest.fixture(scope="session")
+def whole_network(randomise: Callable[..., None]) -> Any:
+    """Compact Xception with both modules: 8 frames of 64 × 64 pixels."""
+    return compact(randomise, ("dfdc", "msa"), size=64, width=0.25)
+
+
+@pytest.fixture(scope="session")
+def whole_graph(whole_network: Any) -> Any:
+    """Its export."""
+    return exported(whole_network)
+
+
+@pytest.fixture(scope="session")
+def msa_network(randomise: Callable[..., None]) -> Any:
+    """The smallest with MSA, 4 frames of 32 × 32; DFDC would have one channel at this width."""
+    return compact(randomise, ("msa",), frames=4, size=32, width=0.125)
+
+
+@pytest.fixture(scope="session")
+def msa_graph(msa_network: Any) -> Any:
+    """Its export."""
+    return exported(msa_network)
+
+
+@pytest.fixture(scope="session")
+def int8_network(msa_network: Any) -> Any:
+    """The same, quantised, every range ± 4."""
+    from keras_ddl.quantization.quantise import quant_points, quantised
+
+    model = quantised(msa_network)
+    for point in quant_points(model).values():
+        point.amax = 4.0
+    return model
+
+
+@pytest.fixture(scope="session")
+def int8_graph(int8_network: Any) -> Any:
+    """Its export."""
+    return exported(int8_network)

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export.calibration_clips import balanced, main
-from export.parity.clip_file import clips_for
+from export.calibration_clips import main
+from export.conversion.run_clips import balanced
+from export.parity.clips import clips_for
 from keras_ddl.edge.clipspec import ClipSpec
 
 
@@ -26,9 +27,9 @@ def test_the_file_is_what_the_builder_reads(flicker_set: Path, tmp_path: Path, c
     assert main(command) == 0
     assert "10 clips of the split 'train'" in capsys.readouterr().out
     found = clips_for(ClipSpec(frames=4, size=32), out)
-    assert found.measured.shape == found.compared.shape == (5, 4, 32, 32, 3)
-    assert found.calibrated and not np.array_equal(found.measured, found.compared)
-    both = np.concatenate([found.measured, found.compared])
+    assert found.measured.shape == found.compared.clips.shape == (5, 4, 32, 32, 3)
+    assert found.calibrated and not np.array_equal(found.measured, found.compared.clips)
+    both = np.concatenate([found.measured, found.compared.clips])
     # Fakes flicker, reals stand still: five of each.
     change = np.abs(np.diff(both.astype(int), axis=1)).mean(axis=(1, 2, 3, 4))
     assert (change > 20).sum() == 5

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from deploy.backends import gpu
 from deploy.backends.gpu import Gpu, first_gpu, gpus
 from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.errors import UserError
@@ -194,25 +195,29 @@ def test_tensorflow_is_never_imported(tmp_path: Path, tiny_bundle: Path, tiny_cl
     assert "imported" not in one_line(err)
 
 
-def test_no_driver_is_no_gpu():
-    assert gpus("libno-such-driver.so.1") == []
+def test_no_driver_is_no_gpu(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(gpu, "DRIVER", "libno-such-driver.so.1")
+    assert gpus() == []
     with pytest.raises(UserError, match="no NVIDIA GPU found") as caught:
-        first_gpu("libno-such-driver.so.1")
+        first_gpu()
     assert caught.value.exit_code == 3
 
 
 @pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
 @pytest.mark.parametrize("devices", [0, 1, 2])
-def test_gpus_are_what_the_driver_lists(tmp_path: Path, devices: int):
+def test_gpus_are_what_the_driver_lists(
+    tmp_path: Path, devices: int, monkeypatch: pytest.MonkeyPatch
+):
     source, driver = tmp_path / "driver.c", tmp_path / "libdriver.so"
     source.write_text(DRIVER_SOURCE, encoding="utf-8")
     build = ["cc", "-shared", "-fPIC", f"-DDEVICES={devices}", "-o", driver, source]
     subprocess.run(build, check=True)
-    assert gpus(str(driver)) == [Gpu("Orin", (8, 7)), Gpu("Second", (8, 7))][:devices]
+    monkeypatch.setattr(gpu, "DRIVER", str(driver))
+    assert gpus() == [Gpu("Orin", (8, 7)), Gpu("Second", (8, 7))][:devices]
 
 
 @pytest.mark.gpu
 def test_the_real_driver_describes_its_gpu():
-    gpu = first_gpu()
-    assert gpu.name
-    assert gpu.compute_capability >= (5, 0)
+    found = first_gpu()
+    assert found.name
+    assert found.compute_capability >= (5, 0)

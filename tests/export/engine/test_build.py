@@ -16,6 +16,7 @@ from deploy.backends import gpu as machine
 from deploy.backends import sidecar
 from deploy.backends.gpu import Gpu
 from export import to_trt
+from export.engine import checked_engine, job
 from export.engine.build import engine_from_onnx
 from export.engine.options import BuildOptions
 from keras_ddl.edge.errors import UserError
@@ -79,10 +80,16 @@ def test_options_reach_the_builder(version: str, tmp_path: Path):
     trt, cache = strict(version), tmp_path / "cache"
     cache.write_bytes(b"before")
     options = {
-        "min_batch": 1, "opt_batch": 2, "max_batch": 4, "workspace_mib": 3,
-        "optimisation_level": 5, "timing_cache": cache, "hardware_compatible": True,
-        "version_compatible": True, "dla_core": 1,
-    }  # fmt: skip
+        "min_batch": 1,
+        "opt_batch": 2,
+        "max_batch": 4,
+        "workspace_mib": 3,
+        "optimisation_level": 5,
+        "timing_cache": cache,
+        "hardware_compatible": True,
+        "version_compatible": True,
+        "dla_core": 1,
+    }
     build(trt, "fp16", version.startswith("11"), **options)
     assert trt.recorded("IOptimizationProfile", "set_shape") == [
         ("clip", (1, *SHAPE), (2, *SHAPE), (4, *SHAPE))
@@ -162,7 +169,7 @@ def real_answers(tiny_bundle: Path) -> Any:
 def command(monkeypatch: pytest.MonkeyPatch, trt: StrictTensorRT, *arguments: object) -> int:
     monkeypatch.setitem(sys.modules, "tensorrt", trt.module)
     monkeypatch.setitem(sys.modules, "cuda.bindings.runtime", trt.cuda.module)
-    for module in (to_trt, sidecar):
+    for module in (job, sidecar):
         monkeypatch.setattr(module, "first_gpu", lambda: ORIN)
     return to_trt.main([*map(str, arguments)])
 
@@ -223,7 +230,7 @@ def test_a_half_engine_of_float_layers_is_refused(tiny_bundle, real_answers, mon
 
 def test_best_builds_both_and_names_one(tiny_bundle, tiny_clips, real_answers, monkeypatch, capsys):
     trt = StrictTensorRT("10.13.3.9", StrictCuda(), real_answers, layer_type="Int8")
-    monkeypatch.setattr("export.engine.gate.require_precision", lambda layers, precision: None)
+    monkeypatch.setattr(checked_engine, "require_precision", lambda layers, precision: None)
     arguments = ("--best", "--calibration", tiny_clips)
     assert command(monkeypatch, trt, *arguments, tiny_bundle) == 0
     names = {path.name for path in (tiny_bundle / "trt").glob("*.engine")}
@@ -239,7 +246,7 @@ def test_another_version_than_the_one_here_is_refused(tiny_bundle, monkeypatch, 
 def test_tensorrt_without_a_gpu_still_prepares(tiny_bundle, monkeypatch, capsys):
     trt = strict("10.3.0")
     monkeypatch.setitem(sys.modules, "tensorrt", trt.module)
-    monkeypatch.setattr(to_trt, "first_gpu", lambda: machine.first_gpu("libno-such-driver.so"))
+    monkeypatch.setattr(machine, "DRIVER", "libno-such-driver.so")
     assert to_trt.main(["--fp16", str(tiny_bundle)]) == 3
     assert "not built: no NVIDIA GPU found" in capsys.readouterr().err
     assert (tiny_bundle / "trt" / "model.fp16.onnx").is_file()

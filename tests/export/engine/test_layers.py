@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from export.engine.layers import layers_from_inspector, require_precision, summary
-from export.engine.speed import speed, table
 from keras_ddl.edge.errors import UserError
 
 
@@ -39,7 +38,7 @@ def layer(key: str, *kinds: str, side: str = "Inputs") -> dict[str, Any]:
         ({"Name": "a", "LayerType": "b"}, ""),
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_a_layers_precision(entry: dict[str, Any], precision: str):
     (found,) = layers_from_inspector(text(entry))
     assert found.precision == precision
@@ -58,26 +57,3 @@ def test_a_precision_must_be_somewhere():
     with pytest.raises(UserError, match="expected int8 layers") as caught:
         require_precision(layers, "int8")
     assert caught.value.exit_code == 4
-
-
-def test_speed_counts_only_timed_calls():
-    import numpy as np
-
-    from deploy.backends import Backend, TensorSpec
-
-    class Slow(Backend):
-        name = "slow"
-        inputs = (TensorSpec("clip", np.dtype(np.uint8), (None, 4, 8, 8, 3)),)
-        outputs = ()
-        calls = 0
-
-        def _run(self, feed):
-            self.calls += 1
-            return {}
-
-    backend = Slow()
-    ticks = iter(np.arange(1000) * 0.5)
-    rows = speed(backend, [2], rounds=10, clock=lambda: float(next(ticks)))
-    assert backend.calls == 30
-    assert rows == [{"batch": 2, "p50_ms": 500, "p90_ms": 500, "p99_ms": 500, "clips_per_s": 4}]
-    assert "batch 2" in table(rows)

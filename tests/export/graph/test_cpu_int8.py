@@ -13,9 +13,8 @@ ort = pytest.importorskip("onnxruntime")
 
 from export.graph.cpu_int8 import cpu_int8, open_results
 from export.graph.fold_batch_norm import fold_batch_norm
-from export.graph.graph_counts import unused
 from export.graph.insert_qdq import insert_qdq
-from export.graph.onnx_graph import Graph
+from export.graph.onnx_graph import Graph, unused
 
 RANGES = {"x": 1.0, "r": 20.0, "s": 40.0}
 UINT8, INT8 = 2, 3

@@ -9,10 +9,12 @@ import pytest
 
 onnx = pytest.importorskip("onnx")
 
+from graph_changes import copy_of
+
 from export.engine.rules import check, target_for
 from export.graph.float_islands import head_nodes, projection_nodes, score_nodes
 from export.graph.fold_batch_norm import fold_batch_norm
-from export.graph.insert_qdq import insert_qdq, quantisable
+from export.graph.insert_qdq import channel_tops, insert_qdq, quantisable
 from export.graph.int8_share import int8_share
 from export.graph.mixed_fp16 import mixed_fp16
 from export.graph.onnx_graph import Graph
@@ -93,23 +95,20 @@ def test_scales_are_symmetric_and_per_output_channel(small: Any):
         assert check(graph.model, target_for(version)) == []
 
 
-def test_given_weight_ranges_are_taken(small: Any):
-    model = prepared(small)
-    graph = Graph(insert_qdq(model, {"r": 1.0}, weights={"w2": np.array([1.0, 2.0, 3.0, 0.0])}))
-    (scale,) = [
-        graph.constant(n.input[1])
-        for n in graph.nodes
-        if n.op_type == "QuantizeLinear" and n.input[0] == "w2"
-    ]
-    np.testing.assert_allclose(scale, [1 / 127, 2 / 127, 3 / 127, 1.0], rtol=1e-6)
+def test_every_output_channel_has_its_own_largest_weight():
+    tops = channel_tops(np.array([[1.0, -2.0], [3.0, 0.0], [0.0, 0.0]], np.float32))
+    np.testing.assert_array_equal(tops, [2.0, 3.0, 0.0])
 
 
-def test_what_has_no_range_or_is_kept_stays_float(small: Any):
+def test_what_has_no_range_stays_float(small: Any):
     model = prepared(small)
-    found = int8_share(insert_qdq(model, {"x": 1.0, "r": 1.0}, keep_float=["second"]))
+    found = int8_share(insert_qdq(model, {"x": 1.0}))
     assert {node.name: node.int8 for node in found.nodes} == {
-        "conv": True, "second": False, "project": False, "head": False,
-    }  # fmt: skip
+        "conv": True,
+        "second": False,
+        "project": False,
+        "head": False,
+    }
     assert int8_share(insert_qdq(model, {})).share == 0
 
 
@@ -128,14 +127,8 @@ def test_the_answer_stays_near_and_clips_where_the_range_ends(small: Any, small_
     assert np.abs(cut - expected).max() > 10 * np.abs(near - expected).max()
 
 
-@pytest.mark.slow
-def test_most_of_the_compact_network_is_int8():
-    pytest.importorskip("tensorflow")
-    pytest.importorskip("tf2onnx")
-    from export.to_onnx import onnx_from_keras
-    from keras_ddl import build_model
-
-    model = onnx_from_keras(build_model("compact_xception", size=64, width=0.25))
+def test_most_of_the_compact_network_is_int8(whole_graph: Any):
+    model = copy_of(whole_graph)
     cast_inputs_first(model)
     assert fold_batch_norm(model) == 0  # the export has done that
     result = insert_qdq(model, dict.fromkeys(quantisable(model), 1.0))
@@ -146,7 +139,7 @@ def test_most_of_the_compact_network_is_int8():
     for version in ("8.6", "10.3", "11.4"):
         assert check(model, target_for(version)) == check(half, target_for(version)) == []
     left = [node.name for node in found.nodes if not node.int8]
-    assert all(any(word in name for word in ("dfdc", "inconsistency_map", "attention", "logits"))
-               for name in left)  # fmt: skip
+    islands = ("dfdc", "inconsistency_map", "attention", "logits")
+    assert all(any(word in name for word in islands) for name in left)
     for version in ("8.6", "10.3", "11.4"):
         assert check(result, target_for(version)) == []

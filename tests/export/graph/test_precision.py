@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from export.conversion.parity_clips import parity_clips
+from export.conversion.run_clips import COUNT, run_clips
 from export.engine.operators import first_reader
 from export.graph.precision import Form, in_form
-from export.parity.clip_file import clips_for
+from export.parity.clips import clips_for
 from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.errors import UserError
 
@@ -44,14 +44,13 @@ def test_what_does_not_go_together_is_refused(arguments: tuple[Any, ...]):
 def test_int8_with_a_float16_rest(small: Any, small_clips: np.ndarray):
     onnx = pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
-    from export.engine.prepare import prepare, raise_opset
+    from export.engine.prepare import prepare
     from export.engine.rules import check, target_for
     from export.graph.fold_batch_norm import fold_batch_norm
-    from export.graph.graph_counts import unused
     from export.graph.insert_qdq import insert_qdq
     from export.graph.int8_share import int8_share
-    from export.graph.mixed_fp16 import computes_in_float16
-    from export.graph.onnx_graph import Graph
+    from export.graph.mixed_fp16 import computes_in_float16, raise_opset
+    from export.graph.onnx_graph import Graph, unused
     from export.parity.reference_runtime import ReferenceRuntime
 
     fold_batch_norm(small)
@@ -71,7 +70,7 @@ def test_int8_with_a_float16_rest(small: Any, small_clips: np.ndarray):
     assert (kinds["conv"], kinds["add"], kinds["variance"], kinds["sigmoid"]) == (10, 10, 1, 1)
     assert graph.opset == 19  # below it scales are float32
     target = target_for("10.13")
-    assert check(prepare(result, "int8", target, small_clips, False).proto, target) == []
+    assert check(prepare(result, "int8", target, small_clips, False, "max").proto, target) == []
     feed = {"clip": small_clips}
     # ONNX's evaluator has no DequantizeLinear of opset 17.
     graphs = (raise_opset(rounded), result)
@@ -80,7 +79,7 @@ def test_int8_with_a_float16_rest(small: Any, small_clips: np.ndarray):
 
 
 def test_the_opset_is_the_highest_that_the_oldest_version_reads():
-    from export.to_onnx import OPSET
+    from export.conversion.onnx_from_keras import OPSET
 
     assert first_reader(OPSET) == "8.6" and first_reader(OPSET + 1) != "8.6"
     assert first_reader(19) == "9.2" and first_reader(24) == "10.15"
@@ -91,20 +90,23 @@ def test_the_opset_is_the_highest_that_the_oldest_version_reads():
 def test_parity_clips_are_of_both_classes(flicker_set: Path):
     pytest.importorskip("tensorflow")
     spec = ClipSpec(frames=4, size=32)
-    found = parity_clips({"prepared": str(flicker_set)}, spec, count=6)
-    assert found.labels is not None and found.labels.tolist().count(1) == 3
-    assert found.clips.shape == (6, 4, 32, 32, 3)
-    assert found.origin == "validation clips, 3 real and 3 fake"
-    for first in range(6):
-        few, labels = found.few(first)
-        assert labels is not None and sorted(labels) == [0, 1]
-        assert labels[0] == found.labels[first]
-        np.testing.assert_array_equal(few[0], found.clips[first])
-    noise = parity_clips({}, spec)
-    assert noise.few(3)[0].shape[0] == 2 and noise.few(3)[1] is None
+    found = run_clips({"prepared": str(flicker_set)}, spec, "val")
+    count = len(found.clips)
+    assert 2 < count <= COUNT and found.clips.shape[1:] == (4, 32, 32, 3)
+    assert found.labels is not None and found.labels.tolist().count(1) == count // 2
+    assert found.origin == f"validation clips, {count // 2} real and {count // 2} fake"
+    for first in range(count):
+        few = found.few(first, 2)
+        assert few.labels is not None and sorted(few.labels) == [0, 1]
+        assert few.labels[0] == found.labels[first]
+        np.testing.assert_array_equal(few.clips[0], found.clips[first])
+        assert len(found.few(first, 1).clips) == 1
+    noise = run_clips({}, spec, "val")
+    assert len(noise.clips) == COUNT
+    assert len(noise.few(3, 2).clips) == 2 and noise.few(3, 2).labels is None
     assert noise.labels is None and "noise" in noise.origin
     with pytest.raises(UserError, match="ranges are chosen from training clips"):
-        parity_clips({}, spec, "train")
+        run_clips({}, spec, "train")
 
 
 def test_labels_of_a_clip_file_stay_with_their_clips(tmp_path: Path):
@@ -115,10 +117,11 @@ def test_labels_of_a_clip_file_stay_with_their_clips(tmp_path: Path):
     )
     np.savez(path, clips=clips, labels=labels)
     found = clips_for(spec, path)
-    assert found.labels is not None and sorted(found.labels) == [0, 0, 1, 1]
-    assert [labels[clip[0, 0, 0, 0]] for clip in found.compared] == list(found.labels)
+    compared = found.compared
+    assert compared.labels is not None and sorted(compared.labels) == [0, 0, 1, 1]
+    assert [labels[clip[0, 0, 0, 0]] for clip in compared.clips] == list(compared.labels)
     np.savez(path, clips=clips, labels=labels[:3])
     with pytest.raises(UserError, match=r"a label, 0 or 1, for each of 8 clips, received int64"):
         clips_for(spec, path)
     np.savez(path, clips=clips)
-    assert clips_for(spec, path).labels is None
+    assert clips_for(spec, path).compared.labels is None

@@ -33,12 +33,12 @@ def test_max_and_moving_average(model: Any):
 
 
 def test_a_percentile_leaves_outliers_out(model: Any):
-    clips = np.full((1, 10_000), 0.5, np.float32)
+    clips = np.full((1, 200_000), 0.5, np.float32)
     clips[0, 0] = 100.0
-    assert collect_ranges(model, clips, ["z"], percentile=100)["z"] == pytest.approx(200)
-    assert collect_ranges(model, clips, ["z"], percentile=99.9)["z"] == pytest.approx(
-        1.0, abs=200 / BINS
-    )
+    assert collect_ranges(model, clips, ["z"], "max")["z"] == pytest.approx(200)
+    assert collect_ranges(model, clips, ["z"])["z"] == pytest.approx(1.0, abs=200 / BINS)
+    few = collect_ranges(model, clips[:, :50_000], ["z"])  # one in as many is no outlier yet
+    assert few["z"] == pytest.approx(200)
 
 
 def test_entropy_cuts_a_long_thin_tail_and_not_a_flat_one():
@@ -70,7 +70,5 @@ def test_bad_requests_are_refused(model: Any):
     clips = np.zeros((1, 2), np.float32)
     with pytest.raises(ValueError, match="entropy"):
         collect_ranges(model, clips, ["z"], "mean")
-    with pytest.raises(ValueError, match="percentile in"):
-        collect_ranges(model, clips, ["z"], percentile=0)
     with pytest.raises(ValueError, match="at least one clip"):
         collect_ranges(model, clips[:0], ["z"])

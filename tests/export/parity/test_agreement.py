@@ -17,9 +17,7 @@ from export.parity.agreement import (
     agreement,
     broken,
     log_odds,
-    require,
 )
-from keras_ddl.edge.errors import UserError
 
 
 def answers(margins: list[float], known: bool = True, maps: bool = False) -> Answers:
@@ -99,17 +97,6 @@ def test_the_map_counts_where_it_must_be_exact():
     found = agreement(answers([1.0], maps=True), answers([1.5], maps=True), 0.5)
     assert "map at most 0.0001" in broken(found, EXPORTED["fp32"])
     assert not any("map" in words for words in broken(found, EXPORTED["fp16"]))
-
-
-def test_a_refusal_is_one_line_with_numbers_and_advice():
-    found = agreement(answers([1.0, -1.0]), answers([-1.0, -1.0]), 0.5, np.array([1, 0]))
-    with pytest.raises(UserError) as caught:
-        require(found, EXPORTED["int8"], "the graph", "nothing was written")
-    assert caught.value.exit_code == 4
-    line = str(caught.value)
-    assert "expected |Δp| at most 0.05, |Δlogit| at most 0.2" in line
-    assert "1 flips of 2" in line and "ΔAUC -0.5000" in line  # a tie is half of a pair
-    assert line.endswith("; nothing was written")
 
 
 @pytest.mark.parametrize("table", [EXPORTED, PREPARED], ids=["exported", "prepared"])

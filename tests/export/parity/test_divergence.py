@@ -12,19 +12,16 @@ import pytest
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
+from graph_changes import copy_of
+
 from export import to_trt
-from export.engine import prepare as trt_graph
+from export.engine import checked_graph
+from export.engine import prepare as preparation
 from export.graph.insert_qdq import insert_qdq
 from export.graph.mixed_fp16 import mixed_fp16
 from export.parity.divergence import find_divergence, matching, relative_error
 
 RANGES = {"x": 1.0, "r": 20.0}
-
-
-def copy_of(model: Any) -> Any:
-    result = onnx.ModelProto()
-    result.CopyFrom(model)
-    return result
 
 
 def scale_weight(model: Any, name: str, factor: float, places: Any = slice(None)) -> Any:
@@ -41,9 +38,7 @@ def test_equal_graphs_agree(small: Any, small_clips: np.ndarray):
     found = find_divergence(small, copy_of(small), small_clips[0], 0.0)
     assert found.first is None and found.jump is None
     # Every float tensor but those of the scores, which end where the map does.
-    assert list(matching(small, small)) == [
-        "whole", "x", "a", "n", "r", "c", "s", "q", "p", "f", "h", "z", "score",
-    ]  # fmt: skip
+    assert " ".join(matching(small, small)) == "whole x a n r c s q p f h z score"
     assert found.compared == 13
 
 
@@ -110,13 +105,13 @@ def test_the_gate_names_the_layer_and_keeps_the_earlier_graph(
     graph = tiny_bundle / "trt" / "model.fp32.onnx"
     before = graph.read_bytes()
     capsys.readouterr()
-    prepare = trt_graph.prepare
+    prepare = preparation.prepare
 
     def spoilt(*arguments: Any) -> Any:  # a preparation with a fault
         prepared = prepare(*arguments)
         return dataclasses.replace(prepared, proto=scale_weight(prepared.proto, "w", -3))
 
-    monkeypatch.setattr(trt_graph, "prepare", spoilt)
+    monkeypatch.setattr(checked_graph, "prepare", spoilt)
     assert to_trt.main(command) == 4
     (line,) = capsys.readouterr().err.splitlines()
     assert "the fp32 graph does not keep the answer" in line
@@ -141,7 +136,7 @@ def test_an_overflow_that_the_cpu_hides_is_refused_and_named(
     assert to_trt.main(command) == 3  # measured ranges keep them float32
     out = capsys.readouterr().out
     assert "truly in float16" in out and ("overflow alone is judged" in out) is noise
-    monkeypatch.setattr(trt_graph, "collect_ranges", lambda *a: {})
+    monkeypatch.setattr(preparation, "collect_ranges", lambda *a: {})
     assert to_trt.main(command) == 4
     (line,) = capsys.readouterr().err.splitlines()
     assert "the fp16 graph, in float16, does not keep the answer" in line  # ONNX Runtime's did

@@ -114,10 +114,13 @@ def test_a_step_of_training_reaches_every_weight(guest: Any) -> None:
 def test_it_passes_the_gate_and_streams(guest: Any, tmp_path: Path) -> None:
     pytest.importorskip("tf2onnx")
     pytest.importorskip("onnxruntime")
+    from functools import partial
+
     from deploy.bundle import open_bundle
     from export.bundle_writer import write_bundle
-    from export.conversion.keras_parity import compare
-    from export.parity.agreement import EXPORTED, require
+    from export.conversion.keras_parity import ask_keras, export_limits, exported_candidate
+    from export.parity.clips import ParityClips
+    from export.parity.prove import prove
     from export.to_onnx import onnx_from_keras
     from keras_ddl.edge.clipspec import ClipSpec
 
@@ -127,9 +130,11 @@ def test_it_passes_the_gate_and_streams(guest: Any, tmp_path: Path) -> None:
     proto = onnx_from_keras(model, temperature=1.5, report=lambda _: None)
     spec = ClipSpec(frames=frames, size=size, temperature=1.5, training={"network": name})
 
-    def gate(candidate: Path) -> None:
-        found = compare(model, candidate / "model.onnx", batch, 1.5, 0.5, None)
-        require(found, EXPORTED["fp32"], "the exported graph", "nothing was written")
+    def gate(written: Path) -> object:
+        candidate = exported_candidate(written / "model.onnx", proto, proto, model, "fp32")
+        reference = partial(ask_keras, model, temperature=1.5)
+        noise = ParityClips(batch, None, "clips of noise")
+        return prove(reference, candidate, noise, export_limits("fp32", 0.5))
 
     folder = write_bundle(tmp_path / "bundle", proto, spec, gate)
     bundle, backend = open_bundle(folder, 1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,8 @@ import pytest
 
 onnx = pytest.importorskip("onnx")
 
-from export.graph.graph_counts import GraphCounts, unused
+from export.conversion.onnx_from_keras import OPSET
+from export.graph.onnx_graph import GraphCounts, unused
 
 
 def test_what_nothing_reads_is_counted(small: Any):
@@ -23,23 +23,9 @@ def test_what_nothing_reads_is_counted(small: Any):
     assert str(GraphCounts.of(small)) == "24 nodes, 0 Transposes, 1 batch norms, 3 unused"
 
 
-@pytest.mark.parametrize(
-    "rounded", [pytest.param(False, marks=pytest.mark.slow), True], ids=["float", "int8"]
-)
-def test_an_exported_graph_has_nothing_to_spare(randomise: Callable[..., None], rounded: bool):
-    pytest.importorskip("tensorflow")
-    pytest.importorskip("tf2onnx")
-    from export.to_onnx import OPSET, onnx_from_keras
-    from keras_ddl import build_model
-    from keras_ddl.quantization.quantise import quant_points, quantised
-
-    model = build_model("compact_xception", ("msa",), frames=4, size=32, width=0.125)
-    randomise(model)
-    if rounded:
-        model = quantised(model)
-        for point in quant_points(model).values():
-            point.amax = 4.0
-    proto = onnx_from_keras(model)
+@pytest.mark.parametrize("name", ["msa_graph", "int8_graph"])
+def test_an_exported_graph_has_nothing_to_spare(name: str, request: pytest.FixtureRequest):
+    proto = request.getfixturevalue(name)
     assert unused(proto) == []
     assert proto.opset_import[0].version == OPSET
     makers = {name: node for node in proto.graph.node for name in node.output}

@@ -1,4 +1,4 @@
-"""Clips to calibrate and compare on: an `.npz` file, or seeded noise where there is none."""
+"""Clips to compare answers on, and those of an `.npz` file; seeded noise where there is none."""
 
 from __future__ import annotations
 
@@ -16,22 +16,42 @@ MOST = 128  # clips used, half of them to measure
 
 
 @dataclass(frozen=True)
+class ParityClips:
+    """Clips to compare answers on.
+
+    Attributes:
+        clips: uint8 ``(N, T, S, S, 3)``, N at least 1.
+        labels: ``(N,)``, 1 = fake; None where they are not known.
+        origin: Where they come from, in words that follow their number.
+    """
+
+    clips: np.ndarray
+    labels: np.ndarray | None
+    origin: str
+
+    def few(self, first: int, count: int) -> ParityClips:
+        """Up to `count` of them: one by its number, then those of the other class if there are."""
+        others = np.arange(len(self.clips)) != first
+        if self.labels is not None and np.any(self.labels != self.labels[first]):
+            others = self.labels != self.labels[first]
+        chosen = [first, *np.flatnonzero(others)[: count - 1]]
+        labels = None if self.labels is None else self.labels[chosen]
+        return ParityClips(self.clips[chosen], labels, self.origin)
+
+
+@dataclass(frozen=True)
 class ClipSet:
-    """Clips and what they are.
+    """Clips to prepare a graph with.
 
     Attributes:
         measured: To choose ranges from: uint8 ``(N, T, S, S, 3)``, N at least 1.
         compared: To compare answers on; others than those measured where there are two or more.
-        origin: What is compared on, in words.
-        labels: Of those compared, ``(N,)``, 1 = fake; None where the file has none.
         calibrated: Whether int8 ranges may be chosen from them: not from noise.
     """
 
     measured: np.ndarray
-    compared: np.ndarray
-    origin: str
+    compared: ParityClips
     calibrated: bool
-    labels: np.ndarray | None = None
 
 
 def clips_for(spec: ClipSpec, path: Path | None) -> ClipSet:
@@ -48,8 +68,8 @@ def clips_for(spec: ClipSpec, path: Path | None) -> ClipSet:
     shape = (spec.frames, spec.size, spec.size, 3)
     if path is None:
         noise = np.random.default_rng(0).integers(0, 256, (NOISE_CLIPS, *shape), np.uint8)
-        origin = f"{NOISE_CLIPS} clips of noise (--calibration has better)"
-        return ClipSet(noise, noise, origin, False)
+        compared = ParityClips(noise, None, "clips of noise (--calibration has better)")
+        return ClipSet(noise, compared, False)
     try:
         with np.load(path, allow_pickle=False) as file:
             clips = file[KEY]
@@ -71,9 +91,9 @@ def clips_for(spec: ClipSpec, path: Path | None) -> ClipSet:
     if labels is not None:  # every other one of each class
         chosen = chosen[np.argsort(labels[chosen], kind="stable")]
     others = chosen[1::2] if len(chosen) > 1 else chosen
-    origin = f"{len(others)} clips of {path.name}"
     known = None if labels is None else labels[others]
-    return ClipSet(clips[chosen[::2]], clips[others], origin, True, known)
+    compared = ParityClips(clips[others], known, f"clips of {path.name}")
+    return ClipSet(clips[chosen[::2]], compared, True)
 
 
 def _check_labels(labels: np.ndarray | None, clips: int, path: Path) -> None:

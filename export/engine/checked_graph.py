@@ -1,0 +1,65 @@
+"""A prepared graph on disk: written beside its final place, checked, and only then put there."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from export.engine.job import Job
+from export.engine.plan import write_plan
+from export.engine.prepare import PreparedGraph, prepare
+from export.engine.rules import RULES, require
+from export.graph.mixed_fp16 import computes_in_float16
+from export.parity.divergence import BOUNDS, find_divergence
+from export.parity.prove import Candidate, Proof, prove
+from export.parity.runtimes import ask_float16, ask_with_margin
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+def checked_graph(job: Job, precision: str) -> PreparedGraph:
+    """Prepare the graph of one precision, check it, and write it with its plan.
+
+    The checks, in order: TensorRT's rules; the answers of the bundle's own graph, and where there
+    is float16, on the worst clip with float16 that is float16.
+
+    Raises:
+        UserError: it cannot be prepared (2 or 3), or a check failed (4): an earlier graph is then
+            untouched, and the refused one lies beside it to be looked into.
+    """
+    files = job.files(precision)
+    prepared = prepare(
+        job.proto, precision, job.target, job.clips.measured, job.clips.calibrated, job.ranges
+    )
+    files.folder.mkdir(exist_ok=True)
+    files.refused.write_bytes(prepared.proto.SerializeToString(deterministic=True))
+    require(prepared.proto, job.target, str(files.refused))
+
+    def explain(clip: np.ndarray, in_float16: bool) -> object:
+        return find_divergence(job.proto, prepared.proto, clip, BOUNDS[precision], in_float16)
+
+    candidate = Candidate(
+        f"the {precision} graph",
+        partial(ask_with_margin, files.refused),
+        partial(ask_float16, prepared.proto) if computes_in_float16(prepared.proto) else None,
+        explain,
+    )
+    reference = partial(ask_with_margin, files.model)
+    proof = prove(reference, candidate, job.clips.compared, job.limits(precision))
+    files.refused.replace(files.graph)
+    typing = write_plan(job, precision, prepared)["typing"]
+    version = ".".join(map(str, job.target.version))
+    print(f"{files.graph}: TensorRT {version}, typing {typing}, {len(RULES)} rules kept")
+    for note in (*prepared.notes, *_measured(job, proof)):
+        print(f"  {note}")
+    return prepared
+
+
+def _measured(job: Job, proof: Proof) -> list[str]:
+    found = proof.agreement
+    lines = [f"graph against the bundle's on {found.clips} {job.clips.compared.origin}: {found}"]
+    if proof.float16:
+        judged = "" if job.clips.calibrated else " (of noise: overflow alone is judged)"
+        lines.append(f"truly in float16, on the worst of them{judged}: {proof.float16}")
+    return lines
