@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from keras_ddl.config import TrainConfig
 from keras_ddl.evaluation.tables import COLUMNS
 from keras_ddl.report.paper import PaperRow, paper_rows
 
@@ -22,6 +23,12 @@ HEADS = (
 )
 NONE = "–"
 NOT_YET = "not yet"
+SHOWN = (
+    *("preset", "network", "frames", "size", "interval_ms", "weights", "learning_rate", "batch"),
+    *("epochs", "frozen_epochs", "seed", "synthetic_videos", "synthetic_difficulty"),
+    "synthetic_seed",
+)
+"""Settings that have a column, or say what is trained on what."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +141,36 @@ def markdown(comparison: dict[str, Any], dataset: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def settings_rows(comparison: dict[str, Any]) -> tuple[tuple[str, ...], list[list[str]]]:
+    """What the trainings were set to: heads, and a line of plain text per method."""
+    heads = (
+        *("method", "looks at frames", "clip", "starts from", "learning rate", "batch", "epochs"),
+        *("seed", "other settings"),
+    )
+    lines = []
+    for method in comparison["methods"]:
+        config = method["config"]
+        if not config:
+            lines.append([method["title"], *[NONE] * (len(heads) - 1)])
+            continue
+        resting = config["frozen_epochs"]
+        head_only = f", {resting} of the head alone" if resting else ""
+        lines.append(
+            [
+                method["title"],
+                "together" if method["temporal"] else "one by one",
+                f"{config['frames']} of {config['size']} px, {config['interval_ms']:g} ms",
+                config["weights"] or "nothing",
+                f"{config['learning_rate']:g}",
+                str(config["batch"]),
+                f"{config['epochs']}{head_only}",
+                str(config["seed"]),
+                _unusual(config),
+            ]
+        )
+    return heads, lines
+
+
 def summary(comparison: dict[str, Any]) -> str:
     """Return what a terminal shows at the end: videos and costs, a block per dataset."""
     lines = []
@@ -194,6 +231,16 @@ def _paper_row(method: dict[str, Any], paper: Sequence[PaperRow]) -> PaperRow | 
     if method["own"]:
         return paper[-1] if paper else None
     return next((row for row in paper if row.method == method["row"]), None)
+
+
+def _unusual(config: dict[str, Any]) -> str:
+    """Settings that differ from the defaults and have no column."""
+    usual = TrainConfig().to_dict()
+    return ", ".join(
+        f"{key}={','.join(map(str, value)) if isinstance(value, list) else value}"
+        for key, value in config.items()
+        if value != usual.get(key) and key not in SHOWN
+    )
 
 
 def _counted(value: float) -> str:

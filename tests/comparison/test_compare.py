@@ -52,10 +52,10 @@ def test_mistakes_are_one_line_and_cost_nothing(
 
 
 def test_a_folder_in_use_is_refused(plain: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with held(plain.parent / "out"):
+    with held(plain.parent / "out", ""):
         options = ["--data", str(plain), "--out", "out", "--models", "resnet18"]
         assert compare.main(options) == 2
-    assert "another comparison writes out" in capsys.readouterr().err
+    assert "another command writes out" in capsys.readouterr().err
 
 
 def test_an_interruption_says_how_to_go_on(

@@ -21,14 +21,14 @@ def test_each_keeps_its_own_settings_but_for_what_is_set() -> None:
     assert xception.config == load("xception", overrides=["batch=3", "seed=7"])
     assert xception.config.size == 299 and xception.config.weights == "imagenet"
     assert own.config == load("cpu", overrides=["batch=3", "seed=7"])
-    assert (own.about.title, own.about.row, own.config.network) == ("DDL", "DDL", "ddl")
+    assert (own.title, own.network, own.config.network) == ("DDL", "ddl", "ddl")
     assert own.options() == ["--preset", "cpu", "--set", "batch=3", "seed=7"]
-    assert entrants(["resnet18"], [])[0].options() == ["--preset", "resnet18"]
+    assert entrants(["resnet18"], [], "paper")[0].options() == ["--preset", "resnet18"]
 
 
 def test_what_one_method_cannot_be_does_not_stop_the_others() -> None:
     """Xception's three epochs of the head alone do not fit into two."""
-    xception, resnet = entrants(["xception", "resnet18"], ["epochs=2"])
+    xception, resnet = entrants(["xception", "resnet18"], ["epochs=2"], "paper")
     assert xception.config is None and xception.code == 2
     assert "frozen_epochs: expected below 2, received 3" in xception.error
     assert resnet.config and resnet.config.epochs == 2

@@ -1,0 +1,168 @@
+"""An ablation's results: networks with and without each module, as Markdown and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from statistics import mean, stdev
+from typing import Any
+
+from keras_ddl.comparison.cell import Cell, MethodNumbers, Tested
+from keras_ddl.comparison.record import Record
+from keras_ddl.edge.files import write_json, write_text
+from keras_ddl.networks.model import VARIANTS
+
+TITLES = {"none": "plain", "dfdc": "+ DFDC", "msa": "+ MSA", "both": "+ DFDC + MSA"}
+"""From `VARIANTS` to what tables call them."""
+SUMMARY = "ablation.json"
+TABLE = "table.md"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """One training of an ablation, as `ablation.json` has it.
+
+    Args:
+        dataset: What tables call its data.
+        backbone: The network that the modules went into.
+        variant: A key of `VARIANTS`.
+        seed: Of the training.
+        run: Its run folder, below the ablation's.
+        parameters: Trainable numbers.
+        best_epoch: From 1, chosen on validation.
+        training_seconds: Wall time of the training.
+        validation_video_auc: At the best epoch.
+        threshold, temperature: Chosen on validation.
+        test: The test split.
+    """
+
+    dataset: str
+    backbone: str
+    variant: str
+    seed: int
+    run: str
+    parameters: int
+    best_epoch: int
+    training_seconds: float
+    validation_video_auc: float
+    threshold: float
+    temperature: float
+    test: Tested
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> Trained:
+        """Take one of the cells of `ablation.json`."""
+        test = found["test"]
+        methods = tuple(MethodNumbers(**row) for row in test["methods"])
+        return cls(**{**found, "test": Tested(**{**test, "methods": methods})})
+
+
+@dataclass
+class Ablation(Record):
+    """The variants of a network, side by side."""
+
+    kind = "ablation"
+
+    def write(self) -> None:
+        """Write `table.md` and `ablation.json`, once there is anything to write."""
+        trained = self.trained()
+        if not trained:
+            return
+        found = {
+            "program": self.program(),
+            "command": self.command,
+            "about": self.about(trained),
+            "errors": self.failures(),
+            "cells": [asdict(one) for one in trained],
+        }
+        write_text(self.out / TABLE, self.markdown(trained) + "\n")
+        write_json(self.out / SUMMARY, found)
+
+    def trained(self) -> list[Trained]:
+        """Return what is finished, in the order of the matrix."""
+        return [one for cell in self.cells if (one := self._trained(cell))]
+
+    def failures(self) -> list[str]:
+        """Return why some have no result, a line each."""
+        return [
+            f"{cell.entrant.title} on {cell.dataset.title}: {reason}"
+            for cell in self.cells
+            if (reason := self.error(cell.entrant.name, cell.dataset.name))
+        ]
+
+    def markdown(self, trained: Sequence[Trained]) -> str:
+        """Return table, failures and what was trained."""
+        failed = [f"- {line}" for line in self.failures()]
+        return "\n".join([table(trained), "", *failed, *[""] * bool(failed), self.about(trained)])
+
+    def about(self, trained: Sequence[Trained]) -> str:
+        """Return what was trained and tested, in a line."""
+        config = self.cells[0].entrant.configured()
+        datasets = _distinct(one.dataset for one in trained)
+        seeds = len({one.seed for one in trained})
+        spread = f"mean ± sd over {seeds} seeds" if seeds > 1 else "one seed"
+        tests = {one.dataset: one.test.video for one in trained}
+        counts = [
+            f"{name}: {tests[name]['real']} real and {tests[name]['fake']} fake test videos"
+            for name in datasets
+        ]
+        if len({words.rpartition(": ")[2] for words in counts}) == 1:
+            counts = [counts[0].rpartition(": ")[2]]
+        drawn = "; d = difficulty" if any(dataset.overrides for dataset in self.datasets) else ""
+        return (
+            f"{', '.join(_distinct(one.backbone for one in trained))}, width {config.width:g}, "
+            f"{config.size} px, {config.frames} frames, {config.epochs} epochs; {spread}; "
+            f"{'; '.join(counts)}{drawn}."
+        )
+
+    def _trained(self, cell: Cell) -> Trained | None:
+        result, config = cell.result(), cell.entrant.configured()
+        if result is None:
+            return None
+        return Trained(
+            dataset=cell.dataset.title,
+            backbone=config.backbone,
+            variant=next(name for name, used in VARIANTS.items() if used == config.modules),
+            seed=config.seed,
+            run=str(cell.run.relative_to(self.out)),
+            parameters=self.costs[cell.entrant.network].parameters,
+            best_epoch=result.best_epoch,
+            training_seconds=result.training_seconds,
+            validation_video_auc=result.validation_video_auc,
+            threshold=result.threshold,
+            temperature=result.temperature,
+            test=result.test,
+        )
+
+
+def table(trained: Sequence[Trained]) -> str:
+    """Return the paper's table in Markdown: video-level test ACC and AUC, mean ± sd over seeds."""
+    datasets = _distinct(one.dataset for one in trained)
+    backbones = _distinct(one.backbone for one in trained)
+    head = "| network | " + " | ".join(f"{name} ACC | {name} AUC" for name in datasets)
+    lines = [head + " | training, s |", "|---" * (2 * len(datasets) + 2) + "|"]
+    for backbone in backbones:
+        for variant, title in TITLES.items():
+            mine = [one for one in trained if (one.backbone, one.variant) == (backbone, variant)]
+            if not mine:
+                continue
+            columns = []
+            for dataset in datasets:
+                here = [one.test.video for one in mine if one.dataset == dataset]
+                columns += [_spread([video[key] for video in here]) for key in ("accuracy", "auc")]
+            seconds = mean(one.training_seconds for one in mine)
+            words = title if len(backbones) == 1 else f"{backbone} {title.removeprefix('plain')}"
+            lines.append(f"| {words.strip()} | {' | '.join(columns)} | {seconds:.0f} |")
+    return "\n".join(lines)
+
+
+def _distinct(values: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(values))
+
+
+def _spread(values: Sequence[float]) -> str:
+    """Return mean ± sample standard deviation; one value has none."""
+    if not values:
+        return "–"
+    deviation = f" ± {stdev(values):.3f}" if len(values) > 1 else ""
+    return f"{mean(values):.3f}{deviation}"
