@@ -45,7 +45,7 @@ def entrants(
         title = f"{backbone} {TITLES[variant]}, seed {seed}"
         chosen = (f"backbone={backbone}", f"modules={','.join(modules) or 'none'}", f"seed={seed}")
         name = f"{network}-seed{seed}"
-        found.append(Entrant.load(name, title, network, preset, file, (*overrides, *chosen)))
+        found.append(Entrant(name, title, network, preset, file, (*overrides, *chosen)))
     return found
 
 

@@ -109,7 +109,7 @@ def _compare(args: argparse.Namespace, command: str, lock: int) -> int:
 
 def _synthetic(chosen: Sequence[Entrant]) -> Dataset:
     """Generate the set that all configurations name."""
-    config = next(entrant.config for entrant in chosen if entrant.config)
+    config = next(entrant.config for entrant in chosen if not entrant.refusal)
     return datasets([synthetic_root(config, CACHE)], ["folder"])[0]
 
 

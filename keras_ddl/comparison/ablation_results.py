@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from statistics import mean, stdev
 from typing import Any
 
-from keras_ddl.comparison.cell import Cell, MethodNumbers, Tested
+from keras_ddl.comparison.cell import Cell, MethodNumbers, Result, Tested
 from keras_ddl.comparison.record import Record
 from keras_ddl.edge.files import write_json, write_text
 from keras_ddl.networks.model import VARIANTS
@@ -28,12 +28,8 @@ class Trained:
         variant: A key of `VARIANTS`.
         seed: Of the training.
         run: Its run folder, below the ablation's.
-        parameters: Trainable numbers.
-        best_epoch: From 1, chosen on validation.
-        training_seconds: Wall time of the training.
-        validation_video_auc: At the best epoch.
-        threshold, temperature: Chosen on validation.
-        test: The test split.
+        parameters: Trainable numbers; None where they are not known.
+        result: What it came to.
     """
 
     dataset: str
@@ -41,20 +37,16 @@ class Trained:
     variant: str
     seed: int
     run: str
-    parameters: int
-    best_epoch: int
-    training_seconds: float
-    validation_video_auc: float
-    threshold: float
-    temperature: float
-    test: Tested
+    parameters: int | None
+    result: Result
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> Trained:
         """Take one of the cells of `ablation.json`."""
-        test = found["test"]
+        test = found["result"]["test"]
         methods = tuple(MethodNumbers(**row) for row in test["methods"])
-        return cls(**{**found, "test": Tested(**{**test, "methods": methods})})
+        kept = {**found["result"], "test": Tested(**{**test, "methods": methods})}
+        return cls(**{**found, "result": Result(**kept)})
 
 
 @dataclass
@@ -97,11 +89,11 @@ class Ablation(Record):
 
     def about(self, trained: Sequence[Trained]) -> str:
         """Return what was trained and tested, in a line."""
-        config = self.cells[0].entrant.configured()
+        config = self.cells[0].entrant.config
         datasets = _distinct(one.dataset for one in trained)
         seeds = len({one.seed for one in trained})
         spread = f"mean ± sd over {seeds} seeds" if seeds > 1 else "one seed"
-        tests = {one.dataset: one.test.video for one in trained}
+        tests = {one.dataset: one.result.test.video for one in trained}
         counts = [
             f"{name}: {tests[name]['real']} real and {tests[name]['fake']} fake test videos"
             for name in datasets
@@ -116,7 +108,8 @@ class Ablation(Record):
         )
 
     def _trained(self, cell: Cell) -> Trained | None:
-        result, config = cell.result(), cell.entrant.configured()
+        result, config = cell.result(), cell.entrant.config
+        costs = self.costs.get(cell.entrant.network)
         if result is None:
             return None
         return Trained(
@@ -125,13 +118,8 @@ class Ablation(Record):
             variant=next(name for name, used in VARIANTS.items() if used == config.modules),
             seed=config.seed,
             run=str(cell.run.relative_to(self.out)),
-            parameters=self.costs[cell.entrant.network].parameters,
-            best_epoch=result.best_epoch,
-            training_seconds=result.training_seconds,
-            validation_video_auc=result.validation_video_auc,
-            threshold=result.threshold,
-            temperature=result.temperature,
-            test=result.test,
+            parameters=costs.parameters if costs else None,
+            result=result,
         )
 
 
@@ -148,9 +136,9 @@ def table(trained: Sequence[Trained]) -> str:
                 continue
             columns = []
             for dataset in datasets:
-                here = [one.test.video for one in mine if one.dataset == dataset]
+                here = [one.result.test.video for one in mine if one.dataset == dataset]
                 columns += [_spread([video[key] for video in here]) for key in ("accuracy", "auc")]
-            seconds = mean(one.training_seconds for one in mine)
+            seconds = mean(one.result.training_seconds for one in mine)
             words = title if len(backbones) == 1 else f"{backbone} {title.removeprefix('plain')}"
             lines.append(f"| {words.strip()} | {' | '.join(columns)} | {seconds:.0f} |")
     return "\n".join(lines)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +123,7 @@ class Cell:
             return
         kept = read_json(self.run / CONFIG)
         then = TrainConfig.from_dict(kept["config"]).to_dict()
-        now = self.entrant.configured().to_dict()
+        now = self.entrant.config.to_dict()
         changed = [f"{key} {then[key]} → {now[key]}" for key in now if now[key] != then[key]]
         remedy = f"name another --out, or delete {self.run} to begin it anew"
         if changed:
@@ -199,8 +199,12 @@ class Cell:
 def cells(datasets: Sequence[Dataset], entrants: Sequence[Entrant], out: Path) -> list[Cell]:
     """Return the matrix, dataset by dataset, without those that have no configuration."""
     return [
-        Cell(dataset, entrant.on(dataset.overrides), out / dataset.name / entrant.name)
+        Cell(
+            dataset,
+            replace(entrant, overrides=(*entrant.overrides, *dataset.overrides)),
+            out / dataset.name / entrant.name,
+        )
         for dataset in datasets
         for entrant in entrants
-        if entrant.config is not None
+        if entrant.refusal is None
     ]

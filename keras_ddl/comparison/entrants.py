@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,12 +33,7 @@ class Entrant:
         name: Its folder.
         title: What tables call it.
         network: What entrants that differ by their seed alone have in common.
-        preset: What `--preset` calls its configuration.
-        file: What `--config` sets over that.
-        overrides: What is set over both, `key=value`.
-        config: What comes of all; None where they contradict each other.
-        error: How.
-        code: The exit code of that.
+        preset, file, overrides: Of its configuration, see `config.load`.
     """
 
     name: str
@@ -46,39 +42,20 @@ class Entrant:
     preset: str
     file: Path | None
     overrides: tuple[str, ...]
-    config: TrainConfig | None
-    error: str = ""
-    code: int = 0
 
-    @classmethod
-    def load(
-        cls,
-        name: str,
-        title: str,
-        network: str,
-        preset: str,
-        file: Path | None,
-        overrides: Sequence[str],
-    ) -> Entrant:
-        """Make an entrant's configuration, or keep why there is none."""
-        given = (name, title, network, preset, file, tuple(overrides))
+    @cached_property
+    def config(self) -> TrainConfig:
+        """Its configuration; a UserError where the settings contradict each other."""
+        return configs.load(self.preset, self.file, self.overrides)
+
+    @cached_property
+    def refusal(self) -> UserError | None:
+        """Why there is no configuration."""
         try:
-            return cls(*given, configs.load(preset, file, overrides))
+            _ = self.config
         except UserError as error:
-            return cls(*given, None, str(error), error.exit_code)
-
-    def on(self, overrides: Sequence[str]) -> Entrant:
-        """Return the same with more settings; see `Dataset.overrides`."""
-        if not overrides:
-            return self
-        given = (self.name, self.title, self.network, self.preset, self.file)
-        return Entrant.load(*given, (*self.overrides, *overrides))
-
-    def configured(self) -> TrainConfig:
-        """Return the configuration of an entrant that has one."""
-        if self.config is None:
-            raise ValueError(f"{self.name}: expected an entrant with a configuration: {self.error}")
-        return self.config
+            return error
+        return None
 
     def options(self) -> list[str]:
         """Return the options with which any command makes its configuration."""
@@ -109,9 +86,13 @@ def entrants(names: Sequence[str], overrides: Sequence[str], ddl_preset: str) ->
             raise UserError(f"--set {key}: expected another key; {NOT_SETTABLE[key]} decides that")
         if key not in {field.name for field in fields(TrainConfig)}:
             configs.load(overrides=[item])  # says which keys there are
-    found = [_entrant(name, overrides, ddl_preset) for name in dict.fromkeys(names)]
-    if all(entrant.config is None for entrant in found):
-        raise UserError(f"{found[0].title}: {found[0].error}", found[0].code)
+    found = []
+    for name in dict.fromkeys(names):
+        title, preset = about(name, ddl_preset).title, ddl_preset if name == DDL else name
+        found.append(Entrant(name, title, name, preset, None, tuple(overrides)))
+    first = found[0].refusal
+    if first and all(entrant.refusal for entrant in found):
+        raise UserError(f"{found[0].title}: {first}", first.exit_code)
     return found
 
 
@@ -138,9 +119,3 @@ def about(name: str, ddl_preset: str) -> Method:
     from keras_ddl.networks.zoo.method import Method
 
     return Method(title="DDL", row="DDL", temporal=True, preset=PRESETS[ddl_preset])
-
-
-def _entrant(name: str, overrides: Sequence[str], ddl_preset: str) -> Entrant:
-    title = about(name, ddl_preset).title
-    preset = ddl_preset if name == DDL else name
-    return Entrant.load(name, title, name, preset, None, overrides)

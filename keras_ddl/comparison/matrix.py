@@ -13,7 +13,7 @@ from typing import Any
 from keras_ddl.comparison.cell import BUNDLE, EXPORT, Cell
 from keras_ddl.comparison.costs import Costs
 from keras_ddl.comparison.entrants import Entrant
-from keras_ddl.comparison.process import SPAWNED, Command, Ended, Task, run_command, run_tasks
+from keras_ddl.comparison.process import SPAWNED, Command, Ended, Task, run_tasks
 from keras_ddl.comparison.record import Record, Speed
 from keras_ddl.edge.errors import CHECK_FAILED, INTERRUPTED, UserError
 from keras_ddl.edge.files import file_sha256, read_json, write_json
@@ -79,17 +79,18 @@ class Matrix:
             if cell.begun():  # before any hour is spent
                 cell.check(self._prepared(cell))
         for entrant in record.entrants:
-            if entrant.config is None:
-                self._failed(entrant, "", Ended(entrant.code, entrant.error))
+            if refusal := entrant.refusal:
+                self._failed(entrant, "", Ended(refusal.exit_code, str(refusal)))
         total = len(record.entrants) * len(record.datasets)
         open_ = [cell for cell in record.cells if not cell.finished(self._speed)]
         with tqdm(total=total, initial=total - len(open_), desc=record.kind, unit="cell") as bar:
             self._costs(bar)
-            record.speeds = known(self._bundles(), record.out)
+            record.speeds = _known_speeds(self._bundles(), record.out)
             record.write()
             run_tasks((self._cell(cell, bar) for cell in open_), self._jobs, self._hold)
         if self._speed:
-            self._speeds()
+            record.speeds = _known_speeds(self._bundles(), record.out)
+            run_tasks([self._speeds()], 1, self._hold)
         record.write()
         return self._code
 
@@ -99,7 +100,7 @@ class Matrix:
         kept = read_json(file) if file.is_file() else {}
         sharing: dict[str, list[Entrant]] = {}
         for entrant in self._record.entrants:
-            if entrant.config is not None:
+            if entrant.refusal is None:
                 sharing.setdefault(entrant.network, []).append(entrant)
         built = (self._network(entrants, kept, bar) for entrants in sharing.values())
         run_tasks(built, self._jobs, self._hold)
@@ -107,7 +108,7 @@ class Matrix:
     def _network(self, entrants: Sequence[Entrant], kept: dict[str, Any], bar: Any) -> Task:
         """Build the network that some entrants share, where `kept` has not its costs."""
         first, out = entrants[0], self._record.out
-        network, config = first.network, first.configured().to_dict()
+        network, config = first.network, first.config.to_dict()
         config = {key: value for key, value in config.items() if key not in OF_THE_DATA}
         if kept.get(network, {}).get("config") != config:
             self._say(bar, f"{network}: what it costs")
@@ -155,16 +156,40 @@ class Matrix:
             auc, (low, high) = result.test.video["auc"], result.test.intervals["video"]["auc"]
             bar.write(f"{what}: AUC of videos {auc:.4f} ({low:.4f} to {high:.4f})")
 
-    def _speeds(self) -> None:
+    def _speeds(self) -> Task:
         """Time one bundle of each entrant: on every dataset it is the same network."""
-        bundles = self._bundles()
+        bundles, record = self._bundles(), self._record
         if not bundles:
-            self._record.speed_error = "there is no bundle to time"
+            record.speed_error = "there is no bundle to time"
             return
-        self._record.speeds, ended = measure(bundles, self._record.out, self._hold)
+        if record.speeds.keys() == bundles.keys():
+            return
+        fresh = record.out / f".{SPEED}.new"
+        fresh.unlink(missing_ok=True)
+        arguments = (*map(str, bundles.values()), "--out", str(fresh))
+        ended = yield Command("speed", arguments, record.out / "speed.log")
+        record.speeds = {}  # all from one hour, or none
+        if not ended.code:
+            ended = self._measured(bundles, fresh)
         if ended.code:
-            self._record.speed_error = ended.reason
+            record.speed_error = ended.reason
             self._told("speed", ended)
+
+    def _measured(self, bundles: Mapping[str, Path], fresh: Path) -> Ended:
+        """Read what was measured and keep it with the digests of the graphs."""
+        try:
+            found = read_json(fresh)
+            speeds = {name: Speed(**found[str(bundle)]) for name, bundle in bundles.items()}
+            if not all(speed.clips_per_second > 0 for speed in speeds.values()):
+                raise ValueError("a speed that is not above 0")
+        except (UserError, KeyError, TypeError, ValueError) as error:
+            wrong = f"{SPAWNED['speed']} wrote something else than expected: {error}"
+            return Ended(CHECK_FAILED, wrong)
+        fresh.unlink()
+        kept = {name: asdict(speed) for name, speed in speeds.items()}
+        write_json(self._record.out / SPEED, {"models": _digests(bundles), "speeds": kept})
+        self._record.speeds = speeds
+        return Ended(0)
 
     def _bundles(self) -> dict[str, Path]:
         """One bundle of each entrant that has any."""
@@ -175,7 +200,7 @@ class Matrix:
         return found
 
     def _prepared(self, cell: Cell) -> Path:
-        return cell.dataset.prepared(cell.entrant.configured(), self._cache)
+        return cell.dataset.prepared(cell.entrant.config, self._cache)
 
     def _failed(self, entrant: Entrant, dataset: str, ended: Ended, export: bool = False) -> None:
         """Keep why something has no result, and say so at once."""
@@ -196,45 +221,7 @@ class Matrix:
             print(file=sys.stderr, flush=True)
 
 
-def measure(
-    bundles: Mapping[str, Path], out: Path, hold: tuple[int, ...]
-) -> tuple[dict[str, Speed], Ended]:
-    """Time bundles, unless just these have been timed before.
-
-    They are timed together, so that the numbers of one table come from one machine and one hour.
-
-    Args:
-        bundles: An entrant's name → its bundle.
-        out: Folder of the matrix; `speed.json` in it keeps what was found.
-        hold: See `run_tasks`.
-
-    Returns:
-        Name → what was measured; and how it ended.
-    """
-    found_before = known(bundles, out)
-    if found_before.keys() == bundles.keys():
-        return found_before, Ended(0)
-    fresh = out / f".{SPEED}.new"
-    fresh.unlink(missing_ok=True)
-    arguments = (*map(str, bundles.values()), "--out", str(fresh))
-    ended = run_command(Command("speed", arguments, out / "speed.log"), hold)
-    if ended.code:
-        return {}, ended
-    try:
-        found = read_json(fresh)
-        speeds = {name: Speed(**found[str(bundle)]) for name, bundle in bundles.items()}
-        if not all(speed.clips_per_second > 0 for speed in speeds.values()):
-            raise ValueError("a speed that is not above 0")
-    except (UserError, KeyError, TypeError, ValueError) as error:
-        wrong = f"{SPAWNED['speed']} wrote something else than expected: {error}"
-        return {}, Ended(CHECK_FAILED, wrong)
-    fresh.unlink()
-    kept = {name: asdict(speed) for name, speed in speeds.items()}
-    write_json(out / SPEED, {"models": _digests(bundles), "speeds": kept})
-    return speeds, ended
-
-
-def known(bundles: Mapping[str, Path], out: Path) -> dict[str, Speed]:
+def _known_speeds(bundles: Mapping[str, Path], out: Path) -> dict[str, Speed]:
     """Return what was measured before of those bundles that are still the same."""
     kept = out / SPEED
     if not kept.is_file():

@@ -70,17 +70,6 @@ Task = Generator[Command, Ended, None]
 """Yields a command, is sent how that ended, and yields the next."""
 
 
-def run_command(command: Command, hold: Sequence[int]) -> Ended:
-    """Run one command to its end; see `run_tasks`."""
-    found: list[Ended] = []
-
-    def task() -> Task:
-        found.append((yield command))
-
-    run_tasks([task()], 1, hold)
-    return found[0]
-
-
 def run_tasks(tasks: Iterable[Task], jobs: int, hold: Sequence[int]) -> None:
     """Run tasks to their ends, each command as `python -m module …`.
 

@@ -114,7 +114,7 @@ class Comparison(Record):
         }
 
     def _method(self, entrant: Entrant) -> dict[str, Any]:
-        method, config = about(entrant.name, entrant.preset), entrant.config
+        method = about(entrant.name, entrant.preset)
         costs, speed = self.costs.get(entrant.network), self.speeds.get(entrant.name)
         return {
             "name": entrant.name,
@@ -124,7 +124,7 @@ class Comparison(Record):
             "temporal": method.temporal,
             "source": method.preset.source,
             "preset": entrant.preset,
-            "config": config.to_dict() if config else None,
+            "config": None if entrant.refusal else entrant.config.to_dict(),
             "parameters": costs.parameters if costs else None,
             "gmac": costs.gmac if costs else None,
             "cost_error": costs.cost_error if costs else "",

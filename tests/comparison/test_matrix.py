@@ -46,8 +46,9 @@ def test_everything_once_and_then_nothing(commands: Any) -> None:
     code, found = compare(commands, "resnet18", "ddl")
     steps = ("train", "evaluate", "export")
     assert commands.calls == [
-        *("costs resnet18", "costs ddl"),
-        *(f"{step} {s}/{m}" for s in ("one", "two") for m in ("resnet18", "ddl") for step in steps),
+        "costs resnet18",
+        "costs ddl",
+        *[f"{step} {s}/{m}" for s in ("one", "two") for m in ("resnet18", "ddl") for step in steps],
         "speed all",
     ]
     assert code == 0
@@ -64,8 +65,12 @@ def test_the_page_grows_with_every_cell(commands: Any) -> None:
     compare(commands, "resnet18", "ddl", speed=False)
     assert [page.count("not yet") for page in commands.pages] == [4, 3, 2, 1]
     assert {path.name for path in commands.out.iterdir() if path.is_file()} == {
-        *("comparison.json", "comparison.md", "comparison.html", "costs.json"),
-        *("accuracy-cost-one.svg", "accuracy-cost-two.svg"),
+        "comparison.json",
+        "comparison.md",
+        "comparison.html",
+        "costs.json",
+        "accuracy-cost-one.svg",
+        "accuracy-cost-two.svg",
     }
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from keras_ddl.comparison.process import SPAWNED, Command, Ended, Task, run_command, run_tasks
+from keras_ddl.comparison.process import SPAWNED, Command, Ended, Task, run_tasks
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -29,6 +29,17 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return write
 
 
+def run_alone(*arguments: str, log: Path) -> Ended:
+    """Run the step `made up`, with the terminal."""
+    found = []
+
+    def task() -> Task:
+        found.append((yield Command("made up", arguments, log)))
+
+    run_tasks([task()], 1, ())
+    return found[0]
+
+
 def test_output_is_shown_and_recorded(
     module: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -37,7 +48,7 @@ def test_output_is_shown_and_recorded(
         "print('\\rhalf\\rwhole \\nä note', file=sys.stderr)"
     )
     log = tmp_path / "deep" / "one.log"
-    assert run_command(Command("made up", ("--x", "1 2"), log), ()) == Ended(0)
+    assert run_alone("--x", "1 2", log=log) == Ended(0)
     assert capfd.readouterr() == ("", "\rhalf\rwhole \nä note\n")
     lines = log.read_text().splitlines()
     assert lines[1] == "$ python -m made_up_command --x '1 2'"
@@ -63,7 +74,7 @@ def test_ends(
 ) -> None:
     log = tmp_path / "one.log"
     module(f"import os, sys\n{source}")
-    found = run_command(Command("made up", (), log), ())
+    found = run_alone(log=log)
     assert found == Ended(code, reason.format(log=log))
     assert "error: " not in capfd.readouterr().err  # the caller tells it
     if code == 3:
@@ -73,7 +84,7 @@ def test_ends(
 def test_a_command_that_was_interrupted_interrupts(module: Any, tmp_path: Path) -> None:
     module("import sys; sys.exit(130)")
     with pytest.raises(KeyboardInterrupt):
-        run_command(Command("made up", (), tmp_path / "one.log"), ())
+        run_alone(log=tmp_path / "one.log")
 
 
 SLEEPER = """
@@ -154,7 +165,7 @@ def test_an_interruption_while_the_command_starts_is_not_lost(
     monkeypatch.setattr(subprocess, "Popen", interrupted)
     files = (str(tmp_path / "begun"), str(tmp_path / "closed"))
     with pytest.raises(KeyboardInterrupt):
-        run_command(Command("made up", files, tmp_path / "one.log"), ())
+        run_alone(*files, log=tmp_path / "one.log")
     assert (tmp_path / "closed").exists()
 
 

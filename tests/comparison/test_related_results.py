@@ -30,9 +30,12 @@ def trained(variant: str, auc: float, **tested: Any) -> dict[str, Any]:
     }
     return {
         **{"dataset": "FaceForensics++", "backbone": "xception", "variant": variant, "seed": 0},
-        **{"run": "a", "parameters": 1, "best_epoch": 1, "training_seconds": 1.0},
-        **{"validation_video_auc": 0.5, "threshold": 0.5, "temperature": 1.0},
-        "test": {**test, **tested},
+        **{"run": "a", "parameters": 1},
+        "result": {
+            **{"best_epoch": 1, "training_seconds": 1.0, "weights_sha256": ""},
+            **{"validation_video_auc": 0.5, "threshold": 0.5, "temperature": 1.0},
+            "test": {**test, **tested},
+        },
     }
 
 
@@ -74,8 +77,10 @@ def test_networks_and_methods_as_mean_and_deviation_with_the_paper_beneath(tmp_p
 def test_a_method_at_two_compressions_is_two_columns(tmp_path: Path) -> None:
     """A network can tell compressions apart: their videos are not held against each other."""
     one = trained("none", 0.9)
-    c23, c40 = ({**one["test"]["methods"][0], "compression": name} for name in ("c23", "c40"))
-    one["test"]["methods"] = [c23, {**c40, "video": {"auc": 0.625}}]
+    c23, c40 = (
+        {**one["result"]["test"]["methods"][0], "compression": name} for name in ("c23", "c40")
+    )
+    one["result"]["test"]["methods"] = [c23, {**c40, "video": {"auc": 0.625}}]
     head, _, plain = rows(section(tmp_path, one), "manipulations")
     assert head == "AUC of videos|c23 DF|c40 DF|"
     assert plain == "plain|0.9000paper 0.9458|0.6250paper 0.9458|"
