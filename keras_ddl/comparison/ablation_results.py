@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import product
 from statistics import mean, stdev
 from typing import Any
 
@@ -90,7 +91,7 @@ class Ablation(Record):
     def about(self, trained: Sequence[Trained]) -> str:
         """Return what was trained and tested, in a line."""
         config = self.cells[0].entrant.config
-        datasets = _distinct(one.dataset for one in trained)
+        datasets = distinct(one.dataset for one in trained)
         seeds = len({one.seed for one in trained})
         spread = f"mean ± sd over {seeds} seeds" if seeds > 1 else "one seed"
         tests = {one.dataset: one.result.test.video for one in trained}
@@ -102,7 +103,7 @@ class Ablation(Record):
             counts = [counts[0].rpartition(": ")[2]]
         drawn = "; d = difficulty" if any(dataset.overrides for dataset in self.datasets) else ""
         return (
-            f"{', '.join(_distinct(one.backbone for one in trained))}, width {config.width:g}, "
+            f"{', '.join(distinct(one.backbone for one in trained))}, width {config.width:g}, "
             f"{config.size} px, {config.frames} frames, {config.epochs} epochs; {spread}; "
             f"{'; '.join(counts)}{drawn}."
         )
@@ -125,26 +126,36 @@ class Ablation(Record):
 
 def table(trained: Sequence[Trained]) -> str:
     """Return the paper's table in Markdown: video-level test ACC and AUC, mean ± sd over seeds."""
-    datasets = _distinct(one.dataset for one in trained)
-    backbones = _distinct(one.backbone for one in trained)
+    datasets = distinct(one.dataset for one in trained)
+    one_backbone = len({one.backbone for one in trained}) == 1
     head = "| network | " + " | ".join(f"{name} ACC | {name} AUC" for name in datasets)
     lines = [head + " | training, s |", "|---" * (2 * len(datasets) + 2) + "|"]
-    for backbone in backbones:
-        for variant, title in TITLES.items():
-            mine = [one for one in trained if (one.backbone, one.variant) == (backbone, variant)]
-            if not mine:
-                continue
-            columns = []
-            for dataset in datasets:
-                here = [one.result.test.video for one in mine if one.dataset == dataset]
-                columns += [_spread([video[key] for video in here]) for key in ("accuracy", "auc")]
-            seconds = mean(one.result.training_seconds for one in mine)
-            words = title if len(backbones) == 1 else f"{backbone} {title.removeprefix('plain')}"
-            lines.append(f"| {words.strip()} | {' | '.join(columns)} | {seconds:.0f} |")
+    for backbone, variant, mine in by_network(trained):
+        videos = {name: [one.result.test.video for one in mine[name]] for name in datasets}
+        columns = [
+            _spread([video[key] for video in videos[name]])
+            for name in datasets
+            for key in ("accuracy", "auc")
+        ]
+        seconds = mean(one.result.training_seconds for name in datasets for one in mine[name])
+        title = TITLES[variant]
+        words = title if one_backbone else f"{backbone} {title.removeprefix('plain')}"
+        lines.append(f"| {words.strip()} | {' | '.join(columns)} | {seconds:.0f} |")
     return "\n".join(lines)
 
 
-def _distinct(values: Iterable[str]) -> list[str]:
+def by_network(trained: Sequence[Trained]) -> Iterator[tuple[str, str, dict[str, list[Trained]]]]:
+    """Yield backbone, variant and, dataset by dataset, the trainings, a row of a table each."""
+    datasets = distinct(one.dataset for one in trained)
+    for backbone, variant in product(distinct(one.backbone for one in trained), TITLES):
+        mine = [one for one in trained if (one.backbone, one.variant) == (backbone, variant)]
+        if mine:
+            rows = {name: [one for one in mine if one.dataset == name] for name in datasets}
+            yield backbone, variant, rows
+
+
+def distinct(values: Iterable[str]) -> list[str]:
+    """Return each value once, in the order in which they first come."""
     return list(dict.fromkeys(values))
 
 

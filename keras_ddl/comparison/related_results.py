@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from keras_ddl.comparison.ablation_results import SUMMARY, TITLES, Trained
+from keras_ddl.comparison.ablation_results import SUMMARY, TITLES, Trained, by_network, distinct
 from keras_ddl.comparison.cell import MethodNumbers
 from keras_ddl.comparison.page import dataset_table
 from keras_ddl.edge.files import read_json
@@ -66,23 +66,19 @@ def ablation_section(about: str, trained: Sequence[Trained]) -> str:
 
 def _networks(trained: Sequence[Trained]) -> str:
     """Networks by datasets: ACC and AUC, as in the paper's first ablation table."""
-    datasets = _distinct(one.dataset for one in trained)
     rows = []
-    for backbone in _distinct(one.backbone for one in trained):
-        for variant, title in TITLES.items():
-            mine = [one for one in trained if (one.backbone, one.variant) == (backbone, variant)]
-            if not mine:
-                continue
-            row = [escape(f"{backbone} {title}".replace(" plain", ""))]
-            for dataset in datasets:
-                here = [one.result.test for one in mine if one.dataset == dataset]
-                tested = here[0].datasets if here else ()
-                paper = None
-                if len(tested) == 1:  # the column may name the folder too
-                    paper = paper_ablation(tested[0], backbone, variant)
-                for key, printed in zip(("accuracy", "auc"), paper or (None, None), strict=True):
-                    row.append(_spread([test.video[key] for test in here], printed))
-            rows.append(row)
+    for backbone, variant, mine in by_network(trained):
+        row = [escape(f"{backbone} {TITLES[variant]}".replace(" plain", ""))]
+        for here in mine.values():
+            tests = [one.result.test for one in here]
+            tested = tests[0].datasets if tests else ()
+            paper = None
+            if len(tested) == 1:  # the column may name the folder too
+                paper = paper_ablation(tested[0], backbone, variant)
+            for key, printed in zip(("accuracy", "auc"), paper or (None, None), strict=True):
+                row.append(_spread([test.video[key] for test in tests], printed))
+        rows.append(row)
+    datasets = distinct(one.dataset for one in trained)
     heads = [f"{dataset} {short}" for dataset in datasets for short in ("ACC", "AUC")]
     return tables.rendered("ablation", ["network", *heads], {"": rows})
 
@@ -93,17 +89,14 @@ def _methods(trained: Sequence[Trained]) -> str:
     if len(columns) < 2:
         return ""
     groups: dict[str, list[list[str]]] = {}
-    for dataset in _distinct(one.dataset for one in trained):
-        for backbone in _distinct(one.backbone for one in trained):
+    for backbone, variant, mine in by_network(trained):
+        for dataset, here in mine.items():
             rows = groups.setdefault(f"{dataset}, {backbone}", [])
-            for variant, title in TITLES.items():
-                which = (dataset, backbone, variant)
-                here = [one for one in trained if (one.dataset, one.backbone, one.variant) == which]
-                if here:
-                    rows.append([escape(title)])
-                    for column, method in columns.items():
-                        printed = paper_manipulation(method, variant)
-                        rows[-1].append(_spread(_aucs(here, column), printed))
+            if here:
+                rows.append([escape(TITLES[variant])])
+                for column, method in columns.items():
+                    printed = paper_manipulation(method, variant)
+                    rows[-1].append(_spread(_aucs(here, column), printed))
     return (
         "<h3>By method of forgery</h3>"
         '<p class="soft">The paper does not say in our source whether its numbers are ACC or AUC.'
@@ -126,10 +119,6 @@ def _aucs(trained: Sequence[Trained], column: str) -> list[float]:
         for row in one.result.test.methods
         if _column(one, row) == column
     ]
-
-
-def _distinct(values: Iterable[str]) -> list[str]:
-    return list(dict.fromkeys(values))
 
 
 def _spread(values: Sequence[float], printed: float | None) -> str:
