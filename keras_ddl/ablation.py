@@ -3,221 +3,86 @@
 from __future__ import annotations
 
 import argparse
-import os
-import re
+import shlex
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import product
 from pathlib import Path
-from threading import RLock
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from keras_ddl import config as configs
-from keras_ddl.comparison.ablation_table import VARIANTS, table
-from keras_ddl.comparison.datasets import datasets
+from keras_ddl.comparison.ablation_results import TITLES, Ablation
+from keras_ddl.comparison.cell import cells
+from keras_ddl.comparison.datasets import Dataset, add_arguments, datasets
+from keras_ddl.comparison.entrants import Entrant
+from keras_ddl.comparison.matrix import Matrix, held
 from keras_ddl.config import TrainConfig
-from keras_ddl.data.layouts import LAYOUTS
 from keras_ddl.data.prepare import CACHE
-from keras_ddl.data.prepared import read_summary
-from keras_ddl.datasets import prepared_for, synthetic_root
+from keras_ddl.datasets import synthetic_root
 from keras_ddl.edge.errors import Parser, UserError, run_cli
-from keras_ddl.edge.files import read_json, write_json, write_text
-from keras_ddl.edge.process_pool import unordered_map
-from keras_ddl.evaluation.breakdown import DATASET, METHOD
 from keras_ddl.networks.backbones import DEFAULT_SIZES
+from keras_ddl.networks.model import VARIANTS
 from keras_ddl.runs import RUNS
-
-if TYPE_CHECKING:
-    from keras_ddl.evaluation.clip_scores import Scores
 
 SEEDS = 3
 OUT = RUNS / "ablation"
 PRESET = "ablation"
-SUMMARY = "ablation.json"
 
 
-@dataclass(frozen=True)
-class Data:
-    """One dataset of the matrix.
-
-    Args:
-        name: What tables call it.
-        root: Its folder.
-        layout: How it lies; a name in `LAYOUTS`.
-        config: The base configuration, with the synthetic set's difficulty where it is one.
-    """
-
-    name: str
-    root: Path
-    layout: str
-    config: TrainConfig
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One training of the matrix.
+def entrants(
+    preset: str, file: Path | None, overrides: Sequence[str], backbones: Sequence[str], seeds: int
+) -> list[Entrant]:
+    """Return every backbone with every variant and seed, as one configuration with these set.
 
     Args:
-        dataset: What tables call its data.
-        variant: A key of `VARIANTS`.
-        config: Everything about the training, seed and difficulty included.
-        prepared: Folder of the prepared clips.
-        file: Where the cell's result is kept.
-    """
-
-    dataset: str
-    variant: str
-    config: TrainConfig
-    prepared: Path
-    file: Path
-
-    def identity(self) -> dict[str, Any]:
-        """Return what a stored result must agree with to be taken for this cell's."""
-        fingerprint = read_summary(self.prepared)["fingerprint"]
-        return {"config": self.config.to_dict(), "fingerprint": fingerprint}
-
-    def stored(self) -> dict[str, Any] | None:
-        """Return the finished result, or None where there is none or it is another's."""
-        if not self.file.is_file():
-            return None
-        result = read_json(self.file)
-        return result if result["cell"] == self.identity() else None
-
-
-def synthetic(base: TrainConfig, difficulties: Sequence[float], cache: Path) -> Iterator[Data]:
-    """Yield generated sets, drawn where they are not there yet."""
-    for difficulty in difficulties:
-        config = replace(base, synthetic_difficulty=difficulty)
-        yield Data(f"d {difficulty:g}", synthetic_root(config, cache), "folder", config)
-
-
-def named(base: TrainConfig, roots: Sequence[Path], layouts: Sequence[str]) -> Iterator[Data]:
-    """Yield datasets of the user's; see `comparison.datasets` for what is refused."""
-    all_found = datasets(roots, layouts)
-    titles = [found.title for found in all_found]
-    for found in all_found:
-        alone = titles.count(found.title) == 1  # two compressions of one dataset are two folders
-        name = found.title if alone else f"{found.title} ({found.name})"
-        yield Data(name, found.root, found.layout, base)
-
-
-def cells(
-    data: Iterable[Data], backbones: Sequence[str], seeds: int, cache: Path, out: Path
-) -> Iterator[Cell]:
-    """Yield the matrix; prepares each set where that is not done.
-
-    Args:
-        data: The datasets.
-        backbones: The networks that the modules go into; none is the configuration's own.
+        preset, file, overrides: See `config.load`.
+        backbones: The networks that the modules go into.
         seeds: Trainings per variant, with seeds 0, 1, …; the data are the same for all.
-        cache: Folder of prepared sets.
-        out: Folder of the results.
     """
-    for part in data:
-        prepared = prepared_for(part.config, part.root, cache, layout=part.layout)
-        short = re.sub(r"[^A-Za-z0-9.]+", "", part.name)
-        for backbone in backbones or [part.config.backbone]:
-            for seed in range(seeds):
-                for variant, modules in VARIANTS.items():
-                    config = replace(part.config, backbone=backbone, modules=modules, seed=seed)
-                    name = f"{short}-{backbone}-{variant}-seed{seed}.json"
-                    yield Cell(part.name, variant, config, prepared, out / "cells" / name)
-
-
-def run_cell(cell: Cell) -> dict[str, Any]:
-    """Train, select on validation, score the test split; write the cell's file and return it."""
-    from keras_ddl.edge.clipspec import ClipSpec
-    from keras_ddl.evaluate import score_split
-    from keras_ddl.framework import keras
-    from keras_ddl.training.fit import fit
-
-    keras.backend.clear_session()
-    cell.file.parent.mkdir(parents=True, exist_ok=True)
-    weights = cell.file.with_suffix(".h5")
-    fitted = fit(cell.config, cell.prepared, weights, progress=False)
-    weights.unlink()  # not a temporary file: a killed cell's is written over by the next call
-    spec = ClipSpec.read(cell.prepared / "clipspec.json")
-    scores, test = score_split(fitted.model, spec, cell.prepared, "test")
-    result = {
-        "cell": cell.identity(),
-        "dataset": cell.dataset,
-        "datasets": sorted({key[DATASET] for key in scores.keys}),
-        "backbone": cell.config.backbone,
-        "variant": cell.variant,
-        "best_epoch": fitted.best_epoch,
-        "validation_video_auc": fitted.history["val_video_auc"][fitted.best_epoch - 1],
-        "test": test,
-        "methods": _methods(scores, spec.threshold),
-        "seconds": round(fitted.seconds, 1),
-        "parameters": fitted.model.count_params(),
-    }
-    write_json(cell.file, result)
-    return result
-
-
-def _methods(scores: Scores, threshold: float) -> dict[str, dict[str, float]]:
-    """Each method's fakes against the reals of its compression, videos; compressions pooled."""
-    from keras_ddl.edge.metrics import report
-
-    found: dict[str, dict[str, float]] = {}
-    column = np.array([key[METHOD] for key in scores.keys], dtype=object)
-    real = scores.labels == 0
-    for method in dict.fromkeys(column[~real]):
-        videos = scores.of(real | (column == method)).videos()
-        if len(set(videos.labels.tolist())) == 2:
-            numbers = report(videos.labels, videos.probabilities, threshold)
-            found[method] = {name: numbers[name] for name in ("accuracy", "auc")}
+    found = []
+    for backbone, seed, (variant, modules) in product(backbones, range(seeds), VARIANTS.items()):
+        network = f"{backbone}-{variant}"
+        title = f"{backbone} {TITLES[variant]}, seed {seed}"
+        chosen = (f"backbone={backbone}", f"modules={','.join(modules) or 'none'}", f"seed={seed}")
+        name = f"{network}-seed{seed}"
+        found.append(Entrant(name, title, network, preset, file, (*overrides, *chosen)))
     return found
 
 
-def run_matrix(
-    matrix: Sequence[Cell], jobs: int = 1, progress: bool = True
-) -> list[dict[str, Any]]:
-    """Run the cells that have no result yet; return all results in the matrix's order.
+def drawn(base: TrainConfig, difficulties: Sequence[float]) -> Iterator[Dataset]:
+    """Yield generated sets, drawn where they are not there yet."""
+    for difficulty in difficulties:
+        config = replace(base, synthetic_difficulty=difficulty)
+        (found,) = datasets([synthetic_root(config, CACHE)], ["folder"])
+        overrides = (f"synthetic_difficulty={difficulty}",)
+        yield replace(found, title=f"d {difficulty:g}", overrides=overrides)
 
-    Args:
-        matrix: The cells.
-        jobs: Cells at a time; more than one run in processes with one compute thread each.
-        progress: Show one bar over the matrix.
-    """
-    from tqdm import tqdm
 
-    missing = [cell for cell in matrix if cell.stored() is None]
-    done = len(matrix) - len(missing)
-    with tqdm(
-        total=len(matrix), initial=done, desc="ablation", unit="cell", disable=not progress
-    ) as bar:
-        for result in _results(missing, jobs):
-            auc = result["test"]["video"]["auc"]
-            bar.set_postfix_str(f"{result['variant']}: test video AUC {auc:.3f}", refresh=False)
-            bar.update()
-    return [read_json(cell.file) for cell in matrix]
+def named(roots: Sequence[Path], layouts: Sequence[str]) -> Iterator[Dataset]:
+    """Yield datasets of the user's, each with a title of its own."""
+    found = datasets(roots, layouts)
+    titles = [dataset.title for dataset in found]
+    for dataset in found:
+        alone = titles.count(dataset.title) == 1  # two compressions of one dataset are two folders
+        title = dataset.title if alone else f"{dataset.title} ({dataset.name})"
+        yield replace(dataset, title=title)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     parser = Parser(
         prog="python -m keras_ddl.ablation",
-        description="Train {none, dfdc, msa, both} × seeds × difficulties; keeps finished cells.",
+        description="Train {none, dfdc, msa, both} × seeds × difficulties; goes on where it was "
+        "stopped. Writes table.md, ablation.json, and a run folder per training. See "
+        "docs/ablation.md.",
     )
     configs.add_arguments(parser)
     parser.set_defaults(preset=PRESET)
     group = parser.add_argument_group("matrix")
     source = group.add_mutually_exclusive_group()
-    source.add_argument(
-        "--data", type=Path, nargs="+", metavar="ROOT", help="datasets; default: generated ones"
-    )
+    add_arguments(group, source)
     source.add_argument(
         "--difficulties", type=float, nargs="+", metavar="D", help="of those; default: preset's"
-    )
-    group.add_argument(
-        "--layout",
-        nargs="+",
-        choices=sorted(LAYOUTS),
-        default=["folder"],
-        help="of --data: one for all or one each; default folder",
     )
     group.add_argument(
         "--backbones", nargs="+", default=[], choices=sorted(DEFAULT_SIZES), help="preset's"
@@ -226,10 +91,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     group.add_argument("--jobs", type=int, default=1, help="cells at a time, one thread each")
     group.add_argument("--out", type=Path, default=OUT, metavar="DIR", help="default %(default)s")
     args = parser.parse_args(argv)
-    return run_cli(lambda: _run(args))
+    words = sys.argv[1:] if argv is None else argv
+    command = shlex.join(["python", "-m", "keras_ddl.ablation", *words])
+    return run_cli(lambda: _run(args, command))
 
 
-def _run(args: argparse.Namespace) -> int:
+def _run(args: argparse.Namespace, command: str) -> int:
     from keras_ddl import framework  # noqa: F401 - a lack is told of before videos are drawn
 
     base = configs.from_arguments(args)
@@ -238,37 +105,34 @@ def _run(args: argparse.Namespace) -> int:
             f"expected a preset of the paper's network, received {base.network}, which has no "
             "modules to leave out; all methods side by side: python -m keras_ddl.compare"
         )
+    for name in ("seeds", "jobs"):
+        if (given := getattr(args, name)) < 1:
+            raise UserError(f"--{name}: expected 1 or more, received {given}")
+    with held(args.out, command) as lock:
+        return _ablate(args, base, command, lock)
+
+
+def _ablate(args: argparse.Namespace, base: TrainConfig, command: str, lock: int) -> int:
+    from keras_ddl.training.manifest import git_commit
+
     if args.data:
-        data = named(base, args.data, args.layout)
+        data = list(named(args.data, args.layout))
     else:
-        data = synthetic(base, args.difficulties or [base.synthetic_difficulty], CACHE)
-    matrix = list(cells(data, args.backbones, args.seeds, CACHE, args.out))
-    results = run_matrix(matrix, args.jobs)
-    text = table(results)
-    write_text(args.out / "table.md", text + "\n")
-    write_json(args.out / SUMMARY, {"about": text.rpartition("\n")[2], "cells": results})
-    print(text)
-    return 0
-
-
-def _results(missing: Sequence[Cell], jobs: int) -> Iterator[dict[str, Any]]:
-    if jobs <= 1:
-        yield from map(run_cell, missing)
-        return
-    for _, result in unordered_map(run_cell, missing, jobs, _start_worker):
-        yield result
-
-
-def _start_worker() -> None:
-    """One compute thread, since `jobs` workers share the cores."""
-    os.environ["OMP_NUM_THREADS"] = "1"
-    from tqdm import tqdm
-
-    from keras_ddl.framework import tf
-
-    tqdm.set_lock(RLock())  # the usual one is made for several processes, and outlives a killed one
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
+        data = list(drawn(base, args.difficulties or [base.synthetic_difficulty]))
+    backbones = args.backbones or [base.backbone]
+    chosen = entrants(args.preset, args.config, args.overrides, backbones, args.seeds)
+    record = Ablation(
+        out=args.out,
+        command=command,
+        git=git_commit(),
+        datasets=data,
+        entrants=chosen,
+        cells=cells(data, chosen, args.out),
+    )
+    code = Matrix(record, CACHE, speed=False, jobs=args.jobs, lock=lock).run()
+    if trained := record.trained():
+        print(record.markdown(trained))
+    return code
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from keras_ddl.comparison.cell import cells
-from keras_ddl.comparison.datasets import Dataset, datasets
+from keras_ddl.comparison.datasets import Dataset, add_arguments, datasets
 from keras_ddl.comparison.entrants import (
     DDL_PRESET,
     NAMES,
@@ -18,12 +18,11 @@ from keras_ddl.comparison.entrants import (
     synthetic_overrides,
 )
 from keras_ddl.comparison.matrix import Matrix, held
-from keras_ddl.comparison.record import PAGE, Record
+from keras_ddl.comparison.record import PAGE, Comparison
 from keras_ddl.comparison.table import summary
-from keras_ddl.data.layouts import LAYOUTS
 from keras_ddl.data.prepare import CACHE
 from keras_ddl.datasets import synthetic_root
-from keras_ddl.edge.errors import INTERRUPTED, Parser, UserError, run_cli
+from keras_ddl.edge.errors import Parser, UserError, run_cli
 from keras_ddl.presets import PRESETS
 from keras_ddl.runs import RUNS
 
@@ -39,16 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "stopped. Writes comparison.html, .md and .json, and a run folder per method and dataset. "
         "See docs/comparison.md.",
     )
-    parser.add_argument(
-        "--data", type=Path, nargs="+", metavar="ROOT", help="datasets; default: a generated one"
-    )
-    parser.add_argument(
-        "--layout",
-        choices=sorted(LAYOUTS),
-        nargs="+",
-        default=["folder"],
-        help="of --data, one for all or one each; default folder",
-    )
+    add_arguments(parser, parser)
     parser.add_argument(
         "--models",
         nargs="+",
@@ -72,6 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         help=f"what ddl is trained with: {', '.join(PRESETS)}; default %(default)s",
     )
     parser.add_argument("--seed", type=int, metavar="N", help="short for --set seed=N")
+    parser.add_argument("--jobs", type=int, default=1, help="cells at a time, one thread each")
     parser.add_argument("--out", type=Path, default=OUT, metavar="DIR", help="default %(default)s")
     parser.add_argument("--no-speed", action="store_true", help="leave out ONNX export and clips/s")
     args = parser.parse_args(argv)
@@ -84,16 +75,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(args: argparse.Namespace, command: str) -> int:
     from keras_ddl import framework  # noqa: F401 - a lack is told of before videos are drawn
 
-    try:
-        with held(args.out) as lock:
-            return _compare(args, command, lock)
-    except KeyboardInterrupt:
-        raise UserError(f"interrupted; go on with: {command}", INTERRUPTED) from None
+    with held(args.out, command) as lock:
+        return _compare(args, command, lock)
 
 
 def _compare(args: argparse.Namespace, command: str, lock: int) -> int:
     from keras_ddl.training.manifest import git_commit
 
+    if args.jobs < 1:
+        raise UserError(f"--jobs: expected 1 or more, received {args.jobs}")
     overrides = args.overrides
     if not args.data:
         overrides = synthetic_overrides(overrides, args.ddl_preset)
@@ -102,7 +92,7 @@ def _compare(args: argparse.Namespace, command: str, lock: int) -> int:
     if not args.overrides:
         _hint()
     found = found or [_synthetic(chosen)]
-    record = Record(
+    record = Comparison(
         out=args.out,
         command=command,
         overrides=overrides,
@@ -111,7 +101,7 @@ def _compare(args: argparse.Namespace, command: str, lock: int) -> int:
         cells=cells(found, chosen, args.out),
         git=git_commit(),
     )
-    code = Matrix(record, CACHE, not args.no_speed, lock).run()
+    code = Matrix(record, CACHE, not args.no_speed, args.jobs, lock).run()
     print(summary(record.to_dict()))
     print(f"look at {args.out / PAGE}")
     return code
@@ -119,7 +109,7 @@ def _compare(args: argparse.Namespace, command: str, lock: int) -> int:
 
 def _synthetic(chosen: Sequence[Entrant]) -> Dataset:
     """Generate the set that all configurations name."""
-    config = next(entrant.config for entrant in chosen if entrant.config)
+    config = next(entrant.config for entrant in chosen if not entrant.refusal)
     return datasets([synthetic_root(config, CACHE)], ["folder"])[0]
 
 

@@ -1,4 +1,4 @@
-"""`python -m keras_ddl.comparison.costs`: what the network of a configuration costs, as JSON.
+"""`python -m keras_ddl.comparison.costs`: parameters and GMAC of a configuration's network.
 
 The network is built with the weights it would start from, so that what cannot be trained is known
 before anything is trained.
@@ -10,8 +10,8 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from keras_ddl import config as configs
 from keras_ddl.config import TrainConfig
@@ -19,12 +19,23 @@ from keras_ddl.edge.errors import Parser, run_cli
 from keras_ddl.edge.files import write_json
 
 
-def costs(config: TrainConfig) -> dict[str, Any]:
-    """Build a configuration's network as its training would and return what it costs.
+@dataclass(frozen=True)
+class Costs:
+    """What a network costs.
 
-    Returns:
-        `parameters`, trainable numbers; `gmac`, 10⁹ multiply-accumulates per clip, or None with
-        `cost_error`, why they cannot be counted.
+    Args:
+        parameters: Trainable numbers.
+        gmac: 10⁹ multiply-accumulates per clip; None where they cannot be counted.
+        cost_error: Why not.
+    """
+
+    parameters: int
+    gmac: float | None
+    cost_error: str = ""
+
+
+def costs(config: TrainConfig) -> Costs:
+    """Build a configuration's network as its training would and return what it costs.
 
     Raises:
         UserError: The network cannot be built, or its weights cannot be had.
@@ -33,12 +44,10 @@ def costs(config: TrainConfig) -> dict[str, Any]:
     from keras_ddl.start_weights import build_started
 
     model = build_started(config)
-    found: dict[str, Any] = {"parameters": parameters(model), "gmac": None, "cost_error": ""}
     try:
-        found["gmac"] = sum(macs(model).values()) / GIGA
+        return Costs(parameters(model), sum(macs(model).values()) / GIGA)
     except ValueError as error:  # a layer of a kind that `cost` does not know
-        found["cost_error"] = f"its operations are not counted: {error}"
-    return found
+        return Costs(parameters(model), None, f"its operations are not counted: {error}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -54,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    found = costs(configs.from_arguments(args))
+    found = asdict(costs(configs.from_arguments(args)))
     if args.out:
         write_json(args.out, found)
     else:

@@ -1,7 +1,8 @@
-"""`datasets`: what the methods are compared on, looked at before any hour is spent."""
+"""`datasets`: the data of a matrix, indexed before any hour is spent."""
 
 from __future__ import annotations
 
+import argparse
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from keras_ddl.edge.errors import UserError
 
 @dataclass(frozen=True)
 class Dataset:
-    """A dataset of the comparison.
+    """A dataset of the matrix.
 
     Args:
         name: Of its folder in the results.
@@ -24,6 +25,7 @@ class Dataset:
         root: Its folder, or its list of videos.
         layout: How it lies; a name in `LAYOUTS`.
         synthetic: Whether it is generated.
+        overrides: What a training on it must be set to, `key=value`, so that its run says so.
     """
 
     name: str
@@ -31,6 +33,7 @@ class Dataset:
     root: Path
     layout: str
     synthetic: bool
+    overrides: tuple[str, ...] = ()
     _cut: dict[tuple[object, ...], Path] = field(default_factory=dict, repr=False, compare=False)
 
     def prepared(self, config: TrainConfig, cache: Path) -> Path:
@@ -39,6 +42,20 @@ class Dataset:
         if asked not in self._cut:
             self._cut[asked] = prepared_for(config, self.root, cache, layout=self.layout)
         return self._cut[asked]
+
+
+def add_arguments(group: argparse._ActionsContainer, source: argparse._ActionsContainer) -> None:
+    """Add `--data` to a group of options, and `--layout`."""
+    source.add_argument(
+        "--data", type=Path, nargs="+", metavar="ROOT", help="datasets; default: generated videos"
+    )
+    group.add_argument(
+        "--layout",
+        choices=sorted(LAYOUTS),
+        nargs="+",
+        default=["folder"],
+        help="of --data, one for all or one each; default folder",
+    )
 
 
 def datasets(roots: Sequence[Path], layouts: Sequence[str]) -> list[Dataset]:

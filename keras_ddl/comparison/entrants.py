@@ -1,9 +1,11 @@
-"""`entrants`: who is compared, each with its configuration or the reason why it has none."""
+"""`entrants`: the networks of a matrix, each with its configuration or why it has none."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keras_ddl import config as configs
@@ -25,35 +27,44 @@ SYNTHETIC = ("synthetic_videos", "synthetic_difficulty", "synthetic_seed")
 
 @dataclass(frozen=True)
 class Entrant:
-    """A method that is compared.
+    """A network that is trained and judged, and the settings of that.
 
     Args:
-        name: One of `NAMES`; its folder.
-        about: What the zoo says of it.
-        preset: What `--preset` calls its configuration.
-        overrides: What is set over that, `key=value`.
-        config: What comes of both; None where they contradict each other.
-        error: How.
-        code: The exit code of that.
+        name: Its folder.
+        title: What tables call it.
+        network: What entrants that differ by their seed alone have in common.
+        preset, file, overrides: Of its configuration, see `config.load`.
     """
 
     name: str
-    about: Method
+    title: str
+    network: str
     preset: str
+    file: Path | None
     overrides: tuple[str, ...]
-    config: TrainConfig | None
-    error: str = ""
-    code: int = 0
+
+    @cached_property
+    def config(self) -> TrainConfig:
+        """Its configuration; a UserError where the settings contradict each other."""
+        return configs.load(self.preset, self.file, self.overrides)
+
+    @cached_property
+    def refusal(self) -> UserError | None:
+        """Why there is no configuration."""
+        try:
+            _ = self.config
+        except UserError as error:
+            return error
+        return None
 
     def options(self) -> list[str]:
         """Return the options with which any command makes its configuration."""
+        read = ["--config", str(self.file)] if self.file else []
         changed = ["--set", *self.overrides] if self.overrides else []
-        return ["--preset", self.preset, *changed]
+        return ["--preset", self.preset, *read, *changed]
 
 
-def entrants(
-    names: Sequence[str], overrides: Sequence[str], ddl_preset: str = DDL_PRESET
-) -> list[Entrant]:
+def entrants(names: Sequence[str], overrides: Sequence[str], ddl_preset: str) -> list[Entrant]:
     """Return the methods to compare, in the order of their names.
 
     Args:
@@ -75,9 +86,13 @@ def entrants(
             raise UserError(f"--set {key}: expected another key; {NOT_SETTABLE[key]} decides that")
         if key not in {field.name for field in fields(TrainConfig)}:
             configs.load(overrides=[item])  # says which keys there are
-    found = [_entrant(name, tuple(overrides), ddl_preset) for name in dict.fromkeys(names)]
-    if all(entrant.config is None for entrant in found):
-        raise UserError(f"{found[0].about.title}: {found[0].error}", found[0].code)
+    found = []
+    for name in dict.fromkeys(names):
+        title, preset = about(name, ddl_preset).title, ddl_preset if name == DDL else name
+        found.append(Entrant(name, title, name, preset, None, tuple(overrides)))
+    first = found[0].refusal
+    if first and all(entrant.refusal for entrant in found):
+        raise UserError(f"{found[0].title}: {first}", first.exit_code)
     return found
 
 
@@ -96,18 +111,11 @@ def synthetic_overrides(overrides: Sequence[str], ddl_preset: str) -> list[str]:
     return [*rest, *(f"{key}={value}" for key, value in shown.items())]
 
 
-def _entrant(name: str, overrides: tuple[str, ...], ddl_preset: str) -> Entrant:
-    about, preset = _about(name, ddl_preset)
-    try:
-        config = configs.load(preset, overrides=overrides)
-    except UserError as error:
-        return Entrant(name, about, preset, overrides, None, str(error), error.exit_code)
-    return Entrant(name, about, preset, overrides, config)
-
-
-def _about(name: str, ddl_preset: str) -> tuple[Method, str]:
+def about(name: str, ddl_preset: str) -> Method:
+    """Return what is known of a method; the paper's own is described like the others."""
     if name != DDL:
-        return zoo.get(name).METHOD, name
+        method: Method = zoo.get(name).METHOD
+        return method
     from keras_ddl.networks.zoo.method import Method
 
-    return Method(title="DDL", row="DDL", temporal=True, preset=PRESETS[ddl_preset]), ddl_preset
+    return Method(title="DDL", row="DDL", temporal=True, preset=PRESETS[ddl_preset])

@@ -8,7 +8,7 @@ from typing import Any
 
 from keras_ddl.comparison import table
 from keras_ddl.comparison.picture import PICTURE_STYLE, key, picture, points
-from keras_ddl.comparison.settings import settings_rows
+from keras_ddl.comparison.table import settings_rows
 from keras_ddl.report.page import FEW, POLICY
 from keras_ddl.report.style import STYLE
 from keras_ddl.report.tables import rendered

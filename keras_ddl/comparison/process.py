@@ -1,4 +1,4 @@
-"""`run_command`: one of the project's commands in a process of its own, watched and recorded."""
+"""`run_tasks`: the project's commands in processes of their own, several at a time, with logs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +19,38 @@ from typing import IO
 
 from keras_ddl.edge.errors import CHECK_FAILED, INTERRUPTED
 
+SPAWNED = {
+    "costs": "keras_ddl.comparison.costs",
+    "train": "keras_ddl.train",
+    "evaluate": "keras_ddl.evaluate",
+    "export": "export.to_onnx",
+    "speed": "export.clips_per_second",
+}
+"""Name of a step → the module that is started for it; nothing here imports those of `export`."""
+ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "TF_NUM_INTRAOP_THREADS": "1",
+    "TF_NUM_INTEROP_THREADS": "1",
+}
 PATIENCE = 60.0  # seconds that an interrupted command has to close what it writes
+POLL = 0.05  # seconds between two looks at who has ended
 ERROR = "error: "
 WORST = (0, 2, 3, CHECK_FAILED)  # exit codes of commands that knew what was wrong
+
+
+@dataclass(frozen=True)
+class Command:
+    """One of the project's commands.
+
+    Args:
+        step: A name in `SPAWNED`.
+        arguments: Of the command.
+        log: Text file that what it writes is added to.
+    """
+
+    step: str
+    arguments: tuple[str, ...]
+    log: Path
 
 
 @dataclass(frozen=True)
@@ -36,52 +66,122 @@ class Ended:
     reason: str = ""
 
 
-def run_command(
-    module: str, arguments: Sequence[str], log: Path, hold: Sequence[int] = ()
-) -> Ended:
-    """Run `python -m module …` to its end.
+Task = Generator[Command, Ended, None]
+"""Yields a command, is sent how that ended, and yields the next."""
 
-    What it writes to stderr, its progress bar among it, is shown as it comes and goes into the log
-    with what it writes to stdout; the line of an error is returned instead. Ctrl-C reaches it
-    through this process alone, which waits for it.
+
+def run_tasks(tasks: Iterable[Task], jobs: int, hold: Sequence[int]) -> None:
+    """Run tasks to their ends, each command as `python -m module …`.
+
+    What a command writes goes into its log. Of a lone one, what it writes to stderr, its progress
+    bar among it, is shown too; of several at a time it is not, and each has one compute thread. The
+    line of an error is left to the task to tell. Ctrl-C reaches the commands through this process
+    alone, which waits for them.
 
     Args:
-        module: One of this project's.
-        arguments: Of the command.
-        log: A text file to add to.
-        hold: File descriptors that stay open in the command: a lock then outlives this process
-            if it is killed, until the command has noticed and ended too.
+        tasks: Begun in this order; their own code runs in this thread.
+        jobs: Tasks at a time.
+        hold: File descriptors that stay open in the commands: a lock then outlives this process
+            if it is killed, until the commands have noticed and ended too.
 
     Raises:
-        KeyboardInterrupt: This process was interrupted, or the command was.
+        KeyboardInterrupt: This process was interrupted, or a command was; all have ended.
     """
-    command = [sys.executable, "-m", module, *arguments]
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("a", encoding="utf-8") as record:
-        print(f"\n$ {shlex.join(['python', *command[1:]])}", file=record, flush=True)
+    running: dict[Task, _Process] = {}
+
+    def go_on(task: Task, ended: Ended | None) -> None:
         try:
-            with _undisturbed():  # or a process could be left that nobody knows of
-                process = subprocess.Popen(
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=record,
-                    stderr=subprocess.PIPE,
-                    env={**os.environ, **_terminal()},
-                    pass_fds=hold,
-                    start_new_session=True,
-                )
-                shown = _Shown(process.stderr, record)
-            code = process.wait()
-        except KeyboardInterrupt:
-            shown.silent = True
+            command = next(task) if ended is None else task.send(ended)
+        except StopIteration:
+            return
+        with _undisturbed():  # or a process could be left that nobody knows of
+            running[task] = _Process(command, hold, alone=jobs == 1)
+
+    def wait() -> None:
+        task, ended = _first_end(running)
+        del running[task]
+        go_on(task, ended)
+
+    try:
+        for task in tasks:
+            go_on(task, None)
+            while len(running) >= jobs:
+                wait()
+        while running:
+            wait()
+    except BaseException:
+        for process in running.values():
+            process.terminate()
+        for process in running.values():
+            process.close()
+        raise
+
+
+def _first_end(running: dict[Task, _Process]) -> tuple[Task, Ended]:
+    """Wait for one to end."""
+    while True:
+        for task, process in running.items():
+            if (ended := process.ended()) is not None:
+                return task, ended
+        time.sleep(POLL)
+
+
+class _Process:
+    """A command that runs.
+
+    Args:
+        command: Which.
+        hold: See `run_tasks`.
+        alone: Whether it has the terminal and all cores.
+    """
+
+    def __init__(self, command: Command, hold: Sequence[int], alone: bool) -> None:
+        line = [sys.executable, "-m", SPAWNED[command.step], *command.arguments]
+        command.log.parent.mkdir(parents=True, exist_ok=True)
+        self._log = command.log
+        self._record = command.log.open("a", encoding="utf-8")
+        print(f"\n$ {shlex.join(['python', *line[1:]])}", file=self._record, flush=True)
+        self._process = subprocess.Popen(
+            line,
+            stdin=subprocess.DEVNULL,
+            stdout=self._record,
+            stderr=subprocess.PIPE,
+            env={**os.environ, **(_terminal() if alone else ONE_THREAD)},
+            pass_fds=hold,
+            start_new_session=True,
+        )
+        self._shown = _Shown(self._process.stderr, self._record, silent=not alone)
+
+    def ended(self) -> Ended | None:
+        """Return how it ended; None while it runs.
+
+        Raises:
+            KeyboardInterrupt: It was interrupted.
+        """
+        code = self._process.poll()
+        if code is None:
+            return None
+        self.close()
+        if code == INTERRUPTED:
+            raise KeyboardInterrupt
+        return _ended(code, self._shown.lines, self._log)
+
+    def terminate(self) -> None:
+        """Let it close what it writes, and show no more of it."""
+        if not self._shown.silent:
+            self._shown.silent = True
             print(file=sys.stderr, flush=True)  # the bar's line is left as it is
-            _stop(process)
-            shown.join(PATIENCE)
-            raise
-        shown.join(PATIENCE)
-    if code == INTERRUPTED:
-        raise KeyboardInterrupt
-    return _ended(code, shown.lines, log)
+        self._process.terminate()  # SIGINT may be ignored, as in a shell's background
+
+    def close(self) -> None:
+        """Wait for its end; force it where that takes too long, or on a second interruption."""
+        try:
+            self._process.wait(PATIENCE)
+        except (subprocess.TimeoutExpired, KeyboardInterrupt):
+            self._process.kill()
+            self._process.wait()
+        self._shown.join(PATIENCE)
+        self._record.close()
 
 
 @contextmanager
@@ -108,13 +208,14 @@ class _Shown(threading.Thread):
     Args:
         source: The pipe.
         record: Gets the lines.
+        silent: Pass nothing on.
     """
 
-    def __init__(self, source: IO[bytes] | None, record: IO[str]) -> None:
+    def __init__(self, source: IO[bytes] | None, record: IO[str], silent: bool) -> None:
         super().__init__(daemon=True)
         self._source, self._record = source, record
         self.lines: list[str] = []
-        self.silent = False
+        self.silent = silent
         self.start()
 
     def run(self) -> None:
@@ -136,10 +237,11 @@ class _Shown(threading.Thread):
         """Pass on all but lines that tell an error; those are for the caller to tell."""
         parts = text.splitlines(keepends=True)
         begins = [whole_line, *(part.endswith("\n") for part in parts[:-1])]
-        for part, first in zip(parts, begins, strict=True):
-            if not self.silent and not (first and part.startswith(ERROR)):
-                sys.stderr.write(part)
-        sys.stderr.flush()
+        told = zip(parts, begins, strict=True)
+        passed = "".join(part for part, first in told if not (first and part.startswith(ERROR)))
+        if not self.silent:
+            sys.stderr.write(passed)
+            sys.stderr.flush()
 
     def _keep(self, line: str) -> None:
         final = line.rstrip().rpartition("\r")[2].rstrip()  # what a progress bar left standing
@@ -154,16 +256,6 @@ def _terminal() -> dict[str, str]:
         return {}
     size = shutil.get_terminal_size()
     return {"COLUMNS": str(size.columns), "LINES": str(size.lines)}
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    """Let a command close what it writes; end it where that takes too long, or on a second word."""
-    process.terminate()  # SIGINT may be ignored, as in a shell's background
-    try:
-        process.wait(PATIENCE)
-    except (subprocess.TimeoutExpired, KeyboardInterrupt):
-        process.kill()
-        process.wait()
 
 
 def _ended(code: int, lines: Sequence[str], log: Path) -> Ended:

@@ -1,16 +1,17 @@
-"""What a comparison has found so far, as `comparison.json`, `.md`, `.html` and pictures."""
+"""What a matrix has found so far; a comparison's as `comparison.json`, `.md`, `.html`, pictures."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from keras_ddl import __version__
-from keras_ddl.comparison.cell import Cell
+from keras_ddl.comparison.cell import Cell, Result
+from keras_ddl.comparison.costs import Costs
 from keras_ddl.comparison.datasets import Dataset
-from keras_ddl.comparison.entrants import Entrant
+from keras_ddl.comparison.entrants import Entrant, about
 from keras_ddl.comparison.page import markdown, page, picture_file
 from keras_ddl.comparison.picture import picture, points, standalone
 from keras_ddl.config import DDL
@@ -20,39 +21,77 @@ FORMAT = 1
 PAGE = "comparison.html"
 
 
+@dataclass(frozen=True)
+class Speed:
+    """What was measured of an exported graph.
+
+    Args:
+        clips_per_second: Above 0.
+        seconds: Per clip, as measured.
+    """
+
+    clips_per_second: float
+    seconds: Sequence[float]
+
+
 @dataclass
 class Record:
     """What is known; results themselves lie in the run folders and are read from there.
 
     Args:
-        out: Folder of the comparison.
+        out: Folder of the matrix.
         command: What was called.
-        overrides: What is set for all methods.
-        datasets, entrants: Who is compared on what.
-        cells: Those that have a configuration.
         git: Commit of the program.
-        costs: Method → what `costs` found.
-        speeds: Method → what was measured.
+        datasets, entrants: Who is trained and judged on what.
+        cells: Those that have a configuration.
+        costs: An entrant's network → what it costs.
+        speeds: Entrant → what was measured.
         speed_error: Why there is no speed.
-        errors: Method, or method and dataset → why there is no result.
-        export_errors: Method and dataset → why there is no bundle.
+        errors: Entrant, or entrant and dataset → why there is no result.
+        export_errors: Entrant and dataset → why there is no bundle.
     """
+
+    kind: ClassVar[str] = ""  # what progress bars call it
 
     out: Path
     command: str
-    overrides: Sequence[str]
+    git: str | None
     datasets: Sequence[Dataset]
     entrants: Sequence[Entrant]
     cells: Sequence[Cell]
-    git: str | None
-    costs: dict[str, dict[str, Any]] = field(default_factory=dict)
-    speeds: dict[str, dict[str, Any]] = field(default_factory=dict)
+    costs: dict[str, Costs] = field(default_factory=dict)
+    speeds: dict[str, Speed] = field(default_factory=dict)
     speed_error: str = ""
     errors: dict[tuple[str, str], str] = field(default_factory=dict)
     export_errors: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def write(self) -> None:
-        """Write all files, each whole or not at all."""
+        """Write all files, each whole or not at all; called after every cell."""
+        raise NotImplementedError
+
+    def program(self) -> dict[str, str | None]:
+        """Return what made this."""
+        return {"version": __version__, "git": self.git}
+
+    def error(self, entrant: str, dataset: str) -> str:
+        """Return why a cell has no result; empty where nothing went wrong."""
+        return self.errors.get((entrant, dataset)) or self.errors.get((entrant, ""), "")
+
+
+@dataclass
+class Comparison(Record):
+    """The methods side by side.
+
+    Args:
+        overrides: What is set for all methods.
+    """
+
+    kind = "comparison"
+
+    overrides: Sequence[str] = ()
+
+    def write(self) -> None:
+        """Write page, Markdown, pictures and data."""
         found = self.to_dict()
         for dataset in found["datasets"]:
             if drawn := points(found, dataset):
@@ -66,7 +105,7 @@ class Record:
         """Return everything, as `docs/comparison.md` describes it."""
         return {
             "format": FORMAT,
-            "program": {"version": __version__, "git": self.git},
+            "program": self.program(),
             "command": self.command,
             "overrides": list(self.overrides),
             "speed_error": self.speed_error,
@@ -75,24 +114,26 @@ class Record:
         }
 
     def _method(self, entrant: Entrant) -> dict[str, Any]:
-        about, config = entrant.about, entrant.config
+        method = about(entrant.name, entrant.preset)
+        costs, speed = self.costs.get(entrant.network), self.speeds.get(entrant.name)
         return {
             "name": entrant.name,
-            "title": about.title,
-            "row": about.row,
+            "title": method.title,
+            "row": method.row,
             "own": entrant.name == DDL,
-            "temporal": about.temporal,
-            "source": about.preset.source,
+            "temporal": method.temporal,
+            "source": method.preset.source,
             "preset": entrant.preset,
-            "config": config.to_dict() if config else None,
-            **{"parameters": None, "gmac": None, "cost_error": ""},
-            **self.costs.get(entrant.name, {}),
+            "config": None if entrant.refusal else entrant.config.to_dict(),
+            "parameters": costs.parameters if costs else None,
+            "gmac": costs.gmac if costs else None,
+            "cost_error": costs.cost_error if costs else "",
             "clips_per_second": None,
-            **self.speeds.get(entrant.name, {}),
+            **(asdict(speed) if speed else {}),
         }
 
     def _dataset(self, dataset: Dataset) -> dict[str, Any]:
-        facts = {cell.entrant.name: cell.facts() for cell in self.cells if cell.dataset == dataset}
+        found = {cell.entrant.name: cell.result() for cell in self.cells if cell.dataset == dataset}
         return {
             "name": dataset.name,
             "title": dataset.title,
@@ -101,7 +142,7 @@ class Record:
             "synthetic": dataset.synthetic,
             "cells": {
                 entrant.name: {
-                    **facts.get(entrant.name, {}),
+                    **_facts(found.get(entrant.name)),
                     **self._told(entrant.name, dataset.name),
                 }
                 for entrant in self.entrants
@@ -111,7 +152,19 @@ class Record:
     def _told(self, method: str, dataset: str) -> dict[str, str]:
         """What went wrong with a cell, if anything did."""
         lines = {
-            "error": self.errors.get((method, dataset)) or self.errors.get((method, "")),
-            "export_error": self.export_errors.get((method, dataset)),
+            "error": self.error(method, dataset),
+            "export_error": self.export_errors.get((method, dataset), ""),
         }
         return {name: line for name, line in lines.items() if line}
+
+
+def _facts(result: Result | None) -> dict[str, Any]:
+    """What the comparison keeps of a result; empty where there is none yet."""
+    if result is None:
+        return {}
+    kept = asdict(result)
+    test = {**kept["test"]}
+    for name in ("datasets", "methods"):
+        del test[name]
+    del kept["validation_video_auc"]
+    return {**kept, "test": test}

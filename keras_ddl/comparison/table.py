@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from keras_ddl.config import TrainConfig
 from keras_ddl.evaluation.tables import COLUMNS
 from keras_ddl.report.paper import PaperRow, paper_rows
 
@@ -16,12 +17,38 @@ COSTS: dict[str, tuple[str, Callable[[float], str]]] = {
     "clips_per_second": ("clips/s", lambda value: _short(value)),
 }
 LESS_IS_BETTER = ("parameters", "gmac")
-HEADS = (
-    *(f"{level} {short}" for level in LEVELS.values() for short in COLUMNS),
-    *(head for head, _ in COSTS.values()),
-)
+SCORES = [f"{level} {short}" for level in LEVELS.values() for short in COLUMNS]
+HEADS = (*SCORES, *(head for head, _ in COSTS.values()))
 NONE = "–"
 NOT_YET = "not yet"
+SETTINGS_HEADS = (
+    "method",
+    "looks at frames",
+    "clip",
+    "starts from",
+    "learning rate",
+    "batch",
+    "epochs",
+    "seed",
+    "other settings",
+)
+SHOWN = (
+    "preset",
+    "network",
+    "frames",
+    "size",
+    "interval_ms",
+    "weights",
+    "learning_rate",
+    "batch",
+    "epochs",
+    "frozen_epochs",
+    "seed",
+    "synthetic_videos",
+    "synthetic_difficulty",
+    "synthetic_seed",
+)
+"""Settings that have a column, or say what is trained on what."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +161,32 @@ def markdown(comparison: dict[str, Any], dataset: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def settings_rows(comparison: dict[str, Any]) -> tuple[tuple[str, ...], list[list[str]]]:
+    """Return what the trainings were set to: heads, and a line of plain text per method."""
+    lines = []
+    for method in comparison["methods"]:
+        config = method["config"]
+        if not config:
+            lines.append([method["title"], *[NONE] * (len(SETTINGS_HEADS) - 1)])
+            continue
+        resting = config["frozen_epochs"]
+        head_only = f", {resting} of the head alone" if resting else ""
+        lines.append(
+            [
+                method["title"],
+                "together" if method["temporal"] else "one by one",
+                f"{config['frames']} of {config['size']} px, {config['interval_ms']:g} ms",
+                config["weights"] or "nothing",
+                f"{config['learning_rate']:g}",
+                str(config["batch"]),
+                f"{config['epochs']}{head_only}",
+                str(config["seed"]),
+                _unusual(config),
+            ]
+        )
+    return SETTINGS_HEADS, lines
+
+
 def summary(comparison: dict[str, Any]) -> str:
     """Return what a terminal shows at the end: videos and costs, a block per dataset."""
     lines = []
@@ -194,6 +247,16 @@ def _paper_row(method: dict[str, Any], paper: Sequence[PaperRow]) -> PaperRow | 
     if method["own"]:
         return paper[-1] if paper else None
     return next((row for row in paper if row.method == method["row"]), None)
+
+
+def _unusual(config: dict[str, Any]) -> str:
+    """Settings that differ from the defaults and have no column."""
+    usual = TrainConfig().to_dict()
+    return ", ".join(
+        f"{key}={','.join(map(str, value)) if isinstance(value, list) else value}"
+        for key, value in config.items()
+        if value != usual.get(key) and key not in SHOWN
+    )
 
 
 def _counted(value: float) -> str:

@@ -8,6 +8,8 @@ from typing import Any
 from keras_ddl.edge.errors import Parser, UserError, run_cli
 
 MODULES = ("dfdc", "msa")
+VARIANTS = {"none": (), "dfdc": ("dfdc",), "msa": ("msa",), "both": MODULES}
+"""The networks of the paper's ablation: name → modules."""
 REDUCED_CHANNELS = 256
 FUSION_CHANNELS = 1024
 ATTENTION_RATIO = 16

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from keras_ddl.config import TrainConfig
+from keras_ddl.comparison.process import Ended
+from keras_ddl.config import TrainConfig, load
+from keras_ddl.edge.clipspec import ClipSpec
+
+SPEC = ClipSpec(frames=4, size=32, weights_sha256="a" * 64)
 
 Make = Callable[..., dict[str, Any]]
 
@@ -73,3 +82,82 @@ def made_up() -> Make:
 def made_up_result() -> Callable[[float], dict[str, Any]]:
     """Call: `made_up_result(auc)`: a cell's facts."""
     return result
+
+
+class Pretended:
+    """Stands in for the commands: leaves what the real commands would.
+
+    Args:
+        result: Makes a cell's facts.
+    """
+
+    def __init__(self, result: Callable[[float], dict[str, Any]]) -> None:
+        self.calls: list[str] = []
+        self.failing: dict[str, Ended] = {}
+        self.pages: list[str] = []
+        self.out = Path()
+        self._result = result
+
+    def __call__(self, command: Any, hold: object, alone: bool) -> Any:
+        """Stands in for a process, which has ended when it begins."""
+        step, arguments = command.step, command.arguments
+        words = dict(pairwise(arguments))
+        place = Path(words.get("--resume", arguments[0]))
+        network = command.log.stem.removeprefix("costs-")
+        what = {"costs": network, "speed": "all"}.get(step)
+        call = f"{step} {what or f'{place.parent.name}/{place.name}'}"
+        self.calls.append(call)
+        page = self.out / "comparison.html"
+        self.pages += [page.read_text()] if step == "train" and page.exists() else []
+        ended = self.failing.get(call, Ended(0))
+        if not ended.code:
+            getattr(self, step)(arguments, words, place)
+        return SimpleNamespace(ended=lambda: ended, terminate=lambda: None, close=lambda: None)
+
+    def costs(self, arguments: Sequence[str], words: dict[str, str], place: Path) -> None:
+        found = {"parameters": 1000, "gmac": 0.5, "cost_error": ""}
+        Path(words["--out"]).write_text(json.dumps(found))
+
+    def train(self, arguments: Sequence[str], words: dict[str, str], run: Path) -> None:
+        run.mkdir(parents=True)
+        sets = arguments[arguments.index("--set") + 1 : arguments.index("--prepared")]
+        config = load(words["--preset"], overrides=sets).to_dict()
+        data = {"prepared": words["--prepared"], "fingerprint": "f" * 64}
+        (run / "config.json").write_text(json.dumps({"config": config, "data": data}))
+        validation = {"video": {"auc": 0.8}}
+        facts = {"best_epoch": 1, "training_seconds": 2.0, "validation": validation}
+        (run / "metrics.json").write_text(json.dumps(facts))
+        SPEC.write(run / "clipspec.json")
+
+    def evaluate(self, arguments: Sequence[str], words: dict[str, str], run: Path) -> None:
+        names = {"dataset": "mine", "method": "swap", "compression": ""}
+        part = {**self._result(0.9)["test"], "fingerprint": "f" * 64, "datasets": [names]}
+        part["methods"] = [{**names, "video": part["video"]}]
+        top = {"calibration": {}, "weights_sha256": "a" * 64, "sets": [part]}
+        more = {"threshold": 0.5, "temperature": 1.0}
+        (run / "test.json").write_text(json.dumps({**top, **more}))
+
+    def export(self, arguments: Sequence[str], words: dict[str, str], run: Path) -> None:
+        (run / "bundle").mkdir()
+        shutil.copy(run / "clipspec.json", run / "bundle")
+        (run / "bundle" / "model.onnx").write_bytes(run.name.encode())
+
+    def speed(self, arguments: Sequence[str], words: dict[str, str], _: Path) -> None:
+        bundles = arguments[: arguments.index("--out")]
+        found = {
+            bundle: {"clips_per_second": 10.0 + number, "seconds": [0.1]}
+            for number, bundle in enumerate(bundles)
+        }
+        Path(words["--out"]).write_text(json.dumps(found))
+
+
+@pytest.fixture
+def commands(
+    monkeypatch: pytest.MonkeyPatch, flicker_set: Path, made_up_result: Any, tmp_path: Path
+) -> Pretended:
+    pretended = Pretended(made_up_result)
+    pretended.out = tmp_path / "out"
+    pretended.out.mkdir()
+    monkeypatch.setattr("keras_ddl.comparison.process._Process", pretended)
+    monkeypatch.setattr("keras_ddl.comparison.datasets.prepared_for", lambda *_, **__: flicker_set)
+    return pretended

@@ -19,7 +19,7 @@ from keras_ddl.edge.errors import UserError
 
 @pytest.fixture
 def cell(flicker_set: Path, tmp_path: Path) -> Cell:
-    (entrant,) = entrants(["resnet18"], ["size=32", "frames=4"])
+    (entrant,) = entrants(["resnet18"], ["size=32", "frames=4"], "paper")
     dataset = Dataset("flicker", "flicker", tmp_path, "folder", synthetic=False)
     (cell,) = cells([dataset], [entrant], tmp_path / "out")
     assert cell.run == tmp_path / "out" / "flicker" / "resnet18"
@@ -38,7 +38,15 @@ def begin(cell: Cell, fingerprint: str = "f" * 64, **changes: Any) -> None:
 
 
 def judge(cell: Cell, fingerprint: str = "f" * 64, weights: str = "a" * 64) -> None:
+    put(
+        cell,
+        "metrics.json",
+        {"best_epoch": 4, "training_seconds": 9.5, "validation": {"video": {"auc": 0.75}}},
+    )
     numbers = {name: {} for name in ("clip", "video", "intervals", "videos")}
+    here = {"dataset": "flicker", "compression": ""}
+    lacking, swap = {**here, "method": "none", "video": None}, {**here, "method": "swap"}
+    numbers |= {"datasets": [here], "methods": [lacking, {**swap, "video": {"auc": 0.5}}]}
     part = {"fingerprint": fingerprint, **numbers}
     other = {"fingerprint": "another", **numbers}
     top = {"calibration": {}, "weights_sha256": weights, "threshold": 0.4, "temperature": 2.0}
@@ -47,31 +55,28 @@ def judge(cell: Cell, fingerprint: str = "f" * 64, weights: str = "a" * 64) -> N
 
 def test_steps_come_one_after_the_other(cell: Cell, flicker_set: Path) -> None:
     def step(export: bool = True) -> Any:
-        return cell.next_step(flicker_set, export)
+        return cell.next_command(flicker_set, export)
 
-    assert not cell.begun() and step().name == "train"
-    assert step().module == "keras_ddl.train"
-    assert step().arguments == (
-        *("--preset", "resnet18", "--set", "size=32", "frames=4"),
-        *("--prepared", str(flicker_set), "--resume", str(cell.run)),
-    )
+    assert not cell.begun() and step().step == "train"
+    assert step().log == cell.run.with_name("resnet18.log")
+    options = "--preset resnet18 --set size=32 frames=4 --prepared".split()
+    assert step().arguments == (*options, str(flicker_set), "--resume", str(cell.run))
     begin(cell)
-    assert cell.begun() and not cell.trained() and step().name == "train"
+    assert cell.begun() and not cell.trained() and step().step == "train"
     (cell.run / "INCOMPLETE").unlink()
     spec = ClipSpec(frames=4, size=32, weights_sha256="a" * 64)
     spec.write(cell.run / "clipspec.json")
-    assert step() == cell.next_step(flicker_set, False)
-    assert (step().name, step().module) == ("evaluate", "keras_ddl.evaluate")
-    assert step().arguments == (str(cell.run),)
+    assert step() == cell.next_command(flicker_set, False)
+    assert (step().step, step().arguments) == ("evaluate", (str(cell.run),))
     judge(cell)
-    assert (step().name, step().module) == ("export", "export.to_onnx")
+    assert (step().step, step().arguments) == ("export", (str(cell.run),))
     assert step(export=False) is None and cell.finished(export=False)
     assert not cell.finished(export=True)
     (cell.run / "bundle").mkdir()
     spec.write(cell.run / "bundle" / "clipspec.json")
     assert step() is None and cell.finished(export=True)
     spec.replace(threshold=0.3).write(cell.run / "clipspec.json")  # evaluated again since
-    assert step().name == "export"
+    assert step().step == "export"
 
 
 def test_results_of_other_weights_or_other_data_do_not_count(cell: Cell) -> None:
@@ -81,16 +86,17 @@ def test_results_of_other_weights_or_other_data_do_not_count(cell: Cell) -> None
     judge(cell, weights="b" * 64)
     assert cell.result() is None
     judge(cell, fingerprint="other")
-    assert cell.result() is None and cell.facts() == {}
+    assert cell.result() is None
     judge(cell)
     found = json.loads((cell.run / "test.json").read_text())
     put(cell, "test.json", {**found, "calibration": None})  # a threshold taken as it was
     assert cell.result() is None
     judge(cell)
-    put(cell, "metrics.json", {"best_epoch": 4, "training_seconds": 9.5})
-    facts = cell.facts()
-    assert facts["test"]["fingerprint"] == "f" * 64
-    assert (facts["best_epoch"], facts["threshold"], facts["temperature"]) == (4, 0.4, 2.0)
+    result = cell.result()
+    assert result.test.fingerprint == "f" * 64 and result.test.datasets == ("flicker",)
+    assert [(row.method, row.video) for row in result.test.methods] == [("swap", {"auc": 0.5})]
+    assert (result.best_epoch, result.threshold, result.temperature) == (4, 0.4, 2.0)
+    assert (result.training_seconds, result.validation_video_auc) == (9.5, 0.75)
 
 
 def test_another_configuration_is_refused_with_folder_and_remedy(
@@ -115,7 +121,7 @@ def test_changed_videos_are_refused(cell: Cell, flicker_set: Path) -> None:
 
 
 def test_the_matrix_leaves_out_what_has_no_configuration(tmp_path: Path) -> None:
-    made = entrants(["xception", "resnet18", "ddl"], ["epochs=2"])
+    made = entrants(["xception", "resnet18", "ddl"], ["epochs=2"], "paper")
     sets = [Dataset(name, name, tmp_path, "folder", synthetic=False) for name in ("a", "b")]
     folders = [cell.run.relative_to(tmp_path) for cell in cells(sets, made, tmp_path)]
     assert folders == [Path(s) / m for s in ("a", "b") for m in ("resnet18", "ddl")]

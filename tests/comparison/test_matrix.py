@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Callable, Sequence
-from itertools import pairwise
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,101 +11,24 @@ import pytest
 
 tf = pytest.importorskip("tensorflow")
 
-from keras_ddl.comparison import matrix as matrices
-from keras_ddl.comparison import speed
 from keras_ddl.comparison.cell import cells
 from keras_ddl.comparison.datasets import Dataset
 from keras_ddl.comparison.entrants import entrants
 from keras_ddl.comparison.matrix import Matrix
 from keras_ddl.comparison.process import Ended
-from keras_ddl.comparison.record import Record
-from keras_ddl.config import load
+from keras_ddl.comparison.record import Comparison
 from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.errors import UserError
 
 SPEC = ClipSpec(frames=4, size=32, weights_sha256="a" * 64)
 
 
-class Pretended:
-    """Stands in for `run_command`: leaves what the real commands would.
-
-    Args:
-        result: Makes a cell's facts.
-    """
-
-    def __init__(self, result: Callable[[float], dict[str, Any]]) -> None:
-        self.calls: list[str] = []
-        self.failing: dict[str, Ended] = {}
-        self.pages: list[str] = []
-        self.out = Path()
-        self._result = result
-
-    def __call__(self, module: str, arguments: Sequence[str], log: Path, hold: object) -> Ended:
-        words = dict(pairwise(arguments))
-        step = module.rpartition(".")[2]
-        place = Path(words.get("--resume", arguments[0]))
-        what = {"costs": words.get("--preset"), "clips_per_second": "all"}.get(step)
-        call = f"{step} {what or f'{place.parent.name}/{place.name}'}"
-        self.calls.append(call)
-        self.pages += [self.out.joinpath("comparison.html").read_text()] if step == "train" else []
-        if call in self.failing:
-            return self.failing[call]
-        getattr(self, step)(arguments, words, place)
-        return Ended(0)
-
-    def costs(self, arguments: Sequence[str], words: dict[str, str], place: Path) -> None:
-        found = {"parameters": 1000, "gmac": 0.5, "cost_error": ""}
-        Path(words["--out"]).write_text(json.dumps(found))
-
-    def train(self, arguments: Sequence[str], words: dict[str, str], run: Path) -> None:
-        run.mkdir(parents=True)
-        sets = arguments[arguments.index("--set") + 1 : arguments.index("--prepared")]
-        config = load(words["--preset"], overrides=sets).to_dict()
-        data = {"prepared": words["--prepared"], "fingerprint": "f" * 64}
-        (run / "config.json").write_text(json.dumps({"config": config, "data": data}))
-        facts = json.dumps({"best_epoch": 1, "training_seconds": 2.0})
-        (run / "metrics.json").write_text(facts)
-        SPEC.write(run / "clipspec.json")
-
-    def evaluate(self, arguments: Sequence[str], words: dict[str, str], run: Path) -> None:
-        part = {**self._result(0.9)["test"], "fingerprint": "f" * 64}
-        top = {"calibration": {}, "weights_sha256": "a" * 64, "sets": [part]}
-        more = {"threshold": 0.5, "temperature": 1.0}
-        (run / "test.json").write_text(json.dumps({**top, **more}))
-
-    def to_onnx(self, arguments: Sequence[str], words: dict[str, str], run: Path) -> None:
-        (run / "bundle").mkdir()
-        shutil.copy(run / "clipspec.json", run / "bundle")
-        (run / "bundle" / "model.onnx").write_bytes(run.name.encode())
-
-    def clips_per_second(self, arguments: Sequence[str], words: dict[str, str], _: Path) -> None:
-        bundles = arguments[: arguments.index("--out")]
-        found = {
-            bundle: {"clips_per_second": 10.0 + number, "seconds": [0.1]}
-            for number, bundle in enumerate(bundles)
-        }
-        Path(words["--out"]).write_text(json.dumps(found))
-
-
-@pytest.fixture
-def commands(
-    monkeypatch: pytest.MonkeyPatch, flicker_set: Path, made_up_result: Any, tmp_path: Path
-) -> Pretended:
-    pretended = Pretended(made_up_result)
-    pretended.out = tmp_path / "out"
-    pretended.out.mkdir()
-    monkeypatch.setattr(matrices, "run_command", pretended)
-    monkeypatch.setattr(speed, "run_command", pretended)
-    monkeypatch.setattr("keras_ddl.comparison.datasets.prepared_for", lambda *_, **__: flicker_set)
-    return pretended
-
-
-def compare(commands: Pretended, *names: str, **how: Any) -> tuple[int, dict[str, Any]]:
+def compare(commands: Any, *names: str, **how: Any) -> tuple[int, dict[str, Any]]:
     """Run two sets with methods; return the exit code and what `comparison.json` holds."""
     overrides = ["size=32", "frames=4", *how.get("overrides", [])]
     chosen = entrants(names, overrides, "smoke")
     sets = [Dataset(name, name, Path(name), "folder", synthetic=False) for name in ("one", "two")]
-    record = Record(
+    record = Comparison(
         out=commands.out,
         command="the command",
         overrides=overrides,
@@ -117,17 +38,18 @@ def compare(commands: Pretended, *names: str, **how: Any) -> tuple[int, dict[str
         git=None,
     )
     commands.calls.clear()
-    code = Matrix(record, commands.out, how.get("speed", True), 0).run()
+    code = Matrix(record, commands.out, how.get("speed", True), 1, 0).run()
     return code, json.loads((commands.out / "comparison.json").read_text())
 
 
-def test_everything_once_and_then_nothing(commands: Pretended) -> None:
+def test_everything_once_and_then_nothing(commands: Any) -> None:
     code, found = compare(commands, "resnet18", "ddl")
-    steps = ("train", "evaluate", "to_onnx")
+    steps = ("train", "evaluate", "export")
     assert commands.calls == [
-        *("costs resnet18", "costs smoke"),
-        *(f"{step} {s}/{m}" for s in ("one", "two") for m in ("resnet18", "ddl") for step in steps),
-        "clips_per_second all",
+        "costs resnet18",
+        "costs ddl",
+        *[f"{step} {s}/{m}" for s in ("one", "two") for m in ("resnet18", "ddl") for step in steps],
+        "speed all",
     ]
     assert code == 0
     resnet, ddl = found["methods"]
@@ -139,16 +61,20 @@ def test_everything_once_and_then_nothing(commands: Pretended) -> None:
     assert commands.calls == []
 
 
-def test_the_page_grows_with_every_cell(commands: Pretended) -> None:
+def test_the_page_grows_with_every_cell(commands: Any) -> None:
     compare(commands, "resnet18", "ddl", speed=False)
     assert [page.count("not yet") for page in commands.pages] == [4, 3, 2, 1]
     assert {path.name for path in commands.out.iterdir() if path.is_file()} == {
-        *("comparison.json", "comparison.md", "comparison.html", "costs.json"),
-        *("accuracy-cost-one.svg", "accuracy-cost-two.svg"),
+        "comparison.json",
+        "comparison.md",
+        "comparison.html",
+        "costs.json",
+        "accuracy-cost-one.svg",
+        "accuracy-cost-two.svg",
     }
 
 
-def test_a_stopped_matrix_goes_on_where_it_was(commands: Pretended) -> None:
+def test_a_stopped_matrix_goes_on_where_it_was(commands: Any) -> None:
     def stop(*_: Any) -> None:
         raise KeyboardInterrupt
 
@@ -161,12 +87,12 @@ def test_a_stopped_matrix_goes_on_where_it_was(commands: Pretended) -> None:
 
 
 def test_failures_are_told_at_once_and_stop_nothing_else(
-    commands: Pretended, capsys: pytest.CaptureFixture[str]
+    commands: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     commands.failing = {
         "costs xception": Ended(3, "no weights"),
         "train one/ddl": Ended(4, "it diverged"),
-        "to_onnx two/resnet18": Ended(4, "another answer"),
+        "export two/resnet18": Ended(4, "another answer"),
     }
     code, found = compare(commands, "xception", "resnet18", "ddl", overrides=["epochs=5"])
     assert code == 4
@@ -187,7 +113,7 @@ def test_failures_are_told_at_once_and_stop_nothing_else(
     assert "error" not in json.dumps(found["datasets"])
 
 
-def test_a_method_without_a_configuration_is_a_row(commands: Pretended) -> None:
+def test_a_method_without_a_configuration_is_a_row(commands: Any) -> None:
     """Three epochs of Xception's head alone do not fit into two."""
     code, found = compare(commands, "xception", "resnet18", overrides=["epochs=2"], speed=False)
     assert code == 2 and commands.calls[0] == "costs resnet18"
@@ -195,14 +121,14 @@ def test_a_method_without_a_configuration_is_a_row(commands: Pretended) -> None:
     assert found["datasets"][0]["cells"]["xception"]["error"].startswith("frozen_epochs: expected")
 
 
-def test_other_settings_than_begun_stop_it_before_anything_runs(commands: Pretended) -> None:
+def test_other_settings_than_begun_stop_it_before_anything_runs(commands: Any) -> None:
     compare(commands, "ddl", speed=False)
     with pytest.raises(UserError, match=r"one/ddl was begun with other settings: epochs 1 → 3"):
         compare(commands, "resnet18", "ddl", overrides=["epochs=3"])
     assert commands.calls == []
 
 
-def test_a_step_that_leaves_nothing_is_not_repeated_for_ever(commands: Pretended) -> None:
+def test_a_step_that_leaves_nothing_is_not_repeated_for_ever(commands: Any) -> None:
     commands.evaluate = lambda *_: None
     code, found = compare(commands, "ddl", speed=False)
     assert code == 4 and commands.calls.count("evaluate one/ddl") == 1
@@ -210,22 +136,20 @@ def test_a_step_that_leaves_nothing_is_not_repeated_for_ever(commands: Pretended
 
 
 @pytest.mark.parametrize("wrong", [{}, {"x": 1}, [], {"clips_per_second": "fast"}])
-def test_speed_that_cannot_be_read_is_a_reason_and_no_number(
-    commands: Pretended, wrong: Any
-) -> None:
+def test_speed_that_cannot_be_read_is_a_reason_and_no_number(commands: Any, wrong: Any) -> None:
     def write(arguments: Sequence[str], words: dict[str, str], _: Path) -> None:
         Path(words["--out"]).write_text(json.dumps({arguments[0]: wrong}))
 
-    commands.clips_per_second = write
+    commands.speed = write
     code, found = compare(commands, "ddl")
     assert code == 4 and "something else than expected" in found["speed_error"]
     assert found["methods"][0]["clips_per_second"] is None
     assert "Speed was not measured" in (commands.out / "comparison.html").read_text()
 
 
-def test_another_bundle_is_timed_with_all_the_others(commands: Pretended) -> None:
+def test_another_bundle_is_timed_with_all_the_others(commands: Any) -> None:
     compare(commands, "ddl")
     compare(commands, "resnet18", "ddl")
-    assert commands.calls[-1] == "clips_per_second all"
+    assert commands.calls[-1] == "speed all"
     _, found = compare(commands, "ddl", speed=False)
     assert found["methods"][0]["clips_per_second"] == 11  # known, though not asked for

@@ -29,10 +29,8 @@ def test_columns_are_the_papers_and_the_costs() -> None:
 def test_numbers_intervals_and_the_papers(found: dict[str, Any]) -> None:
     xception, gff, resnet, ddl = table.rows(found, found["datasets"][0])
     shown = [number.text for number in xception.numbers]
-    assert shown == [
-        *("0.8300", "0.8500", "0.8400", "0.9300", "0.9500", "0.9400"),
-        *("1 k", "67", "1.49"),
-    ]
+    assert shown[:6] == ["0.8300", "0.8500", "0.8400", "0.9300", "0.9500", "0.9400"]
+    assert shown[6:] == ["1 k", "67", "1.49"]
     assert xception.numbers[4].interval == "0.9000 to 1.0000"
     # as printed for Celeb-DF: frame level, then video level
     printed = [".9780", ".9981", ".9833", ".9923", ".9901", ".9941"]
