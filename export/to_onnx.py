@@ -238,8 +238,8 @@ def _gate(
 
 def _network(folder: Path, precision: str) -> tuple[Any, Any]:
     """The run's float network or its int8 one, and the spec."""
+    from keras_ddl.build_network import load_run
     from keras_ddl.quantization.stored import load_quantised
-    from keras_ddl.runs import load_run
 
     if precision == "int8":
         return load_quantised(folder)

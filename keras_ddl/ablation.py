@@ -132,11 +132,12 @@ def run_cell(cell: Cell) -> dict[str, Any]:
     from keras_ddl.evaluate import score_split
     from keras_ddl.framework import keras
     from keras_ddl.training.fit import fit
+    from keras_ddl.training.options import TrainingOptions
 
     keras.backend.clear_session()
     cell.file.parent.mkdir(parents=True, exist_ok=True)
     weights = cell.file.with_suffix(".h5")
-    fitted = fit(cell.config, cell.prepared, weights, progress=False)
+    fitted = fit(cell.config, cell.prepared, weights, TrainingOptions(progress=False))
     weights.unlink()  # not a temporary file: a killed cell's is written over by the next call
     spec = ClipSpec.read(cell.prepared / "clipspec.json")
     scores, test = score_split(fitted.model, spec, cell.prepared, "test")
