@@ -128,25 +128,25 @@ def _worker(args: argparse.Namespace) -> int:
     os.sched_setaffinity(0, {core})  # before TensorFlow makes its threads
     from keras_ddl.edge.files import read_json
     from keras_ddl.framework import tf
+    from keras_ddl.training.devices import open_devices
     from keras_ddl.training.fit import compile_model, training_clips, untrained
-    from keras_ddl.training.strategy import open_place
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
-    place = open_place("multiworker" if together else "none")
+    devices = open_devices("multiworker" if together else "none")
     config = TrainConfig.from_dict(read_json(folder / "config.json"))
-    config = replace(config, batch=config.batch * place.workers)
-    model = untrained(config, place)
-    with place.strategy.scope():
+    config = replace(config, batch=config.batch * devices.workers)
+    model = untrained(config, devices)
+    with devices.strategy.scope():
         compile_model(model, config)
     clips = training_clips(config, folder / "clips", cache_bytes=0)  # always decoded
-    part = (place.worker, place.workers)
+    part = (devices.worker, devices.workers)
 
     def stream() -> tf.data.Dataset:
-        return clips.stream(config.batch, (0, 0), part, place.replicas)
+        return clips.stream(config.batch, (0, 0), part, devices.replicas)
 
     batches = {
-        "disk": iter(place.spread(stream)),
-        "memory": iter(place.spread(lambda: stream().take(1).cache().repeat())),
+        "disk": iter(devices.spread(stream)),
+        "memory": iter(devices.spread(lambda: stream().take(1).cache().repeat())),
     }
     step = model.make_train_function()
 

@@ -89,8 +89,8 @@ def _export(run: Path | None, form: Form, inconsistency_map: bool) -> int:
 
 def _network(folder: Path, precision: str) -> tuple[Any, ClipSpec]:
     """The run's float network or its int8 one, and the spec."""
+    from keras_ddl.build_network import load_run
     from keras_ddl.quantization.stored import load_quantised
-    from keras_ddl.runs import load_run
 
     if precision == "int8":
         return load_quantised(folder)

@@ -1,4 +1,4 @@
-"""`TrainConfig` and its presets: everything that decides a training run, as data."""
+"""Configuration of a training run: everything that decides its result, as data."""
 
 from __future__ import annotations
 
@@ -25,6 +25,28 @@ SYNC = ("auto", "on", "off")
 DEFAULT_PRESET = "cpu"
 DDL = "ddl"
 
+_NOT_NEGATIVE = (
+    "halve_every",
+    "patience",
+    "warmup_steps",
+    "frozen_epochs",
+    "seed",
+    "synthetic_seed",
+    "clip_norm",
+    "brightness",
+    "contrast",
+    "saturation",
+    "shift",
+    "zoom",
+)
+_WORDS = {
+    "pseudo_fakes": ("", *PSEUDO),
+    "scale_lr": ("", *SCALINGS),
+    "balance": ("", *BALANCES),
+    "sync_batch_norm": SYNC,
+    "precision": PRECISIONS,
+}
+
 
 @dataclass(frozen=True)
 class TrainConfig(Augment):
@@ -43,7 +65,7 @@ class TrainConfig(Augment):
         keep: DFDC's rule for how many positions survive: `paper`, `released` or a number.
         width: Factor on the network's channel counts.
         weights: What the network starts from: empty, `imagenet` (the backbone), a file of weights
-            or of the authors' tensors, or the folder of another run, see `start_weights`.
+            or of the authors' tensors, or the folder of another run, see `build_network`.
         frames: Frames per clip, a multiple of 4.
         size: Side of the square crops, pixels.
         interval_ms: Time between the frames of a clip, milliseconds.
@@ -129,17 +151,11 @@ class TrainConfig(Augment):
         self.spec()  # validates frames, size, interval, margin and smoothing
         for name in ("width", "clips_per_video", "batch", "base_batch", "epochs", "learning_rate"):
             self._check(name, getattr(self, name) > 0, "more than 0")
-        for name in (
-            *("halve_every", "patience", "warmup_steps", "frozen_epochs", "seed", "synthetic_seed"),
-            *("clip_norm", "brightness", "contrast", "saturation", "shift", "zoom"),
-        ):
+        for name in _NOT_NEGATIVE:
             self._check(name, getattr(self, name) >= 0, "0 or more")
         for name in ("jpeg", "h264", "blur", "noise", "cutout"):
             self._check(name, 0 <= getattr(self, name) <= 1, "0 to 1")
-        for name, words in (
-            *(("pseudo_fakes", ("", *PSEUDO)), ("scale_lr", ("", *SCALINGS))),
-            *(("balance", ("", *BALANCES)), ("sync_batch_norm", SYNC), ("precision", PRECISIONS)),
-        ):
+        for name, words in _WORDS.items():
             known = ", ".join(word or "nothing" for word in words)
             self._check(name, getattr(self, name) in words, f"one of {known}")
         self._check("ema", 0 <= self.ema < 1, "0 to below 1")

@@ -25,16 +25,10 @@ def synthetic_root(config: TrainConfig, cache: Path) -> Path:
     )
 
 
-def prepared_for(
-    config: TrainConfig,
-    root: Path,
-    cache: Path,
-    processes: int = PROCESSES,
-    layout: str = "folder",
-) -> Path:
+def prepared_for(config: TrainConfig, root: Path, cache: Path, layout: str) -> Path:
     """Prepare a dataset as a configuration asks, in a folder of `cache` named after both."""
     root, spec = Path(root), config.spec()
     rules = f"{root.resolve()} {layout} {spec.to_json()} {config.detector} {config.clips_per_video}"
     name = f"clips-{root.resolve().name}-{hashlib.sha256(rules.encode()).hexdigest()[:8]}"
     clips = config.clips_per_video
-    return prepare(root, cache / name, spec, config.detector, processes, clips, layout)
+    return prepare(root, cache / name, spec, config.detector, PROCESSES, clips, layout)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keras_ddl.build_network import load_run
 from keras_ddl.comparison.related_results import beside
 from keras_ddl.data.augment_rules import SelfBlend
 from keras_ddl.data.layouts import LAYOUTS
@@ -38,7 +39,7 @@ from keras_ddl.model_card import write_model_card
 from keras_ddl.report import REPORT, Content, ScoredSet, write_report
 from keras_ddl.report.content import Heat, no_heat
 from keras_ddl.robustness import known_robustness
-from keras_ddl.runs import find_run, load_run
+from keras_ddl.runs import find_run
 
 if TYPE_CHECKING:
     from keras_ddl.framework import keras

@@ -1,4 +1,4 @@
-"""The one place that chooses a Keras, before TensorFlow is imported.
+"""TensorFlow and the Keras that goes with it, chosen before TensorFlow is imported.
 
 The project is built on `tf_keras` (Keras 2): tensorflow-model-optimization wraps only its layers.
 The layers in `keras_ddl.layers` use nothing that Keras 3 lacks; to drop them into a Keras 3 network
@@ -13,10 +13,12 @@ from __future__ import annotations
 import logging
 import os
 import re
-from contextlib import nullcontext
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 
 from keras_ddl.edge.errors import MISSING, UserError
-from keras_ddl.held_stderr import held_stderr
 
 _CHOICES = ("tf_keras", "keras")
 _choice = os.environ.get("KERAS_DDL_KERAS", "tf_keras")
@@ -34,6 +36,33 @@ _SAYS_NOTHING = re.compile(
     rb"|TF-TRT Warning: Could not find TensorRT"
     rb"|failed call to cuInit: .*(\(303\)|CUDA_ERROR_NO_DEVICE)"  # no driver, or no GPU
 )
+
+
+@contextmanager
+def held_stderr(dropped: re.Pattern[bytes]) -> Iterator[None]:
+    """Hold back file descriptor 2; then, also after an error, write what came, in order.
+
+    C++ code writes there past Python and, before its logging is set up, past its log level.
+
+    Args:
+        dropped: Lines in which this is found are not written.
+    """
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as held:
+        saved = os.dup(2)
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(saved, 2)
+            os.close(saved)
+            held.seek(0)
+            for line in held:
+                if not dropped.search(line):
+                    os.write(2, line)
+
+
 _all_shown = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1") == "0"
 if _choice == "tf_keras":
     os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")

@@ -130,7 +130,7 @@ def _training(facts: RunFacts) -> list[str]:
     config, manifest, metrics = facts.config, facts.manifest, facts.metrics
     if "imported" in manifest:  # the configuration below is where a training would go on from
         return ["Trained elsewhere, nothing of it recorded:", "", *_pairs(manifest["imported"])]
-    batch, place = manifest.get("batch", {}), manifest.get("place", {})
+    batch, devices = manifest.get("batch", {}), manifest.get("devices", {})
     best = metrics.get("best_epoch", NOT_RECORDED)
     gamma = ", ".join(f"{name} {value:+.4f}" for name, value in metrics.get("gamma", {}).items())
     halved = f", halved every {config.halve_every} epochs" if config.halve_every else ""
@@ -140,7 +140,7 @@ def _training(facts: RunFacts) -> list[str]:
             "start": config.weights or "random weights",
             "optimiser": f"Adam, learning rate {config.learning_rate:g}{halved}",
             "batch": f"{config.batch} clips, {batch.get('per_replica', NOT_RECORDED)} per "
-            f"replica; replicas: {place.get('replicas', NOT_RECORDED)}",
+            f"replica; replicas: {devices.get('replicas', NOT_RECORDED)}",
             "precision": config.precision,
             "epochs": f"selected {best} of {config.epochs} "
             f"({metrics.get('selection', NOT_RECORDED)})",

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keras_ddl.build_network import load_run
 from keras_ddl.config import TrainConfig
 from keras_ddl.data.prepared import read_split, read_summary
 from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.errors import Parser, UserError, run_cli
 from keras_ddl.edge.files import read_json, write_text
 from keras_ddl.evaluate import score_split
-from keras_ddl.runs import CONFIG, WEIGHTS, find_run, load_run
+from keras_ddl.runs import CONFIG, WEIGHTS, find_run
 
 if TYPE_CHECKING:
     from keras_ddl.evaluation.clip_scores import Scores
@@ -138,13 +139,15 @@ def _fine_tuned(
 ) -> keras.Model:
     """Train on with quantisers in place, at a constant low rate."""
     from keras_ddl.training.fit import fit
+    from keras_ddl.training.options import TrainingOptions
 
     gentle = {"halve_every": 0, "warmup_steps": 0, "scale_lr": "", "frozen_epochs": 0}
     once = {"patience": 0, "ema": 0.0, "precision": "float32", "xla": False, "weights": ""}
     tuning = replace(config, epochs=epochs, learning_rate=rate, **gentle, **once)
     weights = folder / f"tuned-{WEIGHTS}"
     try:
-        return fit(tuning, prepared, weights, progress, make=lambda: model).model
+        options = TrainingOptions(progress=progress)
+        return fit(tuning, prepared, weights, options, model=model).model
     finally:
         weights.unlink(missing_ok=True)
 

@@ -72,7 +72,8 @@ def robustness(
     """
     from tqdm import tqdm
 
-    from keras_ddl.runs import find_run, load_run
+    from keras_ddl.build_network import load_run
+    from keras_ddl.runs import find_run
 
     run = find_run(run)
     model, _, spec = load_run(run)

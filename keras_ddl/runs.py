@@ -1,4 +1,4 @@
-"""Run folders: where a training leaves its results, and how to load them again.
+"""Run folders, where a training leaves its results.
 
 `runs/<YYYYmmdd-HHMMSS>/` holds config.json, manifest.json, clipspec.json, weights.h5, history.json,
 history.csv, wrong_videos.jsonl, curves.png, metrics.json, MODEL_CARD.md and tensorboard/;
@@ -12,15 +12,8 @@ import os
 import shutil
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from keras_ddl.config import DDL, TrainConfig
-from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.errors import UserError
-from keras_ddl.edge.files import file_sha256, read_json
-
-if TYPE_CHECKING:
-    from keras_ddl.framework import keras
 
 RUNS = Path("runs")
 LATEST = "latest"
@@ -95,68 +88,3 @@ def find_run(path: Path | None = None) -> Path:
         if not (run / name).is_file():
             raise UserError(f"{run} is no complete run: it holds no {name}; train again")
     return run
-
-
-def load_run(path: Path | None = None) -> tuple[keras.Model, TrainConfig, ClipSpec]:
-    """Rebuild the trained model of a run, `runs/latest` by default.
-
-    Returns:
-        The model with the best epoch's weights, its configuration and its clip spec.
-
-    Raises:
-        UserError: If the run is incomplete, a file is missing, or the weights are not those
-            that the spec names.
-    """
-    run = find_run(path)
-    config = TrainConfig.from_dict(read_json(run / CONFIG)["config"])
-    try:
-        spec = ClipSpec.read(run / "clipspec.json")
-    except ValueError as error:
-        raise UserError(str(error)) from error
-    if file_sha256(run / WEIGHTS) != spec.weights_sha256:
-        raise UserError(f"{run / WEIGHTS} is not the file that clipspec.json names; train again")
-    model = build(config)
-    try:
-        model.load_weights(str(run / WEIGHTS))
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"cannot load {run / WEIGHTS} into {config.described()}: {error}"
-        ) from error
-    return model, config, spec
-
-
-def build(
-    config: TrainConfig, backbone_weights: str = "", precision: str = "float32"
-) -> keras.Model:
-    """Build the configuration's network.
-
-    Args:
-        config: Says which.
-        backbone_weights: What the backbone starts from, see its `build`; empty is nothing.
-        precision: Keras' policy for its layers; a trained network is used in float32.
-    """
-    from keras_ddl.framework import keras
-    from keras_ddl.networks import zoo
-    from keras_ddl.networks.model import build_model
-
-    before = keras.mixed_precision.global_policy()
-    keras.mixed_precision.set_global_policy(precision)
-    weights = backbone_weights or None
-    try:
-        if config.network != DDL:
-            guest = zoo.get(config.network)
-            model: keras.Model = guest.build(config.size, config.frames, weights, config.width)
-            return model
-        return build_model(
-            config.backbone,
-            modules=config.modules,
-            frames=config.frames,
-            size=config.size,
-            keep=config.keep,
-            weights=weights,
-            width=config.width,
-        )
-    except ValueError as error:
-        raise UserError(str(error)) from error
-    finally:
-        keras.mixed_precision.set_global_policy(before)

@@ -6,7 +6,6 @@ import argparse
 import logging
 import sys
 from collections.abc import Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,9 @@ from keras_ddl.edge.errors import INTERRUPTED, Parser, UserError, run_cli
 from keras_ddl.edge.files import read_json
 from keras_ddl.evaluate import table
 from keras_ddl.runs import CONFIG, find_unfinished, start_run
-from keras_ddl.training.run import CHECKPOINT_STEPS, train
+from keras_ddl.training.devices import open_devices
+from keras_ddl.training.options import CHECKPOINT_STEPS, TrainingOptions
+from keras_ddl.training.run import train
 
 NEWEST = Path("newest")
 
@@ -96,7 +97,7 @@ def _run(args: argparse.Namespace) -> int:
     if args.previous and not args.resume:
         raise UserError("--previous: expected --resume DIR with it, received none")
     from keras_ddl import framework  # noqa: F401  says that TensorFlow is missing before any work
-    from keras_ddl.training.mlflow_run import check_mlflow, mlflow_run
+    from keras_ddl.training.mlflow_run import check_mlflow
 
     if args.mlflow:
         check_mlflow()
@@ -107,35 +108,28 @@ def _run(args: argparse.Namespace) -> int:
 
         print(report(config, prepared, args.strategy, args.memory_limit))
         return 0
-    from keras_ddl.training.restart import restart_when_a_worker_is_lost
-    from keras_ddl.training.strategy import open_place
-
-    place = open_place(args.strategy)
-    if place.workers > 1 and not (args.prepared and run):
+    options = TrainingOptions(
+        devices=open_devices(args.strategy),
+        checkpoint_every=args.checkpoint_every,
+        previous=args.previous,
+        profile=args.profile,
+        mlflow=args.mlflow,
+    )
+    devices = options.devices
+    if devices.workers > 1 and not (args.prepared and run):
         raise UserError(
             "several workers: expected --prepared DIR and --resume DIR, both on storage that all "
             "of them reach; make the clips with: python -m keras_ddl.data.prepare"
         )
-    if place.chief and not (run and (run / CONFIG).is_file()):
+    if devices.chief and not (run and (run / CONFIG).is_file()):
         run = start_run(run)
     try:
-        logged = mlflow_run(run.name, config) if args.mlflow and place.chief else nullcontext(())
-        with restart_when_a_worker_is_lost(place, run), logged as watchers:
-            metrics = train(
-                config,
-                prepared,
-                run,
-                place=place,
-                every=args.checkpoint_every,
-                previous=args.previous,
-                watchers=watchers,
-                profile=args.profile,
-            )
+        metrics = train(config, prepared, run, options)
     except KeyboardInterrupt:
         raise UserError(
             f"interrupted; go on with: python -m keras_ddl.train --resume {run}", INTERRUPTED
         ) from None
-    if place.chief:
+    if devices.chief:
         print(_summary(config, metrics, run))
     return 0
 

@@ -254,3 +254,56 @@ def flicker_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
     cuts.append((video("test", 0, "wall"), Cut("no face", "no face was found in any frame")))
     spec = ClipSpec(frames=4, size=32, detector="haar")
     return write_prepared(tmp_path_factory.mktemp("sets") / "flicker", spec, cuts, "f" * 64)
+
+
+TRAINED_RUN = (
+    "frames=4",
+    "size=32",
+    "width=0.125",
+    "batch=8",
+    "epochs=4",
+    "halve_every=2",
+    "backbone=resnet18",
+)
+
+
+def _trained(prepared: Path, out: Path, *options: str) -> Path:
+    from keras_ddl import train
+
+    assert train.main(["--prepared", str(prepared), "--out", str(out), *options]) == 0
+    return out
+
+
+@pytest.fixture(scope="session")
+def trained_run(flicker_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A complete run with both modules, and a profile of its first steps. To be read only."""
+    out = tmp_path_factory.mktemp("runs") / "trained"
+    return _trained(flicker_set, out, "--profile", "--set", *TRAINED_RUN)
+
+
+@pytest.fixture(scope="session")
+def plain_options() -> list[str]:
+    """How `plain_run` is trained: six steps an epoch, and an optimiser with much to remember."""
+    return [
+        "--set",
+        "frames=4",
+        "size=32",
+        "width=0.125",
+        "batch=8",
+        "epochs=3",
+        "backbone=resnet18",
+        "modules=none",
+        "ema=0.9",
+        "warmup_steps=4",
+        "learning_rate=3e-4",
+        # Trained in this process, in which another test may have asked for it already.
+        "deterministic=true",
+    ]
+
+
+@pytest.fixture(scope="session")
+def plain_run(
+    flicker_set: Path, plain_options: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A complete run of a backbone without modules. To be read only."""
+    return _trained(flicker_set, tmp_path_factory.mktemp("runs") / "plain", *plain_options)

@@ -14,6 +14,7 @@ import pytest
 
 tf = pytest.importorskip("tensorflow")
 
+from keras_ddl.build_network import build, load_run
 from keras_ddl.config import TrainConfig
 from keras_ddl.data.pipeline import clip_dataset
 from keras_ddl.data.prepared import read_split, read_summary
@@ -23,7 +24,7 @@ from keras_ddl.edge.files import file_sha256
 from keras_ddl.evaluate import KEEP, clip_logits, evaluate, main, score_split, table
 from keras_ddl.evaluation.calibration import fit_temperature, probabilities_from_margins
 from keras_ddl.evaluation.threshold import choose_threshold
-from keras_ddl.runs import INCOMPLETE, WEIGHTS, build, load_run
+from keras_ddl.runs import INCOMPLETE, WEIGHTS
 
 CONFIG = {"frames": 4, "size": 32, "width": 0.25, "batch": 8, "epochs": 1, "modules": ["dfdc"]}
 WRITTEN = ("clipspec.json", "test.json", "test_scores.csv", "report.html", "MODEL_CARD.md")

@@ -21,7 +21,7 @@ MANIFEST = {
     "hardware": {"processor": "A CPU", "cores": 3, "memory_gib": 4.0, "gpus": ["A GPU"]},
     "command": "python -m keras_ddl.train | cat",
     "started": "2026-01-02T03:04:05+0000",
-    "place": {"strategy": "mirrored", "workers": 1, "replicas": 2},
+    "devices": {"strategy": "mirrored", "workers": 1, "replicas": 2},
     "batch": {"global": 12, "per_replica": 6},
     "data": {
         "fingerprint": "f1",

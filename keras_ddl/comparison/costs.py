@@ -40,8 +40,8 @@ def costs(config: TrainConfig) -> Costs:
     Raises:
         UserError: The network cannot be built, or its weights cannot be had.
     """
+    from keras_ddl.build_network import build_started
     from keras_ddl.networks.cost import GIGA, macs, parameters
-    from keras_ddl.start_weights import build_started
 
     model = build_started(config)
     try:

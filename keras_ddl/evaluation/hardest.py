@@ -1,4 +1,4 @@
-"""`hardest`: the validation videos that a training kept getting wrong."""
+"""Hardest videos: those of validation that a training kept getting wrong."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 WRONG_VIDEOS = "wrong_videos.jsonl"
+COUNT = 5
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
@@ -17,9 +18,9 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def hardest(path: Path, count: int = 5) -> list[tuple[str, int]]:
-    """Return the videos that were wrong in most epochs, with their number."""
+def hardest(path: Path) -> list[tuple[str, int]]:
+    """Return the few videos that were wrong in most epochs, with the number of these."""
     times: Counter[str] = Counter()
     for line in read_lines(path):
         times.update(video["video"] for video in line["wrong"])
-    return times.most_common(count)
+    return times.most_common(COUNT)

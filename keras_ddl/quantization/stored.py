@@ -6,10 +6,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from keras_ddl.build_network import load_run
 from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.errors import MISSING, UserError
 from keras_ddl.edge.files import file_sha256, read_json, write_json
-from keras_ddl.runs import WEIGHTS, load_run
+from keras_ddl.runs import WEIGHTS
 
 if TYPE_CHECKING:
     from keras_ddl.framework import keras

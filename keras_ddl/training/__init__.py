@@ -1,1 +1,1 @@
-"""How a network is trained: devices, order of events, what is watched and what is kept."""
+"""Training of a network: devices, order of events, what is watched and what is kept."""

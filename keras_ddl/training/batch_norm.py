@@ -36,7 +36,7 @@ def rest_backbone(model: keras.Model, rest: bool) -> None:
     """Freeze the backbone, its batch norm included, and leave modules and head to learn; or undo.
 
     Args:
-        model: Of `runs.build`; to be compiled afterwards.
+        model: Of `build_network.build`; to be compiled afterwards.
         rest: False lets everything learn; a network without a backbone then stays as it is.
 
     Raises:

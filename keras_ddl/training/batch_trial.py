@@ -50,23 +50,26 @@ class Trial:
     step: int = 1
 
 
-def run_trial(
-    config: TrainConfig, units: int, strategy: str = "auto", memory_limit: float = 0
-) -> Trial:
+def run_trial(config: TrainConfig, units: int, strategy: str, memory_limit: float) -> Trial:
     """Try a batch in a process of its own.
 
     Args:
         config: What would be trained; its `batch` does not matter.
         units: The batch, in steps of `Trial.step`.
-        strategy: One of `place.STRATEGIES` that runs on one machine.
+        strategy: One of `devices.STRATEGIES` that runs on one machine.
         memory_limit: MiB that TensorFlow may take of each GPU; 0 = all.
 
     Raises:
         UserError: If it ends by anything but a lack of memory.
     """
     command = [
-        *(sys.executable, "-m", "keras_ddl.training.batch_trial", json.dumps(config.to_dict())),
-        *(str(units), "--strategy", strategy, "--memory-limit", str(memory_limit)),
+        sys.executable,
+        "-m",
+        "keras_ddl.training.batch_trial",
+        json.dumps(config.to_dict()),
+        str(units),
+        f"--strategy={strategy}",
+        f"--memory-limit={memory_limit}",
     ]
     alone = {name: value for name, value in os.environ.items() if name not in _OF_WORKERS}
     done = subprocess.run(command, env=alone, capture_output=True, text=True, check=False)
@@ -100,22 +103,22 @@ def _print_trial(args: argparse.Namespace) -> int:
 
 def _trial(config: TrainConfig, units: int, strategy: str, memory_limit: float) -> Trial:
     from keras_ddl.framework import tf
+    from keras_ddl.training.devices import open_devices
     from keras_ddl.training.fit import compile_model, untrained
-    from keras_ddl.training.strategy import open_place
 
     gpus = tf.config.list_physical_devices("GPU")
     for gpu in gpus if memory_limit else ():
         bound = tf.config.LogicalDeviceConfiguration(memory_limit=memory_limit)
         tf.config.set_logical_device_configuration(gpu, [bound])
-    place = open_place(strategy)
-    step = place.replicas * (2 if config.twins else 1)
+    devices = open_devices(strategy)
+    step = devices.replicas * (2 if config.twins else 1)
     config = replace(config, batch=units * step, weights="")
     batch, used = config.batch, len(tf.config.list_logical_devices("GPU"))
     try:
-        model = untrained(config, place)
-        with place.strategy.scope():
+        model = untrained(config, devices)
+        with devices.strategy.scope():
             compile_model(model, config)
-        batches = iter(place.spread(lambda: random_clips(config, batch // place.replicas)))
+        batches = iter(devices.spread(lambda: random_clips(config, batch // devices.replicas)))
         train_step, seconds = model.make_train_function(), 0.0
         for _ in range(STEPS):
             started = time.perf_counter()

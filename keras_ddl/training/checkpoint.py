@@ -118,7 +118,7 @@ def restore(chosen: Path, model: keras.Model, optimiser: bool = True) -> None:
 
 
 class WriteCheckpoints(keras.callbacks.Callback):
-    """Writes a checkpoint after every epoch and, where asked, every so many steps.
+    """Writer of a checkpoint after every epoch and, where asked, every so many steps.
 
     Stands behind `Record`.
 

@@ -7,9 +7,9 @@ import os
 import sys
 from collections.abc import Callable
 
-from keras_ddl.training.strategy import Place
+from keras_ddl.training.devices import Devices
 
-LIBRARY = "nvml.dll" if sys.platform == "win32" else "libnvidia-ml.so.1"
+LIBRARY = "nvml.dll" if sys.platform == "win32" else "libnvidia-ml.so.1"  # NVML, the driver's
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
@@ -22,7 +22,7 @@ class EnergyMeter:
         before: Joules of the runs that this one goes on from; None where they are not known.
     """
 
-    def __init__(self, read: Callable[[], float | None], before: float | None = 0.0) -> None:
+    def __init__(self, read: Callable[[], float | None], before: float | None) -> None:
         self._read, self._before = read, before
         self._start = read()
 
@@ -34,15 +34,15 @@ class EnergyMeter:
         return self._before + now - self._start
 
 
-def energy_meter(place: Place, before: float | None = 0.0) -> EnergyMeter:
+def energy_meter(devices: Devices, before: float | None) -> EnergyMeter:
     """Return a meter of the GPUs that train; of several workers, no one sees the others' GPUs."""
     from keras_ddl.framework import tf
 
-    gpus = len(tf.config.list_physical_devices("GPU")) if place.workers == 1 else 0
-    return EnergyMeter(lambda: gpu_joules(min(gpus, place.replicas)), before)
+    gpus = len(tf.config.list_physical_devices("GPU")) if devices.workers == 1 else 0
+    return EnergyMeter(lambda: gpu_joules(min(gpus, devices.replicas)), before)
 
 
-def gpu_joules(count: int, library: str = LIBRARY) -> float | None:
+def gpu_joules(count: int) -> float | None:
     """Joules that this process' first GPUs have used since the driver was loaded.
 
     That is NVML's total energy counter (Volta and later), of the whole card: other programs on it
@@ -50,7 +50,6 @@ def gpu_joules(count: int, library: str = LIBRARY) -> float | None:
 
     Args:
         count: How many of the GPUs that CUDA shows to this process.
-        library: File name of NVML, which the driver brings.
 
     Returns:
         None without a GPU or a driver, or where a card has no such counter.
@@ -58,7 +57,7 @@ def gpu_joules(count: int, library: str = LIBRARY) -> float | None:
     if count < 1:
         return None
     try:
-        nvml = ctypes.CDLL(library)
+        nvml = ctypes.CDLL(LIBRARY)
     except OSError:
         return None
     if nvml.nvmlInit_v2():

@@ -1,4 +1,4 @@
-"""`train --find-batch`: the largest batch that fits, found by trying."""
+"""The largest batch that fits into memory, found by trying: `train --find-batch`."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def find_batch(
     config: TrainConfig,
     clips: int,
     limit: Callable[[], float],
-    strategy: str = "auto",
-    show: Callable[[str], None] = print,
-    memory_limit: float = 0,
+    strategy: str,
+    show: Callable[[str], None],
+    memory_limit: float,
 ) -> Trial:
     """Find the largest global batch whose training steps fit into memory.
 
@@ -37,7 +37,7 @@ def find_batch(
         config: What is to be trained; its `batch` does not matter.
         clips: Clips to learn from: no batch is larger.
         limit: Asked once, where there is no GPU: what the process may take, MiB.
-        strategy: One of `place.STRATEGIES` that runs on one machine.
+        strategy: One of `devices.STRATEGIES` that runs on one machine.
         show: Takes the rows of the table of trials.
         memory_limit: MiB that TensorFlow may take of each GPU; 0 = all.
 
@@ -147,13 +147,13 @@ def row(trial: Trial, batch: int) -> str:
     return f"{batch:>6}  {trial.peak_mib:>8.0f}  {trial.seconds:>7.3f}  {speed:>7.1f}"
 
 
-def report(config: TrainConfig, prepared: Path, strategy: str, memory_limit: float = 0) -> str:
+def report(config: TrainConfig, prepared: Path, strategy: str, memory_limit: float) -> str:
     """Find the largest batch for a configuration and its clips; print the trials.
 
     Args:
         config: What is to be trained.
         prepared: Folder of prepared clips.
-        strategy: One of `place.STRATEGIES` that runs on one machine.
+        strategy: One of `devices.STRATEGIES` that runs on one machine.
         memory_limit: MiB to take instead of what is there; 0 = what is there.
 
     Returns:

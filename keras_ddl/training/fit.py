@@ -1,20 +1,21 @@
-"""`fit`: a configuration and prepared clips → a trained network."""
+"""The training loop: a configuration and prepared clips → a trained network."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from keras_ddl.build_network import build_started
 from keras_ddl.config import TrainConfig
 from keras_ddl.data.pipeline import CACHE_BYTES, TrainingClips
 from keras_ddl.data.prepared import check_spec, read_split
 from keras_ddl.data.pseudo_fakes import with_pseudo_fakes
 from keras_ddl.edge.errors import UserError
 from keras_ddl.framework import keras, tf
-from keras_ddl.start_weights import build_started
 from keras_ddl.training.batch_norm import agree, rest_backbone, synchronise
 from keras_ddl.training.callbacks.averaged_weights import AveragedWeights
 from keras_ddl.training.callbacks.best_weights import BestWeights
@@ -25,11 +26,9 @@ from keras_ddl.training.callbacks.progress import GoOn, Progress, Record
 from keras_ddl.training.callbacks.training_bar import TrainingBar
 from keras_ddl.training.callbacks.validation import VideoAUC
 from keras_ddl.training.checkpoint import Checkpoints, WriteCheckpoints, restore
+from keras_ddl.training.devices import Devices
 from keras_ddl.training.energy import energy_meter
-from keras_ddl.training.optimiser import make_optimiser
-from keras_ddl.training.strategy import Place
-
-Watchers = Callable[[VideoAUC], Sequence[keras.callbacks.Callback]]
+from keras_ddl.training.options import TrainingOptions
 
 
 @dataclass(frozen=True)
@@ -69,14 +68,12 @@ def fit(
     config: TrainConfig,
     prepared: Path,
     weights: Path,
-    progress: bool = True,
+    options: TrainingOptions,
     *,
-    place: Place | None = None,
+    model: keras.Model | None = None,
     checkpoints: Checkpoints | None = None,
-    every: int = 0,
-    previous: bool = False,
-    watchers: Watchers = lambda _: (),
-    make: Callable[[], keras.Model] | None = None,
+    validation: VideoAUC | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> Fitted:
     """Train a network on prepared clips.
 
@@ -84,21 +81,19 @@ def fit(
 
     Args:
         config: What to train and how.
-        prepared: Folder of prepared clips, cut to `config.spec()`.
-        weights: File (`.h5`) for the best epoch's weights.
-        progress: Show a progress bar and a line per epoch.
-        place: Where to train; default: one device.
+        prepared: Folder of prepared clips.
+        weights: File (`.h5`) that holds the best epoch's weights at any time.
+        options: How it runs; of its logs, what `callbacks` does not hold is not written here.
+        model: What to train; default: the configuration's network, with the weights it starts from.
         checkpoints: Go on from the newest one, if there is any, and write more.
-        every: Steps between them; 0 = after epochs only.
-        previous: Go on from the newest but one.
-        watchers: Makes more callbacks, which see the weights that are judged.
-        make: Makes the network; default: the configuration's, with the weights it starts from.
+        validation: Of the same configuration and clips, where its scores are needed elsewhere.
+        callbacks: More of them; they see the weights that are judged.
 
     Raises:
         UserError: If a split is empty or has one class, or training diverges.
     """
-    place = place or Place()
-    place.check_batch(config.batch)
+    devices = options.devices
+    devices.check_batch(config.batch)
     check_spec(prepared, config.spec(), settable=True)
     _check_classes(prepared, config)
     keras.utils.set_random_seed(config.seed)
@@ -106,58 +101,75 @@ def fit(
         tf.config.experimental.enable_op_determinism()
     clips = training_clips(config, prepared)
     steps = clips.steps(config.batch)
-    chosen = checkpoints.choose(previous) if checkpoints else None
-    state = chosen[1] if chosen else Progress()
-    model = untrained(config, place, make)
-    bar = TrainingBar(config.epochs, steps, state.epoch * steps + state.step, progress)
-    started = time.monotonic() - state.seconds
-    meter = energy_meter(place, state.joules)
+    chosen = checkpoints.choose(options.previous) if checkpoints else None
+    restored, progress = chosen or (None, Progress())
+    done = progress.epoch * steps + progress.step
+    model = untrained(config, devices) if model is None else model
+    bar = TrainingBar(config.epochs, steps, done, options.progress and devices.chief)
+    started = time.monotonic() - progress.seconds
+    meter, averages = energy_meter(devices, progress.joules), AveragedWeights()
+    record = [Record(progress, config.patience)]
+    if checkpoints:
+        every = options.checkpoint_every
+        record.append(WriteCheckpoints(checkpoints, progress, steps, every, meter))
+    in_order = [
+        GoOn(progress.sums),
+        LearningRate(config, steps, progress.step),
+        StopWhenNotFinite(clips, config.batch, progress.step),
+        keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: agree(model)),
+        averages,
+        validation or VideoAUC(config, prepared, devices),
+        BestWeights(weights, progress),
+        GammaLog(),
+        *callbacks,
+        averages.back,
+        *record,
+        bar,
+    ]
     try:
-        for phase in phases(config):
-            if state.epoch >= phase.last or state.waited(config.patience):
-                continue
-            with place.strategy.scope():
-                rest_backbone(model, phase.rests)
-                compile_model(model, config)
-                if chosen:
-                    # A phase begins with a new optimiser.
-                    begun = (state.epoch, state.step) != (phase.first, 0)
-                    restore(chosen[0], model, optimiser=begun)
-                    chosen = None
-            for first, last, skipped in _legs(state, phase):
-                validation = VideoAUC(prepared, config.batch, pseudo=config.pseudo(), place=place)
-                averages = AveragedWeights()
-                record = [Record(state, config.patience)]
-                if checkpoints:
-                    record.append(WriteCheckpoints(checkpoints, state, steps, every, meter))
-                model.fit(
-                    place.spread(_stream(clips, config, place, (first, skipped))),
-                    initial_epoch=first,
-                    epochs=last,
-                    steps_per_epoch=steps - skipped,
-                    callbacks=[
-                        *([GoOn(state.sums)] if skipped else []),
-                        LearningRate(config, steps, skipped),
-                        StopWhenNotFinite(clips, config.batch, skipped),
-                        keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: agree(model)),
-                        averages,
-                        validation,
-                        BestWeights(weights, state),
-                        GammaLog(),
-                        *watchers(validation),
-                        averages.back,
-                        *record,
-                        bar,
-                    ],
-                    verbose=0,
-                )
-                if model.stop_training:
-                    break
+        _train(model, config, devices, clips, progress, restored, in_order)
     finally:
         bar.close()
     model.load_weights(str(weights))
     seconds = time.monotonic() - started
-    return Fitted(model, state.history, state.best_epoch, seconds, meter.joules())
+    return Fitted(model, progress.history, progress.best_epoch, seconds, meter.joules())
+
+
+def _train(
+    model: keras.Model,
+    config: TrainConfig,
+    devices: Devices,
+    clips: TrainingClips,
+    progress: Progress,
+    restored: Path | None,
+    callbacks: Sequence[keras.callbacks.Callback],
+) -> None:
+    """Go through what is left of all phases; from a checkpoint, where one is to be restored."""
+    steps, part = clips.steps(config.batch), (devices.worker, devices.workers)
+    for phase in phases(config):
+        if progress.epoch >= phase.last or progress.waited(config.patience):
+            continue
+        with devices.strategy.scope():
+            rest_backbone(model, phase.rests)
+            compile_model(model, config)
+            if restored:
+                # A phase begins with a new optimiser.
+                begun = (progress.epoch, progress.step) != (phase.first, 0)
+                restore(restored, model, optimiser=begun)
+                restored = None
+        for first, last, skipped in _legs(progress, phase):
+            start = (first, skipped)
+            stream = partial(clips.stream, config.batch, start, part, devices.replicas)
+            model.fit(
+                devices.spread(stream),
+                initial_epoch=first,
+                epochs=last,
+                steps_per_epoch=steps - skipped,
+                callbacks=callbacks,
+                verbose=0,
+            )
+            if model.stop_training:
+                break
 
 
 def training_clips(
@@ -191,35 +203,39 @@ def _legs(state: Progress, phase: Phase) -> Iterator[tuple[int, int, int]]:
         yield state.epoch, phase.last, 0
 
 
-def _stream(
-    clips: TrainingClips, config: TrainConfig, place: Place, start: tuple[int, int]
-) -> Callable[[], tf.data.Dataset]:
-    part = (place.worker, place.workers)
-    return lambda: clips.stream(config.batch, start, part, place.replicas)
-
-
-def untrained(
-    config: TrainConfig, place: Place, make: Callable[[], keras.Model] | None = None
-) -> keras.Model:
-    """Build the configuration's network, or what `make` makes, where it is to be trained."""
-    with place.strategy.scope():
-        model = make() if make else build_started(config, config.precision)
-        if place.synchronises(config.sync_batch_norm, config.batch):
+def untrained(config: TrainConfig, devices: Devices) -> keras.Model:
+    """Build the configuration's network, with the weights it starts from, where it is trained."""
+    with devices.strategy.scope():
+        model = build_started(config, config.precision)
+        if devices.synchronises(config.sync_batch_norm, config.batch):
             synchronise(model)
     return model
 
 
 def compile_model(model: keras.Model, config: TrainConfig) -> None:
     """Give a network the configuration's optimiser and loss; in the scope of its strategy."""
-    optimiser: Any = make_optimiser(config)
     model.compile(
-        optimizer=optimiser,
+        optimizer=make_optimiser(config),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
         jit_compile=config.xla,
     )
     if config.ema:
         model.optimizer.build(model.trainable_variables)  # its averages, before they are restored
+
+
+def make_optimiser(config: TrainConfig) -> Any:
+    """Return Adam with the configuration's gradient clipping and weight averaging.
+
+    Its learning rate is that of the first step; `learning_rate.LearningRate` sets the others.
+    `model.compile` wraps it in Keras' loss scaling where the precision is float16.
+    """
+    options: dict[str, Any] = {"learning_rate": config.learning_rate}
+    if config.clip_norm:
+        options["global_clipnorm"] = config.clip_norm
+    if config.ema:
+        return keras.optimizers.Adam(**options, use_ema=True, ema_momentum=config.ema)
+    return keras.optimizers.legacy.Adam(**options)
 
 
 def _check_classes(prepared: Path, config: TrainConfig) -> None:

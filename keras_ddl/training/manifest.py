@@ -17,12 +17,20 @@ from keras_ddl.config import TrainConfig
 from keras_ddl.data.prepared import read_summary
 from keras_ddl.edge.files import file_sha256, read_json
 from keras_ddl.runs import WEIGHTS
-from keras_ddl.training.strategy import Place
+from keras_ddl.training.devices import Devices
 
 PACKAGES = (
-    "tensorflow", "tf_keras", "keras", "numpy", "av", "opencv-python", "onnx", "tf2onnx",
-    "onnxruntime", "tensorflow-model-optimization",
-)  # fmt: skip
+    "tensorflow",
+    "tf_keras",
+    "keras",
+    "numpy",
+    "av",
+    "opencv-python",
+    "onnx",
+    "tf2onnx",
+    "onnxruntime",
+    "tensorflow-model-optimization",
+)
 
 _IMBALANCE = {
     "": "classes as they come",
@@ -31,21 +39,20 @@ _IMBALANCE = {
 }
 
 
-def manifest(config: TrainConfig, prepared: Path, place: Place | None = None) -> dict[str, Any]:
+def manifest(config: TrainConfig, prepared: Path, devices: Devices) -> dict[str, Any]:
     """Describe program, machine and data at the start of a training.
 
     Args:
         config: What is trained.
         prepared: Folder of prepared clips.
-        place: Where it is trained.
+        devices: That train it.
 
     Returns:
         A JSON object: `program`, `packages`, `hardware`, `command`, `started`, `seed`,
-        `deterministic`, `place`, `batch` (global and per replica), `start` (its first weights),
+        `deterministic`, `devices`, `batch` (global and per replica), `start` (its first weights),
         `data` (fingerprint, per split the counts of videos and of real and fake clips and the
         SHA-256 of its index, what is done about unequal classes).
     """
-    place = place or Place()
     summary = read_summary(prepared)
     splits = {
         split: {**counts, **_index(Path(prepared) / split / "index.json")}
@@ -60,10 +67,10 @@ def manifest(config: TrainConfig, prepared: Path, place: Place | None = None) ->
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "seed": config.seed,
         "deterministic": config.deterministic,
-        "place": place.describe(),
-        "batch": {"global": config.batch, "per_replica": config.batch // place.replicas},
+        "devices": devices.describe(),
+        "batch": {"global": config.batch, "per_replica": config.batch // devices.replicas},
         "start": _start(config.weights),
-        "synchronised_batch_norm": place.synchronises(config.sync_batch_norm, config.batch),
+        "synchronised_batch_norm": devices.synchronises(config.sync_batch_norm, config.batch),
         "data": {
             "fingerprint": summary["fingerprint"],
             "splits": splits,

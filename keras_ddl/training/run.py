@@ -4,42 +4,41 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
+import sys
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keras_ddl.config import TrainConfig
 from keras_ddl.data.prepared import read_summary
 from keras_ddl.edge.clipspec import ClipSpec
+from keras_ddl.edge.errors import CHECK_FAILED, UserError
 from keras_ddl.edge.files import file_sha256, write_json
 from keras_ddl.evaluate import score_split
+from keras_ddl.evaluation.hardest import WRONG_VIDEOS
 from keras_ddl.model_card import write_model_card
 from keras_ddl.report.curves import plot_curves
 from keras_ddl.runs import CONFIG, WEIGHTS, finish_run
 
 if TYPE_CHECKING:
     from keras_ddl.framework import keras
+    from keras_ddl.training.callbacks.validation import VideoAUC
+    from keras_ddl.training.checkpoint import Checkpoints
+    from keras_ddl.training.devices import Devices
     from keras_ddl.training.fit import Fitted
-    from keras_ddl.training.strategy import Place
+    from keras_ddl.training.options import TrainingOptions
 
-CHECKPOINT_STEPS = 500
+RESTARTS = 3
+_COUNT = "KERAS_DDL_RESTARTS"
 
 _log = logging.getLogger(__name__)
 
 
 def train(
-    config: TrainConfig,
-    prepared: Path,
-    run: Path,
-    progress: bool = True,
-    *,
-    place: Place | None = None,
-    every: int = CHECKPOINT_STEPS,
-    previous: bool = False,
-    watchers: Sequence[keras.callbacks.Callback] = (),
-    profile: bool = False,
+    config: TrainConfig, prepared: Path, run: Path, options: TrainingOptions
 ) -> dict[str, Any]:
     """Train and fill a run folder that `runs.start_run` made; `latest` then points to it.
 
@@ -49,66 +48,50 @@ def train(
         config: What to train and how.
         prepared: Folder of prepared clips.
         run: The run folder; the same on all workers.
-        progress: Show a progress bar and a line per epoch.
-        place: Where to train; default: one device.
-        every: Steps between checkpoints within an epoch; 0 = after epochs only.
-        previous: Go on from the newest checkpoint but one.
-        watchers: More callbacks, which see the weights that are judged.
-        profile: Trace some steps for TensorBoard and say what cost most.
+        options: How it runs.
 
     Returns:
         What `metrics.json` holds: validation results of the selected epoch, γ, times, sizes.
     """
-    from keras_ddl.training.strategy import Place
+    from keras_ddl.training.checkpoint import Checkpoints
 
-    place = place or Place()
-    how = _How(progress and place.chief, place, every, previous, tuple(watchers), profile)
-    if not place.chief:  # it computes what the chief computes, and keeps nothing
-        with tempfile.TemporaryDirectory(prefix="keras-ddl-worker-") as aside:
-            return _fill(config, prepared, Path(aside), run, how)
-    metrics = _fill(config, prepared, run, run, how)
-    finish_run(run)
+    checkpoints = Checkpoints(run, options.devices.chief)
+    with restart_when_a_worker_is_lost(options.devices, run):
+        if not options.devices.chief:  # it computes what the chief computes, and keeps nothing
+            with tempfile.TemporaryDirectory(prefix="keras-ddl-worker-") as aside:
+                return _fill(config, prepared, Path(aside), checkpoints, options)
+        metrics = _fill(config, prepared, run, checkpoints, options)
+        finish_run(run)
     return metrics
 
 
-@dataclass(frozen=True)
-class _How:
-    """The arguments of `train` that are not what is trained."""
-
-    progress: bool
-    place: Place
-    every: int
-    previous: bool
-    watchers: tuple[keras.callbacks.Callback, ...]
-    profile: bool
-
-
 def _fill(
-    config: TrainConfig, prepared: Path, run: Path, shared: Path, how: _How
+    config: TrainConfig,
+    prepared: Path,
+    run: Path,
+    checkpoints: Checkpoints,
+    options: TrainingOptions,
 ) -> dict[str, Any]:
-    """Train and write all that a run folder holds; checkpoints lie in the one workers share."""
-    from keras_ddl.evaluation.hardest import WRONG_VIDEOS
-    from keras_ddl.training.callbacks.wrong_videos import WrongVideos
-    from keras_ddl.training.checkpoint import Checkpoints
+    """Train and write all that a run folder holds."""
+    from keras_ddl.training.callbacks.validation import VideoAUC
     from keras_ddl.training.fit import fit
     from keras_ddl.training.manifest import manifest
 
-    place = how.place
-    described = manifest(config, prepared, place)
+    devices = options.devices
+    described = manifest(config, prepared, devices)
     write_json(run / CONFIG, {"config": config.to_dict(), "data": _data(prepared)})
     write_json(run / "manifest.json", described)
-    more = _watchers(config, prepared, run, how)
-    fitted = fit(
-        config,
-        prepared,
-        run / WEIGHTS,
-        how.progress,
-        place=place,
-        checkpoints=Checkpoints(shared, place.chief),
-        every=how.every,
-        previous=how.previous,
-        watchers=lambda validation: [WrongVideos(run / WRONG_VIDEOS, validation), *more],
-    )
+    validation = VideoAUC(config, prepared, devices)
+    with _logging(config, prepared, run, validation, options) as callbacks:
+        fitted = fit(
+            config,
+            prepared,
+            run / WEIGHTS,
+            options,
+            checkpoints=checkpoints,
+            validation=validation,
+            callbacks=callbacks,
+        )
     metrics = _metrics(config, prepared, fitted)
     write_json(run / "metrics.json", metrics)
     spent = {"training_seconds": metrics["training_seconds"], "energy_joules": fitted.joules}
@@ -117,25 +100,38 @@ def _fill(
     plot_curves(fitted.history, fitted.best_epoch, run / "curves.png")
     _write_spec(run, config, prepared, metrics)
     write_model_card(run)
-    if place.workers > 1:  # the same line on every worker, or something is wrong
-        _log.info("worker %d of %d: weights %s", place.worker, place.workers, _digest(fitted.model))
+    if devices.workers > 1:  # the same line on every worker, or something is wrong
+        digest = _digest(fitted.model)
+        _log.info("worker %d of %d: weights %s", devices.worker, devices.workers, digest)
     return metrics
 
 
-def _watchers(
-    config: TrainConfig, prepared: Path, run: Path, how: _How
-) -> list[keras.callbacks.Callback]:
-    """What writes into the run folder while it trains."""
+@contextmanager
+def _logging(
+    config: TrainConfig,
+    prepared: Path,
+    run: Path,
+    validation: VideoAUC,
+    options: TrainingOptions,
+) -> Iterator[list[keras.callbacks.Callback]]:
+    """Yield the callbacks that log into the run folder, and to MLflow, while it trains."""
     from keras_ddl.training.callbacks.history_csv import HISTORY_CSV, HistoryCsv
     from keras_ddl.training.callbacks.profile import ProfileSteps
     from keras_ddl.training.callbacks.tensorboard import FOLDER, tensorboard_logs
+    from keras_ddl.training.callbacks.wrong_videos import WrongVideos
+    from keras_ddl.training.mlflow_run import mlflow_run
 
-    return [
+    devices = options.devices
+    callbacks = [
+        WrongVideos(run / WRONG_VIDEOS, validation),
         HistoryCsv(run / HISTORY_CSV),
-        *tensorboard_logs(run, prepared, how.place, config.pseudo()),
-        *([ProfileSteps(run / FOLDER)] if how.profile and how.place.chief else []),
-        *how.watchers,
+        *tensorboard_logs(run, prepared, devices, config.pseudo()),
     ]
+    if options.profile and devices.chief:
+        callbacks.append(ProfileSteps(run / FOLDER))
+    to_mlflow = options.mlflow and devices.chief
+    with mlflow_run(run.name, config) if to_mlflow else nullcontext([]) as more:
+        yield [*callbacks, *more]
 
 
 def _metrics(config: TrainConfig, prepared: Path, fitted: Fitted) -> dict[str, Any]:
@@ -189,3 +185,50 @@ def _digest(model: keras.Model) -> str:
     for values in model.get_weights():
         digest.update(values.tobytes())
     return digest.hexdigest()
+
+
+@contextmanager
+def restart_when_a_worker_is_lost(devices: Devices, run: Path) -> Iterator[None]:
+    """Replace this process by one that goes on with the run, where another worker is lost.
+
+    TensorFlow's collective operations fail on all workers when one dies, and cannot be joined again
+    by the same process. The fresh process of the same command waits until the lost worker has been
+    started again.
+
+    Args:
+        devices: That train; where all are of one worker, nothing is done.
+        run: The run folder.
+
+    Raises:
+        UserError: After `RESTARTS` such losses.
+    """
+    from keras_ddl.framework import tf
+
+    try:
+        yield
+    except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError) as error:
+        if devices.workers == 1:
+            raise
+        count = int(os.environ.get(_COUNT, "0"))
+        if count >= RESTARTS:
+            raise UserError(
+                f"a worker was lost for the {count + 1}th time; look at its output, then start all "
+                f"of them again with --resume {run}",
+                CHECK_FAILED,
+            ) from error
+        _log.warning("a worker was lost; waiting for it, to go on from the last checkpoint")
+        command = resuming(sys.orig_argv, run)
+        os.execve(sys.executable, command, {**os.environ, _COUNT: str(count + 1)})
+
+
+def resuming(command: list[str], run: Path) -> list[str]:
+    """The same command, going on with a run instead of beginning one."""
+    kept, skip = [], False
+    for word in command:
+        if skip:
+            skip = False
+        elif word in ("--out", "--resume"):
+            skip = True
+        elif word != "--previous" and not word.startswith(("--out=", "--resume=")):
+            kept.append(word)
+    return [*kept, "--resume", str(run)]

@@ -12,6 +12,7 @@ pytest.importorskip("tensorflow_model_optimization")
 
 from keras_ddl import quantize as command
 from keras_ddl import train as training
+from keras_ddl.build_network import load_run
 from keras_ddl.config import TrainConfig
 from keras_ddl.data.prepared import read_split
 from keras_ddl.edge.errors import MISSING, UserError
@@ -20,7 +21,8 @@ from keras_ddl.evaluation.clip_scores import Scores
 from keras_ddl.quantization.compare import auc_change_interval, compare, table
 from keras_ddl.quantization.quantise import quant_points
 from keras_ddl.quantization.stored import load_quantised
-from keras_ddl.runs import load_run, start_run
+from keras_ddl.runs import start_run
+from keras_ddl.training.options import TrainingOptions
 
 SMALL = {"frames": 4, "size": 32, "width": 0.125, "batch": 8, "epochs": 2, "backbone": "resnet18"}
 
@@ -28,7 +30,8 @@ SMALL = {"frames": 4, "size": 32, "width": 0.125, "batch": 8, "epochs": 2, "back
 @pytest.fixture(scope="module")
 def run(flicker_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = start_run(tmp_path_factory.mktemp("runs") / "small")
-    training.train(TrainConfig.from_dict({**SMALL, "modules": ["msa"]}), flicker_set, run, False)
+    config = TrainConfig.from_dict({**SMALL, "modules": ["msa"]})
+    training.train(config, flicker_set, run, TrainingOptions(progress=False))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(command, "SENSITIVITY_CLIPS", 1)  # each of sixty layers takes them all
         _quantised(run)

@@ -15,8 +15,8 @@ from keras_ddl.framework import keras
 from keras_ddl.training import energy
 from keras_ddl.training.callbacks.progress import Progress
 from keras_ddl.training.checkpoint import Checkpoints, WriteCheckpoints
+from keras_ddl.training.devices import Devices
 from keras_ddl.training.energy import EnergyMeter, energy_meter, gpu_joules
-from keras_ddl.training.strategy import Place
 
 # A driver's library with four cards: at 1.5, 20 and 0.25 kJ, the third known by UUID too; the
 # fourth has no counter.
@@ -82,11 +82,15 @@ def test_the_counters_of_the_gpus_in_use_are_added(
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert gpu_joules(count, driver) == joules
+    monkeypatch.setattr(energy, "LIBRARY", driver)
+    assert gpu_joules(count) == joules
 
 
-def test_without_a_driver_nothing_is_reported(tmp_path: Path) -> None:
-    assert gpu_joules(1, str(tmp_path / "libnvidia-ml.so.1")) is None
+def test_without_a_driver_nothing_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(energy, "LIBRARY", str(tmp_path / "libnvidia-ml.so.1"))
+    assert gpu_joules(1) is None
 
 
 def reader(*values: float | None) -> Iterator[float | None]:
@@ -95,7 +99,7 @@ def reader(*values: float | None) -> Iterator[float | None]:
 
 def test_a_meter_counts_from_its_start_and_goes_on_where_another_ended() -> None:
     counter = reader(1000.0, 1250.0, 1600.0)
-    first = EnergyMeter(lambda: next(counter))
+    first = EnergyMeter(lambda: next(counter), before=0.0)
     assert first.joules() == 250.0
     assert first.joules() == 600.0
     counter = reader(5.0, 15.0)  # the machine was started again meanwhile
@@ -126,25 +130,25 @@ def test_a_checkpoint_keeps_the_sum(tmp_path: Path) -> None:
 
 
 class TwoReplicas:
-    """Of a strategy, only what `Place` asks for its arithmetic."""
+    """Of a strategy, only what `Devices` asks for its arithmetic."""
 
     num_replicas_in_sync = 2
 
 
 @pytest.mark.parametrize(
-    ("place", "gpus", "counted"),
+    ("devices", "gpus", "counted"),
     [
-        (Place(), 4, 1),  # one device trains
-        (Place(TwoReplicas()), 4, 2),
-        (Place(TwoReplicas()), 0, 0),  # logical CPUs
-        (Place(TwoReplicas(), workers=2), 1, 0),  # nobody sees the other's GPU
+        (Devices(), 4, 1),  # one device trains
+        (Devices(TwoReplicas()), 4, 2),
+        (Devices(TwoReplicas()), 0, 0),  # logical CPUs
+        (Devices(TwoReplicas(), workers=2), 1, 0),  # nobody sees the other's GPU
     ],
 )
 def test_the_gpus_that_train_are_counted(
-    place: Place, gpus: int, counted: int, monkeypatch: pytest.MonkeyPatch
+    devices: Devices, gpus: int, counted: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [kind] * gpus)
     asked: list[int] = []
     monkeypatch.setattr(energy, "gpu_joules", asked.append)
-    assert energy_meter(place).joules() is None
+    assert energy_meter(devices, 0.0).joules() is None
     assert asked == [counted, counted]

@@ -98,9 +98,9 @@ def test_the_batch_found_fits_and_a_clearly_larger_one_does_not() -> None:
     def limit() -> float:
         return float(rows[1].split()[1]) + 100  # over what the smallest batch took
 
-    found = find_batch(CONFIG, 10_000, limit, show=rows.append)
+    found = find_batch(CONFIG, 10_000, limit, "auto", rows.append, 0)
     assert found.batch > 1 and found.fits and found.peak_mib <= limit()
-    assert run_trial(CONFIG, 2 * found.batch).peak_mib > limit()
+    assert run_trial(CONFIG, 2 * found.batch, "auto", 0).peak_mib > limit()
     assert rows[0].split() == ["batch", "peak", "MiB", "s/step", "clips/s"]
     assert [int(line.split()[0]) for line in rows[1:3]] == [1, 4]
     assert row(found, found.batch) in rows
@@ -114,7 +114,7 @@ def test_the_command_trains_nothing(
 ) -> None:
     """Twins: even batches. 300 MiB are less than TensorFlow alone takes."""
     monkeypatch.chdir(tmp_path)
-    settings = ["frames=4", "size=32", "width=0.125", "modules=none", "twins=true"]
+    settings = ["frames=4", "size=32", "width=0.125", "network=shallownet", "twins=true"]
     command = ["--prepared", str(flicker_set), "--find-batch", "--set", *settings]
     assert training.main([*command, "--memory-limit", "300"]) == 3
     out, error = capsys.readouterr()
@@ -127,9 +127,9 @@ def test_the_command_trains_nothing(
 
 def test_what_it_cannot_try_is_said(flicker_set: Path) -> None:
     with pytest.raises(UserError, match="find the batch of one worker, then set it times"):
-        report(CONFIG, flicker_set, "multiworker")
+        report(CONFIG, flicker_set, "multiworker", 0)
     with pytest.raises(UserError, match="a trial step failed: strategy: expected one of auto"):
-        run_trial(CONFIG, 1, "horovod")
+        run_trial(CONFIG, 1, "horovod", 0)
 
 
 def test_what_the_batch_makes_of_the_learning_rate() -> None:

@@ -14,11 +14,12 @@ pytest.importorskip("tensorflow")
 from keras_ddl.config import TrainConfig
 from keras_ddl.data.prepared import read_summary
 from keras_ddl.training import manifest as module
+from keras_ddl.training.devices import Devices
 from keras_ddl.training.manifest import git_commit, manifest
 
 
 def test_data_are_named_by_fingerprint_and_by_the_index_of_each_split(flicker_set: Path) -> None:
-    found = manifest(TrainConfig(seed=3), flicker_set)
+    found = manifest(TrainConfig(seed=3), flicker_set, Devices())
     assert found["seed"] == 3 and found["deterministic"] is False
     assert found["data"]["fingerprint"] == read_summary(flicker_set)["fingerprint"]
     train = found["data"]["splits"]["train"]
@@ -28,7 +29,7 @@ def test_data_are_named_by_fingerprint_and_by_the_index_of_each_split(flicker_se
 
 
 def test_program_and_machine_are_named(flicker_set: Path) -> None:
-    found = manifest(TrainConfig(), flicker_set)
+    found = manifest(TrainConfig(), flicker_set, Devices())
     import tensorflow as tf
 
     assert found["packages"]["tensorflow"] == tf.__version__

@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,17 +15,9 @@ import pytest
 tf = pytest.importorskip("tensorflow")
 
 from keras_ddl import train as training
+from keras_ddl.build_network import load_run
 from keras_ddl.data.prepared import read_summary
-from keras_ddl.runs import INCOMPLETE, WEIGHTS, load_run
-
-# Six steps an epoch. Averaged weights and weight-free modules: the optimiser has much to remember.
-SETTINGS = {
-    **{"frames": 4, "size": 32, "width": 0.125, "batch": 8, "epochs": 3, "modules": "none"},
-    **{"ema": 0.9, "warmup_steps": 4, "learning_rate": 3e-4, "backbone": "resnet18"},
-    # The reference runs in this process, in which another test may have asked for it already.
-    **{"deterministic": True},
-}
-SET = ["--set", *(f"{key}={value}" for key, value in SETTINGS.items())]
+from keras_ddl.runs import INCOMPLETE, WEIGHTS
 
 # Trains, and meets its end at a step of an epoch, both from 1; step 0 is the end of the epoch.
 DOOMED = """
@@ -52,23 +45,24 @@ sys.exit(train.main(sys.argv[4:]))
 """
 
 
-def doomed(
-    prepared: Path, out: Path, epoch: int, step: int, how: str
-) -> subprocess.CompletedProcess[str]:
-    options = ["--prepared", str(prepared), "--resume", str(out), "--checkpoint-every", "2", *SET]
-    command = [sys.executable, "-c", DOOMED, str(epoch), str(step), how, *options]
-    return subprocess.run(command, check=False, capture_output=True, text=True)
+Doomed = Callable[[Path, int, int, str], subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def doomed(flicker_set: Path, plain_options: list[str]) -> Doomed:
+    """Trains like `plain_run` into a folder, until a step of an epoch, and ends as it is told."""
+
+    def run(out: Path, epoch: int, step: int, how: str) -> subprocess.CompletedProcess[str]:
+        options = ["--prepared", str(flicker_set), "--resume", str(out), "--checkpoint-every", "2"]
+        command = [sys.executable, "-c", DOOMED, str(epoch), str(step), how]
+        words = [*command, *options, *plain_options]
+        return subprocess.run(words, check=False, capture_output=True, text=True)
+
+    return run
 
 
 def last_line(done: subprocess.CompletedProcess[str]) -> str:
     return done.stderr.strip().splitlines()[-1]
-
-
-@pytest.fixture(scope="module")
-def undisturbed(flicker_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("runs") / "undisturbed"
-    assert training.main(["--prepared", str(flicker_set), "--out", str(out), *SET]) == 0
-    return out
 
 
 def assert_same(run: Path, other: Path) -> None:
@@ -89,21 +83,21 @@ def assert_same(run: Path, other: Path) -> None:
     ],
 )
 def test_a_killed_training_goes_on_to_the_same_bits(
-    epoch: int, step: int, undisturbed: Path, flicker_set: Path, tmp_path: Path
+    epoch: int, step: int, plain_run: Path, doomed: Doomed, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    assert doomed(flicker_set, out, epoch, step, "SIGKILL").returncode == -signal.SIGKILL
+    assert doomed(out, epoch, step, "SIGKILL").returncode == -signal.SIGKILL
     assert (out / INCOMPLETE).exists() and len(list((out / "checkpoints").iterdir())) <= 2
     assert training.main(["--resume", str(out)]) == 0
-    assert_same(out, undisturbed)
+    assert_same(out, plain_run)
     assert not (out / INCOMPLETE).exists() and not (out / "checkpoints").exists()
 
 
 @pytest.fixture
-def unfinished(flicker_set: Path, tmp_path: Path) -> Path:
+def unfinished(doomed: Doomed, tmp_path: Path) -> Path:
     """A run stopped by Ctrl-C with two checkpoints, of epoch 1 and of step 2 of the next."""
     out = tmp_path / "run"
-    done = doomed(flicker_set, out, 2, 3, "SIGINT")
+    done = doomed(out, 2, 3, "SIGINT")
     assert done.returncode == 130
     remedy = f"error: interrupted; go on with: python -m keras_ddl.train --resume {out}"
     assert last_line(done) == remedy
@@ -115,7 +109,8 @@ def unfinished(flicker_set: Path, tmp_path: Path) -> Path:
 @pytest.mark.slow
 def test_a_damaged_checkpoint_is_refused_and_the_one_before_it_used_on_request(
     unfinished: Path,
-    undisturbed: Path,
+    plain_run: Path,
+    plain_options: list[str],
     flicker_set: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -127,7 +122,7 @@ def test_a_damaged_checkpoint_is_refused_and_the_one_before_it_used_on_request(
         assert training.main(["--resume", str(unfinished), *options]) != 0
         return capsys.readouterr().err.splitlines()[-1]
 
-    changed = refused(*SET, "batch=12", "seed=4")
+    changed = refused(*plain_options, "batch=12", "seed=4")
     assert "was begun with another configuration: batch 8 → 12, seed 0 → 4" in changed
     other = flicker_set.parent / "other"
     other.mkdir(exist_ok=True)
@@ -144,16 +139,16 @@ def test_a_damaged_checkpoint_is_refused_and_the_one_before_it_used_on_request(
     assert newest.is_dir()
 
     assert training.main(["--resume", str(unfinished), "--previous"]) == 0
-    assert_same(unfinished, undisturbed)
+    assert_same(unfinished, plain_run)
 
 
 @pytest.mark.slow
 def test_a_full_disk_is_one_line_and_loses_nothing(
-    flicker_set: Path, undisturbed: Path, tmp_path: Path
+    doomed: Doomed, plain_run: Path, tmp_path: Path
 ) -> None:
     """No file may grow beyond 100 kB from step 4 of epoch 2 on, which is a checkpoint's."""
     out = tmp_path / "run"
-    done = doomed(flicker_set, out, 2, 4, "full")
+    done = doomed(out, 2, 4, "full")
     assert done.returncode == 3
     assert "cannot write the checkpoint" in last_line(done)
     assert "epoch-0001-step-000002 is whole, go on from it with --resume" in last_line(done)
@@ -161,12 +156,12 @@ def test_a_full_disk_is_one_line_and_loses_nothing(
     names = sorted(path.name for path in (out / "checkpoints").iterdir())
     assert names == ["epoch-0001-step-000000", "epoch-0001-step-000002"]
     assert training.main(["--resume", str(out)]) == 0
-    assert_same(out, undisturbed)
+    assert_same(out, plain_run)
 
 
 def test_a_finished_run_is_not_gone_on_with(
-    undisturbed: Path, capsys: pytest.CaptureFixture[str]
+    plain_run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert training.main(["--resume", str(undisturbed)]) == 2
-    assert f"--resume: {undisturbed} is complete" in capsys.readouterr().err
-    assert (undisturbed / WEIGHTS).is_file()
+    assert training.main(["--resume", str(plain_run)]) == 2
+    assert f"--resume: {plain_run} is complete" in capsys.readouterr().err
+    assert (plain_run / WEIGHTS).is_file()

@@ -1,4 +1,4 @@
-"""The optimiser's averaged weights in the model's place while it is judged."""
+"""Averaged weights of the optimiser, which the model has while it is judged."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 
 from keras_ddl.framework import keras
-from keras_ddl.training.optimiser import averaged_weights
 
 
 class AveragedWeights(keras.callbacks.Callback):
-    """Puts the optimiser's averaged weights into the model while it is judged.
+    """Exchange of the model's weights for the optimiser's averages while it is judged.
 
     Stands before the callbacks that judge and keep; its `back` stands behind them and gives the
     model the weights it goes on training with. Does nothing where the optimiser keeps no average.
@@ -44,3 +43,13 @@ class AveragedWeights(keras.callbacks.Callback):
 def _assign(weights: Any, values: Any) -> None:
     for weight, value in zip(weights, values, strict=True):
         weight.assign(value)
+
+
+def averaged_weights(model: keras.Model) -> list[Any] | None:
+    """The optimiser's moving averages of the trainable weights, in their order.
+
+    None where it keeps none or has not made a step.
+    """
+    optimiser = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    averages = getattr(optimiser, "_model_variables_moving_average", None)
+    return [value.numpy() for value in averages] if averages else None

@@ -15,7 +15,7 @@ SELECTION = "highest video-level validation AUC; ties: lower validation loss, th
 
 
 class BestWeights(keras.callbacks.Callback):
-    """Keeps the weights of the epoch with the best video-level validation AUC.
+    """Weights of the epoch with the best video-level validation AUC, kept in a file.
 
     Ties go to the lower validation loss, then to the earlier epoch. Stands before `Record`, whose
     history it compares with.

@@ -21,7 +21,7 @@ def gammas(model: keras.Model) -> dict[str, float]:
 
 
 class GammaLog(keras.callbacks.Callback):
-    """Adds the mean |γ| of the DFDC and of the MSA modules to the epoch's logs.
+    """Mean |γ| of the DFDC and of the MSA modules, added to the epoch's logs.
 
     γ starts at 0, where a module is the identity; its size tells whether training uses it.
     """

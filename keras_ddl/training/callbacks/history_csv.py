@@ -14,7 +14,7 @@ HISTORY_CSV = "history.csv"
 
 
 class HistoryCsv(keras.callbacks.Callback):
-    """Adds a row per epoch. Stands behind the callbacks that add to the epoch's logs.
+    """Table of a row per epoch. Stands behind the callbacks that add to the epoch's logs.
 
     Args:
         path: The file. Rows of epochs that come again, after `--resume`, are replaced.

@@ -29,7 +29,7 @@ def learning_rate(config: TrainConfig, epoch: int, step: int = 0) -> float:
 
 
 class LearningRate(keras.callbacks.Callback):
-    """Sets the learning rate before every step that changes it; adds `lr` to the epoch's logs.
+    """Learning rate, set before every step that changes it; adds `lr` to the epoch's logs.
 
     Args:
         config: The configuration.

@@ -1,4 +1,4 @@
-"""Stops a training that has left the numbers, and says what it was learning from."""
+"""End of a training whose numbers are not finite, with the videos that it was learning from."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from keras_ddl.framework import keras, tf
 
 
 class StopWhenNotFinite(keras.callbacks.Callback):
-    """Ends the training with the first step whose loss, or whose weights, are no numbers.
+    """End of the training with the first step whose loss, or whose weights, are no numbers.
 
     The weights are looked at too: ReLU(NaN) is 0 on a CPU, and the loss stays finite.
 

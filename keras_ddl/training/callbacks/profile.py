@@ -1,4 +1,4 @@
-"""`train --profile`: some steps traced for TensorBoard, and the three largest costs as text."""
+"""Profile of some training steps, for TensorBoard, and its three largest costs as text."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FIRST, LAST = 5, 10  # steps, from 1: behind tracing and the first filling of th
 TOP = 3
 STEP, WAIT = "train_function", "IteratorGetNextOp::DoCompute"  # TensorFlow's names of events
 _FORMATS = ("tensorflow.tsl", "tensorflow.core", "tsl")  # where its protobuf has been so far
-_OPERATION = re.compile(r"(?P<place>[^\s:#]+):(?P<kind>\w+)")
+_OPERATION = re.compile(r"(?P<scope>[^\s:#]+):(?P<kind>\w+)")
 _CALLS = {"PartitionedCall", "StatefulPartitionedCall", "If", "While", "Case", "IteratorGetNext"}
 
 
@@ -69,7 +69,7 @@ class Costs:
 
 
 class ProfileSteps(keras.callbacks.Callback):
-    """Traces steps 5 to 10 of the first epoch, or the last of fewer, and says what they cost.
+    """Trace of steps 5 to 10 of the first epoch, or the last of fewer, and what they cost.
 
     Args:
         folder: For TensorBoard; `tensorboard --logdir` shows it where
@@ -131,26 +131,26 @@ def costs(folder: Path) -> Costs:
     space = xplane().XSpace()
     space.ParseFromString(files[-1].read_bytes())
     spent: dict[str, Counter[str]] = {}
-    for place, kind, time in _operations(space):
-        spent.setdefault(kind, Counter())[_layer(place)] += time
+    for scope, kind, time in _operations(space):
+        spent.setdefault(kind, Counter())[_layer(scope)] += time
     steps, wall, waited = _steps(space)
     if not steps or not spent:
         raise UserError(f"{files[-1]}: expected training steps, received none; profile anew")
-    total = sum(places.total() for places in spent.values())
+    total = sum(scopes.total() for scopes in spent.values())
     largest = sorted(spent.items(), key=lambda item: -item[1].total())[:TOP]
     return Costs(
         steps,
         wall / steps / 1e9,
         waited / wall,
         tuple(
-            Cost(kind, places.total() / steps / 1e9, places.total() / total, _most(places))
-            for kind, places in largest
+            Cost(kind, scopes.total() / steps / 1e9, scopes.total() / total, _most(scopes))
+            for kind, scopes in largest
         ),
     )
 
 
 def _operations(space: Any) -> Iterator[tuple[str, str, int]]:
-    """Place, kind and picoseconds of every operation: of the GPUs', where there are any."""
+    """Name scope, kind and picoseconds of every operation: of the GPUs', where there are any."""
     gpus = [plane for plane in space.planes if plane.name.startswith("/device:GPU")]
     for plane in gpus or [plane for plane in space.planes if plane.name == "/host:CPU"]:
         names = {number: data.name for number, data in plane.event_metadata.items()}
@@ -162,7 +162,7 @@ def _operations(space: Any) -> Iterator[tuple[str, str, int]]:
                 found = _OPERATION.fullmatch(name.partition("#")[0])
                 kind = re.sub("^_Mkl(Native)?", "", found["kind"]) if found else ""
                 if found and kind not in _CALLS:
-                    yield found["place"], kind, event.duration_ps
+                    yield found["scope"], kind, event.duration_ps
 
 
 def _full_name(plane: Any, event: Any) -> str:
@@ -189,18 +189,18 @@ def _steps(space: Any) -> tuple[int, int, int]:
     return len(spans), wall, waited
 
 
-def _layer(place: str) -> str:
+def _layer(scope: str) -> str:
     """`gradient_tape/model/block2_msa/taps/depthwise/Conv2DBackprop` → `block2_msa/taps`.
 
     Layers are written small, operations are not, but for the `depthwise` of Keras' layer.
     """
     parts = [
         part
-        for part in place.split("/")[:-1]
+        for part in scope.split("/")[:-1]
         if part[:1].islower() and not part.startswith(("gradient_tape", "replica_"))
     ]
     return "/".join(part for part in parts[1:3] if part != "depthwise")
 
 
-def _most(places: Counter[str]) -> str:
-    return next((layer for layer, _ in places.most_common() if layer), "")
+def _most(scopes: Counter[str]) -> str:
+    return next((layer for layer, _ in scopes.most_common() if layer), "")

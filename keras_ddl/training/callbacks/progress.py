@@ -1,4 +1,4 @@
-"""How far a training has come: all that is not weights."""
+"""Progress of a training: all of its state that is not weights."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from keras_ddl.framework import keras
 
 @dataclass
 class Progress:
-    """What a training has done so far.
+    """State of a training, beside its weights.
 
     Args:
         epoch: Finished epochs.
@@ -40,7 +40,7 @@ class Progress:
 
 
 class Record(keras.callbacks.Callback):
-    """Writes finished epochs into the progress; stops the training when it has waited long enough.
+    """Record of finished epochs in the progress, and the end of a training out of patience.
 
     Stands behind the callbacks that add to the epoch's logs.
     """
@@ -58,14 +58,17 @@ class Record(keras.callbacks.Callback):
 
 
 class GoOn(keras.callbacks.Callback):
-    """Carries the running metrics of an epoch over from the run in which it began.
+    """Running metrics of an epoch, carried over from the run in which it began.
 
     Keras makes its metrics with the first step, which is why they are added after it.
+
+    Args:
+        sums: State of the metrics; empty where the training begins with an epoch.
     """
 
     def __init__(self, sums: list[list[float]]) -> None:
         super().__init__()
-        self._sums = sums
+        self._sums, self._within = sums, bool(sums)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         for metric, sums in zip(self.model.metrics, self._sums, strict=False):
@@ -73,5 +76,6 @@ class GoOn(keras.callbacks.Callback):
         self._sums = []
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        if logs is not None:
+        if self._within and logs is not None:
             logs.update({metric.name: float(metric.result()) for metric in self.model.metrics})
+        self._within = False

@@ -1,4 +1,4 @@
-"""What TensorBoard shows of a training: the numbers of every epoch, and where the network looks."""
+"""TensorBoard log of a training: the numbers of every epoch, and where the network looks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from keras_ddl.layers import DFDC
 from keras_ddl.networks.model import with_inconsistency_map
 from keras_ddl.report.strip import tiles
 from keras_ddl.training.callbacks.gammas import gammas
-from keras_ddl.training.strategy import Place
+from keras_ddl.training.devices import Devices
 
 FOLDER = "tensorboard"
 CLIPS = 2  # of each class
@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 
 def tensorboard_logs(
-    run: Path, prepared: Path, place: Place, pseudo: SelfBlend | None = None
+    run: Path, prepared: Path, devices: Devices, pseudo: SelfBlend | None = None
 ) -> list[TensorBoardLog]:
     """Return the callback that writes RUN/tensorboard; none where it would have nothing to do.
 
@@ -36,16 +36,16 @@ def tensorboard_logs(
     all take part in making the view of the network; the chief's alone writes.
     """
     installed = find_spec("tensorboard") is not None
-    if place.chief and not installed:
+    if devices.chief and not installed:
         _log.info("no files for TensorBoard: for them, pip install tensorboard")
-    if not installed and place.workers == 1:
+    if not installed and devices.workers == 1:
         return []
-    folder = Path(run) / FOLDER if place.chief and installed else None
-    return [TensorBoardLog(folder, prepared, place, pseudo)]
+    folder = Path(run) / FOLDER if devices.chief and installed else None
+    return [TensorBoardLog(folder, prepared, devices, pseudo)]
 
 
 class TensorBoardLog(keras.callbacks.Callback):
-    """Writes each epoch's numbers and pictures for TensorBoard, with the epoch, from 1, as step.
+    """Log of each epoch's numbers and pictures for TensorBoard; the epoch, from 1, is the step.
 
     Scalars: all of the epoch's logs as `epoch/<name>`, γ of every module as `gamma/<name>`.
     Pictures: two real and two fake validation clips, `clips/<class> <video>`, the frames side by
@@ -57,16 +57,16 @@ class TensorBoardLog(keras.callbacks.Callback):
     Args:
         folder: Of the files; None writes nothing.
         prepared: Folder of prepared clips.
-        place: Where the training runs.
+        devices: That train.
         pseudo: The fakes are made of reals.
     """
 
     def __init__(
-        self, folder: Path | None, prepared: Path, place: Place, pseudo: SelfBlend | None = None
+        self, folder: Path | None, prepared: Path, devices: Devices, pseudo: SelfBlend | None = None
     ) -> None:
         super().__init__()
         self._writer = tf.summary.create_file_writer(str(folder)) if folder else None
-        self._place = place
+        self._devices = devices
         self._names, self._clips = _samples(prepared, pseudo)
         self._look: Any = None
 
@@ -87,7 +87,7 @@ class TensorBoardLog(keras.callbacks.Callback):
         """Per clip its inconsistency map, float32 (T, h, w), or None."""
         if not any(isinstance(layer, DFDC) for layer in self.model.layers):
             return [None] * len(self._clips)
-        strategy = self._place.strategy
+        strategy = self._devices.strategy
         if self._look is None:
             view = with_inconsistency_map(self.model)
 

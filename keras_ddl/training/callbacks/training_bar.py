@@ -20,7 +20,7 @@ class TrainingBar(keras.callbacks.Callback):
         show: False shows nothing.
     """
 
-    def __init__(self, epochs: int, steps: int, done: int = 0, show: bool = True) -> None:
+    def __init__(self, epochs: int, steps: int, done: int, show: bool) -> None:
         super().__init__()
         self._epochs, self._show = epochs, show
         self._bar = tqdm(

@@ -7,31 +7,29 @@ from typing import Any
 
 import numpy as np
 
-from keras_ddl.data.augment_rules import SelfBlend
+from keras_ddl.config import TrainConfig
 from keras_ddl.data.pipeline import clip_dataset
 from keras_ddl.data.prepared import read_split
 from keras_ddl.data.pseudo_fakes import with_pseudo_fakes
 from keras_ddl.edge.errors import CHECK_FAILED, UserError
 from keras_ddl.evaluation.clip_scores import Scores, summary
 from keras_ddl.framework import keras
-from keras_ddl.training.strategy import Place, Scorer
+from keras_ddl.training.devices import Devices, Scorer
 
 AUC = "val_video_auc"
 LOSS = "val_loss"
 
 
 class VideoAUC(keras.callbacks.Callback):
-    """Scores the validation clips after each epoch, at clip and at video level.
+    """Scores of the validation clips after each epoch, at clip and at video level.
 
     Adds `val_loss`, `val_clip_auc`, `val_video_auc` and `val_video_accuracy` to the epoch's logs,
     in one pass over the clips, shared by all devices. Stands before the callbacks that read them.
 
     Args:
+        config: What is trained: its batch, and whether fakes are made of reals.
         prepared: Folder of prepared clips.
-        batch: Clips per step, over all devices.
-        split: The split to watch.
-        pseudo: Judge on reals and fakes made of them.
-        place: Where the training runs.
+        devices: That share the clips.
 
     Attributes:
         videos: The videos' scores after the last epoch.
@@ -40,18 +38,11 @@ class VideoAUC(keras.callbacks.Callback):
         UserError: In training, when outputs or weights are not finite any more.
     """
 
-    def __init__(
-        self,
-        prepared: Path,
-        batch: int,
-        split: str = "val",
-        pseudo: SelfBlend | None = None,
-        place: Place | None = None,
-    ) -> None:
+    def __init__(self, config: TrainConfig, prepared: Path, devices: Devices) -> None:
         super().__init__()
-        self._place, self._batch = place or Place(), batch
-        self._clips = clip_dataset(prepared, split, batch, pseudo=pseudo)
-        data = read_split(prepared, split)
+        self._devices, self._batch, pseudo = devices, config.batch, config.pseudo()
+        self._clips = clip_dataset(prepared, "val", config.batch, pseudo=pseudo)
+        data = read_split(prepared, "val")
         self._data = with_pseudo_fakes(data) if pseudo else data
         self._scorer: Scorer | None = None
         self.videos: Scores | None = None
@@ -59,7 +50,7 @@ class VideoAUC(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if self._scorer is None:
             count = len(self._data.labels)
-            self._scorer = self._place.scorer(self.model, self._clips, self._batch, count)
+            self._scorer = self._devices.scorer(self.model, self._clips, self._batch, count)
         logits = self._scorer()
         # Weights too: NaN inside need not reach the outputs, for ReLU(NaN) is 0.
         if not all(np.isfinite(values).all() for values in (logits, *self.model.get_weights())):

@@ -1,4 +1,4 @@
-"""Which validation videos the network gets wrong, epoch by epoch."""
+"""Validation videos that the network gets wrong, epoch by epoch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _CLASSES = ("real", "fake")
 
 
 class WrongVideos(keras.callbacks.Callback):
-    """Writes a line of JSON per epoch: the videos on the wrong side of 0.5, the worst first.
+    """Log of a line of JSON per epoch: the videos on the wrong side of 0.5, the worst first.
 
     Args:
         path: The file. Lines of epochs that come again, after `--resume`, are replaced.

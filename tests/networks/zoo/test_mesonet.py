@@ -18,6 +18,7 @@ from naive_convolutions import sigmoid
 from naive_meso import draw_weights, official_shapes, real_margin, write_official
 
 from keras_ddl import evaluate, quantize
+from keras_ddl.build_network import build_started, load_run
 from keras_ddl.config import load
 from keras_ddl.data.prepared import Cut, encode_clip, read_split
 from keras_ddl.data.shard_writer import write_prepared
@@ -31,8 +32,6 @@ from keras_ddl.import_mesonet import NETWORKS, main
 from keras_ddl.networks import zoo
 from keras_ddl.networks.cost import parameters
 from keras_ddl.networks.zoo.parts.meso_parts import load_official
-from keras_ddl.runs import load_run
-from keras_ddl.start_weights import build_started
 
 PUBLISHED = {"meso4": 28_073, "mesoinception4": 28_725}
 STATISTICS = {"meso4": 2 * (8 + 8 + 16 + 16), "mesoinception4": 2 * (11 + 12 + 16 + 16)}

@@ -20,6 +20,7 @@ from keras_ddl.edge.errors import UserError
 from keras_ddl.networks.cost import parameters
 from keras_ddl.networks.zoo import shallownet
 from keras_ddl.training.fit import fit
+from keras_ddl.training.options import TrainingOptions
 
 
 def test_it_computes_what_the_paper_says(
@@ -69,10 +70,11 @@ def test_a_network_without_a_backbone_trains_but_cannot_rest(
     flicker_set: Path, tmp_path: Path
 ) -> None:
     small = ["size=32", "frames=4", "width=0.125", "batch=16"]
+    quiet = TrainingOptions(progress=False)
     fitted = fit(
-        load("shallownet", overrides=[*small, "epochs=1"]), flicker_set, tmp_path / "w.h5", False
+        load("shallownet", overrides=[*small, "epochs=1"]), flicker_set, tmp_path / "w.h5", quiet
     )
     assert fitted.best_epoch == 1 and all(layer.trainable for layer in fitted.model.layers)
     resting = load("shallownet", overrides=[*small, "epochs=2", "frozen_epochs=1"])
     with pytest.raises(UserError, match="expected a network with a backbone"):
-        fit(resting, flicker_set, tmp_path / "w.h5", False)
+        fit(resting, flicker_set, tmp_path / "w.h5", quiet)

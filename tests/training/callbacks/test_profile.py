@@ -8,31 +8,19 @@ import pytest
 
 pytest.importorskip("tensorflow")
 
-from keras_ddl import train as training
 from keras_ddl.edge.errors import UserError
 from keras_ddl.training.callbacks import profile
 from keras_ddl.training.callbacks.profile import costs
 
-SET = ["--set", "frames=4", "size=32", "width=0.25", "modules=none", "batch=8", "epochs=1"]
 
-
-@pytest.fixture(scope="module")
-def run(flicker_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("runs") / "run"
-    command = ["--prepared", str(flicker_set), "--out", str(out), "--profile", *SET]
-    assert training.main(command) == 0
-    return out
-
-
-def test_the_trace_lies_where_tensorboard_looks(run: Path) -> None:
-    traces = list((run / "tensorboard" / "plugins" / "profile").glob("*/*.xplane.pb"))
+def test_the_trace_lies_where_tensorboard_looks(trained_run: Path) -> None:
+    traces = list((trained_run / "tensorboard" / "plugins" / "profile").glob("*/*.xplane.pb"))
     assert len(traces) == 1
-    assert (run / "weights.h5").is_file()
 
 
-def test_the_three_largest_costs(run: Path) -> None:
+def test_the_three_largest_costs(trained_run: Path) -> None:
     """48 clips make six steps of eight: traced are the fifth and the sixth."""
-    found = costs(run / "tensorboard")
+    found = costs(trained_run / "tensorboard")
     assert found.steps == 2 and found.milliseconds > 0 and 0 <= found.waiting < 1
     shares = [cost.share for cost in found.largest]
     assert len(shares) == 3 and shares == sorted(shares, reverse=True)

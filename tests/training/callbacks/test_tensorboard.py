@@ -16,7 +16,7 @@ pytest.importorskip("tensorboard")
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from keras_ddl import train as training
+from keras_ddl.build_network import build
 from keras_ddl.config import TrainConfig
 from keras_ddl.data.augment_rules import SelfBlend
 from keras_ddl.data.pipeline import clip_dataset
@@ -24,17 +24,15 @@ from keras_ddl.data.prepared import read_split
 from keras_ddl.data.pseudo_fakes import blend_with_itself
 from keras_ddl.framework import keras
 from keras_ddl.report.strip import SIDE
-from keras_ddl.runs import build, start_run
 from keras_ddl.training.callbacks.tensorboard import TensorBoardLog, tensorboard_logs
-from keras_ddl.training.strategy import Place
+from keras_ddl.training.devices import Devices
 
-SMALL = {
-    **{"frames": 4, "size": 32, "width": 0.125, "batch": 8, "epochs": 2},
-    **{"backbone": "resnet18"},
-}
+SMALL = {"frames": 4, "size": 32, "width": 0.125, "backbone": "resnet18"}
 NAMES = {  # the first and the last clip of each class
-    *("clips/real flicker/real/val0", "clips/real flicker/real/val3"),
-    *("clips/fake flicker/fake/val0", "clips/fake flicker/fake/val3"),
+    "clips/real flicker/real/val0",
+    "clips/real flicker/real/val3",
+    "clips/fake flicker/fake/val0",
+    "clips/fake flicker/fake/val3",
 }
 
 
@@ -56,17 +54,9 @@ def picture(event: Any) -> np.ndarray:
     return image
 
 
-@pytest.fixture(scope="module")
-def run(flicker_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    run = start_run(tmp_path_factory.mktemp("runs") / "run")
-    config = TrainConfig.from_dict({**SMALL, "modules": ["dfdc"]})
-    training.train(config, flicker_set, run, progress=False)
-    return run
-
-
-def test_every_number_of_every_epoch_is_there(run: Path) -> None:
-    history = json.loads((run / "history.json").read_text())
-    found = read(run / "tensorboard")
+def test_every_number_of_every_epoch_is_there(trained_run: Path) -> None:
+    history = json.loads((trained_run / "history.json").read_text())
+    found = read(trained_run / "tensorboard")
     assert {"loss", "val_video_auc", "lr", "gamma_dfdc"} <= set(history)
     for name, values in history.items():
         assert scalars(found, f"epoch/{name}") == [
@@ -74,25 +64,25 @@ def test_every_number_of_every_epoch_is_there(run: Path) -> None:
         ]
 
 
-def test_every_modules_gamma_is_there_by_name(run: Path) -> None:
-    metrics = json.loads((run / "metrics.json").read_text())
-    found = read(run / "tensorboard")
+def test_every_modules_gamma_is_there_by_name(trained_run: Path) -> None:
+    metrics = json.loads((trained_run / "metrics.json").read_text())
+    found = read(trained_run / "tensorboard")
     tags = [tag for tag in found.Tags()["tensors"] if tag.startswith("gamma/")]
-    assert {f"gamma/{name}" for name in metrics["gamma"]} == set(tags) and len(tags) == 4
+    assert {f"gamma/{name}" for name in metrics["gamma"]} == set(tags) and len(tags) == 8
     for name, value in metrics["gamma"].items():
         at_best = scalars(found, f"gamma/{name}")[metrics["best_epoch"] - 1]
         assert at_best == (metrics["best_epoch"], np.float32(value))
 
 
 def test_clips_of_both_classes_are_shown_with_where_the_network_looked(
-    run: Path, flicker_set: Path
+    trained_run: Path, flicker_set: Path
 ) -> None:
-    found = read(run / "tensorboard")
+    found = read(trained_run / "tensorboard")
     assert {tag for tag in found.Tags()["tensors"] if tag.startswith("clips/")} == NAMES
     data = read_split(flicker_set, "val")
     for name in NAMES:
         events = found.Tensors(name)
-        assert [event.step for event in events] == [1, 2]
+        assert [event.step for event in events] == [1, 2, 3, 4]
         for image in map(picture, events):
             assert image.shape == (2 * SIDE, 4 * SIDE, 3)  # frames above, maps below
             assert image[:SIDE].std() > 10
@@ -105,7 +95,7 @@ def test_clips_of_both_classes_are_shown_with_where_the_network_looked(
 
 
 def test_without_dfdc_the_frames_stand_alone(flicker_set: Path, tmp_path: Path) -> None:
-    log = TensorBoardLog(tmp_path, flicker_set, Place())
+    log = TensorBoardLog(tmp_path, flicker_set, Devices())
     log.set_model(build(TrainConfig.from_dict({**SMALL, "modules": ["msa"]})))
     log.on_epoch_end(4, {"loss": 0.25})
     found = read(tmp_path)
@@ -116,7 +106,7 @@ def test_without_dfdc_the_frames_stand_alone(flicker_set: Path, tmp_path: Path) 
 def test_another_process_adds_to_the_same_folder(flicker_set: Path, tmp_path: Path) -> None:
     model = keras.Sequential([keras.layers.Dense(1, input_shape=(1,))])
     for epochs in ((0, 1), (1, 2)):  # epoch 2 comes again, as after a kill
-        log = TensorBoardLog(tmp_path, flicker_set, Place())
+        log = TensorBoardLog(tmp_path, flicker_set, Devices())
         log.set_model(model)
         for epoch in epochs:
             log.on_epoch_end(epoch, {"loss": 1.0 - epoch})
@@ -127,7 +117,7 @@ def test_another_process_adds_to_the_same_folder(flicker_set: Path, tmp_path: Pa
 
 def test_pseudo_fakes_are_shown_as_they_are_judged(flicker_set: Path, tmp_path: Path) -> None:
     rules = SelfBlend()
-    log = TensorBoardLog(tmp_path, flicker_set, Place(), rules)
+    log = TensorBoardLog(tmp_path, flicker_set, Devices(), rules)
     log.set_model(keras.Sequential([keras.layers.Dense(1, input_shape=(1,))]))
     log.on_epoch_end(0)
     found = read(tmp_path)
@@ -149,8 +139,8 @@ def test_a_missing_package_is_one_line(
 ) -> None:
     monkeypatch.setitem(sys.modules, "tensorboard", None)
     with caplog.at_level(logging.INFO):
-        assert tensorboard_logs(tmp_path, flicker_set, Place()) == []
-        (second,) = tensorboard_logs(tmp_path, flicker_set, Place(worker=1, workers=2))
+        assert tensorboard_logs(tmp_path, flicker_set, Devices()) == []
+        (second,) = tensorboard_logs(tmp_path, flicker_set, Devices(worker=1, workers=2))
     assert caplog.messages == ["no files for TensorBoard: for them, pip install tensorboard"]
     second.set_model(keras.Sequential([keras.layers.Dense(1, input_shape=(1,))]))
     second.on_epoch_end(0, {"loss": 1.0})

@@ -1,4 +1,4 @@
-"""Where a training runs: one device, several, several machines; TensorFlow's own strategies."""
+"""Devices that train: one, several, or several machines'; TensorFlow's own strategies."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def _default_strategy() -> Any:
 
 
 @dataclass(frozen=True)
-class Place:
-    """A strategy, and who this process is in it.
+class Devices:
+    """Devices under one of TensorFlow's strategies, and who this process is among them.
 
     Args:
         strategy: Of TensorFlow; default: this process' first device, alone.
@@ -129,7 +129,7 @@ def _padded(clip: Any, batch: int) -> Any:
     )
 
 
-def open_place(name: str = "auto") -> Place:
+def open_devices(name: str = "auto") -> Devices:
     """Start a strategy by name; with several workers, wait until all are there.
 
     Args:
@@ -147,12 +147,12 @@ def open_place(name: str = "auto") -> Place:
         name = _found()
     if name == "mirrored":
         devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
-        return Place(tf.distribute.MirroredStrategy([device.name for device in devices]), name)
+        return Devices(tf.distribute.MirroredStrategy([device.name for device in devices]), name)
     if name == "multiworker":
         return _multiworker()
     if name == "tpu":
         return _tpu()
-    return Place()
+    return Devices()
 
 
 def _found() -> str:
@@ -197,7 +197,7 @@ def _slurm() -> Any:
     )
 
 
-def _multiworker() -> Place:
+def _multiworker() -> Devices:
     from keras_ddl.framework import tf
 
     if _tf_config_workers():
@@ -215,10 +215,10 @@ def _multiworker() -> Place:
         strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver)
     except (tf.errors.OpError, ValueError) as error:
         raise UserError(f"the workers did not come together: {_line(error)}", MISSING) from error
-    return Place(strategy, "multiworker", int(resolver.task_id), workers)
+    return Devices(strategy, "multiworker", int(resolver.task_id), workers)
 
 
-def _tpu() -> Place:
+def _tpu() -> Devices:
     from keras_ddl.framework import tf
 
     try:
@@ -227,7 +227,7 @@ def _tpu() -> Place:
         tf.tpu.experimental.initialize_tpu_system(resolver)
     except (tf.errors.OpError, ValueError, RuntimeError) as error:
         raise UserError(f"--strategy tpu: no TPU was found: {_line(error)}", MISSING) from error
-    return Place(tf.distribute.TPUStrategy(resolver), "tpu")
+    return Devices(tf.distribute.TPUStrategy(resolver), "tpu")
 
 
 def _line(error: Exception) -> str:

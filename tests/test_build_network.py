@@ -1,4 +1,4 @@
-"""Starting from another run or from the authors' tensors."""
+"""Networks in mixed precision, started from another run or from the authors' tensors."""
 
 from __future__ import annotations
 
@@ -15,21 +15,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parent / "golden"))
 from naive_network import draw, network_shapes
 
 from keras_ddl import train as training
+from keras_ddl.build_network import build, build_started, load_run
 from keras_ddl.config import TrainConfig
 from keras_ddl.edge.errors import UserError
 from keras_ddl.edge.files import file_sha256, read_json
+from keras_ddl.framework import keras
 from keras_ddl.import_released import load_released_weights
-from keras_ddl.runs import WEIGHTS, build, load_run, start_run
-from keras_ddl.start_weights import build_started
+from keras_ddl.runs import WEIGHTS, start_run
+from keras_ddl.training.fit import make_optimiser
+from keras_ddl.training.options import TrainingOptions
 
 SMALL = {"frames": 4, "size": 32, "width": 0.125, "batch": 8, "epochs": 1, "backbone": "resnet18"}
-
-
-@pytest.fixture(scope="module")
-def plain_run(flicker_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    run = start_run(tmp_path_factory.mktemp("runs") / "plain")
-    training.train(TrainConfig.from_dict({**SMALL, "modules": []}), flicker_set, run, False)
-    return run
 
 
 def test_a_plain_runs_network_with_new_modules_says_what_it_said(plain_run: Path) -> None:
@@ -52,7 +48,7 @@ def test_a_run_that_starts_from_another_says_so(
     config = TrainConfig.from_dict(
         {**SMALL, "modules": [], "weights": str(plain_run), "learning_rate": 1e-7}
     )
-    training.train(config, flicker_set, run, progress=False)
+    training.train(config, flicker_set, run, TrainingOptions(progress=False))
     start = read_json(run / "manifest.json")["start"]
     assert start == {"weights": str(plain_run), "sha256": file_sha256(plain_run / WEIGHTS)}
     kernels = [
@@ -62,7 +58,9 @@ def test_a_run_that_starts_from_another_says_so(
 
 
 def test_what_does_not_fit_is_refused(plain_run: Path, tmp_path: Path) -> None:
-    wider = TrainConfig.from_dict({**SMALL, "width": 0.25, "weights": str(plain_run)})
+    wider = TrainConfig.from_dict(
+        {**SMALL, "modules": [], "width": 0.25, "weights": str(plain_run)}
+    )
     with pytest.raises(UserError, match=r"holds another network: .* differ in size"):
         build_started(wider)
     with pytest.raises(UserError, match=r"expected imagenet, a file \.h5"):
@@ -86,3 +84,20 @@ def test_the_authors_tensors_fill_the_whole_network(tmp_path: Path) -> None:
     small = TrainConfig.from_dict({**settings, "width": 0.5, "weights": config.weights})
     with pytest.raises(UserError, match="does not fit compact_xception"):
         build_started(small)
+
+
+@pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
+def test_mixed_precision_computes_narrow_and_keeps_weights_and_logits_wide(precision: str) -> None:
+    config = TrainConfig.from_dict({"frames": 4, "size": 32, "width": 0.125})
+    model = build(config, precision=precision)
+    assert keras.mixed_precision.global_policy().name == "float32"
+    assert {str(weight.dtype.name) for weight in model.weights} == {"float32"}
+    narrow = precision.removeprefix("mixed_")
+    kinds = {layer.compute_dtype for layer in model.layers if "sepconv" in layer.name}
+    assert kinds == {narrow}
+    assert model.output.dtype == tf.float32
+    model.compile(
+        make_optimiser(config), keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    )
+    scaled = isinstance(model.optimizer, keras.mixed_precision.LossScaleOptimizer)
+    assert scaled == (precision == "mixed_float16")

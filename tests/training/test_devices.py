@@ -19,8 +19,8 @@ tf = pytest.importorskip("tensorflow")
 
 from keras_ddl import train as training
 from keras_ddl.edge.errors import UserError
-from keras_ddl.training.restart import resuming
-from keras_ddl.training.strategy import Place, open_place
+from keras_ddl.training.devices import Devices, open_devices
+from keras_ddl.training.run import resuming
 
 # Rounding differs between one device and several (batch norm's variance is E[x²] − E[x]² over
 # replicas), and Adam makes much of little gradients: a low rate keeps the curves together.
@@ -83,7 +83,7 @@ def test_two_workers_one_killed_and_started_again_learn_what_one_learns(
     weights = [re.findall(r"weights (\w{64})", log) for log in logs]
     assert len(weights[0]) == 1 and weights[0] == weights[1]  # to the bit
     manifest = json.loads((out / "manifest.json").read_text())
-    assert manifest["place"] == {"strategy": "multiworker", "workers": 2, "replicas": 2}
+    assert manifest["devices"] == {"strategy": "multiworker", "workers": 2, "replicas": 2}
     assert manifest["batch"] == {"global": 8, "per_replica": 4}
     assert_same_curve(history(out), alone(flicker_set, tmp_path / "alone"))
 
@@ -105,9 +105,9 @@ def free_ports(count: int) -> list[int]:
 
 
 SLURM = """
-from keras_ddl.training.strategy import open_place
-place = open_place("auto")
-print(place.name, place.worker, place.workers, place.replicas)
+from keras_ddl.training.devices import open_devices
+devices = open_devices("auto")
+print(devices.name, devices.worker, devices.workers, devices.replicas)
 """
 
 
@@ -150,32 +150,32 @@ def test_four_devices_learn_what_one_learns(
     command = [sys.executable, "-c", FOUR, *options, "--strategy", "mirrored", *SET, *settings]
     subprocess.run(command, check=True, capture_output=True)
     manifest = json.loads((tmp_path / "four" / "manifest.json").read_text())
-    assert manifest["place"] == {"strategy": "mirrored", "workers": 1, "replicas": 4}
+    assert manifest["devices"] == {"strategy": "mirrored", "workers": 1, "replicas": 4}
     assert manifest["synchronised_batch_norm"] is True
     one = alone(flicker_set, tmp_path / "one", *settings)
     assert_same_curve(history(tmp_path / "four"), one)
 
 
 class FourReplicas:
-    """Of a strategy, only what `Place` asks for its arithmetic."""
+    """Of a strategy, only what `Devices` asks for its arithmetic."""
 
     num_replicas_in_sync = 4
 
 
 def test_a_batch_is_shared_evenly_or_refused() -> None:
-    place = Place(FourReplicas())
-    place.check_batch(12)
+    devices = Devices(FourReplicas())
+    devices.check_batch(12)
     with pytest.raises(UserError, match=r"a multiple of 4, received 10; --set batch=8 or 12"):
-        place.check_batch(10)
+        devices.check_batch(10)
     with pytest.raises(UserError, match=r"received 3; --set batch=4$"):
-        place.check_batch(3)
+        devices.check_batch(3)
 
 
 def test_batch_norm_is_synchronised_where_a_replica_has_few_clips() -> None:
-    place = Place(FourReplicas())
-    assert place.synchronises("auto", 60) and not place.synchronises("auto", 64)
-    assert place.synchronises("on", 64) and not place.synchronises("off", 4)
-    assert not Place().synchronises("on", 4)
+    devices = Devices(FourReplicas())
+    assert devices.synchronises("auto", 60) and not devices.synchronises("auto", 64)
+    assert devices.synchronises("on", 64) and not devices.synchronises("off", 4)
+    assert not Devices().synchronises("on", 4)
 
 
 @pytest.mark.parametrize(
@@ -191,16 +191,16 @@ def test_workers_that_nobody_names(
 ) -> None:
     monkeypatch.setenv("TF_CONFIG", config)
     with pytest.raises(UserError, match=message):
-        open_place("multiworker")
+        open_devices("multiworker")
 
 
 def test_unknown_and_missing_strategies(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TPU_NAME", raising=False)
     with pytest.raises(UserError, match="expected one of auto, none, mirrored, multiworker, tpu"):
-        open_place("horovod")
+        open_devices("horovod")
     with pytest.raises(UserError, match="no TPU was found"):
-        open_place("tpu")
-    assert open_place("auto").name == "none"  # one CPU
+        open_devices("tpu")
+    assert open_devices("auto").name == "none"  # one CPU
 
 
 def test_a_lost_workers_peers_go_on_with_the_same_command() -> None:

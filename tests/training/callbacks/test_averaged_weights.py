@@ -1,0 +1,48 @@
+"""The model has the optimiser's averages while it is judged, its own weights otherwise."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+tf = pytest.importorskip("tensorflow")
+
+from keras_ddl.build_network import build
+from keras_ddl.config import TrainConfig
+from keras_ddl.framework import keras
+from keras_ddl.training.callbacks.averaged_weights import AveragedWeights, averaged_weights
+from keras_ddl.training.fit import make_optimiser
+
+
+def test_the_average_follows_the_weights_and_training_goes_on_with_its_own() -> None:
+    settings = TrainConfig.from_dict(
+        {"frames": 4, "size": 32, "width": 0.125, "network": "shallownet", "ema": 0.5}
+    )
+    keras.utils.set_random_seed(0)
+    model = build(settings)
+    model.compile(
+        make_optimiser(settings), keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    )
+    assert averaged_weights(model) is None
+    clips = np.random.default_rng(0).integers(0, 256, (4, 4, 32, 32, 3), np.uint8)
+    start = [weight.numpy() for weight in model.trainable_variables]
+    averages = [values.copy() for values in start]
+    for _ in range(3):
+        model.train_on_batch(clips, np.array([0, 1, 0, 1]))
+        raw = [weight.numpy() for weight in model.trainable_variables]
+        averages = [0.5 * a + 0.5 * w for a, w in zip(averages, raw, strict=True)]
+    found = averaged_weights(model)
+    assert found is not None
+    moved = 0
+    for kept, expected, now in zip(found, averages, raw, strict=True):
+        np.testing.assert_allclose(kept, expected, atol=1e-5)
+        moved += bool(np.abs(kept - now).max() > 1e-4)
+    assert moved > len(found) / 2
+    callback = AveragedWeights()
+    callback.set_model(model)
+    callback.on_epoch_end(0)
+    for weight, expected in zip(model.trainable_variables, found, strict=True):
+        np.testing.assert_array_equal(weight.numpy(), expected)
+    callback.back.on_epoch_end(0, {})
+    for weight, expected in zip(model.trainable_variables, raw, strict=True):
+        np.testing.assert_array_equal(weight.numpy(), expected)
