@@ -131,14 +131,13 @@ def _run(
             bundle.spec, kit.detector, options.detect_every, options.stride_ms
         )
         run = RunDescription(bundle, kit.backend, options.footage, telemetry=Telemetry())
-        collector, written = Collector(), JsonLines(partial)
-        sinks: list[Sink] = [collector, Told(source.length, tell), stack.enter_context(written)]
+        collector = Collector()
+        written = stack.enter_context(JsonLines(partial))
+        sinks: list[Sink] = [collector, Told(source.length, tell), written]
         if options.evidence:
             policy = policy_for(bundle, options.footage, source.still)
             sinks.append(stack.enter_context(_evidence(kit, policy, path, sha256)))
         end = Pipeline(run, source, clipper, sinks).run()
-        written.close()
-        partial.replace(lines)
     (out / THUMBS / f"{name}.jpg").write_bytes(collector.thumbnail())
     return {
         **_outcome(end, bool(clipper.seen)),
