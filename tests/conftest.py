@@ -27,13 +27,13 @@ LONGEST_FIRST = (
     "tests/test_train.py",
     "tests/quantization/test_quantise.py",
     "tests/networks/test_model.py",
-    "tests/export/test_to_onnx.py",
+    "tests/export/conversion/test_onnx_from_keras.py",
     "tests/test_evaluate.py",
     "tests/data/test_prepare_killed.py",
     "tests/training/test_resume.py",
     "tests/test_robustness.py",
     "tests/layers/test_keras3.py",
-    "tests/export/graph/test_graph_counts.py",
+    "tests/export/test_to_onnx.py",
 )
 
 

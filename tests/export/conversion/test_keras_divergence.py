@@ -1,4 +1,4 @@
-"""An exported graph that is wrong in one layer says in which."""
+"""Exported graphs are clean, and one that is wrong in one layer says in which."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ pytest.importorskip("onnxruntime")
 from graph_changes import spoil
 
 from export.conversion.keras_divergence import find_keras_divergence
-from export.to_onnx import onnx_from_keras
+from export.conversion.onnx_from_keras import OPSET, onnx_from_keras
+from export.graph.onnx_graph import unused
 from keras_ddl import build_model
 
 CLIPS = np.random.default_rng(1).integers(0, 256, (2, 4, 32, 32, 3), np.uint8)
@@ -46,3 +47,14 @@ def test_a_rounded_network_is_compared_with_its_own(int8_network: Any, int8_grap
     assert sound.first is None and sound.compared > 0.5 * len(int8_network.layers)
     wrong = find_keras_divergence(int8_network, spoil(int8_graph, SPOILT), CLIPS[0], 0.2)
     assert wrong.first is not None and wrong.first.layer.startswith("block3_sepconv1")
+
+
+@pytest.mark.parametrize("name", ["msa_graph", "int8_graph"])
+def test_an_exported_graph_has_nothing_to_spare(name: str, request: pytest.FixtureRequest):
+    proto = request.getfixturevalue(name)
+    assert unused(proto) == []
+    assert proto.opset_import[0].version == OPSET
+    makers = {name: node for node in proto.graph.node for name in node.output}
+    norms = [node for node in proto.graph.node if node.op_type == "BatchNormalization"]
+    before = {makers[node.input[0]].op_type for node in norms}
+    assert len(norms) == 7 and "Conv" not in before  # the gates of MSA

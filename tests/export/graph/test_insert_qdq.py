@@ -127,6 +127,7 @@ def test_the_answer_stays_near_and_clips_where_the_range_ends(small: Any, small_
     assert np.abs(cut - expected).max() > 10 * np.abs(near - expected).max()
 
 
+@pytest.mark.slow
 def test_most_of_the_compact_network_is_int8(whole_graph: Any):
     model = copy_of(whole_graph)
     cast_inputs_first(model)
