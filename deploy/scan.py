@@ -159,7 +159,9 @@ def _closing(records: Sequence[Record], seconds: float, elapsed_s: float) -> str
 def _look_at(args: argparse.Namespace) -> tuple[Bundle, str, str]:
     """Model and detector, opened once here so that a mistake is one line, before any process."""
     from keras_ddl.edge.faces import open_detector
+    from keras_ddl.edge.optional_import import need
 
+    need("jinja2", "scan.html")  # now, and not when all files are judged
     bundle, backend = open_bundle(args.bundle, 1, args.device)
     with backend:
         return bundle, backend.name, open_detector(args.detector).name

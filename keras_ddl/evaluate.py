@@ -1,4 +1,7 @@
-"""`python -m keras_ddl.evaluate [RUN]`: threshold and temperature on validation, tables on test."""
+"""Evaluation of a run (`python -m keras_ddl.evaluate [RUN]`): choose, score, write.
+
+Threshold and temperature are chosen on validation, the tables are made of test splits.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import io
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +19,7 @@ import numpy as np
 
 from keras_ddl.build_network import load_run
 from keras_ddl.comparison.related_results import beside
+from keras_ddl.config import TrainConfig
 from keras_ddl.data.augment_rules import SelfBlend
 from keras_ddl.data.layouts import LAYOUTS
 from keras_ddl.data.pipeline import clip_dataset
@@ -25,6 +30,7 @@ from keras_ddl.datasets import prepared_for
 from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.errors import Parser, UserError, run_cli
 from keras_ddl.edge.files import read_json, write_json, write_text
+from keras_ddl.edge.optional_import import need
 from keras_ddl.evaluation.breakdown import DATASET, breakdown
 from keras_ddl.evaluation.calibration import (
     ece,
@@ -33,12 +39,12 @@ from keras_ddl.evaluation.calibration import (
     probabilities_from_margins,
 )
 from keras_ddl.evaluation.clip_scores import Scores, clip_logits, summary
-from keras_ddl.evaluation.operating_point import RECORD, OperatingPoint
+from keras_ddl.evaluation.operating_point import OperatingPoint
+from keras_ddl.evaluation.results import TEST, EvaluationResult, RobustnessResult, SetResult
 from keras_ddl.evaluation.tables import table
 from keras_ddl.model_card import write_model_card
 from keras_ddl.report import REPORT, Content, ScoredSet, write_report
 from keras_ddl.report.content import Heat, no_heat
-from keras_ddl.robustness import known_robustness
 from keras_ddl.runs import find_run
 
 if TYPE_CHECKING:
@@ -77,13 +83,32 @@ def score_split(
     return scores, {"split": split, "threshold": spec.threshold, **result, "videos": _fates(data)}
 
 
+@dataclass(frozen=True)
+class Subject:
+    """A run whose network is to be judged.
+
+    Args:
+        run: Its folder.
+        model: The network.
+        config: The training's configuration.
+        spec: Gives threshold and temperature.
+        fingerprint: Of the prepared clips that it was trained on.
+    """
+
+    run: Path
+    model: keras.Model
+    config: TrainConfig
+    spec: ClipSpec
+    fingerprint: str
+
+
 def evaluate(
     run: Path,
     prepared: Sequence[Path] = (),
     data: Path | None = None,
     layout: str = "folder",
     keep: bool = False,
-) -> dict[str, Any]:
+) -> EvaluationResult:
     """Choose a run's threshold and temperature on validation, then score test splits.
 
     Writes `test.json`, `test_scores.csv`, `report.html` and `MODEL_CARD.md` into the run and the
@@ -105,6 +130,7 @@ def evaluate(
         UserError: If clips are not there, have changed, are cut to another spec, or are of one
             class only.
     """
+    need("jinja2", "the report")  # now, and not when all is scored
     run = find_run(run)
     recorded = read_json(run / "config.json")["data"]
     folders = [Path(folder) for folder in prepared]
@@ -116,28 +142,73 @@ def evaluate(
         folders = [own]
     for folder in folders:
         check_spec(folder, spec)
+    subject = Subject(run, model, config, spec, recorded["fingerprint"])
     if own is not None and not keep:
-        spec = _operating_point(model, own, config.pseudo()).onto(spec)
-    trained_on = recorded["fingerprint"]
-    sets = tuple(
-        _score(model, spec, folder, name, trained_on)
-        for folder, name in zip(folders, _names(folders), strict=True)
+        subject = choose(subject, own)
+    sets = score(subject, folders)
+    return write(subject, sets)
+
+
+def choose(subject: Subject, own: Path) -> Subject:
+    """Choose temperature and threshold on the very clips on which the training chose its epoch.
+
+    Args:
+        subject: The run.
+        own: The prepared clips that it was trained on.
+
+    Returns:
+        The run with a spec that carries the two.
+
+    Raises:
+        UserError: If the validation clips are of one class only.
+    """
+    data, logits = _logits(subject.model, own, "val", subject.config.pseudo())
+    margins = margins_from_logits(logits)
+    fingerprint = read_summary(own)["fingerprint"]
+    try:
+        point = OperatingPoint.fit(data.keys, data.labels, margins, fingerprint)
+    except ValueError as error:
+        raise UserError(f"{own}, val: {error}") from error
+    return replace(subject, spec=point.onto(subject.spec))
+
+
+def score(subject: Subject, folders: Sequence[Path]) -> tuple[ScoredSet, ...]:
+    """Score the test splits of prepared clips.
+
+    Raises:
+        UserError: If one is of one class only.
+    """
+    return tuple(
+        _score(subject, folder, name) for folder, name in zip(folders, _names(folders), strict=True)
     )
-    result = {
-        "threshold": spec.threshold,
-        "temperature": spec.temperature,
-        "calibration": spec.metrics.get(RECORD),
-        "weights_sha256": spec.weights_sha256,
-        "sets": [scored.result for scored in sets],
-    }
+
+
+def write(subject: Subject, sets: Sequence[ScoredSet]) -> EvaluationResult:
+    """Write all files of an evaluation into the run; return what `test.json` holds."""
+    run, spec = subject.run, subject.spec
+    result = EvaluationResult(
+        threshold=spec.threshold,
+        temperature=spec.temperature,
+        calibration=OperatingPoint.of(spec),
+        weights_sha256=spec.weights_sha256,
+        sets=tuple(scored.result for scored in sets),
+    )
     if spec != ClipSpec.read(run / "clipspec.json"):  # a bundle's age is told by that file's
         spec.write(run / "clipspec.json")
-    write_json(run / "test.json", result)
+    write_json(run / TEST, result.to_json())
     write_text(run / "test_scores.csv", _csv(sets))
-    shown = (run.name, config.described(), config.to_dict(), spec, result, sets, _heat(model))
     tested = {key[DATASET] for scored in sets for key in scored.scores.keys}
-    stress = known_robustness(run, spec.weights_sha256)
-    content = Content(*shown, stress=stress, beside=beside(run, tested))
+    content = Content(
+        run=run.name,
+        network=subject.config.described(),
+        config=subject.config.to_dict(),
+        spec=spec,
+        result=result,
+        sets=tuple(sets),
+        heat=_heat(subject.model),
+        robustness=RobustnessResult.known(run, spec.weights_sha256),
+        beside=beside(run, tested),
+    )
     write_report(run / REPORT, content)
     write_model_card(run)
     return result
@@ -164,20 +235,9 @@ def _logits(
     return with_pseudo_fakes(data) if pseudo else data, logits
 
 
-def _operating_point(model: keras.Model, own: Path, pseudo: SelfBlend | None) -> OperatingPoint:
-    """Fit to the very clips on which the training chose its epoch."""
-    data, logits = _logits(model, own, "val", pseudo)
-    margins = margins_from_logits(logits)
-    try:
-        return OperatingPoint.fit(data.keys, data.labels, margins, read_summary(own)["fingerprint"])
-    except ValueError as error:
-        raise UserError(f"{own}, val: {error}") from error
-
-
-def _score(
-    model: keras.Model, spec: ClipSpec, folder: Path, name: str, trained_on: str
-) -> ScoredSet:
-    data, logits = _logits(model, folder, "test")
+def _score(subject: Subject, folder: Path, name: str) -> ScoredSet:
+    spec = subject.spec
+    data, logits = _logits(subject.model, folder, "test")
     margins = margins_from_logits(logits)
     before = probabilities_from_margins(margins)
     scores = Scores(data.keys, data.labels, probabilities_from_margins(margins, spec.temperature))
@@ -186,19 +246,19 @@ def _score(
     except ValueError as error:
         raise UserError(f"{folder}, test: {error}") from error
     fingerprint = read_summary(folder)["fingerprint"]
-    result = {
-        "name": name,
-        "split": "test",
-        "threshold": spec.threshold,
-        "fingerprint": fingerprint,
-        "trained_on": fingerprint == trained_on,
-        **numbers,
-        "ece_before": ece(data.labels, before),
-        "ece_after": ece(data.labels, scores.probabilities),
-        "nll_before": nll(data.labels, margins),
-        "nll_after": nll(data.labels, margins, spec.temperature),
-        "videos": _fates(data),
-    }
+    result = SetResult(
+        **vars(numbers),
+        name=name,
+        split="test",
+        threshold=spec.threshold,
+        fingerprint=fingerprint,
+        trained_on=fingerprint == subject.fingerprint,
+        ece_before=ece(data.labels, before),
+        ece_after=ece(data.labels, scores.probabilities),
+        nll_before=nll(data.labels, margins),
+        nll_after=nll(data.labels, margins, spec.temperature),
+        videos=_fates(data),
+    )
     return ScoredSet(name, data.clips, margins, scores, result)
 
 
@@ -267,12 +327,12 @@ def _run(args: argparse.Namespace) -> int:
     run = find_run(args.run)
     result = evaluate(run, args.prepared, args.data, args.layout, args.keep)
     if args.json:
-        print((run / "test.json").read_text(encoding="utf-8"))
+        print((run / TEST).read_text(encoding="utf-8"))
         return 0
-    for part in result["sets"]:
-        print(f"{part['name']}{'' if part['trained_on'] else ', never seen in training'}")
+    for part in result.sets:
+        print(f"{part.name}{'' if part.trained_on else ', never seen in training'}")
         print(table(part))
-    print(f"threshold {result['threshold']:g}, temperature {result['temperature']:g}")
+    print(f"threshold {result.threshold:g}, temperature {result.temperature:g}")
     print(f"report: {run / REPORT}")
     bundle = run / "bundle" / "clipspec.json"
     if bundle.is_file() and bundle.read_bytes() != (run / "clipspec.json").read_bytes():

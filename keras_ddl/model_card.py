@@ -1,4 +1,4 @@
-"""`python -m keras_ddl.model_card [RUN]`: what a run's model is, in Markdown, from its own files.
+"""Model card of a run in Markdown, from its own files (`python -m keras_ddl.model_card [RUN]`).
 
 It states only what the files in the run say; what they do not say is "not measured" or "not
 recorded".
@@ -9,13 +9,15 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from keras_ddl import robustness
 from keras_ddl.edge.errors import Parser, run_cli
 from keras_ddl.edge.files import write_text
+from keras_ddl.evaluation.operating_point import OperatingPoint
+from keras_ddl.evaluation.results import Numbers
 from keras_ddl.evaluation.tables import label
 from keras_ddl.report.run_facts import RunFacts
 from keras_ddl.runs import find_run
@@ -73,11 +75,11 @@ def _model(facts: RunFacts) -> list[str]:
             {
                 "network": config.described(),
                 "parameters": NOT_RECORDED if size is None else f"{size:,}",
-                "input": f"face crops, {spec['frames']} frames {spec['interval_ms']:g} ms apart, "
-                f"{spec['size']} × {spec['size']} px, {spec['color']}, crop {spec['margin']:g} × "
-                f"the face box of detector {spec['detector']}",
+                "input": f"face crops, {spec.frames} frames {spec.interval_ms:g} ms apart, "
+                f"{spec.size} × {spec.size} px, {spec.color}, crop {spec.margin:g} × "
+                f"the face box of detector {spec.detector}",
                 "output": "probability of fake per clip; a video's score is the mean of its clips'",
-                "weights (SHA-256)": spec["weights_sha256"],
+                "weights (SHA-256)": spec.weights_sha256,
             }
         ),
     ]
@@ -94,7 +96,7 @@ def _use(facts: RunFacts) -> list[str]:
         "- Forgeries, cameras, compressions and people unlike those of the training data; sound; "
         "pictures without a face; faces smaller, darker or more blurred than those.",
     ]
-    if facts.spec.get("training", {}).get("dataset") == "synthetic":
+    if facts.spec.training.get("dataset") == "synthetic":
         lines += [
             "",
             "**This model has seen generated faces only. It knows nothing about real footage, and "
@@ -105,17 +107,15 @@ def _use(facts: RunFacts) -> list[str]:
 
 def _data(facts: RunFacts) -> list[str]:
     data = facts.manifest.get("data")
-    name = facts.spec.get("training", {}).get("dataset") or NOT_RECORDED
+    name = facts.spec.training.get("dataset") or NOT_RECORDED
     if data is None:
         return [f"Dataset {name}; counts and fingerprint {NOT_RECORDED}."]
     known = ("clips", "real", "fake", "ok", "index_sha256")
-    rows = [
-        [
-            *(split, *(counts.get(key, NOT_RECORDED) for key in known[:4])),
-            ", ".join(f"{n} {why}" for why, n in counts.items() if why not in known) or "none",
-        ]
-        for split, counts in data["splits"].items()
-    ]
+    rows = []
+    for split, counts in data["splits"].items():
+        shown = [counts.get(key, NOT_RECORDED) for key in known[:4]]
+        without = ", ".join(f"{n} {why}" for why, n in counts.items() if why not in known)
+        rows.append([split, *shown, without or "none"])
     heads = ("split", "clips", "real", "fake", "videos", "videos without a clip")
     return [
         f"Dataset {name}, fingerprint of the prepared clips `{data['fingerprint']}`.",
@@ -166,13 +166,12 @@ def _test(facts: RunFacts) -> list[str]:
     if facts.test is None:
         return [f"{NOT_MEASURED}: `python -m keras_ddl.evaluate`."]
     lines: list[str] = []
-    for part in facts.test["sets"]:
-        seen = "the set trained on" if part["trained_on"] else "another set than trained on"
-        rows = [
-            [level, *_numbers(part[level], part["intervals"][level])] for level in ("clip", "video")
-        ]
+    for part in facts.test.sets:
+        seen = "the set trained on" if part.trained_on else "another set than trained on"
+        levels = (("clip", part.clip), ("video", part.video))
+        rows = [[level, *_numbers(found, part.intervals[level])] for level, found in levels]
         lines += [
-            f"{part['name']} ({seen}, `{part['fingerprint']}`), threshold {part['threshold']:g}; "
+            f"{part.name} ({seen}, `{part.fingerprint}`), threshold {part.threshold:g}; "
             "in brackets 95 % of 1000 resamples of whole videos:",
             "",
             *_table(("level", *_NUMBERS, "real", "fake"), rows),
@@ -185,39 +184,40 @@ def _breakdown(facts: RunFacts) -> list[str]:
     if facts.test is None:
         return [f"{NOT_MEASURED}."]
     rows = [
-        [part["name"], kind[:-1], label(row)]
-        + (_numbers(row["video"], row["intervals"]["video"]) if row["video"] else [row["missing"]])
-        for part in facts.test["sets"]
-        for kind in ("datasets", "compressions", "methods")
-        for row in part[kind]
+        [part.name, kind[:-1], label(row)]
+        + (_numbers(row.video, row.intervals["video"]) if row.video else [row.missing])
+        for part in facts.test.sets
+        for kind, group in part.groups().items()
+        for row in group
     ]
     return ["At video level:", "", *_table(("set", "by", "", *_NUMBERS, "real", "fake"), rows)]
 
 
 def _operating_point(facts: RunFacts) -> list[str]:
-    found = facts.spec.get("metrics", {}).get("calibration")
+    found = OperatingPoint.of(facts.spec)
     if found is None:
         return [
-            f"{NOT_MEASURED}: threshold {facts.spec['threshold']:g} and temperature "
-            f"{facts.spec['temperature']:g} are those that nothing was fitted to."
+            f"{NOT_MEASURED}: threshold {facts.spec.threshold:g} and temperature "
+            f"{facts.spec.temperature:g} are those that nothing was fitted to."
         ]
-    parts = {"validation": found}
-    for part in facts.test["sets"] if facts.test else ():
-        parts[f"test, {part['name']}"] = part
-    rows = [(k, f"{v['ece_before']:.4f}", f"{v['ece_after']:.4f}") for k, v in parts.items()]
+    clips, videos = found.counts
+    errors = {"validation": (found.ece_before, found.ece_after)}
+    for part in facts.test.sets if facts.test else ():
+        errors[f"test, {part.name}"] = (part.ece_before, part.ece_after)
+    rows = [(name, f"{before:.4f}", f"{after:.4f}") for name, (before, after) in errors.items()]
     return [
-        f"Chosen on {found['videos']} validation videos ({found['clips']} clips): temperature "
-        f"{found['temperature']:g}, threshold {found['threshold']:g}, balanced accuracy there "
-        f"{found['balanced_accuracy']:.4f}. Rule: {found['rule']}.",
+        f"Chosen on {videos} validation videos ({clips} clips): temperature "
+        f"{found.temperature.value:g}, threshold {found.threshold.value:g}, balanced accuracy "
+        f"there {found.threshold.balanced_accuracy:.4f}. Rule: {found.rule}.",
         "",
         *_table(("expected calibration error of clips", "before", "after the temperature"), rows),
     ]
 
 
 def _robustness(facts: RunFacts) -> list[str]:
-    if facts.stress is None:
+    if facts.robustness is None:
         return [f"{NOT_MEASURED}: `python -m keras_ddl.robustness`."]
-    return [robustness.table(facts.stress)]
+    return [robustness.table(facts.robustness)]
 
 
 def _hardest(facts: RunFacts) -> list[str]:
@@ -260,7 +260,7 @@ def _versions(facts: RunFacts) -> list[str]:
     )
 
 
-def _numbers(found: dict[str, Any], intervals: dict[str, Any] | None = None) -> list[str]:
+def _numbers(found: Numbers, intervals: Mapping[str, Sequence[float]] | None = None) -> list[str]:
     """The cells of one row: numbers, with their intervals where there are any, and counts."""
     cells = []
     for name in _NUMBERS.values():
@@ -269,7 +269,7 @@ def _numbers(found: dict[str, Any], intervals: dict[str, Any] | None = None) -> 
     return [*cells, str(found["real"]), str(found["fake"])]
 
 
-def _pairs(values: dict[str, Any]) -> list[str]:
+def _pairs(values: Mapping[str, Any]) -> list[str]:
     return _table(("", ""), values.items())
 
 

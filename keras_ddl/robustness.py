@@ -1,4 +1,4 @@
-"""`python -m keras_ddl.robustness [RUN]`: how a run's numbers fall as videos get worse."""
+"""Robustness of a run to damaged videos (`python -m keras_ddl.robustness [RUN]`)."""
 
 from __future__ import annotations
 
@@ -16,20 +16,25 @@ from keras_ddl.data.layouts import LAYOUTS
 from keras_ddl.data.prepare import PROCESSES
 from keras_ddl.data.prepared import Cut, read_summary
 from keras_ddl.data.video_index import Video
+from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.errors import Parser, UserError, run_cli
 from keras_ddl.edge.files import read_json, write_json, write_text
 from keras_ddl.edge.process_pool import unordered_map
 from keras_ddl.evaluation.perturb import FAMILIES, LEVELS, perturb
+from keras_ddl.evaluation.results import (
+    ROBUSTNESS,
+    UNTOUCHED,
+    ConditionResult,
+    RobustnessResult,
+)
 
 FOLDER = "robustness"
-SUMMARY = "robustness.json"
-NONE = "none"
 BATCH = 16
 
 
 @dataclass(frozen=True)
 class Condition:
-    """What is done to the videos; family `none` at level 0 is nothing."""
+    """What is done to the videos; family `UNTOUCHED` at level 0 is nothing."""
 
     family: str
     level: int
@@ -42,7 +47,7 @@ class Condition:
 
 def conditions(families: Sequence[str], levels: Sequence[int]) -> list[Condition]:
     """Nothing, and then every family at every level."""
-    return [Condition(NONE, 0), *(Condition(f, level) for f in families for level in levels)]
+    return [Condition(UNTOUCHED, 0), *(Condition(f, level) for f in families for level in levels)]
 
 
 def robustness(
@@ -52,7 +57,7 @@ def robustness(
     limit: int | None = None,
     processes: int = PROCESSES,
     progress: bool = True,
-) -> dict[str, Any]:
+) -> RobustnessResult:
     """Score a run's test videos under perturbations of their whole frames.
 
     Faces are found, followed and cropped in the perturbed frames, as on a device. Finished
@@ -67,8 +72,7 @@ def robustness(
         progress: Show a bar over conditions and videos.
 
     Returns:
-        What `RUN/robustness.json` holds: per condition the video-level AUC and accuracy, and the
-        share of the videos that gave a score at all.
+        What `RUN/robustness.json` holds.
     """
     from tqdm import tqdm
 
@@ -99,40 +103,30 @@ def robustness(
                     bar.update()
                 known = {"identity": identity, "margins": _margins(model, videos, cuts)}
                 write_json(file, known)
-            result = _judged(spec, videos, known["margins"])
-            results.append({"family": condition.family, "level": condition.level, **result})
-    weights = {"weights_sha256": spec.weights_sha256}
-    units = _units(families)
-    summary = {"videos": len(videos), **weights, "units": units, "conditions": results}
-    write_json(run / SUMMARY, summary)
-    write_text(run / "robustness.md", table(summary) + "\n")
-    return summary
+            results.append(_judged(condition, spec, videos, known["margins"]))
+    weights, units = spec.weights_sha256, _units(families)
+    result = RobustnessResult(len(videos), weights, units, tuple(results))
+    write_json(run / ROBUSTNESS, result.to_json())
+    write_text(run / "robustness.md", table(result) + "\n")
+    return result
 
 
-def known_robustness(run: Path, weights_sha256: str) -> dict[str, Any] | None:
-    """What an earlier call found out about these very weights, or None."""
-    file = run / SUMMARY
-    summary: dict[str, Any] = read_json(file) if file.is_file() else {}
-    return summary if summary.get("weights_sha256") == weights_sha256 else None
-
-
-def table(summary: dict[str, Any]) -> str:
-    """The results in Markdown: AUC per level, and below 100 % the share of videos with a score."""
-    rows = {(r["family"], r["level"]): r for r in summary["conditions"]}
-    levels = sorted({level for _, level in rows if level})
+def table(found: RobustnessResult) -> str:
+    """Return the results in Markdown: AUC, and below 100 % the share of videos with a score."""
+    levels = found.levels()
     head = "| perturbation | " + " | ".join(f"level {level}" for level in levels) + " |"
     lines = [head, "|---" * (len(levels) + 1) + "|"]
-    for family in dict.fromkeys(family for family, level in rows if level):
-        cells = [_cell(rows[family, level]) for level in levels]
+    for family in found.families():
+        cells = [_cell(found.at(family, level)) for level in levels]
         lines.append(f"| {family} | " + " | ".join(cells) + " |")
-    plain = _cell(rows[NONE, 0])
-    lines += ["", f"Video-level AUC on {summary['videos']} test videos; untouched: {plain}."]
+    plain = _cell(found.at(UNTOUCHED, 0))
+    lines += ["", f"Video-level AUC on {found.videos} test videos; untouched: {plain}."]
     return "\n".join(lines)
 
 
-def _cell(result: dict[str, Any]) -> str:
-    auc = "—" if result["auc"] is None else f"{result['auc']:.3f}"
-    return auc if result["scored"] == 1 else f"{auc} ({result['scored']:.0%} scored)"
+def _cell(result: ConditionResult) -> str:
+    auc = "—" if result.auc is None else f"{result.auc:.3f}"
+    return auc if result.scored == 1 else f"{auc} ({result.scored:.0%} scored)"
 
 
 def _units(families: Sequence[str]) -> dict[str, Any]:
@@ -179,7 +173,7 @@ def _cut(job: tuple[Condition, Video, int, int]) -> Cut:
     condition, video, clips, seed = job
 
     def change(frames: Iterator[Any]) -> Iterator[Any]:
-        if condition.family == NONE:
+        if condition.family == UNTOUCHED:
             return frames
         return perturb(frames, condition.family, condition.level, seed)
 
@@ -203,7 +197,9 @@ def _margins(model: Any, videos: list[Video], cuts: dict[int, Cut]) -> list[list
     return margins
 
 
-def _judged(spec: Any, videos: list[Video], margins: list[list[float]]) -> dict[str, Any]:
+def _judged(
+    condition: Condition, spec: ClipSpec, videos: list[Video], margins: list[list[float]]
+) -> ConditionResult:
     """AUC and accuracy at video level, over the videos that gave a score."""
     from keras_ddl.edge.metrics import accuracy, auc
     from keras_ddl.evaluation.calibration import probabilities_from_margins
@@ -211,18 +207,21 @@ def _judged(spec: Any, videos: list[Video], margins: list[list[float]]) -> dict[
     scored = [
         (video.label, values) for video, values in zip(videos, margins, strict=True) if values
     ]
+    family, level = condition.family, condition.level
     if not scored:
-        return {"auc": None, "accuracy": None, "scored": 0.0}
+        return ConditionResult(family, level, None, None, 0.0)
     labels = [label for label, _ in scored]
     scores = [
         float(probabilities_from_margins(np.array(values), spec.temperature).mean())
         for _, values in scored
     ]
-    return {
-        "auc": auc(labels, scores) if len(set(labels)) == 2 else None,
-        "accuracy": accuracy(labels, scores, spec.threshold),
-        "scored": len(scored) / len(videos),
-    }
+    return ConditionResult(
+        family,
+        level,
+        auc=auc(labels, scores) if len(set(labels)) == 2 else None,
+        accuracy=accuracy(labels, scores, spec.threshold),
+        scored=len(scored) / len(videos),
+    )
 
 
 def _decoded(images: Sequence[bytes]) -> np.ndarray:
@@ -241,9 +240,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("run", type=Path, nargs="?", help="run folder; default runs/latest")
     parser.add_argument(
-        "--families", nargs="+", choices=list(FAMILIES), default=list(FAMILIES), metavar="NAME",
+        "--families",
+        nargs="+",
+        choices=list(FAMILIES),
+        default=list(FAMILIES),
+        metavar="NAME",
         help=f"some of: {', '.join(FAMILIES)}",
-    )  # fmt: skip
+    )
     parser.add_argument("--levels", type=int, nargs="+", choices=LEVELS, default=list(LEVELS))
     parser.add_argument("--videos", type=int, metavar="N", help="at most N test videos a class")
     parser.add_argument("--processes", type=int, default=PROCESSES, metavar="N")

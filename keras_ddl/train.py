@@ -17,7 +17,8 @@ from keras_ddl.data.prepared import read_summary
 from keras_ddl.datasets import prepared_for, synthetic_root
 from keras_ddl.edge.errors import INTERRUPTED, Parser, UserError, run_cli
 from keras_ddl.edge.files import read_json
-from keras_ddl.evaluate import table
+from keras_ddl.evaluation.results import SplitResult
+from keras_ddl.evaluation.tables import table
 from keras_ddl.runs import CONFIG, find_unfinished, start_run
 from keras_ddl.training.devices import open_devices
 from keras_ddl.training.options import CHECKPOINT_STEPS, TrainingOptions
@@ -171,7 +172,7 @@ def _resumed(args: argparse.Namespace, run: Path) -> tuple[TrainConfig, Path, Pa
 def _summary(config: TrainConfig, metrics: dict[str, Any], run: Path) -> str:
     lines = [
         f"selected epoch {metrics['best_epoch']} of {config.epochs} ({metrics['selection']})",
-        table(metrics["validation"]),
+        table(SplitResult.from_json(metrics["validation"])),
         *(f"γ {name} {value:+.4f}" for name, value in metrics["gamma"].items()),
         f"{metrics['training_seconds']:.0f} s of training; results in {run}",
     ]

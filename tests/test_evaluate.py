@@ -21,9 +21,12 @@ from keras_ddl.data.prepared import read_split, read_summary
 from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.errors import UserError
 from keras_ddl.edge.files import file_sha256
-from keras_ddl.evaluate import KEEP, clip_logits, evaluate, main, score_split, table
+from keras_ddl.evaluate import KEEP, evaluate, main, score_split
 from keras_ddl.evaluation.calibration import fit_temperature, probabilities_from_margins
-from keras_ddl.evaluation.threshold import choose_threshold
+from keras_ddl.evaluation.clip_scores import clip_logits
+from keras_ddl.evaluation.operating_point import choose_threshold
+from keras_ddl.evaluation.results import EvaluationResult
+from keras_ddl.evaluation.tables import table
 from keras_ddl.runs import INCOMPLETE, WEIGHTS
 
 CONFIG = {"frames": 4, "size": 32, "width": 0.25, "batch": 8, "epochs": 1, "modules": ["dfdc"]}
@@ -143,13 +146,15 @@ def test_a_second_time_gives_the_same_files_and_prints_the_table(
     # A bundle is stale when it is older than the spec: a spec that stays is not written.
     assert (run / "clipspec.json").stat().st_mtime == 1
     lines = capsys.readouterr().out.splitlines()
-    (part,) = json.loads((run / "test.json").read_text())["sets"]
+    whole = json.loads((run / "test.json").read_text())
+    (part,) = whole["sets"]
+    assert EvaluationResult.from_json(whole).to_json() == whole
     assert lines[0] == "flicker"
     assert lines[2].split() == ["level", "ACC", "AUC", "F1", "real", "fake"]
     numbers = [f"{part['video'][name]:.4f}" for name in ("accuracy", "auc", "f1")]
     assert lines[4].split() == ["video", *numbers, "5", "5"]
     assert "videos without a score: 1 no face" in lines
-    printed = table(part).splitlines()
+    printed = table(EvaluationResult.from_json(whole).sets[0]).splitlines()
     assert lines[1 : 1 + len(printed)] == printed
     bundle = run / "bundle"
     remedy = f"python export/to_onnx.py {run}"
@@ -178,9 +183,9 @@ def test_several_sets_and_the_training_one_among_them(
     path.write_text(json.dumps({**read_summary(other), "fingerprint": "0" * 64}))
     result = evaluate(copy, [clips, other])
     names = [f"flicker ({clips.name})", "flicker (elsewhere)"]
-    assert [part["name"] for part in result["sets"]] == names
-    assert [part["trained_on"] for part in result["sets"]] == [True, False]
-    assert result["sets"][0]["video"] == result["sets"][1]["video"]
+    assert [part.name for part in result.sets] == names
+    assert [part.trained_on for part in result.sets] == [True, False]
+    assert result.sets[0].video == result.sets[1].video
     rows = list(csv.DictReader((copy / "test_scores.csv").read_text().splitlines()))
     assert [row["set"] for row in rows] == [names[0]] * 20 + [names[1]] * 20
 
@@ -201,8 +206,8 @@ def test_changed_clips_are_refused(untouched: Path, clips: Path, tmp_path: Path)
         evaluate(copy, [clips])
     before = (copy / "clipspec.json").read_bytes()
     result = evaluate(copy, [changed], keep=True)
-    assert result["sets"][0]["fingerprint"] == "0" * 64
-    assert (result["threshold"], result["calibration"]) == (0.5, None)
+    assert result.sets[0].fingerprint == "0" * 64
+    assert (result.threshold, result.calibration) == (0.5, None)
     assert (copy / "clipspec.json").read_bytes() == before
     config["data"]["prepared"] = str(tmp_path / "gone")
     (copy / "config.json").write_text(json.dumps(config))

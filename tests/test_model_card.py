@@ -60,12 +60,14 @@ def measured(first: float) -> dict[str, Any]:
 
 
 TEST = {
-    "weights_sha256": WEIGHTS,
+    **{"threshold": 0.375, "temperature": 1.625, "calibration": None, "weights_sha256": WEIGHTS},
     "sets": [
         {
             **{"name": "Celeb-DF-v2", "threshold": 0.375, "fingerprint": "f2", "trained_on": False},
             **measured(0.6),
-            **{"ece_before": 0.1234, "ece_after": 0.0567},
+            **{"ece_before": 0.1234, "ece_after": 0.0567, "nll_before": 0.4, "nll_after": 0.3},
+            **{"split": "test", "videos": {"ok": 7}, "confusion": {}},
+            **{"video_median": numbers(0.6), "video_topk": numbers(0.6)},
             "datasets": [{"dataset": "Celeb-DF-v2", "missing": "", **measured(0.6)}],
             "compressions": [],
             "methods": [
@@ -79,12 +81,25 @@ TEST = {
     ],
 }
 CALIBRATION = {
-    **{"clips": 16, "videos": 9, "temperature": 1.625, "threshold": 0.375, "rule": "a rule"},
-    **{"ece_before": 0.2345, "ece_after": 0.0456, "balanced_accuracy": 0.8765},
+    "split": "val",
+    "fingerprint": "f1",
+    "clips": 16,
+    "videos": 9,
+    "temperature": 1.625,
+    "bounded": "",
+    "nll_before": 0.5,
+    "nll_after": 0.4,
+    "ece_before": 0.2345,
+    "ece_after": 0.0456,
+    "threshold": 0.375,
+    "rule": "a rule",
+    "interval": [0.3, 0.4],
+    "balanced_accuracy": 0.8765,
 }
 STRESS = {
     "videos": 5,
     "weights_sha256": WEIGHTS,
+    "units": {"JPEG": {"unit": "quality", "values": [90, 70, 50, 30, 10]}},
     "conditions": [
         {"family": "none", "level": 0, "auc": 0.912, "accuracy": 0.5, "scored": 1.0},
         {"family": "JPEG", "level": 2, "auc": 0.734, "accuracy": 0.5, "scored": 0.6},

@@ -19,6 +19,7 @@ from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.errors import UserError
 from keras_ddl.edge.files import read_json, write_json
 from keras_ddl.evaluate import evaluate
+from keras_ddl.evaluation.results import RobustnessResult
 from keras_ddl.robustness import Condition, conditions, main, robustness, table
 from keras_ddl.runs import start_run
 from keras_ddl.train import train
@@ -57,19 +58,20 @@ def run(
     return run
 
 
-def damaged(run: Path, **how: object) -> dict:
+def damaged(run: Path, **how: object) -> RobustnessResult:
     settings = {"processes": 1, "progress": False, **how}
     return robustness(run, **settings)  # type: ignore[arg-type]
 
 
 def test_untouched_videos_give_evaluations_numbers(run: Path) -> None:
-    evaluated = evaluate(run)["sets"][0]["video"]
+    evaluated = evaluate(run).sets[0].video
     result = damaged(run, families=["JPEG"], levels=[5])
-    (untouched,) = [row for row in result["conditions"] if row["family"] == "none"]
-    assert untouched["auc"] == evaluated["auc"]
-    assert untouched["accuracy"] == evaluated["accuracy"]  # at the threshold that evaluate chose
-    assert untouched["scored"] == 1.0
-    assert read_json(run / "robustness.json") == result
+    untouched = result.at("none", 0)
+    assert untouched.auc == evaluated["auc"]
+    assert untouched.accuracy == evaluated["accuracy"]  # at the threshold that evaluate chose
+    assert untouched.scored == 1.0
+    assert read_json(run / "robustness.json") == result.to_json()
+    assert RobustnessResult.from_json(result.to_json()) == result
 
 
 @pytest.mark.slow
@@ -77,7 +79,7 @@ def test_the_next_report_shows_them_while_the_weights_are_the_same(run: Path) ->
     result = damaged(run, families=["contrast"], levels=[5])
     evaluate(run)
     assert '<table class="stress">' in (run / "report.html").read_text()
-    write_json(run / "robustness.json", {**result, "weights_sha256": "0" * 64})
+    write_json(run / "robustness.json", {**result.to_json(), "weights_sha256": "0" * 64})
     evaluate(run)
     assert '<table class="stress">' not in (run / "report.html").read_text()
 
@@ -98,9 +100,9 @@ def test_finished_conditions_are_kept(run: Path, monkeypatch: pytest.MonkeyPatch
 def test_videos_without_a_clip_are_counted(run: Path) -> None:
     """With 40 % of the frames lost hardly any eight frames in a row are left."""
     result = damaged(run, families=["lost frames"], levels=[5])
-    (lost,) = [row for row in result["conditions"] if row["family"] == "lost frames"]
-    assert lost["scored"] < 1
-    assert f"({lost['scored']:.0%} scored)" in table(result)
+    lost = result.at("lost frames", 5)
+    assert lost.scored < 1
+    assert f"({lost.scored:.0%} scored)" in table(result)
 
 
 def test_conditions_are_nothing_and_every_level() -> None:

@@ -18,7 +18,7 @@ PACKAGES = ("keras_ddl", "export", "deploy")
 ABSENT = """
     tensorflow keras tf_keras tensorflow_model_optimization onnx tf2onnx onnxruntime onnxslim
     cv2 av matplotlib tqdm tensorrt cuda sklearn scipy PIL starlette uvicorn anyio prometheus_client
-    paho
+    paho jinja2 markupsafe
 """.split()
 
 # Runs when Python starts. Absent means not found, as on a machine without the package.

@@ -1,20 +1,21 @@
-"""`page`: the summary as one HTML file that opens from disk and asks nothing of the network."""
+"""The summary as one HTML file that opens from disk and asks nothing of the network."""
 
 from __future__ import annotations
 
 import base64
-import hashlib
-from collections.abc import Sequence
-from html import escape
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from deploy.judging.records import Record
 from deploy.judging.verdict import Label
 from deploy.scanning.judge import JUDGED
-from deploy.scanning.looks import SCRIPT, STYLE
-from deploy.scanning.sparkline import sparkline
+from keras_ddl.edge.pages import render
 
+TEMPLATES = Path(__file__).parent / "templates"
 LABELS = tuple(label.value for label in (Label.FAKE, Label.UNCERTAIN, Label.REAL, Label.NO_FACE))
 WORDS = {"NO_FACE": "NO FACE"}
 FAILED = "UNREADABLE"
@@ -29,6 +30,33 @@ COLUMNS = (  # key to sort by, heading, first order
     ("faces", "Faces", "down"),
     ("length", "Length", "down"),
 )
+WIDTH, HEIGHT, RIM = 192, 44, 4  # of the picture of scores over time, pixels
+FEW = 24  # up to so many points are drawn as dots too
+GAP = 3.0  # the line breaks where points are so many usual distances apart
+
+
+@dataclass(frozen=True)
+class Row:
+    """Row of the table.
+
+    Args:
+        record: The file's.
+        kind: Its verdict, or `FAILED`.
+        keys: What it is sorted and filtered by.
+        folder, name: Its path, in two.
+        picture: The thumbnail as a `data:` address, "" where there is none.
+        moment: Where in the file the thumbnail is, seconds; None where nowhere in particular.
+        line: Scores over time, an SVG element.
+    """
+
+    record: Record
+    kind: str
+    keys: dict[str, Any]
+    folder: str
+    name: str
+    picture: str
+    moment: float | None
+    line: str
 
 
 def page(scan: dict[str, Any], folder: Path) -> str:
@@ -38,119 +66,44 @@ def page(scan: dict[str, Any], folder: Path) -> str:
         scan: What `scan.json` holds, files in order.
         folder: Where their thumbnails are.
     """
-    digest = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
-    policy = (
-        f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
-        f"script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
-    )
-    body = "\n".join((_top(scan), _controls(scan), _table(scan, folder), _foot(scan)))
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<meta name="referrer" content="no-referrer">\n'
-        f"<title>Scan of {len(scan['files'])} files</title>\n<style>{STYLE}</style>\n</head>\n"
-        f"<body>\n<main>\n{body}\n</main>\n<script>{SCRIPT}</script>\n</body>\n</html>\n"
-    )
-
-
-def _top(scan: dict[str, Any]) -> str:
-    model, limits = scan["model"], scan["thresholds"]
-    seconds = sum(record.get("seconds") or 0.0 for record in scan["files"])
-    lines = [
-        f"<header><h1>{_count(len(scan['files']), 'file')}, {_length(seconds)} of video</h1>",
-        f'<p class="soft">Model <code>{escape(model["id"])}</code> · trained on '
-        f"{escape(model['domain'])} · FAKE from {limits['fake_from']:.2f}, REAL to "
-        f"{limits['real_to']:.2f} · faces by {escape(scan['options']['detector'])} · finished "
-        f"{escape(scan['finished'][:16].replace('T', ' '))} UTC</p></header>",
-    ]
-    if scan["abstain"]:
-        lines.append(
-            f'<p class="warning"><strong>No file gets a verdict:</strong> '
-            f"{escape(scan['abstain'])}. Scores are shown, and say nothing about these files.</p>"
-        )
-    if scan["left"]:
-        lines.append(
-            f'<p class="warning"><strong>Not finished:</strong> {_count(scan["left"], "file")} '
-            "not judged yet. The same command goes on.</p>"
-        )
-    return "".join(lines)
-
-
-def _controls(scan: dict[str, Any]) -> str:
-    """Tiles that count, and filter where scripts run."""
-    kinds = [_kind(record) for record in scan["files"]]
-    tiles = "".join(
-        f'<button type="button" class="tile {kind}" data-show="{kind}" aria-pressed="true">'
-        f"<b>{kinds.count(kind)}</b><span>{WORDS.get(kind, kind)}</span></button>"
-        for kind in (*LABELS, FAILED)
-        if kind in LABELS or kind in kinds
-    )
-    options = "".join(
-        f'<option value="{key}">{escape(words)}</option>' for key, words, _ in COLUMNS if key
-    )
-    return (
-        f'<div class="tiles" role="group" aria-label="Filter by verdict">{tiles}</div>'
-        '<div class="tools needs-script"><label>Find <input type="search" id="find" '
-        'placeholder="part of a name"></label>'
-        f'<label class="phone">Sort by <select id="sort"><option value="">most suspicious</option>'
-        f'{options}</select></label><span id="shown" role="status"></span></div>'
+    files = scan["files"]
+    kinds = [_kind(record) for record in files]
+    return render(
+        TEMPLATES,
+        "scan.html",
+        script=(TEMPLATES / "scan.js").read_text(encoding="utf-8"),
+        scan=scan,
+        length=_length(sum(record.get("seconds") or 0.0 for record in files)),
+        tiles=[(k, kinds.count(k)) for k in (*LABELS, FAILED) if k in LABELS or k in kinds],
+        words=WORDS,
+        columns=COLUMNS,
+        rows=[_row(number, record, scan, folder) for number, record in enumerate(files)],
+        faces=_faces,
+        count=_count,
+        clock=_clock,
+        origin=_origin(scan),
     )
 
 
-def _table(scan: dict[str, Any], folder: Path) -> str:
-    heads = "".join(
-        f'<th scope="col"><button type="button" data-key="{key}" data-first="{first}">'
-        f"{escape(words)}</button></th>"
-        if key
-        else f'<th scope="col"><span>{escape(words)}</span></th>'
-        for key, words, first in COLUMNS
-    )
-    rows = "\n".join(
-        _row(number, record, scan, folder) for number, record in enumerate(scan["files"])
-    )
-    return (
-        f'<table id="files"><thead><tr>{heads}</tr></thead>\n<tbody>\n{rows}\n</tbody></table>'
-        '<p id="none" class="soft" hidden>No file matches.</p>'
-    )
-
-
-def _row(number: int, record: Record, scan: dict[str, Any], folder: Path) -> str:
+def _row(number: int, record: Record, scan: dict[str, Any], folder: Path) -> Row:
     kind = _kind(record)
-    score, worst = record.get("fake_probability"), record.get("worst_face") or {}
     keys = {
         "order": number,
         "kind": kind,
         "name": record["path"].lower(),
         "verdict": (*LABELS, FAILED).index(kind),
-        "score": _key(score),
-        "worst": _key(worst.get("fake_probability")),
+        "score": _key(record.get("fake_probability")),
+        "worst": _key((record.get("worst_face") or {}).get("fake_probability")),
         "faces": _key(record.get("faces")),
         "length": _key(record.get("seconds")),
     }
-    data = " ".join(f'data-{name}="{escape(str(value))}"' for name, value in keys.items())
     over, _, name = record["path"].rpartition("/")
     moment = record.get("moment_ms")
-    at = "" if moment is None or record["still"] else f"<small>at {_clock(moment / 1000.0)}</small>"
-    picture = _picture(record, folder) if number < PICTURES else _picture({}, folder)
-    line = sparkline(
-        record.get("timeline") or [],
-        scan["thresholds"],
-        None if moment is None else moment / 1000.0 / max(record["seconds"], 1e-9),
-    )
-    return (
-        f'<tr class="{kind}" {data}><td class="picture">{picture}{at}</td>'
-        f'<th scope="row"><span class="name">{escape(name)}</span>'
-        f'<span class="soft over">{escape(over)}</span>{_details(record)}</th>'
-        f'<td class="verdict"><span class="chip {kind}">{WORDS.get(kind, kind)}</span>'
-        f'<small class="why">{escape(record["reason"])}</small>{_contrast(record, kind)}</td>'
-        f'<td class="number" data-head="Mean score">{_score(score)}</td>'
-        f'<td class="number" data-head="Worst face">{_score(worst.get("fake_probability"))}'
-        f"{_face(worst)}</td>"
-        f'<td class="line">{line}</td>'
-        f'<td class="number" data-head="Faces">{_plain(record.get("faces"))}</td>'
-        f'<td class="number" data-head="Length">{_seconds(record)}</td></tr>'
-    )
+    seconds = None if moment is None else moment / 1000.0
+    share = None if seconds is None else seconds / max(record["seconds"], 1e-9)
+    line = sparkline(record.get("timeline") or [], scan["thresholds"], share)
+    picture = _picture(record, folder) if number < PICTURES else ""
+    return Row(record, kind, keys, over, name, picture, seconds, line)
 
 
 def _kind(record: Record) -> str:
@@ -161,83 +114,18 @@ def _key(value: float | None) -> float:
     return -1.0 if value is None else value
 
 
-def _score(value: float | None) -> str:
-    if value is None:
-        return '<span class="soft">–</span>'
-    return (
-        f'<span class="score">{value:.3f}</span><span class="bar" aria-hidden="true">'
-        f'<i style="width:{100 * value:.1f}%"></i></span>'
-    )
-
-
-def _three(value: float | None) -> str:
-    return "none" if value is None else f"{value:.3f}"
-
-
-def _face(worst: dict[str, Any]) -> str:
-    if not worst:
-        return ""
-    return f"<small>face {worst['track']}: {escape(str(worst['verdict']))}</small>"
-
-
-def _contrast(record: Record, kind: str) -> str:
-    """What the mean over all faces hides: one of them was called FAKE."""
-    if kind == Label.FAKE.value or not record.get("fake_events"):
-        return ""
-    return f'<small class="alert">FAKE for a while: {_count(record["fake_events"], "time")}</small>'
-
-
 def _picture(record: Record, folder: Path) -> str:
-    name = record.get("thumb")
-    if not name:
-        return '<span class="blank" aria-hidden="true">?</span>'
-    try:
-        data = (folder / name).read_bytes()
-    except FileNotFoundError:  # somebody tidied up: the rest of the row stands
-        return '<span class="blank" aria-hidden="true">?</span>'
-    text = base64.b64encode(data).decode()
-    words = "most suspicious moment" if record.get("moment_ms") is not None else "first frame"
-    return f'<img src="data:image/jpeg;base64,{text}" alt="{words}" loading="lazy">'
-
-
-def _details(record: Record) -> str:
-    rows = [
-        ("SHA-256", f"<code>{escape(record['sha256'] or 'not computed')}</code>"),
-        ("size", f"{record['size']:,} bytes"),
-    ]
-    if record["status"] == JUDGED:
-        rows += [
-            ("frames, clips", f"{record['frames']:,}, {record['clips']:,}"),
-            ("judged", f"{escape(record['judged_at'])}, in {record['elapsed_s']:.1f} s"),
-            ("every record", f"<code>{escape(record['records'])}</code>"),
-        ]
-    rows += [("note", escape(note)) for note in record["notes"]]
-    listed = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in rows)
-    return f"<details><summary>Details</summary><dl>{listed}</dl>{_faces(record)}</details>"
-
-
-def _faces(record: Record) -> str:
-    tracks: Sequence[dict[str, Any]] = record.get("tracks") or ()
-    if not tracks:
+    """The thumbnail; none where somebody tidied up: the rest of the row stands."""
+    file = folder / (record.get("thumb") or "")
+    if not file.is_file():
         return ""
-    rows = "".join(
-        f"<li>face {facts['track']}: {escape(str(facts['verdict']))}, "
-        f"score {_three(facts['fake_probability'])}, {_count(facts['clips'], 'clip')} "
-        f"({escape(facts['reason'])})</li>"
-        for facts in sorted(tracks, key=lambda facts: -_key(facts["fake_probability"]))
-    )
-    return f"<ul>{rows}</ul>"
+    return f"data:image/jpeg;base64,{base64.b64encode(file.read_bytes()).decode()}"
 
 
-def _plain(value: int | None) -> str:
-    return '<span class="soft">–</span>' if value is None else f"{value}"
-
-
-def _seconds(record: Record) -> str:
-    if record.get("still"):
-        return "picture"
-    seconds = record.get("seconds")
-    return '<span class="soft">–</span>' if seconds is None else _clock(seconds)
+def _faces(record: Record) -> list[dict[str, Any]]:
+    """The faces of a file, the most suspicious first."""
+    tracks: Sequence[dict[str, Any]] = record.get("tracks") or ()
+    return sorted(tracks, key=lambda facts: -_key(facts["fake_probability"]))
 
 
 def _clock(seconds: float) -> str:
@@ -258,24 +146,67 @@ def _count(number: int, name: str) -> str:
     return f"{number:,} {name}" if number == 1 else f"{number:,} {name}s"
 
 
-def _foot(scan: dict[str, Any]) -> str:
+def _origin(scan: dict[str, Any]) -> list[tuple[str, str]]:
     model, options = scan["model"], scan["options"]
-    rows = [
+    return [
         ("weights, SHA-256", model["weights_sha256"] or "not recorded"),
         ("model file, SHA-256", model["model_sha256"]),
         ("runtime", model["backend"]),
         ("program", scan["program"]),
         ("options", ", ".join(f"{name} {value}" for name, value in options.items())),
     ]
-    listed = "".join(
-        f"<dt>{escape(name)}</dt><dd><code>{escape(str(value))}</code></dd>" for name, value in rows
-    )
+
+
+def sparkline(
+    points: Sequence[Sequence[float]], thresholds: Mapping[str, float], moment: float | None
+) -> str:
+    """Return an SVG element; empty bands where there are no points.
+
+    Args:
+        points: [share of the length, score], both in [0, 1], in order.
+        thresholds: `fake_from` and `real_to`.
+        moment: Where the mark is, as a share of the length; None for no mark.
+    """
+    fake, real = _y(thresholds["fake_from"]), _y(thresholds["real_to"])
+    parts = [
+        f'<rect class="zone FAKE" width="{WIDTH}" height="{fake:.1f}"/>',
+        f'<rect class="zone REAL" y="{real:.1f}" width="{WIDTH}" height="{HEIGHT - real:.1f}"/>',
+    ]
+    if moment is not None:
+        x = _x(min(max(moment, 0.0), 1.0))
+        parts.append(f'<path class="mark" d="M{x:.1f} 0V{HEIGHT}"/>')
+    for run in _runs(points):
+        path = "L".join(f"{_x(share):.1f} {_y(value):.1f}" for share, value in run)
+        parts.append(f'<path class="scores" d="M{path}"/>')
+    dots = points if len(points) <= FEW else [run[0] for run in _runs(points) if len(run) == 1]
+    if dots:  # lines without length: their round ends do not stretch with the picture
+        ends = "".join(f"M{_x(share):.1f} {_y(value):.1f}h0" for share, value in dots)
+        parts.append(f'<path class="dots" d="{ends}"/>')
+    scores = [value for _, value in points]
+    words = f"scores from {min(scores):.2f} to {max(scores):.2f}" if scores else "no scores"
     return (
-        "<footer><h2>How to read this</h2><p>A file's verdict rests on the <b>mean score</b> over "
-        "all clips of all faces, the number the model's threshold was chosen on. The <b>worst "
-        "face</b> is the one with the highest mean, which that mean can hide. UNCERTAIN is said "
-        "between the thresholds and wherever a face cannot be judged; the reason stands below it. "
-        "The line is the highest smoothed score over time, the two tinted bands are where FAKE "
-        "and REAL are said, the picture is the moment under the mark. A score is evidence of how "
-        f"this model sees a file, not proof.</p><h2>Who says so</h2><dl>{listed}</dl></footer>"
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{words}" '
+        f'preserveAspectRatio="none">{"".join(parts)}</svg>'
     )
+
+
+def _runs(points: Sequence[Sequence[float]]) -> list[list[Sequence[float]]]:
+    """Points without a long gap between them: no line where there was no face."""
+    if not points:
+        return []
+    distances = [later[0] - earlier[0] for earlier, later in pairwise(points)]
+    longest = GAP * median(distances) if distances else 0.0
+    runs = [[points[0]]]
+    for distance, point in zip(distances, points[1:], strict=True):
+        if distance > longest:
+            runs.append([])
+        runs[-1].append(point)
+    return runs
+
+
+def _x(share: float) -> float:
+    return RIM + share * (WIDTH - 2 * RIM)
+
+
+def _y(value: float) -> float:
+    return RIM + (1.0 - value) * (HEIGHT - 2 * RIM)

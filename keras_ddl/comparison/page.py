@@ -3,30 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from html import escape
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from keras_ddl.comparison import table
-from keras_ddl.comparison.picture import PICTURE_STYLE, key, picture, points
+from keras_ddl.comparison.picture import KEY, picture, points
 from keras_ddl.comparison.table import settings_rows
-from keras_ddl.report.page import FEW, POLICY
-from keras_ddl.report.style import STYLE
-from keras_ddl.report.tables import rendered
+from keras_ddl.edge.pages import Cell, Row, Small, Table, render
+from keras_ddl.report.page import FEW
 
-PAGE_STYLE = """
-main { max-width: 1240px; }
-a { color: var(--accent); } th small { white-space: normal; }
-.wide { max-width: 900px; margin: 12px 0; background: var(--card); border: 1px solid var(--rule);
-  border-radius: 8px; padding: 12px; overflow-x: auto; }
-.wide svg { min-width: 600px; } ul.plain { padding-left: 20px; max-width: 90ch; }
-.settings th small { max-width: 20rem; }
-.words { display: block; white-space: normal; min-width: 8rem; max-width: 16rem; }
-ul.plain li { overflow-wrap: anywhere; margin: 3px 0; }
-"""
 SYNTHETIC = (
     "These videos are generated: their numbers say that the chain works and how fast each method "
     "learns what a generator does, and nothing about real forgeries."
 )
+
+
+@dataclass(frozen=True)
+class Section:
+    """Section of the page on one dataset.
+
+    Args:
+        title: The dataset's name.
+        counts: How many videos it has, in words.
+        paper: What the paper prints for it, in words.
+        table: A row per method.
+        remarks: Methods and what a reader must know of them.
+        picture: Accuracy against cost, an SVG element; "" where nothing can be drawn.
+        file: Name of the file with the picture.
+        trainings: What each training came to; None where none is done.
+    """
+
+    title: str
+    counts: str
+    paper: str
+    table: Table
+    remarks: list[tuple[str, str]]
+    picture: str
+    file: str
+    trainings: Table | None
 
 
 def picture_file(dataset: dict[str, Any]) -> str:
@@ -62,21 +77,16 @@ def protocol(comparison: dict[str, Any]) -> list[str]:
 
 def page(comparison: dict[str, Any]) -> str:
     """Return the whole page as HTML text."""
-    body = "\n".join(
-        (
-            _top(comparison),
-            *(_dataset(comparison, dataset) for dataset in comparison["datasets"]),
-            _listed("Protocol", protocol(comparison)),
-            _settings(comparison),
-            _origin(comparison),
-        )
-    )
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>Comparison</title>\n<style>{STYLE}{PICTURE_STYLE}{PAGE_STYLE}</style>\n</head>\n"
-        f"<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
+    return render(
+        Path(__file__).parent / "templates",
+        "comparison.html",
+        methods=len(comparison["methods"]),
+        warnings=list(_warnings(comparison)),
+        datasets=[_section(comparison, dataset) for dataset in comparison["datasets"]],
+        key=KEY,
+        protocol=protocol(comparison),
+        settings=_settings(comparison),
+        origin=_origin(comparison),
     )
 
 
@@ -124,56 +134,39 @@ def _warnings(comparison: dict[str, Any]) -> Iterator[str]:
         yield f"Speed was not measured: {reason}."
 
 
-def _top(comparison: dict[str, Any]) -> str:
-    names = ", ".join(dataset["title"] for dataset in comparison["datasets"])
-    count = len(comparison["methods"])
-    return (
-        "<header><h1>Comparison of detectors</h1>"
-        f'<p class="soft">{count} {"methods" if count > 1 else "method"} on {escape(names)}, '
-        "trained and judged under one protocol</p></header>"
-        + "".join(f'<p class="warning">{escape(words)}</p>' for words in _warnings(comparison))
-    )
-
-
-def _dataset(comparison: dict[str, Any], dataset: dict[str, Any]) -> str:
+def _section(comparison: dict[str, Any], dataset: dict[str, Any]) -> Section:
+    title = dataset["title"]
     found = points(comparison, dataset)
-    drawn = (
-        f'<figure class="wide"><b>Accuracy against cost</b>'
-        f"{picture(found, 'Accuracy against cost on ' + dataset['title'])}{key()}"
-        f"<figcaption>AUC of test videos over the cost of a clip, with 95% intervals; also as <a "
-        f'href="{escape(picture_file(dataset))}">a file</a>.</figcaption></figure>'
-        if found
-        else ""
-    )
-    told = "".join(
-        f"<li><b>{escape(title)}</b>: {escape(line)}</li>"
-        for title, line in table.remarks(comparison, dataset)
-    )
-    return (
-        f"<section><h2>{escape(dataset['title'])}</h2>"
-        f'<p class="soft">Test split, {_counts(dataset)}. In bold the best of each column. '
-        f"{escape(table.paper_note(dataset['title']))}</p>"
-        f"{dataset_table(comparison, dataset, _name)}"
-        + (f'<ul class="plain remarks">{told}</ul>' if told else "")
-        + f"{drawn}{_trainings(comparison, dataset)}</section>"
+    return Section(
+        title=title,
+        counts=_counts(dataset),
+        paper=table.paper_note(title),
+        table=_table(comparison, dataset, _linked),
+        remarks=list(table.remarks(comparison, dataset)),
+        picture=picture(found, f"Accuracy against cost on {title}") if found else "",
+        file=picture_file(dataset),
+        trainings=_trainings(comparison, dataset),
     )
 
 
-def dataset_table(
-    comparison: dict[str, Any],
-    dataset: dict[str, Any],
-    name: Callable[[table.Row, dict[str, Any]], str] = lambda row, _: plain_name(row),
-) -> str:
+def dataset_table(comparison: dict[str, Any], dataset: dict[str, Any]) -> str:
     """Return the paper's table of a dataset as HTML.
 
     Args:
         comparison, dataset: As in `comparison.json`.
-        name: Makes the first cell of a row, HTML.
     """
+    return _table(comparison, dataset, lambda row, _: _named(row)).html()
+
+
+def _table(
+    comparison: dict[str, Any],
+    dataset: dict[str, Any],
+    name: Callable[[table.Row, dict[str, Any]], Cell],
+) -> Table:
     rows = [
         [name(row, dataset), *map(_number, row.numbers)] for row in table.rows(comparison, dataset)
     ]
-    return rendered("comparison", ("method", *table.HEADS), {"": rows})
+    return Table("comparison", ("method", *table.HEADS), {"": rows})
 
 
 def _counts(dataset: dict[str, Any]) -> str:
@@ -184,29 +177,28 @@ def _counts(dataset: dict[str, Any]) -> str:
     return f"{real} real and {fake} fake videos"
 
 
-def _name(row: table.Row, dataset: dict[str, Any]) -> str:
-    if row.cell.get("test"):
-        title = escape(row.method["title"])
-        report = f"{dataset['name']}/{row.method['name']}/report.html"
-        return f'<a href="{escape(report)}">{title}</a>'
-    return plain_name(row)
+def _linked(row: table.Row, dataset: dict[str, Any]) -> Cell:
+    """A method's title, which leads to its report where there is one."""
+    if not row.cell.get("test"):
+        return _named(row)
+    report = f"{dataset['name']}/{row.method['name']}/report.html"
+    return Cell(row.method["title"], href=report)
 
 
-def plain_name(row: table.Row) -> str:
-    """Return a method's title and, where it has no result, why; HTML."""
+def _named(row: table.Row) -> Cell:
+    """A method's title and, where it has no result, why."""
     style = "waiting" if row.state == table.NOT_YET else "failed"
-    state = f'<small class="{style}">{escape(row.state)}</small>' if row.state else ""
-    return escape(row.method["title"]) + state
+    return Cell(row.method["title"], [Small(row.state, style)] if row.state else [])
 
 
-def _number(number: table.Number) -> str:
-    shown = f"<b>{number.text}</b>" if number.best else number.text
-    shown += f"<small>{number.interval}</small>" if number.interval else ""
-    return shown + (f'<small class="paper">paper {number.paper}</small>' if number.paper else "")
+def _number(number: table.Number) -> Cell:
+    small = [Small(number.interval)] if number.interval else []
+    small += [Small(f"paper {number.paper}", "paper")] if number.paper else []
+    return Cell(number.text, small, "best" if number.best else "")
 
 
-def _trainings(comparison: dict[str, Any], dataset: dict[str, Any]) -> str:
-    """What each training on a dataset came to, folded away."""
+def _trainings(comparison: dict[str, Any], dataset: dict[str, Any]) -> Table | None:
+    """What each training on a dataset came to."""
     rows = []
     for method in comparison["methods"]:
         cell = dataset["cells"].get(method["name"], {})
@@ -216,52 +208,36 @@ def _trainings(comparison: dict[str, Any], dataset: dict[str, Any]) -> str:
             point = f"{cell['threshold']:.4g}", f"{cell['temperature']:.4g}"
             without = sum(n for fate, n in cell["test"]["videos"].items() if fate != "ok")
             clips = cell["test"]["clip"]["real"] + cell["test"]["clip"]["fake"]
-            name = escape(method["title"])
-            rows.append([name, epochs, minutes, *point, str(clips), str(without)])
-    if not rows:
-        return ""
+            rows.append([method["title"], epochs, minutes, *point, str(clips), str(without)])
     heads = (
-        *("method", "selected epoch", "training, min", "threshold", "temperature"),
-        *("test clips", "videos without a clip"),
+        "method",
+        "selected epoch",
+        "training, min",
+        "threshold",
+        "temperature",
+        "test clips",
+        "videos without a clip",
     )
-    inside = rendered("trainings", heads, {"": rows})
-    return f"<details><summary>Trainings on {escape(dataset['title'])}</summary>{inside}</details>"
+    return Table("trainings", heads, {"": rows}) if rows else None
 
 
-def _listed(heading: str, lines: list[str]) -> str:
-    items = "".join(f"<li>{escape(line)}</li>" for line in lines)
-    return f'<section><h2>{heading}</h2><ul class="plain">{items}</ul></section>'
-
-
-def _settings(comparison: dict[str, Any]) -> str:
+def _settings(comparison: dict[str, Any]) -> Table:
     heads, lines = settings_rows(comparison)
     sources = {method["title"]: method["source"] for method in comparison["methods"]}
-    cells = [
-        [
-            f"{escape(line[0])}<small>{escape(sources[line[0]])}</small>",
-            *map(escape, line[1:-1]),
-            f'<span class="words">{escape(line[-1])}</span>',
-        ]
+    rows: list[Row] = [
+        [Cell(line[0], [Small(sources[line[0]])]), *line[1:-1], Cell(line[-1], style="words")]
         for line in lines
     ]
-    return (
-        "<section><h2>Settings of each method</h2>"
-        f"{rendered('settings', heads, {'': cells})}</section>"
-    )
+    return Table("settings", heads, {"": rows})
 
 
-def _origin(comparison: dict[str, Any]) -> str:
+def _origin(comparison: dict[str, Any]) -> list[tuple[str, str]]:
     program = comparison["program"]
-    rows = {
-        "command": comparison["command"],
-        "program": f"keras-ddl {program['version']}, commit {program['git'] or 'unknown'}",
-        **{
-            f"data of {dataset['title']}": f"{dataset['root']} ({dataset['layout']})"
+    return [
+        ("command", comparison["command"]),
+        ("program", f"keras-ddl {program['version']}, commit {program['git'] or 'unknown'}"),
+        *(
+            (f"data of {dataset['title']}", f"{dataset['root']} ({dataset['layout']})")
             for dataset in comparison["datasets"]
-        },
-    }
-    listed = "".join(
-        f"<dt>{escape(name)}</dt><dd><code>{escape(value)}</code></dd>"
-        for name, value in rows.items()
-    )
-    return f"<section><h2>Where this comes from</h2><dl>{listed}</dl></section>"
+        ),
+    ]

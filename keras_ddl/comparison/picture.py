@@ -8,8 +8,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from keras_ddl.comparison.labels import Box, place_labels
-from keras_ddl.report.figures import legend
-from keras_ddl.report.style import STYLE
+from keras_ddl.edge.pages import style_sheet
 from keras_ddl.report.svg import Plot, Tick
 
 SIZE = (760, 460)
@@ -22,18 +21,16 @@ LEAST_RANGE = 0.1
 BELOW = 0.15  # intervals may reach farther down than this below the lowest AUC: they are cut off
 STEPS = (0.01, 0.02, 0.05, 0.1, 0.2)
 
-PICTURE_STYLE = """
-.own { --mark: var(--fake); } .other { --mark: var(--accent); }
-.whisker { stroke: var(--soft); stroke-opacity: 0.45; stroke-width: 1.2; }
-.leader { stroke: var(--soft); stroke-width: 0.8; }
-.curve.front:not(.chance) { stroke: var(--soft); stroke-width: 1.4; stroke-dasharray: 5 3; }
-.dot.plain { fill: var(--card); fill-opacity: 1; stroke: var(--mark); stroke-width: 1.8; }
-.dot.best { fill-opacity: 1; stroke: var(--mark); stroke-width: 1.8; }
-svg text.named { fill: var(--ink); }
-.key.plain { background: var(--card); border: 2px solid var(--mark); }
-.key.front { --mark: transparent; border: 1.5px dashed var(--soft); }
-.key.round { border-radius: 50%; } .key.corner { transform: rotate(45deg) scale(0.8); }
-"""
+KEY = [
+    ("own", "the paper's own method"),
+    ("other", "comparison methods"),
+    ("other best round", "no other is both cheaper and better"),
+    ("other plain round", "another is"),
+    ("other round", "frame by frame, averaged"),
+    ("other corner", "frames together"),
+    ("front", "the best there is for the cost"),
+]
+"""What the marks mean: pairs of a class and its words."""
 
 
 class Point(NamedTuple):
@@ -119,27 +116,12 @@ def picture(found: Sequence[Point], title: str) -> str:
     return plot.render()
 
 
-def key() -> str:
-    """Return what the marks mean, as HTML."""
-    return legend(
-        [
-            ("own", "the paper's own method"),
-            ("other", "comparison methods"),
-            ("other best round", "no other is both cheaper and better"),
-            ("other plain round", "another is"),
-            ("other round", "frame by frame, averaged"),
-            ("other corner", "frames together"),
-            ("front", "the best there is for the cost"),
-        ]
-    )
-
-
 def standalone(svg: str) -> str:
     """Return a picture as the text of a file of its own, colours included."""
     opening, _, rest = svg.partition(">")
     width, height = SIZE
     opening = opening.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
-    style = f"<style>{STYLE}{PICTURE_STYLE}text {{ font-family: sans-serif; }}</style>"
+    style = f"<style>{style_sheet()}text {{ font-family: sans-serif; }}</style>"
     ground = '<rect width="100%" height="100%" style="fill: var(--card)"/>'
     return f'{opening} width="{width}" height="{height}">{style}{ground}{rest}\n'
 

@@ -15,13 +15,14 @@ import numpy as np
 from keras_ddl.edge.metrics import confusion, report
 from keras_ddl.evaluation.bootstrap import RESAMPLES, report_intervals
 from keras_ddl.evaluation.clip_scores import Scores, summary
+from keras_ddl.evaluation.results import Breakdown, GroupResult
 
 DATASET, METHOD, COMPRESSION = 0, 1, 2  # places in a key
 
 Group = tuple[dict[str, str], np.ndarray]
 
 
-def breakdown(scores: Scores, threshold: float, resamples: int = RESAMPLES) -> dict[str, Any]:
+def breakdown(scores: Scores, threshold: float, resamples: int = RESAMPLES) -> Breakdown:
     """Compute every number of one test set.
 
     Args:
@@ -29,30 +30,23 @@ def breakdown(scores: Scores, threshold: float, resamples: int = RESAMPLES) -> d
         threshold: Probability at and above which a clip or video is fake.
         resamples: Of the bootstrap behind the intervals.
 
-    Returns:
-        `clip`, `video` (mean of a video's clips), `video_median` and `video_topk`: what
-        `metrics.report` gives; `intervals` of the first two; `confusion` of the videos; and the
-        lists `datasets`, `compressions` and `methods`, whose rows hold their names and the same
-        numbers, or None and in `missing` why.
-
     Raises:
         ValueError: If the set has one class only.
     """
-    videos = {how: scores.videos(how) for how in ("median", "topk")}
-    others = {
-        f"video_{how}": report(part.labels, part.probabilities, threshold)
-        for how, part in videos.items()
-    }
+    median, topk = (
+        report(part.labels, part.probabilities, threshold)
+        for part in (scores.videos("median"), scores.videos("topk"))
+    )
     means = scores.videos()
-    table = confusion(means.labels, means.probabilities, threshold)
-    return {
+    return Breakdown(
         **_measured(scores, threshold, resamples),
-        **others,
-        "confusion": table._asdict(),
-        "datasets": _rows(scores, by_dataset, threshold, resamples),
-        "compressions": _rows(scores, by_compression, threshold, resamples),
-        "methods": _rows(scores, by_method, threshold, resamples),
-    }
+        video_median=median,
+        video_topk=topk,
+        confusion=confusion(means.labels, means.probabilities, threshold)._asdict(),
+        datasets=_rows(scores, by_dataset, threshold, resamples),
+        compressions=_rows(scores, by_compression, threshold, resamples),
+        methods=_rows(scores, by_method, threshold, resamples),
+    )
 
 
 def by_dataset(scores: Scores) -> Iterator[Group]:
@@ -84,18 +78,17 @@ def _column(scores: Scores, place: int) -> np.ndarray:
 
 def _rows(
     scores: Scores, groups: Callable[[Scores], Iterator[Group]], threshold: float, resamples: int
-) -> list[dict[str, Any]]:
+) -> tuple[GroupResult, ...]:
     rows = []
     for names, inside in groups(scores):
         part = scores.of(inside)
         real, fake = part.videos().counts()
-        row: dict[str, Any] = {**names, "missing": "", "clip": None, "video": None}
         if real and fake:
-            row |= _measured(part, threshold, resamples)
+            rows.append(GroupResult(names, "", **_measured(part, threshold, resamples)))
         else:
-            row["missing"] = f"{real} real and {fake} fake videos: a comparison needs both"
-        rows.append(row)
-    return rows
+            missing = f"{real} real and {fake} fake videos: a comparison needs both"
+            rows.append(GroupResult(names, missing, None, None, {}))
+    return tuple(rows)
 
 
 def _measured(scores: Scores, threshold: float, resamples: int) -> dict[str, Any]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from keras_ddl.data.prepared import Key
 from keras_ddl.edge.clipspec import ClipSpec
+from keras_ddl.edge.metrics import roc, two_classes
 from keras_ddl.evaluation.calibration import (
     Temperature,
     ece,
@@ -16,11 +19,32 @@ from keras_ddl.evaluation.calibration import (
     probabilities_from_margins,
 )
 from keras_ddl.evaluation.clip_scores import Scores
-from keras_ddl.evaluation.threshold import RULE, Threshold, choose_threshold
 
 RECORD = "calibration"
 """Where the record lies in `ClipSpec.metrics`."""
 _DIGITS = 6
+_THRESHOLD_DIGITS = 4
+EDGE = 1e-6
+"""How close to 0 and 1 a threshold may come: float32 probabilities tell nothing finer apart."""
+RULE = (
+    "highest balanced accuracy of validation videos; middle of the widest interval of thresholds "
+    "that reach it; ties: the interval nearest to 0.5"
+)
+
+
+class Threshold(NamedTuple):
+    """A chosen threshold.
+
+    Attributes:
+        value: In (0, 1), the middle of the interval, to four digits where that stays inside.
+        low, high: Every threshold in (low, high] gives the same verdicts, or as good ones.
+        balanced_accuracy: Mean of the shares of fakes and of reals judged rightly, in [0, 1].
+    """
+
+    value: float
+    low: float
+    high: float
+    balanced_accuracy: float
 
 
 @dataclass(frozen=True)
@@ -33,6 +57,7 @@ class OperatingPoint:
         ece_before, ece_after: Of the validation clips, at temperature 1 and at the fitted one.
         counts: Validation clips and videos.
         fingerprint: Of the prepared clips.
+        rule: How the threshold was chosen.
     """
 
     temperature: Temperature
@@ -41,6 +66,7 @@ class OperatingPoint:
     ece_after: float
     counts: tuple[int, int]
     fingerprint: str
+    rule: str = RULE
 
     @classmethod
     def fit(
@@ -65,7 +91,29 @@ class OperatingPoint:
         errors = (ece(labels, before), ece(labels, after))
         return cls(temperature, threshold, *errors, counts, fingerprint)
 
-    def record(self) -> dict[str, Any]:
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> OperatingPoint:
+        """Take what `clipspec.json` and `test.json` keep of it, at the digits they keep."""
+        low, high = found["interval"]
+        return cls(
+            Temperature(
+                found["temperature"], found["bounded"], found["nll_before"], found["nll_after"]
+            ),
+            Threshold(found["threshold"], low, high, found["balanced_accuracy"]),
+            found["ece_before"],
+            found["ece_after"],
+            (found["clips"], found["videos"]),
+            found["fingerprint"],
+            found["rule"],
+        )
+
+    @classmethod
+    def of(cls, spec: ClipSpec) -> OperatingPoint | None:
+        """Return the point that a spec carries, None where nothing was chosen for it."""
+        found = spec.metrics.get(RECORD)
+        return None if found is None else cls.from_json(found)
+
+    def to_json(self) -> dict[str, Any]:
         """Return what `clipspec.json` and `test.json` keep of it."""
         fitted, chosen = self.temperature, self.threshold
         return {
@@ -80,7 +128,7 @@ class OperatingPoint:
             "ece_before": round(self.ece_before, _DIGITS),
             "ece_after": round(self.ece_after, _DIGITS),
             "threshold": chosen.value,
-            "rule": RULE,
+            "rule": self.rule,
             "interval": [round(chosen.low, _DIGITS), round(chosen.high, _DIGITS)],
             "balanced_accuracy": round(chosen.balanced_accuracy, _DIGITS),
         }
@@ -90,5 +138,42 @@ class OperatingPoint:
         return spec.replace(
             temperature=self.temperature.value,
             threshold=self.threshold.value,
-            metrics={**spec.metrics, RECORD: self.record()},
+            metrics={**spec.metrics, RECORD: self.to_json()},
         )
+
+
+def choose_threshold(labels: ArrayLike, scores: ArrayLike) -> Threshold:
+    """Choose a threshold by `RULE`.
+
+    Args:
+        labels, scores: One per video; scores in [0, 1]. A score at the threshold is fake.
+
+    Raises:
+        ValueError: One class alone, a score outside [0, 1].
+    """
+    y, s = two_classes(labels, scores)
+    if s.min() < 0 or s.max() > 1:
+        raise ValueError(f"scores must lie in [0, 1], got {s.min():g} to {s.max():g}")
+    reached, spans = _best_spans(y, s)
+    low, high = max(spans, key=lambda span: (span[1] - span[0], -abs(sum(span) / 2 - 0.5)))
+    middle = (low + high) / 2
+    readable = round(middle, _THRESHOLD_DIGITS)
+    value = next(number for number in (readable, middle, high) if low < number <= high)
+    return Threshold(value, low, high, reached)
+
+
+def _best_spans(y: np.ndarray, s: np.ndarray) -> tuple[float, list[tuple[float, float]]]:
+    """The best balanced accuracy, and the spans (low, high] of thresholds that reach it."""
+    s = np.clip(s, EDGE, 1 - EDGE)
+    false, true = roc(y, s)
+    balanced = (true + 1 - false) / 2  # one per verdict: "nothing is fake", then score by score
+    ends = np.concatenate([[1 - EDGE], np.unique(s)[::-1], [EDGE]])  # falling
+    balanced[ends[:-1] == ends[1:]] = -1  # no threshold gives this verdict
+    best = np.append(False, np.isclose(balanced, balanced.max(), rtol=0, atol=1e-12))
+    spans: list[tuple[float, float]] = []
+    for place in np.flatnonzero(best[1:]):
+        low, high = float(ends[place + 1]), float(ends[place])
+        if best[place]:  # so is the verdict before: one span
+            low, high = low, spans.pop()[1]
+        spans.append((low, high))
+    return float(balanced.max()), spans

@@ -1,15 +1,16 @@
-"""`Content`: everything a report shows, gathered before a line of it is written."""
+"""Content of a report, gathered before a line of it is written."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.evaluation.clip_scores import Scores
+from keras_ddl.evaluation.results import EvaluationResult, RobustnessResult, SetResult
 
 Heat = Callable[[np.ndarray], np.ndarray | None]
 """From a clip, uint8 (T, S, S, 3), to its inconsistency map, float (T, h, w) in [0, 1], or None
@@ -23,7 +24,7 @@ def no_heat(clip: np.ndarray) -> np.ndarray | None:
 
 @dataclass(frozen=True)
 class ScoredSet:
-    """A test split and what the network says about it.
+    """Test split with what the network says about it.
 
     Args:
         name: What tables call it.
@@ -37,12 +38,12 @@ class ScoredSet:
     clips: Any
     margins: np.ndarray
     scores: Scores
-    result: dict[str, Any]
+    result: SetResult
 
 
 @dataclass(frozen=True)
 class Content:
-    """What a report shows.
+    """All that a report shows.
 
     Args:
         run: Name of the run.
@@ -50,9 +51,9 @@ class Content:
         config: The training's configuration.
         spec: What the model carries.
         result: What `test.json` holds.
-        sets: The test sets, in the order of `result["sets"]`.
+        sets: The test sets, in the order of `result.sets`.
         heat: Computes inconsistency maps.
-        stress: What `robustness.json` holds, where these weights were put under stress.
+        robustness: What `robustness.json` holds; None where these weights were not put to it.
         beside: Further sections as HTML, of what other commands found on the same data.
     """
 
@@ -60,8 +61,8 @@ class Content:
     network: str
     config: dict[str, Any]
     spec: ClipSpec
-    result: dict[str, Any]
+    result: EvaluationResult
     sets: tuple[ScoredSet, ...]
-    heat: Heat = field(default=no_heat)
-    stress: dict[str, Any] | None = None
-    beside: tuple[str, ...] = ()
+    heat: Heat
+    robustness: RobustnessResult | None
+    beside: tuple[str, ...]

@@ -1,23 +1,73 @@
-"""The report's figures: ROC, DET, score histogram, reliability; each returns an SVG element."""
+"""Figures of the report as SVG elements: ROC, DET, score histogram, reliability, robustness."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from statistics import NormalDist
+from typing import NamedTuple
 
 import numpy as np
 
 from keras_ddl.edge.metrics import roc
-from keras_ddl.evaluation.calibration import reliability
+from keras_ddl.evaluation.calibration import probabilities_from_margins, reliability
 from keras_ddl.evaluation.clip_scores import Scores
+from keras_ddl.evaluation.results import UNTOUCHED, RobustnessResult
+from keras_ddl.report.content import ScoredSet
 from keras_ddl.report.svg import Plot
 
 BARS = 20
 DET_RANGE = (0.0005, 0.9)
 DET_TICKS = (0.001, 0.01, 0.05, 0.2, 0.5, 0.8)
 COLOURS = 6
-TENTHS = [(place / 10, f"{place / 10:g}") for place in range(0, 11, 2)]
+TENTHS = [(tenths / 10, f"{tenths / 10:g}") for tenths in range(0, 11, 2)]
+CURVES = 5  # of a robustness figure
+
+
+class Card(NamedTuple):
+    """Figure of the page.
+
+    Args:
+        title: Its heading.
+        svg: An SVG element.
+        key: Pairs of a class and its words.
+    """
+
+    title: str
+    svg: str
+    key: list[tuple[str, str]]
+
+
+def cards(part: ScoredSet, threshold: float) -> list[Card]:
+    """Return the figures of a test set."""
+    videos = part.scores.videos()
+    curves: dict[str, Scores] = {"clips": part.scores, "videos": videos}
+    names = [(series(number), name) for number, name in enumerate(curves)]
+    before = probabilities_from_margins(part.margins)
+    errors = [
+        ("before", f"before, ECE {part.result.ece_before:.4f}"),
+        ("after", f"after, ECE {part.result.ece_after:.4f}"),
+    ]
+    kinds = [("fake", "fake"), ("real", "real"), ("threshold", "threshold")]
+    return [
+        Card("ROC", roc_figure(curves), [*names, ("chance", "chance")]),
+        Card("DET", det_figure(curves), names),
+        Card("Scores of videos", histogram_figure(videos, threshold), kinds),
+        Card("Reliability of clips", reliability_figure(part.scores, before), errors),
+    ]
+
+
+def robustness_cards(found: RobustnessResult) -> list[Card]:
+    """Return AUC over the level of damage, a few families a figure."""
+    families = found.families()
+    parts = [families[i : i + CURVES] for i in range(0, len(families), CURVES)]
+    return [
+        Card(
+            "AUC by level",
+            robustness_figure(found, part),
+            [(series(number), name) for number, name in enumerate(part)],
+        )
+        for part in parts
+    ]
 
 
 def roc_figure(curves: Mapping[str, Scores]) -> str:
@@ -91,10 +141,20 @@ def reliability_figure(scores: Scores, before: np.ndarray) -> str:
     return plot.render()
 
 
-def legend(names: Sequence[tuple[str, str]]) -> str:
-    """Return a key: pairs of a class and its words."""
-    items = (f'<li><span class="key {style}"></span>{escape(words)}</li>' for style, words in names)
-    return f'<ul class="legend">{"".join(items)}</ul>'
+def robustness_figure(found: RobustnessResult, families: Sequence[str]) -> str:
+    """AUC of videos over the level of damage, a curve per family, each from the untouched ones."""
+    levels = found.levels()
+    ticks = [(float(level), str(level)) for level in (0, *levels)]
+    ends = (0, max(levels))
+    plot = Plot("AUC by level of damage", ends, (0, 1), "level", "AUC", ticks, TENTHS)
+    plot.curve(ends, (0.5, 0.5), "chance")
+    for order, family in enumerate(families):
+        rows = [found.at(UNTOUCHED, 0), *(found.at(family, level) for level in levels)]
+        points = [(float(row.level), row.auc) for row in rows if row.auc is not None]
+        plot.curve([x for x, _ in points], [y for _, y in points], series(order))
+        for x, y in points:
+            plot.dot(x, y, 3, series(order))
+    return plot.render()
 
 
 def series(number: int) -> str:

@@ -1,11 +1,18 @@
-"""The report's tables as HTML: every number is one of `test.json`, to four digits."""
+"""Tables of the report: every number is one of `test.json`, to four digits."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from html import escape
-from typing import Any
+from collections.abc import Mapping, Sequence
 
+from keras_ddl.edge.pages import Cell, Row, Small, Table
+from keras_ddl.evaluation.operating_point import OperatingPoint
+from keras_ddl.evaluation.results import (
+    UNTOUCHED,
+    ConditionResult,
+    GroupResult,
+    RobustnessResult,
+    SetResult,
+)
 from keras_ddl.evaluation.tables import COLUMNS, SHORT, label
 from keras_ddl.report.paper import paper_rows
 
@@ -17,125 +24,163 @@ WIDE = COLUMNS | {
     "TPR at 1% FPR": "tpr_at_1pct_fpr",
     "TPR at 0.1% FPR": "tpr_at_0.1pct_fpr",
 }
-LEVELS = {"clip": "clips", "video": "videos (mean)"}
-VARIANTS = {**LEVELS, "video_median": "videos (median)", "video_topk": "videos (mean of top 3)"}
 NONE = "–"
 
 
-def main_table(parts: Sequence[dict[str, Any]]) -> str:
-    """ACC, AUC and F1 with intervals at both levels.
+def main_table(parts: Sequence[SetResult]) -> Table:
+    """Return ACC, AUC and F1 with intervals at both levels.
 
     The paper's own method stands below where the network was trained on the same dataset.
     """
     groups = {}
     for part in parts:
-        rows = []
-        for level, words in LEVELS.items():
-            found, intervals = part[level], part["intervals"][level]
-            numbers = [number(found[name], intervals[name]) for name in COLUMNS.values()]
+        rows: list[Row] = []
+        levels = (("clip", "clips", part.clip), ("video", "videos (mean)", part.video))
+        for level, words, found in levels:
+            ends = part.intervals[level]
+            numbers = [number(found[name], ends[name]) for name in COLUMNS.values()]
             rows.append([words, *numbers, str(found["real"]), str(found["fake"])])
-        for row in paper_rows(part["name"])[-1:] if part["trained_on"] else []:
+        for row in paper_rows(part.name)[-1:] if part.trained_on else []:
             for words, values in (("frames", row.clip), ("videos", row.video)):
                 if any(value is not None for value in values):
-                    about = f"{escape(row.method)}, the paper: {words}"
+                    about = f"{row.method}, the paper: {words}"
                     rows.append([about, *map(number, values), NONE, NONE])
-        groups[part["name"]] = rows
-    return rendered("results", ["level", *COLUMNS, "real", "fake"], groups)
+        groups[part.name] = rows
+    return Table("results", ["level", *COLUMNS, "real", "fake"], groups)
 
 
-def every_number(parts: Sequence[dict[str, Any]]) -> str:
-    """Every number of `metrics.report`, and the other ways to make a video's score."""
-    groups = {
-        part["name"]: [
-            [words, *(number(part[level][name]) for name in WIDE.values())]
-            for level, words in VARIANTS.items()
+def every_number(parts: Sequence[SetResult]) -> Table:
+    """Return every number of `metrics.report`, and the other ways to make a video's score."""
+    groups: dict[str, list[Row]] = {}
+    for part in parts:
+        variants = {
+            "clips": part.clip,
+            "videos (mean)": part.video,
+            "videos (median)": part.video_median,
+            "videos (mean of top 3)": part.video_topk,
+        }
+        groups[part.name] = [
+            [words, *(number(found[name]) for name in WIDE.values())]
+            for words, found in variants.items()
         ]
-        for part in parts
-    }
-    return rendered("numbers", ["level", *WIDE], groups)
+    return Table("numbers", ["level", *WIDE], groups)
 
 
-def method_table(part: dict[str, Any]) -> str:
-    """Methods side by side as in the paper, each against the reals of its compression."""
-    methods = list(dict.fromkeys(row["method"] for row in part["methods"]))
-    found: dict[str, dict[str, dict[str, Any]]] = {}
-    for row in part["methods"]:
-        place = f"{row['dataset']} {row['compression']}".strip()
-        found.setdefault(place, {})[row["method"]] = row
-    groups = {
-        place: [
-            [short, *(_cell(cells.get(method), COLUMNS[short]) for method in methods)]
+def method_table(part: SetResult) -> Table:
+    """Return methods side by side as in the paper, each against the reals of its compression."""
+    methods = list(dict.fromkeys(row.names["method"] for row in part.methods))
+    found: dict[str, dict[str, GroupResult]] = {}
+    for row in part.methods:
+        reals = f"{row.names['dataset']} {row.names['compression']}".strip()
+        found.setdefault(reals, {})[row.names["method"]] = row
+    groups: dict[str, list[Row]] = {
+        reals: [
+            [short, *(_of_group(rows.get(method), COLUMNS[short]) for method in methods)]
             for short in ("ACC", "AUC")
         ]
-        for place, cells in found.items()
+        for reals, rows in found.items()
     }
-    return rendered("methods", ["videos", *(SHORT.get(name, name) for name in methods)], groups)
+    return Table("methods", ["videos", *(SHORT.get(name, name) for name in methods)], groups)
 
 
-def group_table(kind: str, parts: Sequence[dict[str, Any]]) -> str:
-    """Rows of one kind of group, videos; empty where no set has more than one."""
-    rows = [row for part in parts if len(part[kind]) > 1 for row in part[kind]]
-    lines = [[escape(label(row)), *(_cell(row, name) for name in COLUMNS.values())] for row in rows]
-    return rendered(kind, [kind[:-1], *COLUMNS], {"": lines}) if lines else ""
+def group_table(kind: str, parts: Sequence[SetResult]) -> Table | None:
+    """Return the rows of one kind of group, videos; None where no set has more than one."""
+    found = [part.groups()[kind] for part in parts]
+    rows: list[Row] = [
+        [label(row), *(_of_group(row, name) for name in COLUMNS.values())]
+        for group in found
+        if len(group) > 1
+        for row in group
+    ]
+    return Table(kind, [kind[:-1], *COLUMNS], {"": rows}) if rows else None
 
 
-def paper_table(dataset: str) -> str:
-    """All that the paper prints for a dataset; empty where it prints nothing."""
-    rows = [
-        [escape(row.method), *map(number, row.clip), *map(number, row.video)]
-        for row in paper_rows(dataset)
+def paper_table(dataset: str) -> Table | None:
+    """Return all that the paper prints for a dataset; None where it prints nothing."""
+    rows: list[Row] = [
+        [row.method, *map(number, row.clip), *map(number, row.video)] for row in paper_rows(dataset)
     ]
     heads = [f"{level} {short}" for level in ("frame", "video") for short in COLUMNS]
-    return rendered("paper", ["method", *heads], {"": rows}) if rows else ""
+    return Table("paper", ["method", *heads], {"": rows}) if rows else None
 
 
-def confusion_table(part: dict[str, Any]) -> str:
-    """Videos by truth and verdict."""
-    table = part["confusion"]
+def confusion_table(part: SetResult) -> Table:
+    """Return videos by truth and verdict."""
+    counts = part.confusion
     rows = [
-        ["real", str(table["true_real"]), str(table["false_fake"])],
-        ["fake", str(table["false_real"]), str(table["true_fake"])],
+        ["real", str(counts["true_real"]), str(counts["false_fake"])],
+        ["fake", str(counts["false_real"]), str(counts["true_fake"])],
     ]
-    return rendered("confusion", ["videos", "called real", "called fake"], {"": rows})
+    return Table("confusion", ["videos", "called real", "called fake"], {"": rows})
 
 
-def number(value: float | None, interval: Sequence[float] | None = None) -> str:
-    """A number to four digits, with its interval in small print."""
+def calibration_table(point: OperatingPoint, parts: Sequence[SetResult]) -> Table:
+    """Return NLL and ECE of clips, of validation and of every test set."""
+    clips, videos = point.counts
+    fitted = point.temperature
+    errors = (fitted.nll_before, fitted.nll_after, point.ece_before, point.ece_after)
+    validation = f"validation, {clips} clips of {videos} videos (fitted on these)"
+    rows: list[Row] = [[validation, *map(number, errors)]]
+    for part in parts:
+        errors = (part.nll_before, part.nll_after, part.ece_before, part.ece_after)
+        rows.append([f"{part.name}, test", *map(number, errors)])
+    heads = ("clips of", "NLL before", "NLL after", "ECE before", "ECE after")
+    return Table("calibration", heads, {"": rows})
+
+
+def robustness_table(found: RobustnessResult) -> Table:
+    """Return the AUC of videos by perturbation and level, with the value of each level."""
+    rows = [
+        [
+            Cell(family, [Small(found.units[family]["unit"])]),
+            *(
+                _damaged(found.at(family, level), found.units[family]["values"][level - 1])
+                for level in found.levels()
+            ),
+        ]
+        for family in found.families()
+    ]
+    heads = ("AUC of videos", *(f"level {level}" for level in found.levels()))
+    return Table("stress", heads, {"": rows})
+
+
+def untouched_auc(found: RobustnessResult) -> str:
+    """Return the AUC of the videos to which nothing was done."""
+    return _auc(found.at(UNTOUCHED, 0))
+
+
+def number(value: float | None, interval: Sequence[float] | None = None) -> Cell:
+    """Return a number to four digits, with its interval in small print."""
     if value is None:
-        return NONE
-    small = "" if interval is None else f"<small>{interval[0]:.4f} to {interval[1]:.4f}</small>"
-    return f"{value:.4f}{small}"
+        return Cell(NONE)
+    if interval is None:
+        return Cell(f"{value:.4f}")
+    return Cell(f"{value:.4f}", [Small(f"{interval[0]:.4f} to {interval[1]:.4f}")])
 
 
-def rendered(name: str, heads: Sequence[str], groups: Mapping[str, Iterable[Sequence[str]]]) -> str:
-    """An HTML table in a box that scrolls sideways.
+def rendered(name: str, heads: Sequence[str], groups: Mapping[str, Sequence[Sequence[str]]]) -> str:
+    """Return a table as HTML whose cells are HTML already; see `Table`."""
+    from markupsafe import Markup
 
-    Args:
-        name: Its class.
-        heads: Words of the head, plain text.
-        groups: By their heading (plain text; "" for none) the rows, whose cells are HTML. The first
-            cell names the row.
-    """
-    head = "".join(f'<th scope="col">{escape(word)}</th>' for word in heads)
-    body = ""
-    for heading, rows in groups.items():
-        lines = "".join(
-            f'<tr><th scope="row">{row[0]}</th>'
-            + "".join(f"<td>{cell}</td>" for cell in row[1:])
-            + "</tr>"
-            for row in rows
-        )
-        title = f'<th colspan="{len(heads)}" scope="rowgroup"><span>{escape(heading)}</span></th>'
-        body += f"<tbody>{f'<tr>{title}</tr>' if heading else ''}{lines}</tbody>"
-    return (
-        f'<div class="scroll"><table class="{name}"><thead><tr>{head}</tr></thead>'
-        f"{body}</table></div>"
-    )
+    filled = {
+        heading: [[Markup(cell) for cell in row] for row in rows]
+        for heading, rows in groups.items()
+    }
+    return Table(name, heads, filled).html()
 
 
-def _cell(row: dict[str, Any] | None, name: str) -> str:
+def _of_group(row: GroupResult | None, name: str) -> Cell:
     if row is None:
-        return NONE
-    if row["missing"]:
-        return f'<span title="{escape(row["missing"])}">{NONE}</span>'
-    return number(row["video"][name], row["intervals"]["video"][name])
+        return Cell(NONE)
+    if row.video is None:
+        return Cell(NONE, title=row.missing)
+    return number(row.video[name], row.intervals["video"][name])
+
+
+def _damaged(row: ConditionResult, value: float) -> Cell:
+    scored = "" if row.scored == 1 else f", {row.scored:.0%} scored"
+    return Cell(_auc(row), [Small(f"{value:g}{scored}")])
+
+
+def _auc(row: ConditionResult) -> str:
+    return NONE if row.auc is None else f"{row.auc:.3f}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from keras_ddl.edge.metrics import auc, video_scores
 from keras_ddl.evaluation.breakdown import breakdown
 from keras_ddl.evaluation.clip_scores import Scores
+from keras_ddl.evaluation.results import GroupResult
 
 # Dataset, method, compression, video: scores of its clips. What c40 looks like is all scored
 # higher, and both methods use the same stems.
@@ -38,17 +40,13 @@ def scores() -> Scores:
     return Scores(keys, labels, np.array([value for _, value in rows]))
 
 
-def found(rows: list[dict[str, Any]], number: str = "auc") -> dict[str, Any]:
+def found(rows: Iterable[GroupResult], number: str = "auc") -> dict[str, Any]:
     """The number of each row's videos by what the row is about."""
-    names = ("dataset", "compression", "method")
-    return {
-        "/".join(row[name] for name in names if name in row): row["video"] and row["video"][number]
-        for row in rows
-    }
+    return {"/".join(row.names.values()): row.video and row.video[number] for row in rows}
 
 
 def test_a_method_is_held_against_the_reals_of_its_compression(scores: Scores) -> None:
-    rows = breakdown(scores, 0.5, resamples=20)["methods"]
+    rows = breakdown(scores, 0.5, resamples=20).methods
     assert found(rows) == {
         "FF++/c23/DF": 1.0,  # 0.3, 0.4 over 0.1, 0.2
         "FF++/c23/NT": 0.25,  # 0.05 below both, 0.15 between
@@ -70,40 +68,40 @@ def test_a_method_is_held_against_the_reals_of_its_compression(scores: Scores) -
 
 def test_groups_count_their_own_videos(scores: Scores) -> None:
     rows = breakdown(scores, 0.5, resamples=20)
-    assert found(rows["methods"], "real")["FF++/c23/DF"] == 2
-    assert found(rows["methods"], "fake")["FF++/c23/NT"] == 2
-    assert found(rows["compressions"], "real") == {
+    assert found(rows.methods, "real")["FF++/c23/DF"] == 2
+    assert found(rows.methods, "fake")["FF++/c23/NT"] == 2
+    assert found(rows.compressions, "real") == {
         "FF++/c23": 2,
         "FF++/c40": 2,
         "CDF/": 1,
         "DF1.0/": None,
     }
-    assert found(rows["datasets"], "fake") == {"FF++": 6, "CDF": 1, "DF1.0": None}
-    clips = {row["dataset"]: row["clip"] and row["clip"]["real"] for row in rows["datasets"]}
+    assert found(rows.datasets, "fake") == {"FF++": 6, "CDF": 1, "DF1.0": None}
+    clips = {row.names["dataset"]: row.clip and row.clip["real"] for row in rows.datasets}
     assert clips == {"FF++": 5, "CDF": 1, "DF1.0": None}
 
 
 def test_one_class_is_said_and_not_numbered(scores: Scores) -> None:
-    rows = breakdown(scores, 0.5, resamples=20)["methods"]
-    assert rows[-1]["missing"] == "0 real and 1 fake videos: a comparison needs both"
-    assert all(row["missing"] == "" for row in rows[:-1])
+    rows = breakdown(scores, 0.5, resamples=20).methods
+    assert rows[-1].missing == "0 real and 1 fake videos: a comparison needs both"
+    assert all(row.missing == "" for row in rows[:-1])
 
 
 def test_the_whole_set(scores: Scores) -> None:
     result = breakdown(scores, 0.5, resamples=20)
     videos = [sum(values) / len(values) for values in CLIPS.values()]
     labels = [int(key[1] != "real") for key in CLIPS]
-    assert result["video"]["auc"] == pytest.approx(auc(labels, videos))
-    assert result["confusion"] == {
+    assert result.video["auc"] == pytest.approx(auc(labels, videos))
+    assert result.confusion == {
         "true_fake": 3,  # two of c40 and the last
         "false_fake": 3,  # the reals of c40 and CDF's
         "true_real": 2,
         "false_real": 5,
     }
-    assert result["video_median"]["accuracy"] == result["video_topk"]["accuracy"] == 5 / 13
-    for level in ("clip", "video"):
-        for name, (low, high) in result["intervals"][level].items():
-            assert low <= result[level][name] <= high, (level, name)
+    assert result.video_median["accuracy"] == result.video_topk["accuracy"] == 5 / 13
+    for level, numbers in (("clip", result.clip), ("video", result.video)):
+        for name, (low, high) in result.intervals[level].items():
+            assert low <= numbers[name] <= high, (level, name)
 
 
 def test_one_class_alone_is_an_error(scores: Scores) -> None:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from keras_ddl.edge.clipspec import ClipSpec
-from keras_ddl.evaluation.operating_point import RECORD, OperatingPoint
+from keras_ddl.edge.metrics import confusion
+from keras_ddl.evaluation.operating_point import EDGE, RECORD, OperatingPoint, choose_threshold
 
 KEYS = tuple(("d", "m", "", name) for name in "aabbccdd")
 LABELS = np.array([0, 0, 0, 0, 1, 1, 1, 1], np.int32)
@@ -24,7 +25,7 @@ def test_the_threshold_is_chosen_on_calibrated_video_scores() -> None:
     assert videos[:2].max() < videos[2:].min()
     expected = (videos[:2].max() + videos[2:].min()) / 2
     assert point.threshold.value == pytest.approx(expected, abs=5e-5)
-    assert point.record()["clips"], point.record()["videos"] == (8, 4)
+    assert point.to_json()["clips"], point.to_json()["videos"] == (8, 4)
 
 
 def test_fitting_twice_changes_nothing() -> None:
@@ -43,3 +44,72 @@ def test_fitting_twice_changes_nothing() -> None:
 def test_one_class_is_an_error() -> None:
     with pytest.raises(ValueError, match="got 4 fake and 0 real"):
         OperatingPoint.fit(KEYS[4:], LABELS[4:], MARGINS[4:], "")
+
+
+def test_what_a_spec_carries_is_read_back_and_kept() -> None:
+    spec = OperatingPoint.fit(KEYS, LABELS, MARGINS, "f" * 64).onto(ClipSpec())
+    point = OperatingPoint.of(spec)
+    assert point is not None and point.to_json() == spec.metrics[RECORD]
+    assert OperatingPoint.of(ClipSpec()) is None
+
+
+@pytest.mark.parametrize(
+    ("labels", "scores", "value", "interval", "reached"),
+    [
+        # told apart: the middle of the gap
+        ([0, 0, 1, 1], [0.1, 0.3, 0.7, 0.9], 0.5, (0.3, 0.7), 1.0),
+        # the real is worth as much as nine fakes: accuracy alone would call everything fake
+        ([0, *[1] * 9], [0.6, 0.5, 0.55, *[0.9] * 7], 0.75, (0.6, 0.9), (1 + 7 / 9) / 2),
+        # two intervals are as good: the wider one
+        ([0, 0, 1, 1], [0.1, 0.5, 0.3, 0.9], 0.7, (0.5, 0.9), 0.75),
+        # and as wide: the one nearer to 0.5
+        ([0, 0, 1, 1], [0.125, 0.5, 0.25, 0.625], 0.5625, (0.5, 0.625), 0.75),
+        # a real and a fake tied at 0.5 change nothing: one interval around them
+        ([0, 0, 1, 1], [0.25, 0.5, 0.5, 0.75], 0.5, (0.25, 0.75), 0.75),
+        # sure of everything
+        ([0, 1], [0.0, 1.0], 0.5, (EDGE, 1 - EDGE), 1.0),
+        # knows nothing
+        ([0, 1], [0.5, 0.5], 0.5, (EDGE, 1 - EDGE), 0.5),
+        # everything sounds fake
+        ([0, 1], [0.98, 1.0], 0.99, (0.98, 1 - EDGE), 1.0),
+    ],
+)
+def test_tables(
+    labels: list, scores: list, value: float, interval: tuple[float, float], reached: float
+) -> None:
+    found = choose_threshold(labels, scores)
+    assert found.value == pytest.approx(value, abs=1e-6)
+    assert (found.low, found.high) == pytest.approx(interval)
+    assert found.balanced_accuracy == pytest.approx(reached)
+
+
+def balanced(labels: np.ndarray, scores: np.ndarray, threshold: float) -> float:
+    table = confusion(labels, scores, threshold)
+    fakes, reals = table.true_fake + table.false_real, table.true_real + table.false_fake
+    return (table.true_fake / fakes + table.true_real / reals) / 2
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_threshold_does_better(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    labels = np.append([0, 1], rng.random(30) < 0.3).astype(int)
+    scores = np.clip(rng.normal(0.4 + 0.2 * labels, 0.25), 0, 1).round(int(rng.integers(1, 4)))
+    found = choose_threshold(labels, scores)
+    tried = [balanced(labels, scores, threshold) for threshold in np.linspace(0.0005, 0.9995, 1000)]
+    assert found.balanced_accuracy == pytest.approx(max(tried))
+    assert balanced(labels, scores, found.value) == pytest.approx(found.balanced_accuracy)
+    inside = np.linspace(found.low, found.high, 50)[1:]
+    reached = [balanced(labels, scores, threshold) for threshold in inside]
+    assert reached == pytest.approx([found.balanced_accuracy] * 49)
+
+
+def test_four_digits_unless_the_interval_is_narrower() -> None:
+    assert choose_threshold([0, 1], [0.1, 0.23456]).value == 0.1673
+    assert 0.500001 < choose_threshold([0, 1], [0.500001, 0.500002]).value <= 0.500002
+
+
+def test_scores_that_are_no_probabilities_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"\[0, 1\], got 0.5 to 1.5"):
+        choose_threshold([0, 1], [0.5, 1.5])
+    with pytest.raises(ValueError, match="got 2 fake and 0 real"):
+        choose_threshold([1, 1], [0.5, 0.6])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -11,17 +12,38 @@ import numpy as np
 import pytest
 
 pytest.importorskip("cv2")
+pytest.importorskip("jinja2")
 
 from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.evaluation.breakdown import breakdown
 from keras_ddl.evaluation.calibration import ece, nll, probabilities_from_margins
 from keras_ddl.evaluation.clip_scores import Scores
 from keras_ddl.evaluation.operating_point import OperatingPoint
+from keras_ddl.evaluation.results import EvaluationResult, RobustnessResult, SetResult
 from keras_ddl.report import Content, ScoredSet, write_report
 from keras_ddl.report.cases import worst_cases
+from keras_ddl.report.content import no_heat
 
 VOID = {"meta", "img", "br"}
 NAMES_OF = {"ACC": "accuracy", "AUC": "auc", "F1": "f1"}
+
+FOUND = RobustnessResult.from_json(
+    {
+        "videos": 8,
+        "weights_sha256": "ab" * 32,
+        "units": {
+            "JPEG": {"unit": "quality", "values": [90, 70, 50, 30, 10]},
+            "lost frames": {"unit": "share lost", "values": [0.02, 0.05, 0.1, 0.2, 0.4]},
+        },
+        "conditions": [
+            {"family": "none", "level": 0, "auc": 0.9, "accuracy": 0.8, "scored": 1.0},
+            {"family": "JPEG", "level": 1, "auc": 0.8, "accuracy": 0.8, "scored": 1.0},
+            {"family": "JPEG", "level": 5, "auc": 0.5, "accuracy": 0.5, "scored": 1.0},
+            {"family": "lost frames", "level": 1, "auc": 0.75, "accuracy": 0.7, "scored": 0.5},
+            {"family": "lost frames", "level": 5, "auc": None, "accuracy": None, "scored": 0.0},
+        ],
+    }
+)
 
 
 def scored(dataset: str, methods: tuple[str, ...], spread: float, spec: ClipSpec) -> ScoredSet:
@@ -38,19 +60,19 @@ def scored(dataset: str, methods: tuple[str, ...], spread: float, spec: ClipSpec
     before = probabilities_from_margins(margins)
     after = probabilities_from_margins(margins, spec.temperature)
     scores = Scores(keys, labels, after)
-    result = {
-        "name": dataset,
-        "split": "test",
-        "threshold": spec.threshold,
-        "fingerprint": dataset * 3,
-        "trained_on": dataset != "other",
-        **breakdown(scores, spec.threshold, resamples=20),
-        "ece_before": ece(labels, before),
-        "ece_after": ece(labels, after),
-        "nll_before": nll(labels, margins),
-        "nll_after": nll(labels, margins, spec.temperature),
-        "videos": {"ok": len(keys) // 2, "no face": 1},
-    }
+    result = SetResult(
+        **vars(breakdown(scores, spec.threshold, resamples=20)),
+        name=dataset,
+        split="test",
+        threshold=spec.threshold,
+        fingerprint=dataset * 3,
+        trained_on=dataset != "other",
+        ece_before=ece(labels, before),
+        ece_after=ece(labels, after),
+        nll_before=nll(labels, margins),
+        nll_after=nll(labels, margins, spec.temperature),
+        videos={"ok": len(keys) // 2, "no face": 1},
+    )
     clips = rng.integers(0, 256, (len(keys), 4, 32, 32, 3), np.uint8)
     return ScoredSet(dataset, clips, margins, scores, result)
 
@@ -74,14 +96,25 @@ def make() -> Callable[..., Content]:
             point = OperatingPoint.fit(scores.keys, scores.labels, validation.margins, "v" * 64)
             spec = point.onto(spec)
         sets = tuple(scored(name, ("Deepfakes", "FaceSwap"), spread, spec) for name in datasets)
-        result = {
-            "threshold": spec.threshold,
-            "temperature": spec.temperature,
-            "calibration": spec.metrics.get("calibration"),
-            "sets": [part.result for part in sets],
-        }
+        result = EvaluationResult(
+            threshold=spec.threshold,
+            temperature=spec.temperature,
+            calibration=OperatingPoint.of(spec),
+            weights_sha256=spec.weights_sha256,
+            sets=tuple(part.result for part in sets),
+        )
         config = {"backbone": "resnet18", "modules": ["dfdc"], "note": "</script><b>"}
-        return Content("run-1", "resnet18 with <DFDC>", config, spec, result, sets)
+        return Content(
+            run="run-1",
+            network="resnet18 with <DFDC>",
+            config=config,
+            spec=spec,
+            result=result,
+            sets=sets,
+            heat=no_heat,
+            robustness=None,
+            beside=(),
+        )
 
     return content
 
@@ -167,34 +200,34 @@ def test_the_results_are_those_of_test_json(make: Callable[..., Content], tmp_pa
     _, page = read(content, tmp_path)
     (rows,) = page.tables["results"]
     expected = [["level", "ACC", "AUC", "F1", "real", "fake"]]
-    for part in content.result["sets"]:
-        expected.append([part["name"]])
-        for level, words in (("clip", "clips"), ("video", "videos (mean)")):
-            numbers = [f"{part[level][name]:.4f}" for name in NAMES_OF.values()]
-            counts = [str(part[level][name]) for name in ("real", "fake")]
+    for part in content.result.sets:
+        expected.append([part.name])
+        for words, level in (("clips", part.clip), ("videos (mean)", part.video)):
+            numbers = [f"{level[name]:.4f}" for name in NAMES_OF.values()]
+            counts = [str(level[name]) for name in ("real", "fake")]
             expected.append([words, *numbers, *counts])
     assert rows == expected
-    low, high = content.result["sets"][0]["intervals"]["video"]["auc"]
+    low, high = content.result.sets[0].intervals["video"]["auc"]
     assert f"{low:.4f} to {high:.4f}" in page.text
 
 
 def test_every_number_and_the_methods(make: Callable[..., Content], tmp_path: Path) -> None:
     content = make("set")
-    part = content.result["sets"][0]
+    (part,) = content.result.sets
     _, page = read(content, tmp_path)
     (rows,) = page.tables["numbers"]
-    levels = ("clip", "video", "video_median", "video_topk")
+    levels = (part.clip, part.video, part.video_median, part.video_topk)
     names = (*NAMES_OF.values(), "precision", "recall", "eer", "average_precision")
     names += ("tpr_at_1pct_fpr", "tpr_at_0.1pct_fpr")
     for row, level in zip(rows[2:], levels, strict=True):
-        assert row[1:] == [f"{part[level][name]:.4f}" for name in names]
+        assert row[1:] == [f"{level[name]:.4f}" for name in names]
     (methods,) = page.tables["methods"]
     assert methods[:2] == [["videos", "DF", "FS"], ["set c23"]]
     for row, short in zip(methods[2:], ("ACC", "AUC"), strict=True):
-        numbers = [f"{found['video'][NAMES_OF[short]]:.4f}" for found in part["methods"]]
+        numbers = [f"{found.video[NAMES_OF[short]]:.4f}" for found in part.methods]
         assert row == [short, *numbers]
     (confusion,) = page.tables["confusion"]
-    table = part["confusion"]
+    table = part.confusion
     assert confusion[1:] == [
         ["real", str(table["true_real"]), str(table["false_fake"])],
         ["fake", str(table["false_real"]), str(table["true_fake"])],
@@ -206,7 +239,8 @@ def test_calibration_before_and_after(make: Callable[..., Content], tmp_path: Pa
     _, page = read(content, tmp_path)
     (rows,) = page.tables["calibration"]
     names = ("nll_before", "nll_after", "ece_before", "ece_after")
-    sources = (content.result["calibration"], content.result["sets"][0])
+    assert content.result.calibration is not None
+    sources = (content.result.calibration.to_json(), content.result.sets[0].to_json())
     for row, source in zip(rows[1:], sources, strict=True):
         assert row[1:] == [f"{source[name]:.4f}" for name in names]
     assert f"{content.spec.temperature:.4g}, the minimum of the negative" in page.text
@@ -214,7 +248,7 @@ def test_calibration_before_and_after(make: Callable[..., Content], tmp_path: Pa
 
 def test_the_mistakes_shown_are_the_worst(make: Callable[..., Content], tmp_path: Path) -> None:
     content = make("set", "other", spread=6.0)
-    threshold = content.result["threshold"]
+    threshold = content.result.threshold
     found = []
     for part in content.sets:
         videos = part.scores.videos()
@@ -261,8 +295,8 @@ def test_the_papers_numbers_stand_where_they_can(
     assert rows[-1] == ["DDL, the paper: videos", "0.9414", "0.9586", "0.9589", "–", "–"]
     assert len(page.tables["paper"][0]) == 1 + 12
     content = make("DFDC")
-    unseen = {**content.result["sets"][0], "trained_on": False}
-    _, page = read(replace(content, result={**content.result, "sets": [unseen]}), tmp_path)
+    unseen = replace(content.result.sets[0], trained_on=False)
+    _, page = read(replace(content, result=replace(content.result, sets=(unseen,))), tmp_path)
     assert "paper" not in page.tables and "the paper" not in page.text
     _, page = read(make("set"), tmp_path)
     assert "paper" not in page.tables
@@ -273,7 +307,7 @@ def test_names_and_fingerprints(make: Callable[..., Content], tmp_path: Path) ->
     text, page = read(content, tmp_path)
     assert "ab" * 32 in page.text and "setsetset" in page.text
     assert "</script><b>" in page.text and '<b>"' not in text  # shown, not obeyed
-    assert f"{worst_cases(content.sets, content.result['threshold'])[0].key[3]}" in page.text
+    assert f"{worst_cases(content.sets, content.result.threshold)[0].key[3]}" in page.text
     assert "1 videos without a score: no face" in page.text
 
 
@@ -296,3 +330,47 @@ def test_equal_content_gives_an_equal_file_and_a_failure_leaves_the_old_one(
 def test_the_network_stands_at_the_top(make: Callable[..., Content], tmp_path: Path) -> None:
     text = write_report(tmp_path / "report.html", make("Celeb-DF-v2")).read_text()
     assert "resnet18 with &lt;DFDC&gt; · clips of 4 frames of 32 px" in text
+
+
+def damaged(make: Callable[..., Content], folder: Path) -> tuple[str, Page]:
+    return read(replace(make("set"), robustness=FOUND), folder)
+
+
+def test_damaged_videos_have_every_level_with_its_value_and_what_was_scored(
+    make: Callable[..., Content], tmp_path: Path
+) -> None:
+    text, page = damaged(make, tmp_path)
+    (table,) = re.findall(r'<table class="stress">(.*?)</table>', text)
+    rows = re.findall(r"<tr>(.*?)</tr>", table)
+    cells = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in rows]
+    assert cells == [
+        ["AUC of videos", "level 1", "level 5"],
+        ["JPEG<small>quality</small>", "0.800<small>90</small>", "0.500<small>10</small>"],
+        [
+            "lost frames<small>share lost</small>",
+            "0.750<small>0.02, 50% scored</small>",
+            "–<small>0.4, 0% scored</small>",
+        ],
+    ]
+    assert "8 test videos; untouched: 0.900." in page.text
+
+
+def test_curves_of_damage_start_untouched_and_leave_out_what_has_no_number(
+    make: Callable[..., Content], tmp_path: Path
+) -> None:
+    """Axis from 50 to 348 across and 258 to 12 down; AUC 0.9 lies at 258 − 0.9 · 246 = 36.6."""
+    text, _ = damaged(make, tmp_path)
+    drawn = text[text.index('aria-label="AUC by level of damage"') :]
+    curves = re.findall(r'class="curve series(\d)" points="([^"]*)"', drawn)
+    assert curves == [
+        ("0", "50.0,36.6 109.6,61.2 348.0,135.0"),
+        ("1", "50.0,36.6 109.6,73.5"),
+    ]
+
+
+def test_without_a_measurement_it_says_how_to_get_one(
+    make: Callable[..., Content], tmp_path: Path
+) -> None:
+    _, page = read(make("set"), tmp_path)
+    assert "Not measured; python -m keras_ddl.robustness RUN" in page.text.replace(" ;", ";")
+    assert "stress" not in page.tables

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from deploy.scanning.page import page
-from deploy.scanning.sparkline import sparkline
+pytest.importorskip("jinja2")
+
+from deploy.scanning.page import page, sparkline
 from deploy.scanning.summary import table
 
 LIMITS = {"fake_from": 0.6, "real_to": 0.4}
