@@ -255,8 +255,17 @@ def _results(missing: Sequence[Cell], jobs: int) -> Iterator[dict[str, Any]]:
     if jobs <= 1:
         yield from map(run_cell, missing)
         return
-    for _, result in unordered_map(run_cell, missing, jobs, _start_worker):
+    for _, result in unordered_map(_work, missing, jobs, _start_worker, _lost):
         yield result
+
+
+def _work(_: None, cell: Cell) -> dict[str, Any]:
+    return run_cell(cell)
+
+
+def _lost(cell: Cell, how: str) -> dict[str, Any]:
+    what = f"the process that trained {cell.file.stem} died ({how})"
+    raise UserError(f"{what}; run the same command again")
 
 
 def _start_worker() -> None:

@@ -21,8 +21,9 @@ from deploy.scanning.collector import Collector, CountingClipper
 from deploy.scanning.files import Candidate, is_picture, shown
 from deploy.scanning.progress import TELL_S, Told
 from deploy.sources.base import Source
-from keras_ddl.edge.errors import USAGE, UserError
+from keras_ddl.edge.errors import MISSING, USAGE, UserError
 from keras_ddl.edge.faces import FaceDetector
+from keras_ddl.edge.process_pool import tell_share
 from keras_ddl.edge.video import probe
 
 JUDGED, UNREADABLE, CRASHED, SKIPPED = "judged", "unreadable", "crashed", "skipped"
@@ -73,6 +74,39 @@ class Kit:
     detector: FaceDetector
 
 
+def open_kit(options: Options) -> Kit:
+    """Open what a process needs; it stays open until the process ends."""
+    import cv2
+
+    from deploy.bundle import open_bundle
+    from keras_ddl.edge.faces import open_detector
+    from keras_ddl.edge.quiet import silence_libraries
+
+    silence_libraries()
+    cv2.setNumThreads(options.threads)
+    bundle, backend = open_bundle(options.bundle, options.threads, options.device)
+    return Kit(options, bundle, backend, open_detector(options.detector))
+
+
+def judge_in_worker(kit: Kit, candidate: Candidate) -> Record:
+    """Judge a file in a process of a `ProcessPool`.
+
+    Raises:
+        UserError: as `judge_file`, and where the results cannot be written.
+    """
+    try:
+        return judge_file(candidate, kit, tell_share)
+    except OSError as error:
+        reason = f"writing results to '{kit.options.out}' failed: {error.strerror or error}"
+        raise UserError(f"{reason}; make room and run the same command again", MISSING) from error
+
+
+def crashed_record(candidate: Candidate, how: str) -> Record:
+    """Return the record of a file whose process died over it (`SIGKILL`)."""
+    reason = f"the process that judged it died ({how})"
+    return {**_blank(candidate), "status": CRASHED, "reason": reason}
+
+
 def judge_file(candidate: Candidate, kit: Kit, tell: Callable[[float], None]) -> Record:
     """Judge a file and return its record for `scan.jsonl`, without its `key`.
 
@@ -86,16 +120,7 @@ def judge_file(candidate: Candidate, kit: Kit, tell: Callable[[float], None]) ->
         OSError: the results cannot be written.
     """
     began = time.monotonic()
-    record: Record = {
-        "path": candidate.path,
-        "size": candidate.size,
-        "mtime_ns": candidate.mtime_ns,
-        "sha256": "",
-        "status": UNREADABLE,
-        "verdict": None,
-        "reason": "",
-        "notes": [],
-    }
+    record = _blank(candidate)
     with _heard() as notes:
         try:
             record["sha256"] = _identify(candidate, tell)
@@ -109,6 +134,20 @@ def judge_file(candidate: Candidate, kit: Kit, tell: Callable[[float], None]) ->
     record["elapsed_s"] = round(time.monotonic() - began, 3)
     record["judged_at"] = datetime.now(timezone.utc).isoformat(timespec="seconds")
     return record
+
+
+def _blank(candidate: Candidate) -> Record:
+    """What every record begins with."""
+    return {
+        "path": candidate.path,
+        "size": candidate.size,
+        "mtime_ns": candidate.mtime_ns,
+        "sha256": "",
+        "status": UNREADABLE,
+        "verdict": None,
+        "reason": "",
+        "notes": [],
+    }
 
 
 def _run(

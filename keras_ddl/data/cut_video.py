@@ -65,3 +65,8 @@ def cut_video(
     if not clips:
         return Cut("too short", reason or "no complete clip of one face", duration_ms=end_ms)
     return Cut("ok", clips=tuple(clips), duration_ms=end_ms)
+
+
+def lost_cut(path: Path, how: str) -> Cut:
+    """Return what becomes of a video whose process died over it (`SIGKILL`, `code 1`)."""
+    return Cut("unreadable", f"{path}: the process that read it died ({how})")
