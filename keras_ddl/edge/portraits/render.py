@@ -106,6 +106,14 @@ class Renderer:
         picture = self._room(index)
         _lay(*self._torso(index, picture))
         _lay(cv2.remap(self._head, *self.head_map(index), cv2.INTER_LINEAR), picture)
+        return self._exposed(picture, index)
+
+    def empty_room(self, index: int) -> np.ndarray:
+        """Draw frame `index` without the person; uint8 RGB (H, W, 3)."""
+        return self._exposed(self._room(index), index)
+
+    def _exposed(self, picture: np.ndarray, index: int) -> np.ndarray:
+        """What the camera's sensor makes of a picture (H, W, 3) in [0, 1]; uint8."""
         picture *= np.float32(255.0 * self._motion.gain[index])
         picture += self._noise.next()
         np.maximum(picture, 0.0, out=picture)
