@@ -8,12 +8,11 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from keras_ddl.edge.portraits.canvas import smoothstep
+from keras_ddl.edge.portraits.canvas import SensorNoise, smoothstep
 from keras_ddl.edge.portraits.features import Eye, Mouth
 from keras_ddl.edge.portraits.forgery import Forgery, Marks, blend_radius, draw_marks, share_of
 from keras_ddl.edge.portraits.identity import Identity, draw_identity
 from keras_ddl.edge.portraits.motion import Motion, draw_motion
-from keras_ddl.edge.portraits.noise import SensorNoise
 from keras_ddl.edge.portraits.portrait import build_portrait, light_vector
 
 _FACE_SHARE = 0.225  # half width of a face, share of the frame's height
