@@ -104,7 +104,7 @@ def _run(args: argparse.Namespace) -> int:
 
 
 class _Scan:
-    """A scan on its way: what is known, what is left, and what it comes to."""
+    """Run of a scan: what is known, what is left, and what it comes to."""
 
     def __init__(
         self, out: Path, candidates: list[Candidate], ledger: Ledger, about: dict[str, Any]

@@ -1,4 +1,4 @@
-"""One file through the pipeline: what `deploy/stream.py` does to it, and what it came to."""
+"""Judging of one file with the pipeline of `deploy/stream.py`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from deploy.judging.records import Record, number
 from deploy.judging.verdict import Label
 from deploy.scanning.collector import Collector, CountingClipper
 from deploy.scanning.files import Candidate, is_picture, shown
-from deploy.scanning.progress import TELL_S, Told
+from deploy.scanning.progress import TELL_S, ShareSink
 from deploy.sources.base import Source
 from keras_ddl.edge.errors import MISSING, USAGE, UserError
 from keras_ddl.edge.faces import FaceDetector
@@ -33,7 +33,7 @@ EVERY_FACE = "no face in any frame"
 
 @dataclass(frozen=True)
 class Options:
-    """How files are judged; everything but `out` and `evidence` is part of a verdict.
+    """Options of judging; everything but `out` and `evidence` is part of a verdict.
 
     Attributes:
         bundle: The model's folder, or an engine.
@@ -66,7 +66,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Kit:
-    """What a process opens once and uses for every file."""
+    """Model, backend and detector of a process, opened once for all its files."""
 
     options: Options
     bundle: Bundle
@@ -121,7 +121,7 @@ def judge_file(candidate: Candidate, kit: Kit, tell: Callable[[float], None]) ->
     """
     began = time.monotonic()
     record = _blank(candidate)
-    with _heard() as notes:
+    with _reader_warnings() as notes:
         try:
             record["sha256"] = _identify(candidate, tell)
             record |= _run(candidate, kit, record["sha256"], tell)
@@ -181,7 +181,7 @@ def _run(
         )
         pipeline = Pipeline(parts)
         collector = Collector()
-        sinks += [collector, Told(source.length, tell)]
+        sinks += [collector, ShareSink(source.length, tell)]
         written = JsonLines(partial)
         sinks.append(stack.enter_context(written))
         if options.evidence:
@@ -278,19 +278,19 @@ def _result_name(path: str) -> str:
 
 
 @contextmanager
-def _heard() -> Iterator[list[str]]:
+def _reader_warnings() -> Iterator[list[str]]:
     """Collect what the reader warns of (corrupted packets, an early end) for the record."""
     notes: list[str] = []
 
-    class _Ear(logging.Handler):
+    class _Collect(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             notes.append(shown(record.getMessage()))
 
-    logger, ear = logging.getLogger("keras_ddl.edge.video"), _Ear(logging.WARNING)
-    logger.addHandler(ear)
+    logger, handler = logging.getLogger("keras_ddl.edge.video"), _Collect(logging.WARNING)
+    logger.addHandler(handler)
     before, logger.propagate = logger.propagate, False
     try:
         yield notes
     finally:
         logger.propagate = before
-        logger.removeHandler(ear)
+        logger.removeHandler(handler)

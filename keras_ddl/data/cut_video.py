@@ -1,4 +1,4 @@
-"""Clips of one video: its faces are followed and cropped, and what becomes of it is said."""
+"""Face clips of one video, or the reason why it gives none."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def lost_cut(path: Path, how: str) -> Cut:
 
 
 class ManipulatedTrack:
-    """Watches tracks beside a mask video and names the one that lies on the mask.
+    """The track that lies on the bright part of a mask video.
 
     Args:
         mask: Video of the same frames, bright where the picture was manipulated; None or an

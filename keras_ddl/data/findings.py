@@ -1,4 +1,4 @@
-"""What may be wrong with a dataset: a generator of `Finding` for each sort of thing."""
+"""Checks of a dataset: leaks, doubled keys, missing, unreadable and equal files."""
 
 from __future__ import annotations
 

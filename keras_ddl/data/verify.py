@@ -1,4 +1,4 @@
-"""`python -m keras_ddl.data.verify`: is this dataset whole, and are its splits safe to train on?
+"""Check of a dataset before training on it: `python -m keras_ddl.data.verify`.
 
 Errors make numbers wrong or show damage: a person, a key or the same content in two splits, files
 that are empty or no videos, a part without reals or fakes. Warnings do not: files that were not
@@ -28,7 +28,7 @@ PROCESSES = 2
 
 @dataclass(frozen=True)
 class Report:
-    """What was found out about a dataset.
+    """Findings about a dataset.
 
     Args:
         index: The dataset, as its layout reads it.

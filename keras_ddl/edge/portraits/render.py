@@ -1,4 +1,4 @@
-"""One video, frame by frame: portrait, performance, forgery, camera."""
+"""Renderer of a video, frame by frame: portrait, performance, forgery, camera."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def draw_performance(shared: tuple[int, ...], crf: tuple[int, int]) -> Performan
 
 
 class Renderer:
-    """Draws the frames of one video."""
+    """Frames of one video, drawn when asked for."""
 
     def __init__(
         self,
