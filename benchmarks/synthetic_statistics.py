@@ -1,4 +1,4 @@
-"""AUC of simple statistics on synthetic sets: how far does one number carry?
+"""AUC of simple statistics on synthetic sets of some difficulties.
 
 `python -m benchmarks.synthetic_statistics OUT` draws one set per difficulty below OUT and prints
 the table of docs/synthetic.md. Three groups: statistics of single frames and of the file, which

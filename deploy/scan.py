@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Sequence
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,15 +29,24 @@ from deploy.judging.verdict import policy_for
 from deploy.log_lines import set_up_logging
 from deploy.machine.choose_model import choose_model
 from deploy.scanning.files import Candidate, find, shown
-from deploy.scanning.judge import JUDGED, RECORDS, SKIPPED, THUMBS, Options
+from deploy.scanning.judge import (
+    JUDGED,
+    RECORDS,
+    SKIPPED,
+    THUMBS,
+    Options,
+    crashed_record,
+    judge_in_worker,
+    open_kit,
+)
 from deploy.scanning.ledger import Ledger
 from deploy.scanning.progress import Bar
 from deploy.scanning.summary import HTML, totals, write_summary
-from deploy.scanning.workers import Workers
 from keras_ddl import __version__
 from keras_ddl.edge.bundle import MODEL_FILE
 from keras_ddl.edge.errors import USAGE, Parser, UserError, run_cli
 from keras_ddl.edge.files import file_sha256
+from keras_ddl.edge.process_pool import ProcessPool
 
 OUT = Path("runs/scan")
 
@@ -94,7 +104,7 @@ def _run(args: argparse.Namespace) -> int:
 
 
 class _Scan:
-    """A scan on its way: what is known, what is left, and what it comes to."""
+    """Run of a scan: what is known, what is left, and what it comes to."""
 
     def __init__(
         self, out: Path, candidates: list[Candidate], ledger: Ledger, about: dict[str, Any]
@@ -130,8 +140,8 @@ class _Scan:
     def _judge(self, options: Options, jobs: int) -> None:
         bar = Bar([candidate.size for candidate in self._left])
         try:
-            with Workers(jobs, options) as workers:
-                for index, record in workers.judge(self._left, bar.share):
+            with ProcessPool(jobs, partial(open_kit, options), judge_in_worker) as pool:
+                for index, record in pool.map(self._left, crashed_record, bar.share):
                     self._records.append(self._ledger.add(record))
                     self._seconds += record.get("seconds") or 0.0
                     bar.done(index)

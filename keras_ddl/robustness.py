@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,13 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from keras_ddl.data.cut_video import cut_video
+from keras_ddl.data.cut_video import cut_video, lost_cut
 from keras_ddl.data.layouts import LAYOUTS
 from keras_ddl.data.prepare import PROCESSES
 from keras_ddl.data.prepared import Cut, read_summary
 from keras_ddl.data.video_index import Video
 from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.errors import Parser, UserError, run_cli
+from keras_ddl.edge.faces import FaceDetector
 from keras_ddl.edge.files import read_json, write_json, write_text
 from keras_ddl.edge.process_pool import unordered_map
 from keras_ddl.evaluation.perturb import FAMILIES, LEVELS, perturb
@@ -87,6 +89,7 @@ def robustness(
     identity = {"weights": spec.weights_sha256, "videos": [list(v.key) for v in videos]}
     (run / FOLDER).mkdir(exist_ok=True)
     wanted = conditions(families, levels)
+    start = functools.partial(_open, spec)
     results = []
     with tqdm(total=len(wanted) * len(videos), unit="video", disable=not progress) as bar:
         for condition in wanted:
@@ -98,7 +101,7 @@ def robustness(
             else:
                 jobs = [(condition, video, clips, number) for number, video in enumerate(videos)]
                 cuts: dict[int, Cut] = {}
-                for number, cut in unordered_map(_cut, jobs, processes, _start, (spec,)):
+                for number, cut in unordered_map(_cut, jobs, processes, start, _lost):
                     cuts[number] = cut
                     bar.update()
                 known = {"identity": identity, "margins": _margins(model, videos, cuts)}
@@ -157,19 +160,16 @@ def _videos(prepared: Path, limit: int | None) -> list[Video]:
     return chosen
 
 
-_worker: dict[str, Any] = {}
-
-
-def _start(spec: Any) -> None:
+def _open(spec: ClipSpec) -> tuple[ClipSpec, FaceDetector]:
     import cv2
 
     from keras_ddl.edge.faces import open_detector
 
     cv2.setNumThreads(1)
-    _worker.update(spec=spec, detector=open_detector(spec.detector))
+    return spec, open_detector(spec.detector)
 
 
-def _cut(job: tuple[Condition, Video, int, int]) -> Cut:
+def _cut(opened: tuple[ClipSpec, FaceDetector], job: tuple[Condition, Video, int, int]) -> Cut:
     condition, video, clips, seed = job
 
     def change(frames: Iterator[Any]) -> Iterator[Any]:
@@ -177,11 +177,12 @@ def _cut(job: tuple[Condition, Video, int, int]) -> Cut:
             return frames
         return perturb(frames, condition.family, condition.level, seed)
 
-    spec, detector = _worker["spec"], _worker["detector"]
     everyone = video.label == 0
-    return cut_video(
-        video.path, spec, detector, clips, everyone=everyone, mask=video.mask, change=change
-    )
+    return cut_video(video.path, *opened, clips, everyone=everyone, mask=video.mask, change=change)
+
+
+def _lost(job: tuple[Condition, Video, int, int], how: str) -> Cut:
+    return lost_cut(job[1].path, how)
 
 
 def _margins(model: Any, videos: list[Video], cuts: dict[int, Cut]) -> list[list[float]]:

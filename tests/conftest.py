@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 import zlib
 from collections.abc import Callable, Iterable
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # last would leave the other idle.
 LONGEST_FIRST = (
     "tests/quantization/test_quantize.py",
-    "tests/training/test_options.py",
+    "tests/training/test_fit.py",
     "tests/export/conversion/test_keras_divergence.py",
     "tests/test_train.py",
     "tests/quantization/test_quantise.py",
@@ -86,6 +89,38 @@ class Processes:
         for pid in filter(self.alive, pids):
             os.kill(pid, signal.SIGKILL)
         return False
+
+
+DYING = """
+import os, signal, sys
+from importlib import import_module
+command, owner, name, item, *arguments = sys.argv[1:]
+inner = getattr(import_module(owner), name)
+def dying(*args, **kwargs):
+    if item in str(args):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return inner(*args, **kwargs)
+setattr(import_module(owner), name, dying)
+if __name__ == "__main__":
+    sys.exit(import_module(command).main(arguments))
+"""
+
+
+@pytest.fixture
+def run_with_a_death(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs a command whose worker is killed over one item.
+
+    Call: `run_with_a_death(command, function, item, *arguments)`; `module:function` dies when
+    `item` is part of its arguments. Worker processes import the script, so they die too.
+    """
+
+    def run(command: str, function: str, item: str, *arguments: object) -> Any:
+        script = tmp_path / "dying.py"
+        script.write_text(DYING)
+        line = [sys.executable, script, command, *function.split(":"), item, *arguments]
+        return subprocess.run([str(part) for part in line], capture_output=True, text=True)
+
+    return run
 
 
 @pytest.fixture(scope="session")

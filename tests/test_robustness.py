@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -148,3 +150,17 @@ def test_a_set_that_is_gone_is_named(run: Path) -> None:
             damaged(run, families=["JPEG"], levels=[1])
     finally:
         moved.rename(root)
+
+
+def test_a_video_that_kills_its_worker_gives_no_score(
+    run: Path, tmp_path: Path, run_with_a_death: Any
+) -> None:
+    mine = tmp_path / "run"
+    shutil.copytree(run, mine, ignore=shutil.ignore_patterns("robustness*"))
+    options = ("--families", "JPEG", "--levels", "1", "--processes", "2")
+    done = run_with_a_death(
+        "keras_ddl.robustness", "keras_ddl.robustness:cut_video", "p20_fake", mine, *options
+    )
+    assert done.returncode == 0, done.stderr
+    scored = [row["scored"] for row in read_json(mine / "robustness.json")["conditions"]]
+    assert scored == [0.75, 0.75]

@@ -1,4 +1,4 @@
-"""What a scan keeps of a run: the most suspicious moment, a timeline, faces seen."""
+"""Summary of a file's run: the most suspicious moment, a timeline, faces seen."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class CountingClipper(FaceClipper):
 
 
 class Collector(Sink):
-    """Keeps what the summary shows of one file.
+    """Sink that keeps what the summary shows of one file.
 
     Attributes:
         fakes: How often a verdict turned FAKE.

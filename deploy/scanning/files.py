@@ -1,4 +1,4 @@
-"""Which files are to be judged, and what their names and fingerprints are."""
+"""Search for the files that are to be judged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One file through the pipeline: what `deploy/stream.py` does to it, and what it came to."""
+"""Judging of one file with the pipeline of `deploy/stream.py`."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ from deploy.judging.records import Record, number
 from deploy.judging.verdict import Label, policy_for
 from deploy.scanning.collector import Collector, CountingClipper
 from deploy.scanning.files import Candidate, is_picture, shown
-from deploy.scanning.progress import TELL_S, Told
+from deploy.scanning.progress import TELL_S, ShareSink
 from deploy.sources.base import Source
-from keras_ddl.edge.errors import USAGE, UserError
+from keras_ddl.edge.errors import MISSING, USAGE, UserError
 from keras_ddl.edge.faces import FaceDetector
 from keras_ddl.edge.files import atomic_write
+from keras_ddl.edge.process_pool import tell_share
 from keras_ddl.edge.video import probe
 
 JUDGED, UNREADABLE, CRASHED, SKIPPED = "judged", "unreadable", "crashed", "skipped"
@@ -33,7 +34,7 @@ EVERY_FACE = "no face in any frame"
 
 @dataclass(frozen=True)
 class Options:
-    """How files are judged; everything but `out` and `evidence` is part of a verdict.
+    """Options of judging; everything but `out` and `evidence` is part of a verdict.
 
     Attributes:
         bundle: The model's folder, or an engine.
@@ -66,12 +67,45 @@ class Options:
 
 @dataclass(frozen=True)
 class Kit:
-    """What a process opens once and uses for every file."""
+    """Model, backend and detector of a process, opened once for all its files."""
 
     options: Options
     bundle: Bundle
     backend: Backend
     detector: FaceDetector
+
+
+def open_kit(options: Options) -> Kit:
+    """Open what a process needs; it stays open until the process ends."""
+    import cv2
+
+    from deploy.bundle import open_bundle
+    from keras_ddl.edge.faces import open_detector
+    from keras_ddl.edge.quiet import silence_libraries
+
+    silence_libraries()
+    cv2.setNumThreads(options.threads)
+    bundle, backend = open_bundle(options.bundle, options.threads, options.device)
+    return Kit(options, bundle, backend, open_detector(options.detector))
+
+
+def judge_in_worker(kit: Kit, candidate: Candidate) -> Record:
+    """Judge a file in a process of a `ProcessPool`.
+
+    Raises:
+        UserError: as `judge_file`, and where the results cannot be written.
+    """
+    try:
+        return judge_file(candidate, kit, tell_share)
+    except OSError as error:
+        reason = f"writing results to '{kit.options.out}' failed: {error.strerror or error}"
+        raise UserError(f"{reason}; make room and run the same command again", MISSING) from error
+
+
+def crashed_record(candidate: Candidate, how: str) -> Record:
+    """Return the record of a file whose process died over it (`SIGKILL`)."""
+    reason = f"the process that judged it died ({how})"
+    return {**_blank(candidate), "status": CRASHED, "reason": reason}
 
 
 def judge_file(candidate: Candidate, kit: Kit, tell: Callable[[float], None]) -> Record:
@@ -87,17 +121,8 @@ def judge_file(candidate: Candidate, kit: Kit, tell: Callable[[float], None]) ->
         OSError: the results cannot be written.
     """
     began = time.monotonic()
-    record: Record = {
-        "path": candidate.path,
-        "size": candidate.size,
-        "mtime_ns": candidate.mtime_ns,
-        "sha256": "",
-        "status": UNREADABLE,
-        "verdict": None,
-        "reason": "",
-        "notes": [],
-    }
-    with _heard() as notes:
+    record = _blank(candidate)
+    with _reader_warnings() as notes:
         try:
             record["sha256"] = _identify(candidate, tell)
             record |= _run(candidate, kit, record["sha256"], tell)
@@ -110,6 +135,20 @@ def judge_file(candidate: Candidate, kit: Kit, tell: Callable[[float], None]) ->
     record["elapsed_s"] = round(time.monotonic() - began, 3)
     record["judged_at"] = datetime.now(timezone.utc).isoformat(timespec="seconds")
     return record
+
+
+def _blank(candidate: Candidate) -> Record:
+    """What every record begins with."""
+    return {
+        "path": candidate.path,
+        "size": candidate.size,
+        "mtime_ns": candidate.mtime_ns,
+        "sha256": "",
+        "status": UNREADABLE,
+        "verdict": None,
+        "reason": "",
+        "notes": [],
+    }
 
 
 def _run(
@@ -133,7 +172,7 @@ def _run(
         run = RunDescription(bundle, kit.backend, options.footage, telemetry=Telemetry())
         collector = Collector()
         written = stack.enter_context(JsonLines(partial))
-        sinks: list[Sink] = [collector, Told(source.length, tell), written]
+        sinks: list[Sink] = [collector, ShareSink(source.length, tell), written]
         if options.evidence:
             policy = policy_for(bundle, options.footage, source.still)
             sinks.append(stack.enter_context(_evidence(kit, policy, path, sha256)))
@@ -227,19 +266,19 @@ def _result_name(path: str) -> str:
 
 
 @contextmanager
-def _heard() -> Iterator[list[str]]:
+def _reader_warnings() -> Iterator[list[str]]:
     """Collect what the reader warns of (corrupted packets, an early end) for the record."""
     notes: list[str] = []
 
-    class _Ear(logging.Handler):
+    class _Collect(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             notes.append(shown(record.getMessage()))
 
-    logger, ear = logging.getLogger("keras_ddl.edge.video"), _Ear(logging.WARNING)
-    logger.addHandler(ear)
+    logger, handler = logging.getLogger("keras_ddl.edge.video"), _Collect(logging.WARNING)
+    logger.addHandler(handler)
     before, logger.propagate = logger.propagate, False
     try:
         yield notes
     finally:
         logger.propagate = before
-        logger.removeHandler(ear)
+        logger.removeHandler(handler)

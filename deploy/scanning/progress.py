@@ -1,4 +1,4 @@
-"""How far a scan is: from the file at hand to the bar over all of them."""
+"""Progress of a scan: of the file at hand, and a bar over all of them."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from deploy.sinks.base import Output, Sink
 TELL_S = 0.25
 
 
-class Told(Sink):
-    """Tells the share of a file that is done, a few times per second.
+class ShareSink(Sink):
+    """Sink that tells the share of a file that is done, a few times per second.
 
     Args:
         length: Frames of the file; None where it does not say, then 0 is told all along.

@@ -1,4 +1,4 @@
-"""What may be changed in a clip before it is learnt from, as numbers."""
+"""Strengths of augmentation and self-blending, as numbers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Augment:
-    """How far a clip may be changed; zero and False leave it alone.
+    """Strengths of augmentation; zero and False leave it alone.
 
     Args:
         flip: Mirror left and right, half of the time.
@@ -40,7 +40,7 @@ class Augment:
 
 @dataclass(frozen=True)
 class SelfBlend:
-    """How a clip is blended with itself.
+    """Strengths of self-blending.
 
     Args:
         temporal: Let the changes fluctuate from frame to frame; else they are the clip's.

@@ -1,4 +1,4 @@
-"""Which clip is learnt from when: a function of the seed and the pass, and of nothing else."""
+"""Order of the clips in training: a function of the seed and the pass, and of nothing else."""
 
 from __future__ import annotations
 

@@ -1,32 +1,40 @@
-"""`cut_video`: one video through the face corridor, and what becomes of it."""
+"""Face clips of one video, or the reason why it gives none."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from keras_ddl.data.mask_track import ManipulatedTrack
+import numpy as np
+
 from keras_ddl.data.prepared import JPEG_QUALITY, Cut, encode_clip
 from keras_ddl.data.sampling import ClipSampler
 from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.errors import UserError
+from keras_ddl.edge.faces import FaceDetector, Track
 
 if TYPE_CHECKING:
     from keras_ddl.edge.video import Frame
+
+MASKED = 32  # grey level from which a pixel of a mask video counts; compression blurs its edges
+
+_log = logging.getLogger(__name__)
 
 
 def cut_video(
     path: Path,
     spec: ClipSpec,
-    detector: Any,
+    detector: FaceDetector,
     clips_per_video: int,
     everyone: bool = False,
     mask: Path | None = None,
     quality: int = JPEG_QUALITY,
     change: Callable[[Iterator[Frame]], Iterator[Frame]] = iter,
 ) -> Cut:
-    """Walk one video through the face corridor and sample its clips.
+    """Follow the faces of one video and sample their clips.
 
     Args:
         path: The video.
@@ -65,3 +73,49 @@ def cut_video(
     if not clips:
         return Cut("too short", reason or "no complete clip of one face", duration_ms=end_ms)
     return Cut("ok", clips=tuple(clips), duration_ms=end_ms)
+
+
+def lost_cut(path: Path, how: str) -> Cut:
+    """Return what becomes of a video whose process died over it (`SIGKILL`, `code 1`)."""
+    return Cut("unreadable", f"{path}: the process that read it died ({how})")
+
+
+class ManipulatedTrack:
+    """The track that lies on the bright part of a mask video.
+
+    Args:
+        mask: Video of the same frames, bright where the picture was manipulated; None or an
+            unreadable file (logged) answers None.
+    """
+
+    def __init__(self, mask: Path | None) -> None:
+        self._masks = _frames(mask)
+        self._covered: dict[int, float] = defaultdict(float)
+
+    def push(self, tracks: Iterable[Track]) -> None:
+        """Take the tracks of the next frame."""
+        mask = next(self._masks, None)
+        if mask is None:
+            return
+        for track in tracks:
+            x, y, w, h = (round(v) for v in track.box)
+            part = mask[max(y, 0) : max(y + h, 0), max(x, 0) : max(x + w, 0)]
+            self._covered[track.id] += float((part >= MASKED).sum()) / max(w * h, 1)
+
+    def best(self) -> int | None:
+        """Id of the track with the largest covered share, summed over time; None where none is."""
+        if not self._covered or max(self._covered.values()) <= 0:
+            return None
+        return max(self._covered, key=lambda track: self._covered[track])
+
+
+def _frames(mask: Path | None) -> Iterator[np.ndarray]:
+    from keras_ddl.edge.video import read_video
+
+    if mask is None:
+        return
+    try:
+        for frame in read_video(mask):
+            yield frame.image.max(axis=2)
+    except UserError as error:
+        _log.warning("mask not used: %s", error)

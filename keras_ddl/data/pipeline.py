@@ -159,7 +159,7 @@ def class_weights(labels: np.ndarray) -> np.ndarray:
 
 
 class _Reader:
-    """Reads the clips of a split where a `tf.data` graph asks for them."""
+    """Clips of a split, read where a `tf.data` graph asks for them."""
 
     def __init__(self, data: PreparedSplit, pseudo: SelfBlend | None, cache_bytes: int) -> None:
         small = math.prod(data.clips.shape) <= cache_bytes

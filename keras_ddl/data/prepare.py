@@ -11,10 +11,11 @@ import hashlib
 import logging
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-from keras_ddl.data.cut_video import cut_video
+from keras_ddl.data.cut_video import cut_video, lost_cut
 from keras_ddl.data.layouts import LAYOUTS
 from keras_ddl.data.prepared import FORMAT, JPEG_QUALITY, Cut, read_summary
 from keras_ddl.data.prepared_report import REPORT, write_report
@@ -22,6 +23,7 @@ from keras_ddl.data.shard_writer import PreparedWriter, check_hashes, drop_parts
 from keras_ddl.data.video_index import Video
 from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.errors import CHECK_FAILED, Parser, UserError, run_cli
+from keras_ddl.edge.faces import FaceDetector
 from keras_ddl.edge.process_pool import unordered_map
 
 CLIPS_PER_VIDEO = 8
@@ -54,7 +56,8 @@ def prepare(
             nothing has.
         spec: What a clip is.
         detector: `haar`, `yunet` or `auto`.
-        processes: Worker processes; 1 = in this process.
+        processes: Worker processes; a video that kills one is `unreadable` and the others go on.
+            1 = in this process.
         clips_per_video: Clips sampled from each face: its track is cut into that many equal parts
             and each gives one clip of T frames. Short tracks give fewer.
         layout: A name in `keras_ddl.data.layouts.LAYOUTS`.
@@ -152,26 +155,47 @@ def _add_missing(
     if done:
         _log.info("going on: %d of %d videos are done", len(done), len(videos))
     jobs = [(n, video) for n, video in enumerate(videos) if n not in done]
-    work = unordered_map(_work, [v for _, v in jobs], processes, _start, (spec, rules))
-    for job, cut in _bar(work, len(videos), len(done), progress):
+    start = partial(_open, spec, rules)
+    cuts = unordered_map(_cut, [video for _, video in jobs], processes, start, _lost)
+    for job, cut in _bar(cuts, len(videos), len(done), progress):
         writer.add(*jobs[job], cut)
 
 
-_worker: dict[str, Any] = {}
+@dataclass(frozen=True)
+class _Opened:
+    """What every video needs, opened once per process."""
+
+    spec: ClipSpec
+    detector: FaceDetector
+    rules: dict[str, int]
 
 
-def _start(spec: ClipSpec, rules: dict[str, int]) -> None:
-    """Open what every video needs, once per process; the detector's name is in the spec."""
+def _open(spec: ClipSpec, rules: dict[str, int]) -> _Opened:
     import cv2
 
     from keras_ddl.edge.faces import open_detector
 
     cv2.setNumThreads(1)
-    _worker["rules"] = {**rules, "spec": spec, "detector": open_detector(spec.detector)}
+    return _Opened(spec, open_detector(spec.detector), rules)
 
 
-def _work(video: Video) -> Cut:
-    cut = cut_video(video.path, everyone=video.label == 0, mask=video.mask, **_worker["rules"])
+def _cut(opened: _Opened, video: Video) -> Cut:
+    cut = cut_video(
+        video.path,
+        opened.spec,
+        opened.detector,
+        everyone=video.label == 0,
+        mask=video.mask,
+        **opened.rules,
+    )
+    return _warned(video, cut)
+
+
+def _lost(video: Video, how: str) -> Cut:
+    return _warned(video, lost_cut(video.path, how))
+
+
+def _warned(video: Video, cut: Cut) -> Cut:
     if cut.status != "ok":
         _log.warning("%s: %s: %s", video.path.name, cut.status, cut.message)
     return cut

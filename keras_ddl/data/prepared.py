@@ -55,7 +55,7 @@ class EncodedClip:
 
 @dataclass(frozen=True)
 class Cut:
-    """What one video gave.
+    """Outcome of cutting one video.
 
     Args:
         status: `ok`, `no face`, `too short` (faces, but no complete clip) or `unreadable`.
@@ -149,10 +149,8 @@ def encode_clip(clip: Clip, quality: int = JPEG_QUALITY) -> EncodedClip:
     """Compress a clip's frames; chroma is not subsampled."""
     import cv2
 
-    rules = [
-        *(cv2.IMWRITE_JPEG_QUALITY, quality),
-        *(cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444),
-    ]
+    rules = [cv2.IMWRITE_JPEG_QUALITY, quality]
+    rules += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
     images = [cv2.imencode(".jpg", np.ascontiguousarray(f[..., ::-1]), rules) for f in clip.frames]
     return EncodedClip(
         tuple(image.tobytes() for _, image in images), clip.times_ms, int(clip.track_id)

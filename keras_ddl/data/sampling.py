@@ -1,4 +1,4 @@
-"""`ClipSampler`: a few clips, evenly over each face's track, in bounded memory."""
+"""Even sample of the clips of each face's track, in bounded memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LEAST_SHARE = 0.25  # of the longest track's frames that a track needs to be tak
 
 
 class ClipSampler:
-    """Collects a video's clips as they come and keeps an even sample of each long track's.
+    """Even sample of each long track's clips, which come one by one.
 
     The video's length is not known beforehand, so candidates are thinned as they pile up: past
     four times the wanted number every second one goes, and from then on every second new one.

@@ -1,4 +1,4 @@
-"""`PreparedWriter`: clips into shards, video by video, so that a killed run goes on where it was.
+"""Writer of prepared folders, video by video, so that a killed run goes on where it was.
 
 While it works, everything lies in a hidden folder beside the target: two files for each finished
 video, its records and then its row, which says that it is finished. At the end the records are
@@ -30,7 +30,7 @@ _FRAMING = (12, 4)  # bytes of a TFRecord before and after its payload
 
 
 class PreparedWriter:
-    """Writes one prepared folder; `with` holds a lock on it.
+    """Writer of one prepared folder; `with` holds a lock on it.
 
     Args:
         out: The folder. It appears whole or not at all; an older one there is replaced.

@@ -1,4 +1,4 @@
-"""`Video`: one line of a dataset's index, the same for every layout."""
+"""Row of a dataset's index, the same for every layout."""
 
 from __future__ import annotations
 

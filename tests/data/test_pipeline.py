@@ -11,12 +11,11 @@ import pytest
 cv2 = pytest.importorskip("cv2")
 tf = pytest.importorskip("tensorflow")
 
-from keras_ddl.data.augment import augment_clip
+from keras_ddl.data.augment import augment_clip, recompress
 from keras_ddl.data.augment_rules import Augment
 from keras_ddl.data.clip_order import ClipOrder, balanced_order, epoch_order, twin_groups
 from keras_ddl.data.pipeline import TrainingClips, class_weights, clip_dataset
 from keras_ddl.data.prepared import read_split
-from keras_ddl.data.recompress import recompress
 from keras_ddl.edge.errors import UserError
 
 NOTHING = Augment(flip=False, brightness=0, contrast=0, shift=0)

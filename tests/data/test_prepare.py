@@ -14,9 +14,9 @@ tf = pytest.importorskip("tensorflow")
 
 from keras_ddl import config
 from keras_ddl.data import prepare as preparing
-from keras_ddl.data.crop_sheet import SHEET
 from keras_ddl.data.prepare import main, prepare
 from keras_ddl.data.prepared import check_spec, encode_clip, read_split, read_summary
+from keras_ddl.data.prepared_report import SHEET
 from keras_ddl.data.shard_writer import PreparedWriter
 from keras_ddl.data.video_index import Video
 from keras_ddl.edge.clipper import FaceClipper

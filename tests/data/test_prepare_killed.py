@@ -18,7 +18,7 @@ pytest.importorskip("tensorflow")
 
 from keras_ddl.data import prepare as preparing
 from keras_ddl.data.prepare import prepare
-from keras_ddl.data.prepared import Cut
+from keras_ddl.data.prepared import Cut, read_summary
 from keras_ddl.edge.clipspec import ClipSpec
 
 SPEC = ClipSpec(frames=8, size=32)
@@ -102,3 +102,18 @@ def test_workers_end_with_a_killed_command_and_the_next_one_goes_on(
     (going_on,) = [text for text in again.stderr.splitlines() if "going on: " in text]
     assert going_on.endswith(" of 46 videos are done")
     assert "train: 42 clips; videos: 42 ok, 1 too short" in again.stdout
+
+
+def test_a_video_that_kills_its_worker_costs_itself_alone(
+    face_videos: Path, tmp_path: Path, run_with_a_death: Any
+) -> None:
+    out = tmp_path / "out"
+    command = "keras_ddl.data.prepare"
+    options = ["--size", "32", "--frames", "8", "--clips-per-video", "3", "--processes", "2"]
+    arguments = [face_videos, "--out", out, *options]
+    done = run_with_a_death(command, f"{command}:cut_video", "a_0.mp4", *arguments)
+    assert done.returncode == 0, done.stderr
+    counts = read_summary(out)["splits"]["train"]
+    assert counts == {"clips": 3, "unreadable": 1, "too short": 1, "ok": 1}
+    said = f"{face_videos / 'train/real/a_0.mp4'}: the process that read it died (SIGKILL)"
+    assert done.stderr.count(said) == 1 and said in (out / "report.md").read_text()

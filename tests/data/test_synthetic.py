@@ -6,6 +6,7 @@ import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -168,3 +169,18 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert len(list((tmp_path / "set/test").rglob("*.mp4"))) == 2
     assert main([str(tmp_path / "two"), "--identities", "test=1", "test=2"]) == 2
     assert "error: identities" in capsys.readouterr().err
+
+
+def test_a_video_that_kills_its_worker_is_drawn_by_the_next_call(
+    tmp_path: Path, run_with_a_death: Any
+) -> None:
+    out = tmp_path / "set"
+    arguments = [out, "--identities", "train=2", "--frames", "3", "--size", "160", "120"]
+    command, draws = "keras_ddl.data.synthetic.__main__", "keras_ddl.data.synthetic.dataset"
+    options = [*arguments, "--processes", "2"]
+    done = run_with_a_death(command, f"{draws}:write_video", "id000_fake", *options)
+    assert done.returncode == 2
+    assert "1 of 4 videos are not drawn" in done.stderr and "(SIGKILL)" in done.stderr
+    assert len(list(out.rglob("*.mp4"))) == 3
+    assert main([str(argument) for argument in arguments]) == 0
+    assert len(list(out.rglob("*.mp4"))) == 4

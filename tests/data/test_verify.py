@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -303,3 +304,16 @@ def test_wrong_content(films: Path) -> None:
         verify(films, "folder", "thorough")
     with pytest.raises(UserError, match="expected FaceForensics"):
         verify(films, "ffpp")
+
+
+def test_a_file_that_kills_its_worker_is_one_finding(films: Path, run_with_a_death: Any) -> None:
+    done = run_with_a_death(
+        "keras_ddl.data.verify",
+        "keras_ddl.edge.video:read_video",
+        "fake/anna_1.mp4",
+        films,
+        "--deep",
+    )
+    assert done.returncode == 4, done.stderr
+    assert done.stdout.count("the process that read it died (SIGKILL)") == 1
+    assert done.stdout.endswith("NOT safe to train on: 1 errors; 0 warnings\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import multiprocessing
 import os
 import shutil
 import signal
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +26,10 @@ pytest.importorskip("av")
 from deploy import scan, stream
 from deploy.evidence.verify import verify
 from deploy.scanning.files import Candidate, find, shown
-from deploy.scanning.judge import Options
+from deploy.scanning.judge import Options, crashed_record, judge_in_worker, open_kit
 from deploy.scanning.ledger import Ledger
-from deploy.scanning.workers import Workers
 from keras_ddl.edge.errors import UserError
+from keras_ddl.edge.process_pool import ProcessPool
 
 ROOT = Path(__file__).resolve().parents[2]
 VOLATILE = ("latency_ms", "event", "at", "source")
@@ -223,14 +225,16 @@ def test_a_process_that_dies_costs_its_file_alone(
     for name in ("records", "thumbs"):
         (tmp_path / name).mkdir()
     options = Options(str(filmed_bundle), "cpu", "real", "haar", 3, None, str(tmp_path))
-    with Workers(1, options) as workers:
-        victims = [workers._workers[0].process.pid]
+    with ProcessPool(1, partial(open_kit, options), judge_in_worker) as pool:
+        left_to_kill = [True]
 
         def tell(job: int, share: float) -> None:
-            if job == 0 and victims:
-                os.kill(victims.pop(), signal.SIGKILL)
+            if job == 0 and left_to_kill:
+                left_to_kill.clear()
+                (worker,) = multiprocessing.active_children()
+                os.kill(worker.pid, signal.SIGKILL)
 
-        found = dict(workers.judge(find([copies])[:2], tell))
+        found = dict(pool.map(find([copies])[:2], crashed_record, tell))
     assert [(found[n]["status"], found[n]["verdict"] is None) for n in (0, 1)] == [
         ("crashed", True),
         ("judged", False),
@@ -241,8 +245,8 @@ def test_a_process_that_dies_costs_its_file_alone(
 def test_what_no_process_can_do_is_one_error(copies: Path, tmp_path: Path) -> None:
     options = Options(str(tmp_path), "cpu", "real", "haar", 3, None, str(tmp_path))
     with pytest.raises(UserError, match=r"expected model\.onnx in bundle"):
-        with Workers(1, options) as workers:
-            list(workers.judge(find([copies]), lambda job, share: None))
+        with ProcessPool(1, partial(open_kit, options), judge_in_worker) as pool:
+            list(pool.map(find([copies]), crashed_record))
 
 
 def test_fake_events_leave_evidence(

@@ -20,7 +20,7 @@ from loopback_camera import FROZEN, LoopbackCamera
 pytest.importorskip("cv2")
 pytest.importorskip("av")
 
-from deploy.sources.drawn_faces import Scene, draw_loop
+from deploy.sources.synthetic import Scene, draw_loop
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "deploy" / "stream.py"

@@ -1,4 +1,4 @@
-"""Worker processes: their results, and that none of them outlives its parent."""
+"""Worker processes: their results, what a dead one costs, and that none outlives its parent."""
 
 from __future__ import annotations
 
@@ -13,10 +13,87 @@ from typing import Any
 import pytest
 
 from keras_ddl.edge.errors import UserError
-from keras_ddl.edge.process_pool import ordered_map, unordered_map
+from keras_ddl.edge.process_pool import ProcessPool, tell_share, unordered_map
+
+SQUARES = [*enumerate(n * n for n in range(20))]
+
+
+def square(_: None, number: int) -> int:
+    return number * number
+
+
+def square_or_die(_: None, number: int) -> int:
+    if number in (0, 7):
+        os.kill(os.getpid(), signal.SIGKILL)
+    if number == 12:
+        os._exit(3)
+    return number * number
+
+
+def fail(_: None, number: int) -> int:
+    if number == 2:
+        raise UserError("this one is not to be done", 4)
+    return number
+
+
+def tell_and_name(_: None, number: int) -> int:
+    tell_share(0.5)
+    return os.getpid()
+
+
+def nothing() -> None:
+    """Nothing to open."""
+
+
+def die() -> None:
+    os._exit(1)
+
+
+def lost(number: int, how: str) -> str:
+    return f"{number} was lost by {how}"
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_results_of_all_jobs(processes: int) -> None:
+    assert sorted(unordered_map(square, range(20), processes, nothing, lost)) == SQUARES
+    assert list(unordered_map(square, (), processes, nothing, lost)) == []
+
+
+def test_a_job_that_kills_its_worker_costs_itself_alone() -> None:
+    found = dict(unordered_map(square_or_die, range(20), 2, nothing, lost))
+    assert {number: found.pop(number) for number in (0, 7, 12)} == {
+        0: "0 was lost by SIGKILL",
+        7: "7 was lost by SIGKILL",
+        12: "12 was lost by code 3",
+    }
+    assert found.items() == {n: s for n, s in SQUARES if n not in (0, 7, 12)}.items()
+
+
+def test_a_worker_that_cannot_start_ends_it_all() -> None:
+    with pytest.raises(UserError, match=r"died before its first job \(code 1\)"):
+        list(unordered_map(square, range(3), 2, die, lost))
+
+
+def test_an_error_is_the_parents() -> None:
+    with pytest.raises(UserError, match="not to be done") as caught:
+        list(unordered_map(fail, range(9), 2, nothing, lost))
+    assert caught.value.exit_code == 4
+    assert "in fail" in str(caught.value.__cause__)  # where it was raised
+
+
+def test_shares_are_told_and_one_process_does_its_jobs_in_order() -> None:
+    told: list[tuple[int, float]] = []
+    tell_share(0.1)  # nobody listens here
+    with ProcessPool(1, nothing, tell_and_name) as pool:
+        found = list(pool.map(range(3), lost, lambda number, share: told.append((number, share))))
+    assert told == [(n, 0.5) for n in range(3)]
+    assert [number for number, _ in found] == [0, 1, 2]
+    assert len({pid for _, pid in found}) == 1 and found[0][1] != os.getpid()
+
 
 BUSY = """
 import os, signal, sys, time
+from functools import partial
 from pathlib import Path
 from keras_ddl.edge.process_pool import unordered_map
 from keras_ddl.edge.errors import run_cli
@@ -24,41 +101,18 @@ from keras_ddl.edge.errors import run_cli
 def start(folder):
     (folder / str(os.getpid())).touch()
 
-def work(job):
+def work(_, job):
     time.sleep(600 if job else 0)  # the first is done, the others are busy
 
 def body():
-    for number, _ in unordered_map(work, range(9), 2, start, (Path(sys.argv[1]),)):
+    opened = partial(start, Path(sys.argv[1]))
+    for number, _ in unordered_map(work, range(9), 2, opened, None):
         print("done", number, flush=True)
     return 0
 
 if __name__ == "__main__":
     sys.exit(run_cli(body))
 """
-
-
-def square(number: int) -> int:
-    return number * number
-
-
-def die(number: int) -> None:
-    os._exit(1)
-
-
-def nothing() -> None:
-    """A worker needs nothing."""
-
-
-@pytest.mark.parametrize("processes", [1, 2])
-def test_results_of_all_jobs(processes: int) -> None:
-    squares = [n * n for n in range(20)]
-    assert list(ordered_map(square, range(20), processes, nothing)) == squares
-    assert sorted(unordered_map(square, range(20), processes, nothing)) == [*enumerate(squares)]
-
-
-def test_a_worker_that_dies_is_told_of() -> None:
-    with pytest.raises(UserError, match="a worker process died"):
-        list(unordered_map(die, range(3), 2, nothing))
 
 
 @pytest.mark.parametrize("kind", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
@@ -96,11 +150,11 @@ from keras_ddl.edge.errors import run_cli
 def start():
     pass
 
-def work(job):
+def work(_, job):
     return bytes(100_000_000)  # nearly always on its way to the parent
 
 def body():
-    for number, _ in unordered_map(work, range(100_000), 2, start):
+    for number, _ in unordered_map(work, range(100_000), 2, start, None):
         print("done", number, flush=True)
     return 0
 

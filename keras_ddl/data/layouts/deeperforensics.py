@@ -15,8 +15,6 @@ OFFICIAL = {"train": 703, "val": 96, "test": 201}
 """Fakes in each variant, and as many reals."""
 REALS = originals(Path(), "youtube", "c23")
 
-Swaps = dict[str, list[tuple[str, str]]]
-
 
 def deeperforensics(root: Path) -> Index:
     """Index DeeperForensics-1.0.

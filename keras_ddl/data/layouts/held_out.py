@@ -1,4 +1,4 @@
-"""`hold_out`: validation and test people for datasets that come without these parts."""
+"""Split by identity, for datasets that come without validation or test part."""
 
 from __future__ import annotations
 

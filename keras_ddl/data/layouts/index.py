@@ -1,4 +1,4 @@
-"""`Index`: what a dataset lists, and what of it is there."""
+"""Index of a dataset: what it lists, and what of it is there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`read_rows`: the lines of a CSV file that lists videos."""
+"""Rows of a CSV file that lists videos."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`python -m keras_ddl.data.synthetic OUT`: write the synthetic set."""
+"""Command that writes the synthetic set: `python -m keras_ddl.data.synthetic OUT`."""
 
 from __future__ import annotations
 

@@ -47,6 +47,14 @@ class SyntheticVideo:
 Job = tuple[Path, SyntheticVideo, Mapping[str, Any]]
 
 
+@dataclass(frozen=True)
+class _Drawn:
+    """A video that was drawn, or how the process died that drew it."""
+
+    file: str
+    how: str = ""
+
+
 def plan(identities: Mapping[str, int], videos_per_identity: int) -> list[SyntheticVideo]:
     """Every video of a set; people are numbered through the splits, so no two splits share one."""
     videos = []
@@ -118,8 +126,12 @@ def generate(
     missing = [video for video in videos if not (out / video.file).exists()]
     log.info("synthetic set in %s: %d of %d videos to draw", out, len(missing), len(videos))
     jobs: list[Job] = [(out, video, arguments) for video in missing]
-    for _ in _progress(_run(jobs, processes), len(jobs)):
-        pass
+    lost = [entry.how for entry in _progress(_run(jobs, processes), len(jobs)) if entry.how]
+    if lost:
+        raise UserError(
+            f"{out}: {len(lost)} of {len(jobs)} videos are not drawn: a process died over them "
+            f"({', '.join(sorted(set(lost)))}); run the same command again, which draws those alone"
+        )
     _write_manifest(out, arguments, videos, complete=True)
     return out
 
@@ -237,7 +249,7 @@ def _write_manifest(
     write_text(out / MANIFEST, json.dumps(manifest, indent=1) + "\n")
 
 
-def _draw(job: Job) -> str:
+def _draw(job: Job) -> _Drawn:
     """Draw and write one video."""
     from keras_ddl.edge.portraits.render import open_renderer
 
@@ -255,21 +267,25 @@ def _draw(job: Job) -> str:
         crf=tuple(arguments["crf"]),
     )
     write_video(out / video.file, renderer, size=size, fps=fps, crf=performance.crf)
-    return video.file
+    return _Drawn(video.file)
 
 
-def _run(jobs: list[Job], processes: int) -> Iterator[str]:
+def _run(jobs: list[Job], processes: int) -> Iterator[_Drawn]:
     if processes == 1 or len(jobs) < 2:
         yield from map(_draw, jobs)
         return
     step = len(LABELS)  # twins in one process, which draws their portrait once
     chunks = [jobs[start : start + step] for start in range(0, len(jobs), step)]
-    for _, files in unordered_map(_draw_all, chunks, processes, _one_thread):
-        yield from files
+    for _, videos in unordered_map(_draw_all, chunks, processes, _one_thread, _lost):
+        yield from videos
 
 
-def _draw_all(jobs: list[Job]) -> list[str]:
+def _draw_all(_: None, jobs: list[Job]) -> list[_Drawn]:
     return [_draw(job) for job in jobs]
+
+
+def _lost(jobs: list[Job], how: str) -> list[_Drawn]:
+    return [_Drawn(v.file, "" if (out / v.file).exists() else how) for out, v, _ in jobs]
 
 
 def _one_thread() -> None:
@@ -278,7 +294,7 @@ def _one_thread() -> None:
     cv2.setNumThreads(1)
 
 
-def _progress(steps: Iterator[str], total: int) -> Iterable[str]:
+def _progress(steps: Iterator[_Drawn], total: int) -> Iterable[_Drawn]:
     """`steps` behind a progress bar where tqdm is installed."""
     try:
         from tqdm import tqdm

@@ -1,4 +1,4 @@
-"""Small drawing vocabulary: grids in face units, soft edges, smooth noise.
+"""Drawing primitives: grids in face units, soft edges, smooth noise, sensor noise.
 
 Only modules that draw import this one, and they are imported when drawing begins: cv2 stays out of
 `--help`.
@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+
+_TILE_EXCESS = (96, 128)  # by how many pixels a tile of noise exceeds a frame: rows, columns
 
 
 @dataclass(frozen=True)
@@ -76,3 +78,28 @@ def enlarge(coarse: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 def over(top: np.ndarray, alpha: np.ndarray, below: np.ndarray) -> np.ndarray:
     """Lay colour `top` (H, W, 3 or one colour) over `below` with `alpha` (H, W) in [0, 1]."""
     return below + (top - below) * alpha[..., None]
+
+
+class SensorNoise:
+    """Grain, half of it common to the colours: a tile per video, cut anew for every frame."""
+
+    def __init__(self, seed: list[int], size: tuple[int, int], sigma: float) -> None:
+        """Draw the tile.
+
+        Args:
+            seed: Seed of tile and cuts.
+            size: Width and height of the frame, pixels.
+            sigma: Strength before the sensor's slight blur, grey levels.
+        """
+        self._rng = np.random.default_rng(seed)
+        self._size = size
+        shape = (size[1] + _TILE_EXCESS[0], size[0] + _TILE_EXCESS[1])
+        grain = self._rng.standard_normal((*shape, 3), dtype=np.float32)
+        common = self._rng.standard_normal((*shape, 1), dtype=np.float32)
+        tile = np.float32(0.8) * common + np.float32(0.6) * grain
+        self._tile = np.float32(sigma) * cv2.GaussianBlur(tile, (3, 3), 0.45)
+
+    def next(self) -> np.ndarray:
+        """Noise for one frame, (H, W, 3) float32 in grey levels."""
+        top, left = (int(self._rng.integers(room + 1)) for room in _TILE_EXCESS)
+        return self._tile[top : top + self._size[1], left : left + self._size[0]]

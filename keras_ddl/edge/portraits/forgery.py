@@ -1,4 +1,4 @@
-"""What face swapping leaves behind, and the same marks, at rest, for real faces.
+"""Marks of a face swap, and the same marks, at rest, for real faces.
 
 Both classes carry, inside the face, a texture field, a perturbed blend boundary and a colour
 offset, drawn from one distribution. On a real face they are the person's skin and make-up: drawn
@@ -103,7 +103,7 @@ class Flicker:
 
 
 class Forgery:
-    """Lays the marks of one video over its lit face, frame after frame."""
+    """Marks of one video, laid over its lit face frame after frame."""
 
     def __init__(
         self, grid: Grid, marks: Marks, share: float, still_seed: list[int], seed: list[int]

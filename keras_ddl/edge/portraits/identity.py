@@ -1,4 +1,4 @@
-"""What one synthetic person looks like: a flat record of numbers drawn from a seed."""
+"""Looks of one synthetic person: a flat record of numbers drawn from a seed."""
 
 from __future__ import annotations
 

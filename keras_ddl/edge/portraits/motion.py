@@ -1,4 +1,4 @@
-"""How a head, a face, a light and a hand-held camera move: smooth curves drawn from a seed."""
+"""Motion of head, face, light and hand-held camera: smooth curves drawn from a seed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One video, frame by frame: portrait, performance, forgery, camera."""
+"""Renderer of a video, frame by frame: portrait, performance, forgery, camera."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from keras_ddl.edge.portraits.canvas import smoothstep
+from keras_ddl.edge.portraits.canvas import SensorNoise, smoothstep
 from keras_ddl.edge.portraits.features import Eye, Mouth
 from keras_ddl.edge.portraits.forgery import Forgery, Marks, blend_radius, draw_marks, share_of
 from keras_ddl.edge.portraits.identity import Identity, draw_identity
 from keras_ddl.edge.portraits.motion import Motion, draw_motion
-from keras_ddl.edge.portraits.noise import SensorNoise
 from keras_ddl.edge.portraits.portrait import build_portrait, light_vector
 
 _FACE_SHARE = 0.225  # half width of a face, share of the frame's height
@@ -56,7 +55,7 @@ def draw_performance(shared: tuple[int, ...], crf: tuple[int, int]) -> Performan
 
 
 class Renderer:
-    """Draws the frames of one video."""
+    """Frames of one video, drawn when asked for."""
 
     def __init__(
         self,
@@ -106,6 +105,14 @@ class Renderer:
         picture = self._room(index)
         _lay(*self._torso(index, picture))
         _lay(cv2.remap(self._head, *self.head_map(index), cv2.INTER_LINEAR), picture)
+        return self._exposed(picture, index)
+
+    def empty_room(self, index: int) -> np.ndarray:
+        """Draw frame `index` without the person; uint8 RGB (H, W, 3)."""
+        return self._exposed(self._room(index), index)
+
+    def _exposed(self, picture: np.ndarray, index: int) -> np.ndarray:
+        """What the camera's sensor makes of a picture (H, W, 3) in [0, 1]; uint8."""
         picture *= np.float32(255.0 * self._motion.gain[index])
         picture += self._noise.next()
         np.maximum(picture, 0.0, out=picture)

@@ -19,7 +19,7 @@ import pytest
 
 from deploy.backoff import Backoff
 from deploy.sources import Source, State, Watch, open_source, url
-from deploy.sources.drawn_faces import Scene, draw_loop
+from deploy.sources.synthetic import Scene, draw_loop
 from keras_ddl.edge.errors import UserError
 from keras_ddl.edge.video import Frame, VideoWriter
 

@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("av")
 
-from keras_ddl.data.recompress import recompress
+from keras_ddl.data.augment import recompress
 
 
 @pytest.mark.parametrize(("height", "width"), [(48, 64), (47, 64), (48, 63), (47, 63)])
