@@ -18,8 +18,8 @@ from export.clips_per_second import in_turn, ratio
 from keras_ddl.edge.errors import Parser, run_cli
 from keras_ddl.edge.files import read_json, write_json
 from keras_ddl.edge.memory import peak_mib
+from keras_ddl.networks.ablations import ABLATIONS
 
-NETWORKS = {"plain": (), "+ DFDC": ("dfdc",), "+ MSA": ("msa",), "+ both": ("dfdc", "msa")}
 PEAK_SIZE = 2048
 OUT = Path("runs/bench.json")
 BATCH_LABELS = [1]
@@ -58,7 +58,7 @@ def _bench(arguments: argparse.Namespace) -> int:
     clip = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     models, giga, files = {}, {}, {}
     with tempfile.TemporaryDirectory() as folder:
-        for number, (name, modules) in enumerate(NETWORKS.items()):
+        for number, (name, modules) in enumerate(ABLATIONS.items()):
             keras.utils.set_random_seed(0)
             model = build_model("compact_xception", modules, arguments.frames, arguments.size)
             wake(model)

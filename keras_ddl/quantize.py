@@ -136,7 +136,7 @@ def _fine_tuned(
     rate: float,
     progress: bool,
 ) -> keras.Model:
-    """Train on with quantisers in place, at a constant low rate."""
+    """Train on with the quantisers, at a constant low rate."""
     from keras_ddl.training.fit import fit
 
     gentle = {"halve_every": 0, "warmup_steps": 0, "scale_lr": "", "frozen_epochs": 0}

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keras_ddl.edge.node_names import GATHER, SCATTER
+
 if TYPE_CHECKING:
     import onnx
-
-GATHER, SCATTER = "gather_kept", "scatter_kept"  # the names that DFDC gives the two operations
 
 
 def rewrite_kept_positions(proto: onnx.ModelProto, layers: Iterable[Any]) -> int:

@@ -12,8 +12,9 @@ tf = pytest.importorskip("tensorflow")
 from keras_ddl import build_model, extend
 from keras_ddl.framework import keras
 from keras_ddl.layers import DFDC, MSA, ClipToFrames, FramesToChannels
+from keras_ddl.networks.ablations import ABLATIONS
 from keras_ddl.networks.channels_first import channels_first
-from keras_ddl.networks.cost import ABLATIONS, ablation_cost, macs, parameters, released_macs
+from keras_ddl.networks.cost import ablation_cost, macs, parameters, released_macs
 from keras_ddl.networks.model import main
 
 # One clip of 4 frames of 8 × 8 pixels; the convolution makes 4 × 4 × 16 of each.
