@@ -22,6 +22,7 @@ import numpy as np
 from keras_ddl.edge.errors import Parser, run_cli
 from keras_ddl.edge.files import read_json, write_json
 from keras_ddl.edge.memory import peak_mib
+from keras_ddl.networks.ablations import TITLES
 
 OUT = Path("runs/bench-data.json")
 MODELS = Path("runs/bench.json")
@@ -190,7 +191,7 @@ def table(result: dict[str, Any]) -> str:
         for name, speed in result["pipeline"].items()
     ]
     if MODELS.is_file():
-        row = read_json(MODELS)["networks"]["+ both"]
+        row = read_json(MODELS)["networks"][TITLES["both"]]
         lines.append(f"a training step here takes {1 / row['training_step_s']:.1f} clips/s")
     return "\n".join(lines)
 

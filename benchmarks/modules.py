@@ -18,8 +18,8 @@ from export.clips_per_second import in_turn, ratio
 from keras_ddl.edge.errors import Parser, run_cli
 from keras_ddl.edge.files import read_json, write_json
 from keras_ddl.edge.memory import peak_mib
+from keras_ddl.networks.ablations import TITLES, VARIANTS
 
-NETWORKS = {"plain": (), "+ DFDC": ("dfdc",), "+ MSA": ("msa",), "+ both": ("dfdc", "msa")}
 PEAK_SIZE = 2048
 OUT = Path("runs/bench.json")
 
@@ -57,7 +57,8 @@ def _bench(arguments: argparse.Namespace) -> int:
     clip = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     models, giga, files = {}, {}, {}
     with tempfile.TemporaryDirectory() as folder:
-        for number, (name, modules) in enumerate(NETWORKS.items()):
+        for number, (variant, modules) in enumerate(VARIANTS.items()):
+            name = TITLES[variant]
             keras.utils.set_random_seed(0)
             model = build_model("compact_xception", modules, arguments.frames, arguments.size)
             wake(model)
@@ -216,13 +217,13 @@ def table(result: Mapping[str, Any]) -> str:
         f"{settings['threads']} threads, medians; × is the ratio to plain",
         f"ONNX Runtime MatMul {PEAK_SIZE}³: {result['matmul_peak_gflops']:.0f} GFLOP/s",
         "",
-        f"{'':<8} {'GMAC':>6} │ {'ONNX Runtime':^30} │ {'TensorFlow':^13} │ {'training step':^13}",
-        f"{'':<8} {'':>6} │ {'s':>6} {'×':>6} {'of peak':>8} {'MiB':>7} │ {'s':>6} {'×':>6} │ "
+        f"{'':<12} {'GMAC':>6} │ {'ONNX Runtime':^30} │ {'TensorFlow':^13} │ {'training step':^13}",
+        f"{'':<12} {'':>6} │ {'s':>6} {'×':>6} {'of peak':>8} {'MiB':>7} │ {'s':>6} {'×':>6} │ "
         f"{'s':>6} {'×':>6}",
     ]
     for name, row in result["networks"].items():
         lines.append(
-            f"{name:<8} {row['gmac']:>6.1f} │ "
+            f"{name:<12} {row['gmac']:>6.1f} │ "
             f"{row['onnxruntime_s']:>6.3f} {row['onnxruntime_ratio']:>6.2f} "
             f"{row['share_of_peak']:>7.0%} {row['peak_memory_mib']:>7.0f}  │ "
             f"{row['tensorflow_s']:>6.3f} {row['tensorflow_ratio']:>6.2f} │ "

@@ -11,7 +11,7 @@ from itertools import product
 from pathlib import Path
 
 from keras_ddl import config as configs
-from keras_ddl.comparison.ablation_results import TITLES, Ablation
+from keras_ddl.comparison.ablation_results import Ablation
 from keras_ddl.comparison.cell import cells
 from keras_ddl.comparison.datasets import Dataset, add_arguments, datasets
 from keras_ddl.comparison.entrants import Entrant
@@ -20,8 +20,8 @@ from keras_ddl.config import TrainConfig
 from keras_ddl.data.prepare import CACHE
 from keras_ddl.datasets import synthetic_root
 from keras_ddl.edge.errors import Parser, UserError, run_cli
+from keras_ddl.networks.ablations import TITLES, VARIANTS
 from keras_ddl.networks.backbones import DEFAULT_SIZES
-from keras_ddl.networks.model import VARIANTS
 from keras_ddl.runs import RUNS
 
 SEEDS = 3

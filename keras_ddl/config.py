@@ -14,9 +14,9 @@ from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.errors import UserError
 from keras_ddl.edge.values import coerced, read_toml, unknown
 from keras_ddl.networks import zoo
+from keras_ddl.networks.ablations import MODULES
 from keras_ddl.presets import PRESETS, Preset
 
-MODULES = ("dfdc", "msa")
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 PSEUDO = ("steady", "temporal")
 SCALINGS = ("linear", "sqrt")

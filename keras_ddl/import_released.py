@@ -22,7 +22,7 @@ Transform = Callable[[np.ndarray], np.ndarray]
 
 
 class Slot(NamedTuple):
-    """One PyTorch tensor's place: its name, the Keras variable, and torch array → Keras array."""
+    """One PyTorch tensor: its name, the Keras variable, and torch array → Keras array."""
 
     name: str
     variable: Any

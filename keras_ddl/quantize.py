@@ -137,7 +137,7 @@ def _fine_tuned(
     rate: float,
     progress: bool,
 ) -> keras.Model:
-    """Train on with quantisers in place, at a constant low rate."""
+    """Train on with the quantisers, at a constant low rate."""
     from keras_ddl.training.fit import fit
     from keras_ddl.training.options import TrainingOptions
 

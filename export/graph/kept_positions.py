@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from export.graph.onnx_graph import drop_unused
+from keras_ddl.edge.node_names import GATHER, SCATTER
 
 if TYPE_CHECKING:
     import onnx
-
-GATHER, SCATTER = "gather_kept", "scatter_kept"  # the names that DFDC gives the two operations
 
 
 def rewrite_kept_positions(proto: onnx.ModelProto, layers: Iterable[Any]) -> int:

@@ -13,11 +13,11 @@ import numpy as np
 
 from export.graph.insert_qdq import Pairs, channel_tops
 from export.graph.onnx_graph import Graph, drop_unused, sort_nodes
+from keras_ddl.edge.node_names import RANGE_MARK
 
 if TYPE_CHECKING:
     import onnx
 
-MARK = "int8_range"  # the name that `keras_ddl.layers.QuantPoint` gives the clip
 MOVES = ("Pad", "Reshape", "Transpose")  # of zeros: 0 stays 0
 
 
@@ -33,7 +33,7 @@ def quantise_marked(proto: onnx.ModelProto) -> int:
     Raises:
         ValueError: A clip's range is no constant, or is not symmetric.
     """
-    marks = [node for node in proto.graph.node if f"/{MARK}" in node.name]
+    marks = [node for node in proto.graph.node if f"/{RANGE_MARK}" in node.name]
     for node in marks:
         _behind_moves(proto, node)
     graph, pairs = Graph(proto).infer(batch=1), Pairs(proto)

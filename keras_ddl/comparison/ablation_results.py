@@ -11,10 +11,8 @@ from typing import Any
 from keras_ddl.comparison.cell import Cell, MethodNumbers, Result, Tested
 from keras_ddl.comparison.record import Record
 from keras_ddl.edge.files import write_json, write_text
-from keras_ddl.networks.model import VARIANTS
+from keras_ddl.networks.ablations import TITLES, VARIANTS
 
-TITLES = {"none": "plain", "dfdc": "+ DFDC", "msa": "+ MSA", "both": "+ DFDC + MSA"}
-"""From `VARIANTS` to what tables call them."""
 SUMMARY = "ablation.json"
 TABLE = "table.md"
 

@@ -8,11 +8,12 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from keras_ddl.comparison.ablation_results import SUMMARY, TITLES, Trained, by_network, distinct
+from keras_ddl.comparison.ablation_results import SUMMARY, Trained, by_network, distinct
 from keras_ddl.comparison.cell import MethodNumbers
 from keras_ddl.comparison.page import dataset_table
 from keras_ddl.edge.files import read_json
 from keras_ddl.evaluation.tables import SHORT
+from keras_ddl.networks.ablations import TITLES
 from keras_ddl.report import tables
 from keras_ddl.report.paper import paper_ablation, paper_manipulation
 

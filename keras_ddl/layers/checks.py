@@ -1,10 +1,8 @@
-"""Checks that every clip layer makes of its input: expected, received, remedy."""
+"""Checks that every clip layer makes of its arguments and its input."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-DATA_FORMATS = ("channels_last", "channels_first")
 
 
 def check_frames(layer: str, frames: int) -> None:
@@ -13,14 +11,6 @@ def check_frames(layer: str, frames: int) -> None:
         raise ValueError(
             f"{layer}: frames must be a positive multiple of 4; got {frames}; "
             f"use {max(4, round(frames / 4) * 4)}"
-        )
-
-
-def check_data_format(layer: str, data_format: str) -> None:
-    """Raise ValueError for a data format that is not one of `DATA_FORMATS`."""
-    if data_format not in DATA_FORMATS:
-        raise ValueError(
-            f"{layer}: data_format must be one of {', '.join(DATA_FORMATS)}; got {data_format!r}"
         )
 
 

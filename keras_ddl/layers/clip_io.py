@@ -1,11 +1,10 @@
-"""Clips in, frames through, clips out: the two reshapes around a frame network."""
+"""The layers around a frame network: from clips to frames, and from frames back to clips."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from keras_ddl.framework import keras, tf
-from keras_ddl.layers.checks import check_data_format
 
 
 class ClipToFrames(keras.layers.Layer):
@@ -16,43 +15,33 @@ class ClipToFrames(keras.layers.Layer):
 
     Args:
         scale, offset: Applied to the raw 0…255 values.
-        data_format: Layout of the result; the clip itself is always channels-last.
 
     Input shape: ``(batch, frames, height, width, 3)``, uint8 RGB (any numeric type is accepted).
     Output shape: ``(batch·frames, height, width, 3)`` in the compute dtype.
     """
 
-    def __init__(
-        self,
-        scale: float = 1 / 255,
-        offset: float = 0.0,
-        data_format: str = "channels_last",
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, scale: float = 1 / 255, offset: float = 0.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        check_data_format("ClipToFrames", data_format)
-        self.scale, self.offset, self.data_format = scale, offset, data_format
+        self.scale, self.offset = scale, offset
         self._autocast = False
 
     def call(self, clip: Any) -> Any:
+        return tf.cast(self._folded(clip), self.compute_dtype) * self.scale + self.offset
+
+    def _folded(self, clip: Any) -> Any:
+        """The clip's frames in the batch axis, their numbers as they came."""
         shape = tf.shape(clip)
         height, width, channels = clip.shape[2], clip.shape[3], clip.shape[4]
         size = (shape[2] if height is None else height, shape[3] if width is None else width)
-        frames = tf.reshape(clip, (-1, *size, channels))  # (B·T, H, W, 3)
-        if self.data_format == "channels_first":
-            frames = tf.transpose(frames, (0, 3, 1, 2))  # (B·T, 3, H, W)
-        return tf.cast(frames, self.compute_dtype) * self.scale + self.offset
+        return tf.reshape(clip, (-1, *size, channels))  # (B·T, H, W, 3)
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         batch, frames, height, width, channels = input_shape
         folded = None if batch is None or frames is None else batch * frames
-        if self.data_format == "channels_first":
-            return (folded, channels, height, width)
         return (folded, height, width, channels)
 
     def get_config(self) -> dict[str, Any]:
-        config = {"scale": self.scale, "offset": self.offset, "data_format": self.data_format}
-        return {**super().get_config(), **config}
+        return {**super().get_config(), "scale": self.scale, "offset": self.offset}
 
 
 class FramesToChannels(keras.layers.Layer):
@@ -61,21 +50,16 @@ class FramesToChannels(keras.layers.Layer):
 
     Args:
         frames: Frames per clip.
-        data_format: Layout of input and output.
 
     Input shape: ``(batch·frames, height, width, C)``. Output shape: ``(batch, height, width,
         frames·C)``.
     """
 
-    def __init__(self, frames: int = 8, data_format: str = "channels_last", **kwargs: Any) -> None:
+    def __init__(self, frames: int = 8, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        check_data_format("FramesToChannels", data_format)
-        self.frames, self.data_format = frames, data_format
+        self.frames = frames
 
     def call(self, inputs: Any) -> Any:
-        if self.data_format == "channels_first":
-            _, channels, height, width = inputs.shape
-            return tf.reshape(inputs, (-1, self.frames * channels, height, width))
         _, height, width, channels = inputs.shape
         clips = tf.reshape(inputs, (-1, self.frames, height, width, channels))  # (B, T, H, W, C)
         clips = tf.transpose(clips, (0, 2, 3, 1, 4))  # (B, H, W, T, C)
@@ -83,12 +67,10 @@ class FramesToChannels(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         batch = None if input_shape[0] is None else input_shape[0] // self.frames
-        if self.data_format == "channels_first":
-            return (batch, input_shape[1] * self.frames, *input_shape[2:])
         return (batch, *input_shape[1:3], input_shape[3] * self.frames)
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "frames": self.frames, "data_format": self.data_format}
+        return {**super().get_config(), "frames": self.frames}
 
 
 class FramesToClip(keras.layers.Layer):

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from keras_ddl.edge.node_names import GATHER, SCATTER
 from keras_ddl.framework import keras, tf
-from keras_ddl.layers.checks import check_data_format, check_frames, check_input
-from keras_ddl.layers.fold import extent, fold_clips, image_shape
+from keras_ddl.layers.checks import check_frames, check_input
+from keras_ddl.layers.fold import any_images, extent, fold_clips, image_shape
 from keras_ddl.layers.quant_conv import QuantConv2D
 from keras_ddl.layers.quant_point import QuantPoint
 
 NORM_EPSILON = 1e-12
 RANGE_EPSILON = 1e-8
 FLUCTUATION_FLOOR = 1e-10
-GATHER, SCATTER = "gather_kept", "scatter_kept"  # names by which the exporter finds the two
 
 
 class DFDC(keras.layers.Layer):
@@ -38,8 +38,6 @@ class DFDC(keras.layers.Layer):
         keep: Positions that survive. None means H, the height of the input (the paper: suppressed
             are those below the H-th largest); the authors' released code keeps H − 1.
         reduction: ``q`` and ``k`` have ``channels // reduction`` channels.
-        data_format: ``channels_last`` or ``channels_first`` (the layout that exported graphs run
-            in).
         quantized: Round the projections and what goes into them to int8; the scores stay float.
 
     Input shape: ``(batch·frames, height, width, channels)``, floating point, any range.
@@ -50,46 +48,45 @@ class DFDC(keras.layers.Layer):
             reduction, batch not a multiple of frames.
 
     Reference: DDL (IEEE TIFS 2023), section "dynamic fine-grained difference capture". Two
-        deviations, both without effect on ordinary input: ties at the last kept place are broken
+        deviations, both without effect on ordinary input: ties at the last kept rank are broken
         by position index, and a fluctuation under 1e-10, which is rounding error, is never kept,
         so that a frozen clip passes unchanged.
     """
+
+    data_format = "channels_last"
+    _feature_axis = 3  # of (B, T, P, c)
+    _point_kind: type[QuantPoint] = QuantPoint
 
     def __init__(
         self,
         frames: int = 8,
         keep: int | None = None,
         reduction: int = 8,
-        data_format: str = "channels_last",
         quantized: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         check_frames("DFDC", frames)
-        check_data_format("DFDC", data_format)
         if keep is not None and keep < 1:
             raise ValueError(f"DFDC: keep must be at least 1, or None for the height; got {keep}")
         if reduction < 1:
             raise ValueError(f"DFDC: reduction must be at least 1; got {reduction}")
         self.frames, self.keep, self.reduction = frames, keep, reduction
-        self.data_format, self.quantized = data_format, quantized
+        self.quantized = quantized
 
     def build(self, input_shape: Any) -> None:
         channels = check_input("DFDC", input_shape, self.frames, self.reduction, self.data_format)
-        first = self.data_format == "channels_first"
-        # The kept positions of a clip lie as (frames, kept) where height and width were.
-        gathered = (None, channels, None, None) if first else (None, None, None, channels)
         self.input_quant = self._quant_point("input_quant")
         self.value_quant = self._quant_point("value_quant")
         self.query = self._projection("query", channels // self.reduction, input_shape)
         self.key = self._projection("key", channels // self.reduction, input_shape)
-        self.value = self._projection("value", channels, gathered)
+        # The kept positions of a clip lie as (frames, kept) where height and width were.
+        self.value = self._projection("value", channels, any_images(channels, self.data_format))
         self.gamma = self.add_weight(name="gamma", shape=(1,), initializer="zeros")
         super().build(input_shape)
 
     def _quant_point(self, name: str) -> Any:
-        rules = {"bits": 8, "mark": self.data_format == "channels_first"} if self.quantized else {}
-        return QuantPoint(name=name, dtype=self.dtype_policy, **rules)
+        return self._point_kind(8 if self.quantized else None, name=name, dtype=self.dtype_policy)
 
     def _projection(self, name: str, filters: int, shape: Any) -> Any:
         layer = (QuantConv2D if self.quantized else keras.layers.Conv2D)(
@@ -108,22 +105,24 @@ class DFDC(keras.layers.Layer):
         check_input("DFDC", inputs.shape, self.frames, self.reduction, self.data_format)
         height, width = extent(inputs, self.data_format)
         index, strength = self._select(self._similarity(self.input_quant(inputs)), height, width)
-        frame = self._frame_index(index)
-        if self.data_format == "channels_first":
-            channels = inputs.shape[1]
-            rows = (frame[..., None] * channels + tf.range(channels)[:, None]) * (height * width)
-            rows = rows + index[:, None, None]  # (B, T, C, K) into (B·T·C·P,)
-            flat, to_image = tf.reshape(inputs, (-1,)), (0, 2, 1, 3)
-            strength = strength[:, None]  # (B, 1, T, K)
-        else:
-            rows = frame * (height * width) + index[:, None]  # (B, T, K) into (B·T·P, C)
-            flat, to_image = tf.reshape(inputs, (-1, inputs.shape[3])), (0, 1, 2, 3)
-            strength = strength[..., None]  # (B, T, K, 1)
-        found = tf.gather(flat, rows, name=GATHER)
-        found = tf.transpose(found, to_image)  # an image: frames × kept
+        return self._change_kept(inputs, index, strength)
+
+    def _change_kept(self, inputs: Any, index: Any, strength: Any) -> Any:
+        """``x + γ · v(x) · M̂`` at the kept positions; the others stay as they are."""
+        height, width = extent(inputs, self.data_format)
+        rows = self._frame_index(index) * (height * width) + index[:, None]
+        flat = tf.reshape(inputs, (-1, inputs.shape[3]))  # (B·T·P, C)
+        found = tf.gather(flat, rows, name=GATHER)  # (B, T, K, C)
+        return self._scattered(flat, rows, self._with_value(found, strength[..., None]), inputs)
+
+    def _with_value(self, found: Any, strength: Any) -> Any:
+        """``x + γ · v(x) · M̂`` of an image of frames × kept positions."""
         value = self.value(self.value_quant(found))
         scale = tf.cast(tf.cast(self.gamma, tf.float32) * strength, found.dtype)
-        found = tf.transpose(found + scale * tf.cast(value, found.dtype), to_image)
+        return found + scale * tf.cast(value, found.dtype)
+
+    def _scattered(self, flat: Any, rows: Any, found: Any, inputs: Any) -> Any:
+        """The input with `found` in the rows that it was gathered from."""
         updates = tf.reshape(found, (-1, *flat.shape[1:]))
         outputs = tf.tensor_scatter_nd_update(
             flat, tf.reshape(rows, (-1, 1)), updates, name=SCATTER
@@ -145,14 +144,21 @@ class DFDC(keras.layers.Layer):
 
     def _similarity(self, x: Any) -> Any:
         """M: similarity of each frame to its clip's frames, ``(B, T, P)``, float32 in [−T, T]."""
-        if self.data_format == "channels_first":  # one convolution where a graph is exported
-            kernel = tf.cast(tf.concat([self.query.kernel, self.key.kernel], -1), x.dtype)
-            both, axis = tf.nn.conv2d(x, kernel, 1, "VALID", data_format="NCHW"), 2
-        else:
-            both, axis = tf.concat([self.query(x), self.key(x)], -1), 3
-        both = fold_clips(tf.cast(both, tf.float32), self.frames, self.data_format)
-        query, key = (_unit(half, axis, self.data_format) for half in tf.split(both, 2, axis=axis))
+        axis = self._feature_axis
+        both = tf.cast(self._projected(x), tf.float32)
+        both = fold_clips(both, self.frames, self.data_format)  # (B, T, P, 2c)
+        query, key = (self._unit(half) for half in tf.split(both, 2, axis=axis))
         return -tf.reduce_sum(query * tf.reduce_sum(key, axis=1, keepdims=True), axis=axis)
+
+    def _projected(self, x: Any) -> Any:
+        """Query and key side by side: ``(B·T, H, W, 2c)``."""
+        return tf.concat([self.query(x), self.key(x)], -1)
+
+    def _unit(self, vectors: Any) -> Any:
+        """Vectors of length 1; those shorter than 1e-12 become 0."""
+        square = tf.reduce_sum(tf.square(vectors), axis=3, keepdims=True)
+        nonzero = square > NORM_EPSILON**2
+        return vectors * tf.where(nonzero, tf.math.rsqrt(tf.where(nonzero, square, 1.0)), 0.0)
 
     def _select(self, similarity: Any, height: Any, width: Any) -> tuple[Any, Any]:
         """Kept positions ``(B, K)`` and M̂ there ``(B, T, K)``, K = min(keep, positions)."""
@@ -182,16 +188,6 @@ class DFDC(keras.layers.Layer):
             "frames": self.frames,
             "keep": self.keep,
             "reduction": self.reduction,
-            "data_format": self.data_format,
             "quantized": self.quantized,
         }
         return {**super().get_config(), **config}
-
-
-def _unit(vectors: Any, axis: int, data_format: str) -> Any:
-    """Vectors of length 1; those shorter than 1e-12 become 0 (almost, in an exported graph)."""
-    square = tf.reduce_sum(tf.square(vectors), axis=axis, keepdims=True)
-    if data_format == "channels_first":  # the same in fewer steps; its gradient is not finite at 0
-        return vectors * tf.math.rsqrt(tf.maximum(square, NORM_EPSILON**2))
-    nonzero = square > NORM_EPSILON**2
-    return vectors * tf.where(nonzero, tf.math.rsqrt(tf.where(nonzero, square, 1.0)), 0.0)

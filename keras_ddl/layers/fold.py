@@ -1,4 +1,4 @@
-"""Frames of a clip from the batch axis to an axis of their own."""
+"""Shapes of batches of images, and the reshape that gives the frames an axis of their own."""
 
 from __future__ import annotations
 
@@ -15,6 +15,12 @@ def extent(x: Any, data_format: str) -> tuple[Any, Any]:
         dynamic[axis] if x.shape[axis] is None else x.shape[axis] for axis in (first, first + 1)
     )
     return height, width
+
+
+def any_images(channels: int, data_format: str) -> tuple[int | None, ...]:
+    """Shape of images of so many channels, the rest unknown."""
+    first = data_format == "channels_first"
+    return (None, channels, None, None) if first else (None, None, None, channels)
 
 
 def image_shape(x: Any) -> list[Any]:

@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from keras_ddl.framework import keras, tf
-from keras_ddl.layers.checks import check_data_format, check_frames, check_input
-from keras_ddl.layers.fold import extent, fold_clips, image_shape
+from keras_ddl.layers.batch_norm import batch_norm
+from keras_ddl.layers.checks import check_frames, check_input
+from keras_ddl.layers.fold import any_images, extent, fold_clips
 from keras_ddl.layers.quant_conv import ChannelBias, QuantConv2D, QuantDepthwiseConv2D
 from keras_ddl.layers.quant_point import QuantPoint
 
 DIRECTIONS = ("vertical", "horizontal")
 SCALES = {"full": 1, "half": 2, "quarter": 4}
-BN_EPSILON = 1e-5
-BN_MOMENTUM = 0.9
 
 
 class MSA(keras.layers.Layer):
@@ -33,8 +32,6 @@ class MSA(keras.layers.Layer):
     Args:
         frames: Frames per clip T, a multiple of 4; consecutive in the batch axis.
         reduction: The branches have ``channels // reduction`` channels.
-        data_format: ``channels_last`` or ``channels_first`` (the layout that exported graphs run
-            in).
         quantized: Round the convolutions and what goes into them to int8. Batch norm is folded
             then: the kernels carry its factor (and the third of each scale), a bias the rest.
 
@@ -48,21 +45,23 @@ class MSA(keras.layers.Layer):
     Reference: DDL (IEEE TIFS 2023), section "multi-scale spatio-temporal aggregation".
     """
 
+    data_format = "channels_last"
+    _layout = "NHWC"
+    _point_kind: type[QuantPoint] = QuantPoint
+    _taps_kinds: tuple[Any, Any] = (keras.layers.DepthwiseConv2D, QuantDepthwiseConv2D)
+
     def __init__(
         self,
         frames: int = 8,
         reduction: int = 4,
-        data_format: str = "channels_last",
         quantized: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         check_frames("MSA", frames)
-        check_data_format("MSA", data_format)
         if reduction < 1:
             raise ValueError(f"MSA: reduction must be at least 1; got {reduction}")
-        self.frames, self.reduction, self.data_format = frames, reduction, data_format
-        self.quantized = quantized
+        self.frames, self.reduction, self.quantized = frames, reduction, quantized
 
     def build(self, input_shape: Any) -> None:
         channels = check_input("MSA", input_shape, self.frames, self.reduction, self.data_format)
@@ -82,15 +81,14 @@ class MSA(keras.layers.Layer):
         """A layer with a structural name that can be found as an attribute of the same name."""
         layer = kind(name=name, dtype=self.dtype_policy, **config)
         if channels is not None:
-            first = self.data_format == "channels_first"
             with tf.name_scope(name):
-                layer.build((None, channels, None, None) if first else (None, None, None, channels))
+                layer.build(any_images(channels, self.data_format))
         setattr(self, name, layer)
         return layer
 
     def _branch(self, direction: str, scale: str, channels: int, narrow: int) -> list[Any]:
         name, layout = f"{direction}_{scale}", {"data_format": self.data_format, "use_bias": False}
-        conv, depthwise = self._conv(), QuantTimeTaps if self.quantized else TimeTaps
+        conv, depthwise = self._conv(), self._taps_kinds[self.quantized]
         return [
             self._sublayer(
                 depthwise, f"{name}_taps", channels, kernel_size=(3, 1), padding="same", **layout
@@ -115,29 +113,19 @@ class MSA(keras.layers.Layer):
         return QuantConv2D if self.quantized else keras.layers.Conv2D
 
     def _quant_point(self, name: str) -> Any:
-        rules = {"bits": 8, "mark": self.data_format == "channels_first"} if self.quantized else {}
-        return self._sublayer(QuantPoint, name, **rules)
+        return self._sublayer(self._point_kind, name, bits=8 if self.quantized else None)
 
     def _norm(self, name: str, channels: int) -> Any:
         if self.quantized:
             return self._sublayer(ChannelBias, name, channels, data_format=self.data_format)
         axis = 1 if self.data_format == "channels_first" else -1
-        return self._sublayer(
-            keras.layers.BatchNormalization,
-            name,
-            channels,
-            axis=axis,
-            epsilon=BN_EPSILON,
-            momentum=BN_MOMENTUM,
-        )
+        return self._sublayer(batch_norm, name, channels, axis=axis)
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         check_input("MSA", inputs.shape, self.frames, self.reduction, self.data_format)
-        if self.data_format == "channels_first":
-            return self._time_major(inputs)
         x = fold_clips(self.input_quant(inputs), self.frames, self.data_format)  # (B, T, P, C)
         gates = [
-            tf.sigmoid(_chain(self.merges[d], self._as_images(z, inputs), training))
+            tf.sigmoid(chain(self.merges[d], self._as_images(z, inputs), training))
             for d, z in zip(DIRECTIONS, self._aggregate(x, training), strict=True)
         ]
         # x + γ·x·(½(σ(D^V) − ½) + ½(σ(D^H) − ½)) with the constants gathered.
@@ -145,46 +133,37 @@ class MSA(keras.layers.Layer):
         return inputs * ((gates[0] + gates[1] - 1) * half + 1)
 
     def _aggregate(self, x: Any, training: bool | None) -> list[Any]:
-        """Mean of the three scales per direction, each convolution on its own."""
+        """Mean of the three scales per direction, ``(B, T, P, c)``; each convolution on its own."""
         pooled = self._pyramid(x)
         means = []
         for direction in DIRECTIONS:
-            z = [_chain(self.branches[direction][s], pooled[s], training) for s in SCALES]
-            if self.quantized:  # the kernels have the third in them
-                means.append(_sum_scales(z, self.data_format))
-            elif self.data_format == "channels_first":  # a third of each: convolutions absorb it
-                means.append(_sum_scales([scale / len(z) for scale in z], self.data_format))
-            else:
-                means.append(_sum_scales(z, self.data_format) / len(z))
+            z = [chain(self.branches[direction][s], pooled[s], training) for s in SCALES]
+            means.append(self._mean(z))
         return means
 
+    def _mean(self, scales: list[Any]) -> Any:
+        """Mean of the scales, which lie as `SCALES`; quantised kernels have the third in them."""
+        total = self._total(scales)
+        return total if self.quantized else total / len(scales)
+
+    def _total(self, scales: list[Any]) -> Any:
+        """Full + nearest-upsampled half + quarter, from coarse to fine."""
+        total = scales[-1]
+        for finer in reversed(scales[:-1]):
+            total = finer + self._twice(total)
+        return total
+
+    def _twice(self, x: Any) -> Any:
+        """Every frame two times."""
+        return tf.repeat(x, 2, axis=1)
+
     def _pyramid(self, x: Any) -> dict[str, Any]:
-        """`x` at each scale: means of two frames, and of two of those; ``(B, T, P, C)`` or NCTP."""
-        layout = "NCHW" if self.data_format == "channels_first" else "NHWC"
+        """`x` at each scale: means of two frames, and of two of those."""
         scales = {next(iter(SCALES)): x}
         for scale, rounded in self.pooled_quants.items():
-            x = rounded(tf.nn.avg_pool2d(x, (2, 1), (2, 1), "VALID", data_format=layout))
+            x = rounded(tf.nn.avg_pool2d(x, (2, 1), (2, 1), "VALID", data_format=self._layout))
             scales[scale] = x
         return scales
-
-    def _time_major(self, inputs: Any) -> Any:
-        """The whole layer for an exported graph: time is a spatial axis of NCHW throughout."""
-        x = tf.transpose(fold_clips(inputs, self.frames, self.data_format), (0, 2, 1, 3))
-        means = self._aggregate(self.input_quant(x), training=False)  # (B, C, T, P)
-        gates = [
-            tf.sigmoid(_chain(self.merges[d], z, training=False))
-            for d, z in zip(DIRECTIONS, means, strict=True)
-        ]
-        outputs = tf.transpose(x * self._scaled(gates[0] + gates[1]), (0, 2, 1, 3))
-        return tf.reshape(outputs, image_shape(inputs))
-
-    def _scaled(self, gate: Any) -> Any:
-        """``1 + γ/2 · (gate − 1)`` as a batch norm: runtimes compute it in their own layout."""
-        half = tf.repeat(tf.cast(self.gamma, gate.dtype) / 2, gate.shape[1])
-        kept = {"mean": tf.zeros_like(half), "variance": tf.ones_like(half), "epsilon": 0.0}
-        return tf.raw_ops.FusedBatchNormV3(
-            x=gate, scale=half, offset=1 - half, is_training=False, data_format="NCHW", **kept
-        )[0]
 
     def _as_images(self, z: Any, like: Any) -> Any:
         """``(B, T, P, c)`` → ``(B·T, H, W, c)``."""
@@ -195,57 +174,14 @@ class MSA(keras.layers.Layer):
         config = {
             "frames": self.frames,
             "reduction": self.reduction,
-            "data_format": self.data_format,
             "quantized": self.quantized,
         }
         return {**super().get_config(), **config}
 
 
-class TimeTaps(keras.layers.DepthwiseConv2D):
-    """A depthwise convolution that is traced channels-first as it stands.
-
-    Keras takes a detour through channels-last wherever it runs without a GPU, and leaves two
-    transposes in the exported graph.
-    """
-
-    def call(self, inputs: Any) -> Any:
-        if self.data_format == "channels_last":
-            return super().call(inputs)
-        padding = [[0, 0], [0, 0], [1, 1], [0, 0]]  # one frame before, one after
-        kernel = tf.cast(self.depthwise_kernel, inputs.dtype)
-        return tf.nn.depthwise_conv2d(inputs, kernel, [1] * 4, padding, data_format="NCHW")
-
-
-class QuantTimeTaps(QuantDepthwiseConv2D):
-    """`TimeTaps` with a rounded kernel."""
-
-    def call(self, inputs: Any) -> Any:
-        if self.data_format == "channels_first":
-            return TimeTaps.call(self, inputs)
-        return super().call(inputs)
-
-
-def _chain(layers: list[Any], x: Any, training: Any) -> Any:
+def chain(layers: list[Any], x: Any, training: Any) -> Any:
+    """Layers one after the other; batch norm alone is told whether this is training."""
     for layer in layers:
         is_norm = isinstance(layer, keras.layers.BatchNormalization)
         x = layer(x, training=training) if is_norm else layer(x)
     return x
-
-
-def _sum_scales(scales: list[Any], data_format: str) -> Any:
-    """Full + nearest-upsampled half + quarter, from coarse to fine; the three lie as `SCALES`."""
-    total = scales[-1]
-    for finer in reversed(scales[:-1]):
-        total = finer + _twice(total, data_format)
-    return total
-
-
-def _twice(x: Any, data_format: str) -> Any:
-    """Every frame two times."""
-    if data_format == "channels_last":
-        return tf.repeat(x, 2, axis=1)
-    # The exporter cancels the transposes and keeps one Resize, which runtimes have in any layout.
-    images = tf.transpose(x, (0, 2, 3, 1))
-    frames, positions = extent(x, data_format)
-    images = tf.raw_ops.ResizeNearestNeighbor(images=images, size=(2 * frames, positions))
-    return tf.transpose(images, (0, 3, 1, 2))

@@ -1,4 +1,4 @@
-"""Convolutions whose kernels are rounded to int8, and the bias that folded batch norm leaves."""
+"""Convolutions with int8 kernels, and the bias that folded batch norm leaves."""
 
 from __future__ import annotations
 
@@ -10,29 +10,38 @@ from keras_ddl.framework import keras, tf
 class _RoundedKernel:
     """Rounds a kernel symmetrically with a step per output channel; its largest entry stays.
 
-    The quantiser is tensorflow-model-optimization's. Channels-first layers, which are for tracing
-    an export, are left alone: ONNX's own operators round their kernels.
+    The quantiser is tensorflow-model-optimization's. A channels-first layer, which is for tracing
+    an export, starts inactive: ONNX's own operators round its kernel.
+
+    Args:
+        layer: Whose kernel is rounded; it holds the range.
+        channels: Output channels.
+        depthwise: Of a kernel ``(h, w, C, 1)``: the channels are the last axis but one.
 
     Attributes:
-        active: False rounds nothing for now; for eager calls.
+        active: False rounds nothing for now; seen when a call is traced.
     """
 
-    active = True
-
-    def __init__(self, layer: Any, channels: int) -> None:
+    def __init__(self, layer: Any, channels: int, depthwise: bool = False) -> None:
         from tensorflow_model_optimization.python.core.quantization.keras import quantizers
 
         self._quantiser = quantizers.LastValueQuantizer(
             8, per_axis=True, symmetric=True, narrow_range=True
         )
+        self._depthwise = depthwise
+        self.active = layer.data_format == "channels_last"
         self._range = {
             end: layer.add_weight(f"kernel_{end}", (channels,), initializer=start, trainable=False)
             for end, start in (("min_var", "zeros"), ("max_var", "ones"))
         }
 
     def __call__(self, kernel: Any) -> Any:
-        """Round a kernel whose last axis is that of the output channels."""
-        return self._quantiser(kernel, True, self._range) if self.active else kernel
+        if not self.active:
+            return kernel
+        if not self._depthwise:
+            return self._quantiser(kernel, True, self._range)
+        by_channel = tf.transpose(kernel, (0, 1, 3, 2))
+        return tf.transpose(self._quantiser(by_channel, True, self._range), (0, 1, 3, 2))
 
 
 class QuantConv2D(keras.layers.Conv2D):
@@ -43,24 +52,18 @@ class QuantConv2D(keras.layers.Conv2D):
         self.rounded = _RoundedKernel(self, self.filters)
 
     def convolution_op(self, inputs: Any, kernel: Any) -> Any:
-        traced = self.data_format == "channels_first"
-        return super().convolution_op(inputs, kernel if traced else self.rounded(kernel))
+        return super().convolution_op(inputs, self.rounded(kernel))
 
 
 class QuantDepthwiseConv2D(keras.layers.DepthwiseConv2D):
-    """`DepthwiseConv2D`, multiplier 1, no bias, with a rounded kernel.
-
-    In Keras' kernel ``(h, w, C, 1)`` the channels are the last axis but one.
-    """
+    """`DepthwiseConv2D`, multiplier 1, no bias, with a rounded kernel."""
 
     def build(self, input_shape: Any) -> None:
         super().build(input_shape)
-        self.rounded = _RoundedKernel(self, self.depthwise_kernel.shape[2])
+        self.rounded = _RoundedKernel(self, self.depthwise_kernel.shape[2], depthwise=True)
 
     def call(self, inputs: Any) -> Any:
-        kernel = self.depthwise_kernel
-        if self.data_format == "channels_last":
-            kernel = tf.transpose(self.rounded(tf.transpose(kernel, (0, 1, 3, 2))), (0, 1, 3, 2))
+        kernel = self.rounded(self.depthwise_kernel)
         return keras.backend.depthwise_conv2d(
             inputs, kernel, self.strides, self.padding, self.data_format, self.dilation_rate
         )

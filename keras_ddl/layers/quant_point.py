@@ -1,4 +1,4 @@
-"""QuantPoint: marks a place whose activation a quantised network rounds."""
+"""QuantPoint: the quantiser of an activation."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 from keras_ddl.framework import keras, tf
-
-MARK = "int8_range"  # the name by which the exporter finds the places
 
 
 class QuantPoint(keras.layers.Layer):
@@ -19,8 +17,6 @@ class QuantPoint(keras.layers.Layer):
 
     Args:
         bits: 8, or None for the identity.
-        mark: Leave a clip to the range under the name `MARK` in the graph and round nothing: for
-            the trace of an export, which puts ONNX's own operators there.
 
     Attributes:
         active: False rounds nothing for now; for eager calls.
@@ -32,9 +28,9 @@ class QuantPoint(keras.layers.Layer):
     active = True
     observer: Callable[[Any], None] | None = None
 
-    def __init__(self, bits: int | None = None, mark: bool = False, **kwargs: Any) -> None:
+    def __init__(self, bits: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.bits, self.mark = bits, mark
+        self.bits = bits
 
     def build(self, input_shape: Any) -> None:
         if self.bits:
@@ -51,12 +47,11 @@ class QuantPoint(keras.layers.Layer):
             self.observer(inputs)
         if not self.bits or not self.active:
             return tf.identity(inputs)
-        if self.mark:
-            low, high = (self._range[end] for end in ("min_var", "max_var"))
-            return tf.raw_ops.ClipByValue(
-                t=inputs, clip_value_min=low, clip_value_max=high, name=MARK
-            )
-        return self._quantiser(inputs, bool(training), self._range)
+        return self._quantise(inputs, bool(training))
+
+    def _quantise(self, inputs: Any, training: bool) -> Any:
+        """The input on its 255 steps; training widens or narrows the range."""
+        return self._quantiser(inputs, training, self._range)
 
     @property
     def amax(self) -> float:
@@ -72,4 +67,4 @@ class QuantPoint(keras.layers.Layer):
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "bits": self.bits, "mark": self.mark}
+        return {**super().get_config(), "bits": self.bits}

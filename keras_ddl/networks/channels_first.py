@@ -8,17 +8,16 @@ from typing import Any
 import numpy as np
 
 from keras_ddl.layers import CUSTOM_OBJECTS
+from keras_ddl.layers.channels_first import CHANNELS_FIRST
 from keras_ddl.networks.keras_graph import KerasGraph
 
 log = logging.getLogger(__name__)
 
-ELEMENTWISE = {
-    "Activation", "Add", "Average", "Dense", "Dropout", "InputLayer", "LeakyReLU", "Maximum",
-    "Multiply", "ReLU", "Softmax", "Subtract",
-}  # fmt: skip
-ALONG_TIME = {  # of features, not of images
-    "Bidirectional", "FramesMean", "GlobalAveragePooling1D", "GRU", "LSTM",
-}  # fmt: skip
+ELEMENTWISE = set(
+    "Activation Add Average Dense Dropout InputLayer LeakyReLU Maximum Multiply ReLU Softmax "
+    "Subtract".split()
+)
+ALONG_TIME = set("Bidirectional FramesMean GlobalAveragePooling1D GRU LSTM".split())  # of features
 
 
 def channels_first(model: Any) -> Any | None:
@@ -40,10 +39,10 @@ def channels_first(model: Any) -> Any | None:
         if reason:
             log.warning("%s stays channels-last: layer %s %s", model.name, node.name, reason)
             return None
-    twin = graph.rebuilt(CUSTOM_OBJECTS)
+    twin = graph.rebuilt({**CUSTOM_OBJECTS, **CHANNELS_FIRST})
     for source, target in zip(model.layers, twin.layers, strict=True):
-        target.set_weights([_turned(value, kept.shape) for value, kept in zip(
-            source.get_weights(), target.weights, strict=True)])  # fmt: skip
+        values = zip(source.get_weights(), target.weights, strict=True)
+        target.set_weights([_turned(value, kept.shape) for value, kept in values])
     return twin
 
 
@@ -57,8 +56,6 @@ def _turn(kind: str, config: dict[str, Any], rank: int) -> str | None:
                 config[name] = np.reshape(config[name], (-1, 1, 1)).tolist()
     elif "data_format" in config and kind not in ALONG_TIME:
         config["data_format"] = "channels_first"
-    elif kind == "QuantPoint":
-        config["mark"] = bool(config["bits"])
     elif kind in ("BatchNormalization", "Concatenate", "Normalization"):
         axes = config["axis"] if isinstance(config["axis"], (list, tuple)) else [config["axis"]]
         if any(axis not in (-1, 3) for axis in axes):
@@ -71,7 +68,7 @@ def _turn(kind: str, config: dict[str, Any], rank: int) -> str | None:
         config["target_shape"] = (shape[2], 1, 1)
     elif kind == "FramesToClip" and rank > 3:
         return "gives images an axis of time"
-    elif kind not in ELEMENTWISE | ALONG_TIME | {"FramesToClip"}:
+    elif kind not in ELEMENTWISE | ALONG_TIME | CHANNELS_FIRST.keys() | {"FramesToClip"}:
         return f"of kind {kind} has no known channels-first form"
     return None
 

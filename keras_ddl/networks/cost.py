@@ -1,4 +1,4 @@
-"""What a network costs: parameters, and multiply-accumulate operations (MAC) per clip.
+"""Costs of a network: parameters, and multiply-accumulate operations (MAC) per clip.
 
 Counted are convolutions, matrix products and the two modules' scores, as the layers compute them.
 Left out, as is usual, are element-wise steps: batch norm, activations, additions, pooling.
@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator, Sequence
 from math import prod
 from typing import Any
 
+from keras_ddl.networks.ablations import TITLES, VARIANTS
 from keras_ddl.networks.keras_graph import KerasGraph
 
 GIGA = 1e9
-ABLATIONS = {"plain": (), "+ DFDC": ("dfdc",), "+ MSA": ("msa",), "+ both": ("dfdc", "msa")}
 Steps = Iterator[tuple[str, int]]
 
 
@@ -23,7 +23,7 @@ def parameters(model: Any) -> int:
 
 
 def macs(model: Any, frames: int | None = None) -> dict[str, int]:
-    """Multiply-accumulate operations that a network spends on one clip, place by place.
+    """Multiply-accumulate operations that a network spends on one clip, step by step.
 
     Args:
         model: A functional model of clips ``(batch, frames, height, width, 3)`` or, as `extend`
@@ -31,8 +31,8 @@ def macs(model: Any, frames: int | None = None) -> dict[str, int]:
         frames: Frames per clip; needed for a model of frames only.
 
     Returns:
-        Name → operations, in the order of the layers. A plain layer is one place, named after it;
-        each step of DFDC and MSA is one, as ``block3_dfdc/query`` or ``block3_msa/vertical_merge``.
+        Name → operations, in the order of the layers. A plain layer is one step, named after it;
+        DFDC and MSA have several, as ``block3_dfdc/query`` or ``block3_msa/vertical_merge``.
 
     Raises:
         ValueError: frames are not given for a model of frames; a layer with a kernel is of a kind
@@ -52,15 +52,15 @@ def released_macs(model: Any, frames: int | None = None) -> dict[str, int]:
     Two steps of DFDC differ there: the products of every frame with every other, T × T at each
     position, and the value projection, at all positions. The other steps do the same work.
     """
-    places, images = macs(model, frames), _images_per_clip(model, frames)
+    steps, images = macs(model, frames), _images_per_clip(model, frames)
     for layer in model.layers:
         if type(layer).__name__ == "DFDC":
             _, positions, channels = _image(layer, layer.input_shape)
             at = images[layer.name] * positions
             narrow = channels // layer.reduction
-            places[f"{layer.name}/similarity"] = at * layer.frames * narrow
-            places[f"{layer.name}/value"] = at * channels**2
-    return places
+            steps[f"{layer.name}/similarity"] = at * layer.frames * narrow
+            steps[f"{layer.name}/value"] = at * channels**2
+    return steps
 
 
 def _images_per_clip(model: Any, frames: int | None) -> dict[str, int]:
@@ -189,9 +189,9 @@ def summary_table(build: Callable[..., Any], frames: int = 8) -> str:
     rows = [("network", "modules", "parameters", "GMAC per clip", "÷ plain", "released code")]
     for backbone, size in tqdm(DEFAULT_SIZES.items(), "building", leave=False):
         model = build(backbone, frames=frames)
-        costs = [ablation_cost(model, modules) for modules in ABLATIONS.values()]
+        costs = [ablation_cost(model, modules) for modules in VARIANTS.values()]
         names = [f"{backbone}, {size} px", *[""] * len(costs)]
-        for name, label, (count, own, released) in zip(names, ABLATIONS, costs, strict=False):
+        for name, label, (count, own, released) in zip(names, TITLES.values(), costs, strict=False):
             ratio = f"{own / costs[0][1]:.2f}"
             rows.append((name, label, f"{count:,}", f"{own:.2f}", ratio, f"{released:.2f}"))
     notes = (
@@ -214,8 +214,8 @@ def ablation_cost(model: Any, modules: Sequence[str]) -> tuple[int, float, float
         if type(layer).__name__ in ("DFDC", "MSA") and type(layer).__name__.lower() not in modules
     }
     kept = [
-        sum(count for place, count in places.items() if place.partition("/")[0] not in dropped)
-        for places in (macs(model), released_macs(model))
+        sum(count for step, count in steps.items() if step.partition("/")[0] not in dropped)
+        for steps in (macs(model), released_macs(model))
     ]
     count = parameters(model) - sum(parameters(layer) for layer in dropped.values())
     return count, kept[0] / GIGA, kept[1] / GIGA

@@ -1,4 +1,4 @@
-"""extend: plug DFDC and MSA into any functional CNN, at named layers."""
+"""extend: any functional CNN with DFDC and MSA after named layers."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 
 from keras_ddl.framework import keras
 from keras_ddl.layers import DFDC, MSA
+from keras_ddl.networks.ablations import MODULES
 from keras_ddl.networks.keras_graph import KerasGraph
 
-MODULES = ("dfdc", "msa")
 Stage = Callable[[Any, str], Any]
 
 
@@ -55,14 +55,14 @@ def stage_modules(modules: Sequence[str], frames: int, keep: str | int) -> Stage
     if unknown:
         raise ValueError(f"modules must be among {', '.join(MODULES)}; got {', '.join(unknown)}")
 
-    def place(x: Any, prefix: str) -> Any:
+    def with_modules(x: Any, prefix: str) -> Any:
         if "dfdc" in modules:
             x = DFDC(frames, kept_positions(keep, x.shape[1]), name=f"{prefix}_dfdc")(x)
         if "msa" in modules:
             x = MSA(frames, name=f"{prefix}_msa")(x)
         return x
 
-    return place
+    return with_modules
 
 
 def kept_positions(keep: str | int, height: int | None) -> int | None:
@@ -78,8 +78,8 @@ def kept_positions(keep: str | int, height: int | None) -> int | None:
     raise ValueError(f'keep must be "paper", "released" or a number of at least 1; got {keep!r}')
 
 
-def apply_extended(cnn: Any, image: Any, stages: Mapping[str, str], place: Stage) -> Any:
-    """Lay copies of the layers over `image`, with ``place(output, prefix)`` after each stage."""
+def apply_extended(cnn: Any, image: Any, stages: Mapping[str, str], addition: Stage) -> Any:
+    """Lay copies of the layers over `image`, with ``addition(output, prefix)`` after each stage."""
     graph = _graph(cnn)
     prefixes = {layer: prefix for prefix, layer in stages.items()}
     missing = [layer for layer in prefixes if layer not in graph.nodes]
@@ -99,7 +99,7 @@ def apply_extended(cnn: Any, image: Any, stages: Mapping[str, str], place: Stage
             tensors[name] = copy(inputs[0] if len(inputs) == 1 else inputs, **call.arguments)
             copy.set_weights(layer.get_weights())
         if name in prefixes:
-            tensors[name] = place(tensors[name], prefixes[name])
+            tensors[name] = addition(tensors[name], prefixes[name])
     return tensors[cnn.output_names[0]]
 
 

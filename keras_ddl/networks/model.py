@@ -1,4 +1,4 @@
-"""build_model: the paper's figure, read from top to bottom."""
+"""build_model: the detector, from clips to logits, as in the paper's figure."""
 
 from __future__ import annotations
 
@@ -6,15 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from keras_ddl.edge.errors import Parser, UserError, run_cli
+from keras_ddl.networks.ablations import MODULES
 
-MODULES = ("dfdc", "msa")
-VARIANTS = {"none": (), "dfdc": ("dfdc",), "msa": ("msa",), "both": MODULES}
-"""The networks of the paper's ablation: name → modules."""
 REDUCED_CHANNELS = 256
 FUSION_CHANNELS = 1024
 ATTENTION_RATIO = 16
-BN_EPSILON = 1e-5
-BN_MOMENTUM = 0.9
 
 
 def build_model(
@@ -115,12 +111,10 @@ def _head(x: Any, frames: int, width: float) -> Any:
 
 def _conv_bn_relu(x: Any, channels: int, name: str, start: Any = "glorot_uniform") -> Any:
     from keras_ddl.framework import keras
+    from keras_ddl.layers.batch_norm import batch_norm
 
     x = keras.layers.Conv2D(channels, 1, use_bias=False, kernel_initializer=start, name=name)(x)
-    x = keras.layers.BatchNormalization(
-        epsilon=BN_EPSILON, momentum=BN_MOMENTUM, name=f"{name}_bn"
-    )(x)
-    return keras.layers.ReLU(name=f"{name}_relu")(x)
+    return keras.layers.ReLU(name=f"{name}_relu")(batch_norm(name=f"{name}_bn")(x))
 
 
 def with_inconsistency_map(model: Any, grid: int | None = None) -> Any:

@@ -22,7 +22,7 @@ def calibrate(
     """Set the range of every quantiser of a network.
 
     Args:
-        model: Of `place.quantised`. It computes in floating point meanwhile, so that no range
+        model: Of `quantise.quantised`. It computes in floating point meanwhile, so that no range
             depends on another.
         batches: uint8 (B, T, S, S, 3).
         method: `average` of the batches' largest magnitudes; `percentile`, 99.99 % of all

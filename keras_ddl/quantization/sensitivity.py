@@ -45,7 +45,7 @@ def sensitivity(
     """Round one layer at a time.
 
     Args:
-        model: Of `place.quantised`, calibrated.
+        model: Of `quantise.quantised`, calibrated.
         clips: uint8 (N, T, S, S, 3).
         progress: Show a bar.
 

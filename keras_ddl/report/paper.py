@@ -63,7 +63,7 @@ both  .9743 .9228 .9601 .7935
 """
 _MANIPULATED = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures")
 VARIANTS = {"none": "", "dfdc": "+DFDC", "msa": "+MSA", "both": "+both"}
-"""Keys of `networks.model.VARIANTS` and how the paper's networks are called with them."""
+"""Keys of `networks.ablations.VARIANTS` and how the paper's networks are called with them."""
 
 
 def paper_rows(dataset: str) -> list[PaperRow]:

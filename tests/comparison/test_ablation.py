@@ -18,12 +18,12 @@ tf = pytest.importorskip("tensorflow")
 
 from keras_ddl import ablation
 from keras_ddl.ablation import drawn, entrants, named
-from keras_ddl.comparison.ablation_results import TITLES, Ablation, table
+from keras_ddl.comparison.ablation_results import Ablation, table
 from keras_ddl.comparison.cell import cells
 from keras_ddl.comparison.matrix import Matrix
 from keras_ddl.comparison.process import Ended
 from keras_ddl.config import load
-from keras_ddl.networks.model import VARIANTS
+from keras_ddl.networks.ablations import TITLES, VARIANTS
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ["frames=4", "size=32"]

@@ -16,6 +16,10 @@ from keras_ddl.layers import (
     InconsistencyMap,
     PaddedMaxPool2D,
 )
+from keras_ddl.layers.channels_first import (
+    ChannelsFirstClipToFrames,
+    ChannelsFirstFramesToChannels,
+)
 
 T = 4
 
@@ -53,7 +57,7 @@ def test_black_and_white(scale: float, offset: float, black: float, white: float
 
 
 def test_channels_first_clip_holds_the_same_pixels(clip: np.ndarray) -> None:
-    last, first = ClipToFrames()(clip), ClipToFrames(data_format="channels_first")(clip)
+    last, first = ClipToFrames()(clip), ChannelsFirstClipToFrames()(clip)
     assert first.shape == (2 * T, 3, 5, 6)
     np.testing.assert_array_equal(tf.transpose(first, (0, 2, 3, 1)), last)
 
@@ -76,7 +80,7 @@ def test_channel_t_times_c_plus_c_is_channel_c_of_frame_t() -> None:
 
 def test_channels_first_frames_hold_the_same_numbers() -> None:
     x = np.arange(2 * T * 3 * 2 * 5, dtype=np.float32).reshape(2 * T, 3, 2, 5)
-    first = FramesToChannels(T, data_format="channels_first")(x.transpose(0, 3, 1, 2))
+    first = ChannelsFirstFramesToChannels(T)(x.transpose(0, 3, 1, 2))
     np.testing.assert_array_equal(tf.transpose(first, (0, 2, 3, 1)), FramesToChannels(T)(x))
 
 
@@ -203,12 +207,6 @@ def test_map_shares_the_layers_and_adds_no_weights(stage: DFDC) -> None:
     view([turning()])
     assert view.stages[0] is stage
     assert {id(weight) for weight in view.weights} == {id(weight) for weight in stage.weights}
-
-
-@pytest.mark.parametrize("kind", [ClipToFrames, FramesToChannels, PaddedMaxPool2D])
-def test_unknown_data_format_is_refused(kind) -> None:
-    with pytest.raises(ValueError, match=f"{kind.__name__}: .*channels_last.*got 'NHWC'"):
-        kind(data_format="NHWC")
 
 
 # FramesToClip, FramesMean

@@ -227,7 +227,6 @@ def test_rounding_the_scores_input_leaves_the_passed_through_values_exact(
         ({"frames": 0}, "frames must be a positive multiple of 4; got 0; use 4"),
         ({"keep": 0}, "keep must be at least 1, or None for the height; got 0"),
         ({"reduction": 0}, "reduction must be at least 1; got 0"),
-        ({"data_format": "NCHW"}, "one of channels_last, channels_first; got 'NCHW'"),
     ],
 )
 def test_wrong_arguments_are_refused(arguments: dict, message: str) -> None:

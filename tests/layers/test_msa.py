@@ -203,7 +203,6 @@ def test_batch_norms_fold_by_name(layer: MSA, x: np.ndarray) -> None:
         ({"frames": 10}, "frames must be a positive multiple of 4; got 10; use "),
         ({"frames": -4}, "frames must be a positive multiple of 4; got -4; use 4"),
         ({"reduction": 0}, "reduction must be at least 1; got 0"),
-        ({"data_format": ""}, "one of channels_last, channels_first; got ''"),
     ],
 )
 def test_wrong_arguments_are_refused(arguments: dict, message: str) -> None:

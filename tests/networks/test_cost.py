@@ -12,8 +12,9 @@ tf = pytest.importorskip("tensorflow")
 from keras_ddl import build_model, extend
 from keras_ddl.framework import keras
 from keras_ddl.layers import DFDC, MSA, ClipToFrames, FramesToChannels
+from keras_ddl.networks.ablations import TITLES, VARIANTS
 from keras_ddl.networks.channels_first import channels_first
-from keras_ddl.networks.cost import ABLATIONS, ablation_cost, macs, parameters, released_macs
+from keras_ddl.networks.cost import ablation_cost, macs, parameters, released_macs
 from keras_ddl.networks.model import main
 
 # One clip of 4 frames of 8 × 8 pixels; the convolution makes 4 × 4 × 16 of each.
@@ -154,7 +155,7 @@ def test_compact_xception_costs_what_the_design_says(compact: Any) -> None:
 def test_an_ablation_costs_what_its_own_network_does() -> None:
     small = {"frames": 4, "size": 64, "width": 0.25, "stages": ["stage1", "stage3"]}
     full = build_model("resnet18", **small)
-    for label, modules in ABLATIONS.items():
+    for label, modules in zip(TITLES.values(), VARIANTS.values(), strict=True):
         own = build_model("resnet18", modules, **small)
         count, cost, released = ablation_cost(full, modules)
         assert count == parameters(own), label

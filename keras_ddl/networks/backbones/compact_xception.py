@@ -6,10 +6,9 @@ from typing import Any
 
 from keras_ddl.framework import keras
 from keras_ddl.layers import PaddedMaxPool2D
+from keras_ddl.layers.batch_norm import batch_norm
 from keras_ddl.networks.backbones.backbone import Backbone, scaled
 
-BN_EPSILON = 1e-5
-BN_MOMENTUM = 0.9
 BLOCKS = (  # channels, separable convolutions, stride
     (128, 2, 2),
     (256, 2, 2),
@@ -60,22 +59,16 @@ def build(size: int = 256, weights: str | None = None, width: float = 1.0) -> Ba
     return Backbone(keras.Model(image, x, name="compact_xception"), stages)
 
 
-def _norm(x: Any, name: str, start: str = "ones") -> Any:
-    return keras.layers.BatchNormalization(
-        epsilon=BN_EPSILON, momentum=BN_MOMENTUM, gamma_initializer=start, name=name
-    )(x)
-
-
 def _conv(x: Any, channels: int, kernel: int, stride: int, name: str) -> Any:
     x = keras.layers.ZeroPadding2D(kernel // 2, name=f"{name}_pad")(x)
     x = keras.layers.Conv2D(channels, kernel, stride, use_bias=False, name=name)(x)
-    return keras.layers.ReLU(name=f"{name}_relu")(_norm(x, f"{name}_bn"))
+    return keras.layers.ReLU(name=f"{name}_relu")(batch_norm(name=f"{name}_bn")(x))
 
 
 def _separable(x: Any, channels: int, name: str, start: str = "ones") -> Any:
     x = keras.layers.DepthwiseConv2D(3, padding="same", use_bias=False, name=f"{name}_depthwise")(x)
     x = keras.layers.Conv2D(channels, 1, use_bias=False, name=f"{name}_pointwise")(x)
-    return _norm(x, f"{name}_bn", start)
+    return batch_norm(gamma_initializer=start, name=f"{name}_bn")(x)
 
 
 def _block(x: Any, channels: int, depth: int, stride: int, name: str) -> Any:
@@ -89,5 +82,5 @@ def _block(x: Any, channels: int, depth: int, stride: int, name: str) -> Any:
     if stride > 1:
         x = PaddedMaxPool2D(3, stride, 1, name=f"{name}_pool")(x)
         skip = keras.layers.Conv2D(channels, 1, stride, use_bias=False, name=f"{name}_skip")(skip)
-        skip = _norm(skip, f"{name}_skip_bn")
+        skip = batch_norm(name=f"{name}_skip_bn")(skip)
     return keras.layers.Add(name=f"{name}_add")([x, skip])

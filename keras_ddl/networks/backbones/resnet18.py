@@ -6,10 +6,9 @@ from typing import Any
 
 from keras_ddl.framework import keras
 from keras_ddl.layers import PaddedMaxPool2D
+from keras_ddl.layers.batch_norm import batch_norm
 from keras_ddl.networks.backbones.backbone import Backbone, scaled
 
-BN_EPSILON = 1e-5
-BN_MOMENTUM = 0.9
 CHANNELS = (64, 128, 256, 512)
 
 
@@ -51,9 +50,7 @@ def _conv(x: Any, channels: int, kernel: int, stride: int, name: str, start: str
     if kernel > 1:
         x = keras.layers.ZeroPadding2D(kernel // 2, name=f"{name}_pad")(x)
     x = keras.layers.Conv2D(channels, kernel, stride, use_bias=False, name=name)(x)
-    return keras.layers.BatchNormalization(
-        epsilon=BN_EPSILON, momentum=BN_MOMENTUM, gamma_initializer=start, name=f"{name}_bn"
-    )(x)
+    return batch_norm(gamma_initializer=start, name=f"{name}_bn")(x)
 
 
 def _block(x: Any, channels: int, stride: int, name: str) -> Any:

@@ -89,9 +89,9 @@ def alternating(snippets: int) -> Any:
 
     order = list(before_each_3x3())
 
-    def place(x: Any, block: str) -> Any:
+    def with_module(x: Any, block: str) -> Any:
         if order.index(block) % 2:
             return InterSIM(snippets, SNIPPET, REDUCTION, name=f"{block}_inter_sim")(x)
         return IntraSIM(SNIPPET, REDUCTION, TAPS, name=f"{block}_intra_sim")(x)
 
-    return place
+    return with_module

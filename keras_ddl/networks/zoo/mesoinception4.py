@@ -59,7 +59,7 @@ def _inception(branches: tuple[int, ...], width: float) -> Stage:
     """1×1 alone, and 1×1 before 3×3 at dilation 1, 2 and 3, side by side."""
     alone, *pairs = branches
 
-    def place(x: Any, name: str) -> Any:
+    def stage(x: Any, name: str) -> Any:
         found = [convolution(alone, 1, width)(x, f"{name}_branch1")]
         for dilation, channels in enumerate(pairs, 1):
             branch = f"{name}_branch{dilation + 1}"
@@ -67,4 +67,4 @@ def _inception(branches: tuple[int, ...], width: float) -> Stage:
             found.append(convolution(channels, 3, width, dilation)(y, branch))
         return keras.layers.Concatenate(name=name)(found)
 
-    return place
+    return stage

@@ -62,13 +62,9 @@ class CrossAttention(keras.layers.Layer):
         shape = (-1, height, width, channels)
         return [tf.reshape(x + from_y, shape), tf.reshape(y + from_x, shape)]
 
-    def attentions(self, inputs: Any) -> tuple[Any, Any]:
+    def _attentions(self, x: Any, y: Any) -> tuple[Any, Any]:
         """How much each position of x takes of each of y, and of y of x: ``(N, H·W, H·W)`` each,
         rows summing to 1."""
-        x, y = (self._flat(stream) for stream in inputs)
-        return self._attentions(x, y)
-
-    def _attentions(self, x: Any, y: Any) -> tuple[Any, Any]:
         keys_x, keys_y = (  # (N, H·W, C / reduction)
             tf.matmul(stream, key) for stream, key in zip((x, y), self.keys, strict=True)
         )

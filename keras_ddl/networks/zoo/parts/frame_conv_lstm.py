@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from keras_ddl.framework import keras, tf
-from keras_ddl.layers.checks import check_data_format, check_input
+from keras_ddl.layers.checks import check_input
 
 PADDINGS = ("same", "valid")
+DATA_FORMATS = ("channels_last", "channels_first")
 GATES = 4  # input, forget, candidate, output: the order of Keras' kernels
 
 
@@ -59,11 +60,12 @@ class FrameConvLSTM(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        check_data_format("FrameConvLSTM", data_format)
-        if padding not in PADDINGS:
-            raise ValueError(
-                f"FrameConvLSTM: padding must be one of {', '.join(PADDINGS)}; got {padding!r}"
-            )
+        choices = {"padding": (padding, PADDINGS), "data_format": (data_format, DATA_FORMATS)}
+        for name, (given, known) in choices.items():
+            if given not in known:
+                raise ValueError(
+                    f"FrameConvLSTM: {name} must be one of {', '.join(known)}; got {given!r}"
+                )
         self.filters, self.kernel_size, self.frames = filters, kernel_size, frames
         self.strides, self.padding, self.return_sequences = strides, padding, return_sequences
         self.kernel_initializer, self.l2, self.data_format = kernel_initializer, l2, data_format

@@ -27,7 +27,7 @@ def meso_channels(channels: int, width: float) -> int:
 def convolution(channels: int, kernel: int, width: float, dilation: int = 1) -> Stage:
     """A convolution that keeps the size, with ReLU."""
 
-    def place(x: Any, name: str) -> Any:
+    def stage(x: Any, name: str) -> Any:
         return keras.layers.Conv2D(
             meso_channels(channels, width),
             kernel,
@@ -37,7 +37,7 @@ def convolution(channels: int, kernel: int, width: float, dilation: int = 1) -> 
             name=name,
         )(x)
 
-    return place
+    return stage
 
 
 def meso_network(
