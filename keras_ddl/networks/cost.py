@@ -99,7 +99,8 @@ def _images_per_clip(model: Any, frames: int | None) -> dict[str, int]:
 
 def _steps(layer: Any, images: int) -> Steps:
     """The steps of a layer, ``""`` where there is one, and their operations on so many images."""
-    kind = type(layer).__name__
+    kinds = [base.__name__ for base in type(layer).__mro__]  # its form for export is a subclass
+    kind = next((name for name in kinds if name in COUNTERS), kinds[0])
     if kind in COUNTERS:
         yield from COUNTERS[kind](layer, images)
     elif hasattr(layer, "macs"):  # a layer of the zoo knows its own
