@@ -1,4 +1,4 @@
-"""How fast a device watches and scans: `python -m benchmarks.stream`, a part of `make bench`.
+"""Speed of a device that watches and scans: `python -m benchmarks.stream`, a part of `make bench`.
 
 One source of 640 × 480 at 25 frames per second with one drawn face, live and as a file. OpenCV and,
 unless told otherwise, the model have one thread each, so that each stage's CPU time is that of its

@@ -1,1 +1,1 @@
-"""From a trained network to files that devices run, each step checked against the one before."""
+"""Export of a trained network to files that devices run, each step checked against the last."""

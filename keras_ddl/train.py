@@ -170,10 +170,11 @@ def _resumed(args: argparse.Namespace, run: Path) -> tuple[TrainConfig, Path, Pa
 
 
 def _summary(config: TrainConfig, metrics: dict[str, Any], run: Path) -> str:
+    sizes = [f"γ {name} {value:+.4f}" for name, value in metrics["gamma"].items()]
     lines = [
         f"selected epoch {metrics['best_epoch']} of {config.epochs} ({metrics['selection']})",
         table(SplitResult.from_json(metrics["validation"])),
-        *(f"γ {name} {value:+.4f}" for name, value in metrics["gamma"].items()),
+        *sizes,
         f"{metrics['training_seconds']:.0f} s of training; results in {run}",
     ]
     return "\n".join(lines)

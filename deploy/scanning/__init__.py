@@ -1,1 +1,1 @@
-"""What `deploy/scan.py` is made of: finding files, judging them in processes, the summary."""
+"""Parts of `deploy/scan.py`: finding files, judging them in processes, the summary."""

@@ -1,4 +1,4 @@
-"""`place_labels`: names beside points, so that none covers another or a point."""
+"""Label positions beside points, so that none covers another or a point."""
 
 from __future__ import annotations
 
@@ -10,9 +10,18 @@ from typing import NamedTuple
 RINGS = (7, 15, 26, 38, 52, 66, 80, 96, 112, 130, 150, 175, 200)
 """Distances from a point at which its name may stand, pixels."""
 WAYS = (
-    *((1.0, 0.0), (-1.0, 0.0), (0.0, -1.0), (0.0, 1.0)),
-    *((0.75, -0.75), (0.75, 0.75), (-0.75, -0.75), (-0.75, 0.75)),
-    *((0.4, -0.95), (0.4, 0.95), (-0.4, -0.95), (-0.4, 0.95)),
+    (1.0, 0.0),
+    (-1.0, 0.0),
+    (0.0, -1.0),
+    (0.0, 1.0),
+    (0.75, -0.75),
+    (0.75, 0.75),
+    (-0.75, -0.75),
+    (-0.75, 0.75),
+    (0.4, -0.95),
+    (0.4, 0.95),
+    (-0.4, -0.95),
+    (-0.4, 0.95),
 )
 """Directions in which it may stand, to the right and down, the most usual ones first."""
 CROSSING = 25.0  # what it costs, in pixels of distance, that a name lies on a line

@@ -1,4 +1,4 @@
-"""`Matrix`: all that a comparison or an ablation runs, going on where it was stopped."""
+"""Experiment matrix of a comparison or an ablation, which goes on where it was stopped."""
 
 from __future__ import annotations
 

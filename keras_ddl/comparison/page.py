@@ -233,11 +233,12 @@ def _settings(comparison: dict[str, Any]) -> Table:
 
 def _origin(comparison: dict[str, Any]) -> list[tuple[str, str]]:
     program = comparison["program"]
+    data = [
+        (f"data of {dataset['title']}", f"{dataset['root']} ({dataset['layout']})")
+        for dataset in comparison["datasets"]
+    ]
     return [
         ("command", comparison["command"]),
         ("program", f"keras-ddl {program['version']}, commit {program['git'] or 'unknown'}"),
-        *(
-            (f"data of {dataset['title']}", f"{dataset['root']} ({dataset['layout']})")
-            for dataset in comparison["datasets"]
-        ),
+        *data,
     ]

@@ -1,4 +1,4 @@
-"""What a matrix has found so far; a comparison's as `comparison.json`, `.md`, `.html`, pictures."""
+"""Record of a matrix so far; a comparison's as `comparison.json`, `.md`, `.html`, pictures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an ablation and a comparison found on the data that a run is tested on, for its report."""
+"""Related results: an ablation's and a comparison's on the data that a run is tested on."""
 
 from __future__ import annotations
 

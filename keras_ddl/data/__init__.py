@@ -1,1 +1,1 @@
-"""From videos to batches: layouts → prepare → pipeline, and a synthetic set to learn from."""
+"""Data, from videos to batches: layouts → prepare → pipeline, and a synthetic set."""

@@ -1,4 +1,4 @@
-"""How far every number of `metrics.report` could lie off: intervals from resampled videos.
+"""Bootstrap intervals of every number of `metrics.report`, from resampled videos.
 
 One pass gives all of them. A resample is a count per video; running sums of these counts, over the
 scores in falling order, are the ROC curve of the resample, and every number is read from it. A

@@ -16,14 +16,22 @@ from keras_ddl.layers.quant_conv import (
 from keras_ddl.layers.quant_point import QuantPoint
 from keras_ddl.layers.temporal_contrast import TemporalContrast
 
-CUSTOM_OBJECTS = {
-    layer.__name__: layer
-    for layer in (
-        ChannelBias, ClipToFrames, DFDC, FramesMean, FramesToChannels, FramesToClip,
-        InconsistencyMap, MSA, PaddedMaxPool2D, QuantConv2D, QuantDepthwiseConv2D, QuantPoint,
-        TemporalContrast,
-    )
-}  # fmt: skip
+_LAYERS = [
+    ChannelBias,
+    ClipToFrames,
+    DFDC,
+    FramesMean,
+    FramesToChannels,
+    FramesToClip,
+    InconsistencyMap,
+    MSA,
+    PaddedMaxPool2D,
+    QuantConv2D,
+    QuantDepthwiseConv2D,
+    QuantPoint,
+    TemporalContrast,
+]
+CUSTOM_OBJECTS = {layer.__name__: layer for layer in _LAYERS}
 
 __all__ = [
     "CUSTOM_OBJECTS",

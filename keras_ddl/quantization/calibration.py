@@ -1,4 +1,4 @@
-"""The range of every quantiser, from clips that pass through the network."""
+"""Calibration: the range of every quantiser, from clips that pass through the network."""
 
 from __future__ import annotations
 

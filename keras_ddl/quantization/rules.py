@@ -1,4 +1,4 @@
-"""Which layers compute in int8: one table, read from top to bottom."""
+"""Rules for which layers compute in int8: one table, read from top to bottom."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each layer alone costs when it is rounded."""
+"""Sensitivity of the network to each layer's rounding alone."""
 
 from __future__ import annotations
 

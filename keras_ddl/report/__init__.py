@@ -1,4 +1,4 @@
-"""The report of a run: one HTML file that opens from disk and asks nothing of the network."""
+"""Report of a run: one HTML file that opens from disk and asks nothing of the network."""
 
 from keras_ddl.report.content import Content, ScoredSet
 from keras_ddl.report.page import REPORT, write_report

@@ -1,4 +1,4 @@
-"""`worst_cases`: the videos that a threshold judges most wrongly."""
+"""Worst cases: the videos that a threshold judges most wrongly."""
 
 from __future__ import annotations
 

@@ -83,9 +83,10 @@ def _missing(part: SetResult) -> Iterator[str]:
 
 def _fingerprints(content: Content) -> list[tuple[str, str]]:
     spec = content.spec
+    data = [(f"data of {part.name}", part.fingerprint) for part in content.result.sets]
     return [
         ("weights, SHA-256", spec.weights_sha256 or "not recorded"),
         ("data of the training", str(spec.training.get("data_fingerprint", "not recorded"))),
-        *((f"data of {part.name}", part.fingerprint) for part in content.result.sets),
+        *data,
         ("program", f"keras-ddl {__version__}"),
     ]

@@ -1,4 +1,4 @@
-"""`Plot`: axes, curves, bars and dots as an inline SVG that takes its colours from the page."""
+"""SVG plots: axes, curves, bars and dots that take their colours from the page."""
 
 from __future__ import annotations
 

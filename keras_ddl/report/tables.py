@@ -130,16 +130,13 @@ def calibration_table(point: OperatingPoint, parts: Sequence[SetResult]) -> Tabl
 
 def robustness_table(found: RobustnessResult) -> Table:
     """Return the AUC of videos by perturbation and level, with the value of each level."""
-    rows = [
-        [
-            Cell(family, [Small(found.units[family]["unit"])]),
-            *(
-                _damaged(found.at(family, level), found.units[family]["values"][level - 1])
-                for level in found.levels()
-            ),
+    rows = []
+    for family in found.families():
+        unit = found.units[family]
+        damaged = [
+            _damaged(found.at(family, level), unit["values"][level - 1]) for level in found.levels()
         ]
-        for family in found.families()
-    ]
+        rows.append([Cell(family, [Small(unit["unit"])]), *damaged])
     heads = ("AUC of videos", *(f"level {level}" for level in found.levels()))
     return Table("stress", heads, {"": rows})
 

@@ -55,10 +55,18 @@ def write_bundle(folder: Path, version: str = "", gpu: Gpu = ORIN) -> Path:
         path.parent.mkdir()
         path.write_text(json.dumps({"profile": [[1, *CLIP]] * 3}), encoding="utf-8")
         EngineSidecar(
-            file_sha256(path), "0" * 64, file_sha256(folder / "model.onnx"), "fp16", True,
-            version, gpu.name, gpu.compute_capability, system_name(),
-            {"min": 1, "opt": 1, "max": 1}, metadata={"clipspec": spec.to_json()},
-        ).write(path)  # fmt: skip
+            file_sha256(path),
+            "0" * 64,
+            file_sha256(folder / "model.onnx"),
+            "fp16",
+            True,
+            version,
+            gpu.name,
+            gpu.compute_capability,
+            system_name(),
+            {"min": 1, "opt": 1, "max": 1},
+            metadata={"clipspec": spec.to_json()},
+        ).write(path)
     return folder
 
 
@@ -123,9 +131,12 @@ def test_it_runs_on_next_to_nothing_and_speaks_json(tmp_path: Path, with_package
         path = f"{tmp_path}{os.pathsep}{path}"
     done = subprocess.run(
         [sys.executable, "-m", "deploy.doctor", "--json"],
-        cwd=tmp_path, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
         timeout=60,
-    )  # fmt: skip
+    )
     assert (done.stderr, done.returncode) == ("", 0)
     report = json.loads(done.stdout)
     states = {line["topic"]: line["state"] for line in report["lines"]}

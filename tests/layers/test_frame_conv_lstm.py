@@ -21,9 +21,15 @@ T, C, F = 4, 3, 5
 
 def test_it_keeps_the_contract_of_layers(check_contract) -> None:
     arguments = {
-        "filters": F, "kernel_size": 3, "frames": T, "strides": 2, "padding": "valid",
-        "return_sequences": False, "kernel_initializer": "he_normal", "l2": 0.5,
-    }  # fmt: skip
+        "filters": F,
+        "kernel_size": 3,
+        "frames": T,
+        "strides": 2,
+        "padding": "valid",
+        "return_sequences": False,
+        "kernel_initializer": "he_normal",
+        "l2": 0.5,
+    }
     weights = 9 * C * 4 * F + 9 * F * 4 * F + 4 * F
     check_contract(
         FrameConvLSTM, arguments, (2 * T, 7, 6, C), trainable=weights, output=(2, 3, 2, F)

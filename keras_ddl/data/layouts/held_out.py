@@ -1,4 +1,4 @@
-"""Split by identity, for datasets that come without validation or test part."""
+"""Identity split for datasets that come without validation or test part."""
 
 from __future__ import annotations
 

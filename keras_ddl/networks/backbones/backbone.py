@@ -1,4 +1,4 @@
-"""What every backbone gives to the model builder."""
+"""Backbone, as the model builder takes it."""
 
 from __future__ import annotations
 

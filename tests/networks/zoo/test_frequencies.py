@@ -118,9 +118,11 @@ def test_local_statistics_by_loops(size: int, near: Callable[..., None]) -> None
         for column in range(sides):
             window = padded[2 * row : 2 * row + 10, 2 * column : 2 * column + 10]
             strength = np.array(
-                [[log10(abs((window * wave(10, u, v)).sum()) + 0.1) for v in range(10)]
-                 for u in range(10)]
-            )  # fmt: skip
+                [
+                    [log10(abs((window * wave(10, u, v)).sum()) + 0.1) for v in range(10)]
+                    for u in range(10)
+                ]
+            )
             for band, mask in enumerate(masks):
                 mean = (strength * mask).sum() / local_bands()[band].sum()
                 assert got[row, column, band] == pytest.approx(mean, abs=1e-4)

@@ -1,5 +1,4 @@
-"""What Meso4 and MesoInception4 share: the frame network around their first two stages, and its
-authors' weights."""
+"""Parts that Meso4 and MesoInception4 share: the network around two stages, its own weights."""
 
 from __future__ import annotations
 
