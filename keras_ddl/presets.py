@@ -19,8 +19,8 @@ class Preset:
     """
 
     source: str
-    hardware: str
-    expected: str
+    hardware: str = "one GPU"
+    expected: str = "not measured"
     values: Mapping[str, Any] = field(default_factory=dict)
 
 

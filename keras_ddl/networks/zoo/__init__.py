@@ -2,7 +2,9 @@
 
 One file each, of one shape: `METHOD`, a `Method`, and ``build(size, frames, weights=None,
 width=1.0)``, which gives a functional model from raw uint8 clips ``(batch, frames, size, size, 3)``
-to two float32 logits ``(batch, 2)``, class 1 = fake.
+to two float32 logits ``(batch, 2)``, class 1 = fake. `size` is the side of the crops in pixels,
+`frames` their number per clip, `width` a factor on channel counts, for reduced networks that start
+from nothing; what else a method takes or refuses its `build` says.
 """
 
 from __future__ import annotations

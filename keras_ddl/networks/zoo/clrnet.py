@@ -40,8 +40,6 @@ METHOD = Method(
     temporal=True,
     preset=Preset(
         source="Tariq et al. 2020",
-        hardware="one GPU",
-        expected="not measured",
         values={
             "network": "clrnet",
             "size": 240,
@@ -64,9 +62,7 @@ def build(
 
     Args:
         size: Side of the crops in pixels.
-        frames: Frames per clip.
         weights: None.
-        width: Factor on channel counts.
         blocks: Bottlenecks of each stage; fewer make a shallow network for tests.
 
     Raises:

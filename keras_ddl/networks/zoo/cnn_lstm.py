@@ -25,8 +25,6 @@ METHOD = Method(
     temporal=True,
     preset=Preset(
         source="Güera and Delp 2018",
-        hardware="one GPU",
-        expected="not measured",
         values={
             "network": "cnn_lstm",
             "weights": "imagenet",
@@ -47,7 +45,6 @@ def build(size: int = 299, frames: int = 20, weights: str | None = None, width: 
         size: Side of the crops in pixels, at least 75.
         frames: Frames per clip; the graph has a step for each.
         weights: None, `imagenet` or a file of the backbone's weights.
-        width: Factor on channel counts, for reduced networks that start from nothing.
 
     Raises:
         ValueError: size below 75, weights with a width other than 1.

@@ -29,8 +29,6 @@ METHOD = Method(
     temporal=True,
     preset=Preset(
         source="the paper's training; the wiring is not public",
-        hardware="one GPU",
-        expected="not measured",
         values={"network": "convlstm", "size": 224},
     ),
 )
@@ -41,9 +39,7 @@ def build(size: int = 224, frames: int = 8, weights: str | None = None, width: f
 
     Args:
         size: Side of the crops in pixels, at least 32.
-        frames: Frames per clip.
         weights: None.
-        width: Factor on channel counts.
 
     Raises:
         ValueError: weights other than None, size below 32.

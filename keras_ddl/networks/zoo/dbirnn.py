@@ -26,8 +26,6 @@ METHOD = Method(
     temporal=True,
     preset=Preset(
         source="Sabir et al. 2019",
-        hardware="one GPU",
-        expected="not measured",
         values={
             "network": "dbirnn",
             "weights": "imagenet",
@@ -47,7 +45,6 @@ def build(size: int = 224, frames: int = 8, weights: str | None = None, width: f
         size: Side of the crops in pixels, at least 32.
         frames: Frames per clip; the graph has two steps for each.
         weights: None, `imagenet` or a file of the backbone's weights.
-        width: Factor on channel counts, for reduced networks that start from nothing.
 
     Raises:
         ValueError: size below 32, weights with a width other than 1.

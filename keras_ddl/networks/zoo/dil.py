@@ -28,8 +28,6 @@ METHOD = Method(
     temporal=True,
     preset=Preset(
         source="Gu et al. 2022",
-        hardware="one GPU",
-        expected="not measured",
         values={
             "network": "dil",
             "weights": "imagenet",
@@ -51,7 +49,6 @@ def build(size: int = 224, frames: int = 16, weights: str | None = None, width: 
         size: Side of the crops in pixels, at least 32.
         frames: Frames per clip, a multiple of 4 and at least 8: two snippets.
         weights: None, `imagenet` or a file of the backbone's weights.
-        width: Factor on channel counts, for reduced networks that start from nothing.
 
     Raises:
         ValueError: frames or size out of range, weights with a width other than 1.

@@ -34,8 +34,6 @@ METHOD = Method(
     temporal=False,
     preset=Preset(
         source="Qian et al. 2020; optimiser, rate and batch are ours, as for Xception",
-        hardware="one GPU",
-        expected="not measured",
         values={
             "network": "f3net",
             "weights": "imagenet",
@@ -53,9 +51,7 @@ def build(size: int = 299, frames: int = 8, weights: str | None = None, width: f
 
     Args:
         size: Side of the crops in pixels, at least 32.
-        frames: Frames per clip.
         weights: None, `imagenet` or a file of Xception's weights, for both streams.
-        width: Factor on channel counts, for reduced networks that start from nothing.
 
     Raises:
         ValueError: size below 32, weights with a width other than 1.

@@ -38,8 +38,6 @@ METHOD = Method(
     temporal=False,
     preset=Preset(
         source="Luo et al. 2021; epochs and a steady rate are ours",
-        hardware="one GPU",
-        expected="not measured",
         values={
             "network": "gff",
             "weights": "imagenet",
@@ -57,9 +55,7 @@ def build(size: int = 256, frames: int = 8, weights: str | None = None, width: f
 
     Args:
         size: Side of the crops in pixels, at least 32.
-        frames: Frames per clip.
         weights: None, `imagenet` or a file of Xception's weights, for both streams.
-        width: Factor on channel counts, for reduced networks that start from nothing.
 
     Raises:
         ValueError: size below 32, weights with a width other than 1.

@@ -25,8 +25,6 @@ METHOD = Method(
     temporal=False,
     preset=Preset(
         source="Afchar et al. 2018; the steady rate is ours",
-        hardware="one GPU",
-        expected="not measured",
         values={
             "network": "mesoinception4",
             "size": 256,
@@ -43,9 +41,7 @@ def build(size: int = 256, frames: int = 8, weights: str | None = None, width: f
 
     Args:
         size: Side of the crops in pixels, at least 32.
-        frames: Frames per clip.
         weights: None, or one of the authors' files, which are for 256 px and width 1.
-        width: Factor on channel counts.
 
     Raises:
         ValueError: size below 32, weights of another network, size or width.

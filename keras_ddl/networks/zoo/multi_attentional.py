@@ -35,8 +35,6 @@ METHOD = Method(
     temporal=False,
     preset=Preset(
         source="Zhao et al. 2021",
-        hardware="one GPU",
-        expected="not measured",
         values={
             "network": "multi_attentional",
             "weights": "imagenet",
@@ -55,9 +53,7 @@ def build(size: int = 380, frames: int = 8, weights: str | None = None, width: f
 
     Args:
         size: Side of the crops in pixels, at least 32.
-        frames: Frames per clip.
         weights: None, `imagenet` or a file of the backbone's weights.
-        width: Factor on channel counts, for reduced networks that start from nothing.
 
     Raises:
         ValueError: size below 32, weights with a width other than 1.

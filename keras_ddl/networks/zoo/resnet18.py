@@ -21,8 +21,6 @@ METHOD = Method(
     temporal=False,
     preset=Preset(
         source="the paper's training, on whole frames' predictions",
-        hardware="one GPU",
-        expected="not measured",
         values={"network": "resnet18", "size": 224},
     ),
 )
@@ -33,9 +31,7 @@ def build(size: int = 224, frames: int = 8, weights: str | None = None, width: f
 
     Args:
         size: Side of the crops in pixels, at least 32.
-        frames: Frames per clip.
         weights: None.
-        width: Factor on channel counts.
 
     Raises:
         ValueError: weights other than None, size below 32.

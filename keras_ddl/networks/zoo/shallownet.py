@@ -35,8 +35,6 @@ METHOD = Method(
     temporal=False,
     preset=Preset(
         source="Tariq et al. 2018 and their code; the batch is ours",
-        hardware="one GPU",
-        expected="not measured",
         values={
             "network": "shallownet",
             "size": 128,
@@ -54,9 +52,7 @@ def build(size: int = 128, frames: int = 8, weights: str | None = None, width: f
 
     Args:
         size: Side of the crops in pixels, at least 32.
-        frames: Frames per clip.
         weights: None.
-        width: Factor on channel counts.
 
     Raises:
         ValueError: weights other than None, size below 32.

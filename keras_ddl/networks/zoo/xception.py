@@ -22,8 +22,6 @@ METHOD = Method(
     temporal=False,
     preset=Preset(
         source="Rössler et al. 2019",
-        hardware="one GPU",
-        expected="not measured",
         values={
             "network": "xception",
             "weights": "imagenet",
@@ -43,9 +41,7 @@ def build(size: int = 299, frames: int = 8, weights: str | None = None, width: f
 
     Args:
         size: Side of the crops in pixels, at least 71.
-        frames: Frames per clip.
         weights: None, `imagenet` or a file of the backbone's weights.
-        width: Factor on channel counts, for reduced networks that start from nothing.
 
     Raises:
         ValueError: size below 71, weights with a width other than 1.
