@@ -19,10 +19,10 @@ if not __package__:  # run as a script: import from the clone, and keep this fol
 from deploy import contact_sheet
 from keras_ddl.edge.bundle import DEFAULT_BUNDLE, RUN_BUNDLE, SPEC_FILE, is_bundle, read_spec
 from keras_ddl.edge.errors import Parser, UserError, run_cli
+from keras_ddl.edge.runs import find_run
 
 OUT = Path("evidence.png")
 LATEST = DEFAULT_BUNDLE.parent
-INCOMPLETE = "INCOMPLETE"  # keras_ddl/runs.py leaves this file in a run that is not complete
 REPO = Path(__file__).resolve().parent.parent
 EXPORT = "export/to_onnx.py"
 SPAWNED = (EXPORT,)  # it needs TensorFlow, which this half does without
@@ -61,26 +61,6 @@ def _run(args: argparse.Namespace) -> int:
     if detector:
         options += ["--detector", detector]
     return contact_sheet.main([*files, *options])
-
-
-def find_run(path: Path | None) -> Path:
-    """Return a complete run folder, `runs/latest` by default.
-
-    Raises:
-        UserError: It is not there, incomplete, or holds no clip spec.
-    """
-    run = path or LATEST
-    if not run.is_dir():
-        raise UserError(
-            f"expected a run folder, received {run}, which is not there; "
-            "make one with: python -m keras_ddl.train"
-        )
-    run = run.resolve()
-    if (run / INCOMPLETE).exists():
-        raise UserError(f"{run} is incomplete: its training runs still or was interrupted")
-    if not (run / SPEC_FILE).is_file():
-        raise UserError(f"{run} is no complete run: it holds no {SPEC_FILE}; train again")
-    return run
 
 
 def is_stale(run: Path, bundle: Path) -> bool:

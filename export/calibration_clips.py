@@ -75,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _prepared_of(run: Path | None) -> Path:
     """Where a run's prepared data is said to be."""
     from keras_ddl.edge.files import read_json
-    from keras_ddl.runs import find_run
+    from keras_ddl.edge.runs import find_run
 
     folder = find_run(run)
     prepared = Path(read_json(folder / "config.json")["data"].get("prepared", ""))

@@ -58,7 +58,7 @@ def _export(run: Path | None, form: Form, inconsistency_map: bool) -> int:
     from export.graph.precision import in_form
     from export.parity.prove import prove
     from keras_ddl.edge.files import read_json
-    from keras_ddl.runs import find_run
+    from keras_ddl.edge.runs import find_run
 
     folder = find_run(run)
     model, spec = _network(folder, form.precision)

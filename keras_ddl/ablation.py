@@ -20,9 +20,9 @@ from keras_ddl.config import TrainConfig
 from keras_ddl.data.prepare import CACHE
 from keras_ddl.datasets import synthetic_root
 from keras_ddl.edge.errors import Parser, UserError, run_cli
+from keras_ddl.edge.runs import RUNS
 from keras_ddl.networks.ablations import TITLES, VARIANTS
 from keras_ddl.networks.backbones import DEFAULT_SIZES
-from keras_ddl.runs import RUNS
 
 SEEDS = 3
 OUT = RUNS / "ablation"

@@ -10,7 +10,7 @@ from keras_ddl.config import DDL, TrainConfig
 from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.errors import UserError
 from keras_ddl.edge.files import file_sha256, read_json
-from keras_ddl.runs import CONFIG, WEIGHTS, find_run
+from keras_ddl.edge.runs import CONFIG, WEIGHTS, find_run
 
 if TYPE_CHECKING:
     from keras_ddl.framework import keras

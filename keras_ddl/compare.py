@@ -23,8 +23,8 @@ from keras_ddl.comparison.table import summary
 from keras_ddl.data.prepare import CACHE
 from keras_ddl.datasets import synthetic_root
 from keras_ddl.edge.errors import Parser, UserError, run_cli
+from keras_ddl.edge.runs import RUNS
 from keras_ddl.presets import PRESETS
-from keras_ddl.runs import RUNS
 
 OUT = RUNS / "compare"
 SMALLER = "--ddl-preset cpu --set size=96 frames=8 width=0.25 weights= frozen_epochs=0 epochs=9"

@@ -31,6 +31,7 @@ from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.errors import Parser, UserError, run_cli
 from keras_ddl.edge.files import read_json, write_json, write_text
 from keras_ddl.edge.optional_import import need
+from keras_ddl.edge.runs import find_run
 from keras_ddl.evaluation.breakdown import DATASET, breakdown
 from keras_ddl.evaluation.calibration import (
     ece,
@@ -45,7 +46,6 @@ from keras_ddl.evaluation.tables import table
 from keras_ddl.model_card import write_model_card
 from keras_ddl.report import REPORT, Content, ScoredSet, write_report
 from keras_ddl.report.content import Heat, no_heat
-from keras_ddl.runs import find_run
 
 if TYPE_CHECKING:
     from keras_ddl.framework import keras

@@ -19,8 +19,8 @@ from keras_ddl import __version__
 from keras_ddl.config import TrainConfig, load
 from keras_ddl.edge.errors import Parser, UserError, run_cli
 from keras_ddl.edge.files import file_sha256, write_json
+from keras_ddl.edge.runs import CONFIG, WEIGHTS, finish_run, start_run
 from keras_ddl.networks import zoo
-from keras_ddl.runs import CONFIG, WEIGHTS, finish_run, start_run
 
 NETWORKS = ("meso4", "mesoinception4")
 DATASET = "MesoNet's authors' own"

@@ -16,11 +16,11 @@ from typing import Any
 from keras_ddl import robustness
 from keras_ddl.edge.errors import Parser, run_cli
 from keras_ddl.edge.files import write_text
+from keras_ddl.edge.runs import find_run
 from keras_ddl.evaluation.operating_point import OperatingPoint
 from keras_ddl.evaluation.results import Numbers
 from keras_ddl.evaluation.tables import label
 from keras_ddl.report.run_facts import RunFacts
-from keras_ddl.runs import find_run
 
 MODEL_CARD = "MODEL_CARD.md"
 NOT_MEASURED = "not measured"

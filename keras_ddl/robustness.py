@@ -79,7 +79,7 @@ def robustness(
     from tqdm import tqdm
 
     from keras_ddl.build_network import load_run
-    from keras_ddl.runs import find_run
+    from keras_ddl.edge.runs import find_run
 
     run = find_run(run)
     model, _, spec = load_run(run)
@@ -256,7 +256,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from keras_ddl.runs import find_run
+    from keras_ddl.edge.runs import find_run
 
     run = find_run(args.run)
     if args.videos is not None and args.videos < 1:

@@ -17,9 +17,9 @@ from keras_ddl.data.prepared import read_summary
 from keras_ddl.datasets import prepared_for, synthetic_root
 from keras_ddl.edge.errors import INTERRUPTED, Parser, UserError, run_cli
 from keras_ddl.edge.files import read_json
+from keras_ddl.edge.runs import CONFIG, find_unfinished, start_run
 from keras_ddl.evaluation.results import SplitResult
 from keras_ddl.evaluation.tables import table
-from keras_ddl.runs import CONFIG, find_unfinished, start_run
 from keras_ddl.training.devices import open_devices
 from keras_ddl.training.options import CHECKPOINT_STEPS, TrainingOptions
 from keras_ddl.training.run import train

@@ -19,9 +19,9 @@ from keras_ddl.build_network import build, build_started, load_run
 from keras_ddl.config import TrainConfig
 from keras_ddl.edge.errors import UserError
 from keras_ddl.edge.files import file_sha256, read_json
+from keras_ddl.edge.runs import WEIGHTS, start_run
 from keras_ddl.framework import keras
 from keras_ddl.import_released import load_released_weights
-from keras_ddl.runs import WEIGHTS, start_run
 from keras_ddl.training.fit import make_optimiser
 from keras_ddl.training.options import TrainingOptions
 

@@ -10,8 +10,8 @@ import pytest
 
 from keras_ddl.config import TrainConfig
 from keras_ddl.edge.clipspec import ClipSpec
+from keras_ddl.edge.runs import INCOMPLETE
 from keras_ddl.model_card import MODEL_CARD, NOT_MEASURED, main, write_model_card
-from keras_ddl.runs import INCOMPLETE
 
 WEIGHTS = "ab" * 32
 MANIFEST = {

@@ -20,10 +20,10 @@ from keras_ddl.data.prepare import prepare
 from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.errors import UserError
 from keras_ddl.edge.files import read_json, write_json
+from keras_ddl.edge.runs import start_run
 from keras_ddl.evaluate import evaluate
 from keras_ddl.evaluation.results import RobustnessResult
 from keras_ddl.robustness import Condition, conditions, main, robustness, table
-from keras_ddl.runs import start_run
 from keras_ddl.train import train
 
 TINY = {"frames": 8, "size": 32, "width": 0.125, "batch": 4, "epochs": 1, "modules": []}

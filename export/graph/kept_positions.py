@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from export.graph.onnx_graph import drop_unused
-from keras_ddl.edge.node_names import GATHER, SCATTER
+from keras_ddl.edge.bundle import GATHER, SCATTER
 
 if TYPE_CHECKING:
     import onnx

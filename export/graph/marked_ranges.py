@@ -13,7 +13,7 @@ import numpy as np
 
 from export.graph.insert_qdq import Pairs, channel_tops
 from export.graph.onnx_graph import Graph, drop_unused, sort_nodes
-from keras_ddl.edge.node_names import RANGE_MARK
+from keras_ddl.edge.bundle import RANGE_MARK
 
 if TYPE_CHECKING:
     import onnx

@@ -14,7 +14,7 @@ from keras_ddl.config import TrainConfig
 from keras_ddl.data.prepared import read_summary
 from keras_ddl.edge.errors import UserError
 from keras_ddl.edge.files import read_json
-from keras_ddl.runs import CONFIG, INCOMPLETE
+from keras_ddl.edge.runs import CONFIG, INCOMPLETE
 
 BUNDLE = "bundle"
 SPEC = "clipspec.json"

@@ -18,6 +18,9 @@ METADATA_KEY = "clipspec"
 ENGINE_FOLDER = "trt"
 RUN_BUNDLE = "bundle"  # folder of a run; further forms of it have the form's name behind
 DEFAULT_BUNDLE = Path("runs/latest", RUN_BUNDLE)
+# Names of operations by which the exporter finds them again in a converted graph.
+GATHER, SCATTER = "gather_kept", "scatter_kept"  # DFDC's, around the value of the kept positions
+RANGE_MARK = "int8_range"  # the clip that a channels-first QuantPoint leaves of its range
 REMEDY = "run `make demo`, or `python -m keras_ddl.train` and then `python export/to_onnx.py`"
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from keras_ddl.edge.node_names import GATHER, RANGE_MARK
+from keras_ddl.edge.bundle import GATHER, RANGE_MARK
 from keras_ddl.framework import keras, tf
 from keras_ddl.layers.clip_io import ClipToFrames, FramesToChannels
 from keras_ddl.layers.dfdc import DFDC, NORM_EPSILON

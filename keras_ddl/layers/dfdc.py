@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from keras_ddl.edge.node_names import GATHER, SCATTER
+from keras_ddl.edge.bundle import GATHER, SCATTER
 from keras_ddl.framework import keras, tf
 from keras_ddl.layers.checks import check_frames, check_input
 from keras_ddl.layers.fold import any_images, extent, fold_clips, image_shape

@@ -10,7 +10,7 @@ from keras_ddl.build_network import load_run
 from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.errors import MISSING, UserError
 from keras_ddl.edge.files import file_sha256, read_json, write_json
-from keras_ddl.runs import WEIGHTS
+from keras_ddl.edge.runs import WEIGHTS
 
 if TYPE_CHECKING:
     from keras_ddl.framework import keras

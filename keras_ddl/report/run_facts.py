@@ -12,9 +12,9 @@ from keras_ddl.config import TrainConfig
 from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.errors import UserError
 from keras_ddl.edge.files import read_json
+from keras_ddl.edge.runs import CONFIG
 from keras_ddl.evaluation.hardest import WRONG_VIDEOS, hardest
 from keras_ddl.evaluation.results import EvaluationResult, RobustnessResult
-from keras_ddl.runs import CONFIG
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from typing import Any
 
 from keras_ddl.edge.errors import CHECK_FAILED, MISSING, UserError
 from keras_ddl.edge.files import file_sha256, read_json, write_json
+from keras_ddl.edge.runs import CHECKPOINTS
 from keras_ddl.framework import keras, tf
-from keras_ddl.runs import CHECKPOINTS
 from keras_ddl.training.batch_norm import agree
 from keras_ddl.training.callbacks.progress import Progress
 from keras_ddl.training.energy import EnergyMeter

@@ -16,7 +16,7 @@ from keras_ddl import __version__
 from keras_ddl.config import TrainConfig
 from keras_ddl.data.prepared import read_summary
 from keras_ddl.edge.files import file_sha256, read_json
-from keras_ddl.runs import WEIGHTS
+from keras_ddl.edge.runs import WEIGHTS
 from keras_ddl.training.devices import Devices
 
 PACKAGES = (

@@ -60,7 +60,7 @@ def test_the_gate_says_where_and_keeps_the_earlier_bundle(
 ):
     (tmp_path / "config.json").write_text('{"data": {}}')
     spec = ClipSpec(frames=4, size=32)
-    monkeypatch.setattr("keras_ddl.runs.find_run", lambda path: tmp_path)
+    monkeypatch.setattr("keras_ddl.edge.runs.find_run", lambda path: tmp_path)
     monkeypatch.setattr(to_onnx, "_network", lambda folder, precision: (msa_network, spec))
     monkeypatch.setattr(to_onnx, "onnx_from_keras", lambda *a, **k: copy_of(msa_graph))
     sample = ParityClips(CLIPS, None, "two clips")

@@ -17,11 +17,11 @@ from keras_ddl.config import TrainConfig
 from keras_ddl.data.prepared import read_split
 from keras_ddl.edge.errors import MISSING, UserError
 from keras_ddl.edge.files import read_json
+from keras_ddl.edge.runs import start_run
 from keras_ddl.evaluation.clip_scores import Scores
 from keras_ddl.quantization.compare import auc_change_interval, compare, table
 from keras_ddl.quantization.quantise import quant_points
 from keras_ddl.quantization.stored import load_quantised
-from keras_ddl.runs import start_run
 from keras_ddl.training.options import TrainingOptions
 
 SMALL = {"frames": 4, "size": 32, "width": 0.125, "batch": 8, "epochs": 2, "backbone": "resnet18"}

@@ -17,7 +17,7 @@ tf = pytest.importorskip("tensorflow")
 from keras_ddl import train as training
 from keras_ddl.build_network import load_run
 from keras_ddl.data.prepared import read_summary
-from keras_ddl.runs import INCOMPLETE, WEIGHTS
+from keras_ddl.edge.runs import INCOMPLETE, WEIGHTS
 
 # Trains, and meets its end at a step of an epoch, both from 1; step 0 is the end of the epoch.
 DOOMED = """
