@@ -39,8 +39,8 @@ def build(
     weights = backbone_weights or None
     try:
         if config.network != DDL:
-            guest = zoo.get(config.network)
-            model: keras.Model = guest.build(config.size, config.frames, weights, config.width)
+            method = zoo.get(config.network)
+            model: keras.Model = method.build(config.size, config.frames, weights, config.width)
             return model
         return build_model(
             config.backbone,

@@ -136,7 +136,7 @@ class Report:
         }
 
     def _run(self) -> dict[str, dict[str, int]]:
-        """What belongs to no source: items that wait, what outlets lost, and where they failed."""
+        """What belongs to no source: items that wait, what sinks lost, and where they failed."""
         totals = self.telemetry.totals()
         dropped = {cause: count for (cause, source), count in totals.dropped.items() if not source}
         return {

@@ -55,7 +55,7 @@ function showSummary(sources) {
 function showRun({ queues, dropped, failures }) {
   const list = (counts) => Object.entries(counts).map(([name, count]) =>
     `${name} ${count.toLocaleString()}`).join(", ") || "none";
-  const rows = [["Waiting", queues], ["Thrown away", dropped], ["Outlets' failures", failures]];
+  const rows = [["Waiting", queues], ["Thrown away", dropped], ["Sinks' failures", failures]];
   part("run").replaceChildren(...rows.map(([name, counts]) => {
     const pair = document.createElement("div");
     pair.append(cell("dt", name), cell("dd", list(counts)));

@@ -1,4 +1,4 @@
-"""The paper's comparison methods: guests that share data, training, metrics, export and parity.
+"""The paper's comparison methods, which share data, training, metrics, export and parity.
 
 One file each, of one shape: `METHOD`, a `Method`, and ``build(size, frames, weights=None,
 width=1.0)``, which gives a functional model from raw uint8 clips ``(batch, frames, size, size, 3)``

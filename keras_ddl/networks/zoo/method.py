@@ -9,7 +9,7 @@ from keras_ddl.presets import Preset
 
 @dataclass(frozen=True)
 class Method:
-    """A guest of the zoo.
+    """A comparison method of the zoo.
 
     Args:
         title: What tables and figures call it.

@@ -39,7 +39,7 @@ EACH = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) fo
 
 
 @pytest.fixture(scope="module", params=EACH)
-def guest(request: pytest.FixtureRequest, randomise: Callable[..., None]) -> Any:
+def method(request: pytest.FixtureRequest, randomise: Callable[..., None]) -> Any:
     """Name and small network with weights at which every branch has a say."""
     keras.backend.clear_session()
     size, frames, width = SMALL[request.param]
@@ -72,8 +72,8 @@ def test_all_have_one_shape() -> None:
         assert method.row in rows
 
 
-def test_raw_clips_become_two_logits(guest: Any) -> None:
-    _, model = guest
+def test_raw_clips_become_two_logits(method: Any) -> None:
+    _, model = method
     assert model.input.dtype == tf.uint8 and model.input.name == "clip"
     batch = clips(model, 3)
     logits = model(batch, training=False).numpy()
@@ -82,8 +82,8 @@ def test_raw_clips_become_two_logits(guest: Any) -> None:
     np.testing.assert_allclose(model(batch[::-1], training=False)[::-1], logits, 0, 1e-4)
 
 
-def test_the_order_of_frames_counts_for_those_that_look_at_them_together(guest: Any) -> None:
-    name, model = guest
+def test_the_order_of_frames_counts_for_those_that_look_at_them_together(method: Any) -> None:
+    name, model = method
     batch = clips(model, 2)
     before = model(batch, training=False).numpy()
     after = model(batch[:, ::-1], training=False).numpy()
@@ -91,13 +91,13 @@ def test_the_order_of_frames_counts_for_those_that_look_at_them_together(guest: 
     assert (moved > 1e-5) if zoo.get(name).METHOD.temporal else (moved < 1e-5), moved
 
 
-def test_its_cost_is_known(guest: Any) -> None:
-    _, model = guest
+def test_its_cost_is_known(method: Any) -> None:
+    _, model = method
     assert sum(macs(model).values()) > parameters(model)  # every weight is used on more than once
 
 
-def test_a_step_of_training_reaches_every_weight(guest: Any) -> None:
-    _, model = guest
+def test_a_step_of_training_reaches_every_weight(method: Any) -> None:
+    _, model = method
     batch, labels = clips(model, 4), np.array([0, 1, 0, 1])
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     with tf.GradientTape() as tape:
@@ -111,7 +111,7 @@ def test_a_step_of_training_reaches_every_weight(guest: Any) -> None:
     assert not without and np.isfinite(value)
 
 
-def test_it_passes_the_gate_and_streams(guest: Any, tmp_path: Path) -> None:
+def test_it_passes_the_gate_and_streams(method: Any, tmp_path: Path) -> None:
     pytest.importorskip("tf2onnx")
     pytest.importorskip("onnxruntime")
     from functools import partial
@@ -124,7 +124,7 @@ def test_it_passes_the_gate_and_streams(guest: Any, tmp_path: Path) -> None:
     from export.to_onnx import onnx_from_keras
     from keras_ddl.edge.clipspec import ClipSpec
 
-    name, model = guest
+    name, model = method
     _, frames, size, *_ = model.input_shape
     batch = clips(model, 3)
     proto = onnx_from_keras(model, temperature=1.5, report=lambda _: None)
