@@ -63,10 +63,9 @@ def quantize(
     """
     from keras_ddl.quantization.calibration import calibrate
     from keras_ddl.quantization.compare import compare
-    from keras_ddl.quantization.plot import plot_sensitivity
     from keras_ddl.quantization.quantise import quantised
     from keras_ddl.quantization.rules import with_floats
-    from keras_ddl.quantization.sensitivity import sensitivity
+    from keras_ddl.quantization.sensitivity import plot_sensitivity, sensitivity
     from keras_ddl.quantization.stored import FOLDER, store_quantised
 
     model, config, spec = load_run(run)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from keras_ddl.edge.files import atomic_write
 from keras_ddl.evaluation.calibration import margins_from_logits
 from keras_ddl.framework import keras
 from keras_ddl.layers import QuantPoint
 from keras_ddl.networks.keras_graph import KerasGraph
 from keras_ddl.quantization.quantise import PADDING, quant_points, rounded_layers, set_active
+
+SHOWN = 30  # layers in the picture
 
 
 def groups(model: keras.Model) -> dict[str, list[Any]]:
@@ -74,3 +78,27 @@ def sensitivity(
 def _margins(model: keras.Model, clips: np.ndarray) -> np.ndarray:
     rows = [model(clip[None], training=False).numpy() for clip in clips]
     return margins_from_logits(np.concatenate(rows))
+
+
+def plot_sensitivity(rows: Sequence[tuple[str, float]], path: Path) -> Path:
+    """Draw the most sensitive layers as bars.
+
+    Args:
+        rows: (Layer, mean |Δ margin|), the most sensitive first.
+        path: The PNG to write.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    shown = list(rows[:SHOWN])[::-1]
+    figure = Figure(figsize=(8, 1.2 + 0.22 * len(shown)), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    axes.barh([name for name, _ in shown], [value for _, value in shown], color="#4878a8")
+    axes.set_xlabel("mean |Δ margin| when this layer alone is int8 (logit fake − logit real)")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(axis="y", labelsize=8)
+    axes.grid(axis="x", alpha=0.25)
+    with atomic_write(path) as partial:
+        figure.savefig(partial, format="png")
+    return path
