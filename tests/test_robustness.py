@@ -25,6 +25,7 @@ from keras_ddl.evaluate import evaluate
 from keras_ddl.evaluation.results import RobustnessResult
 from keras_ddl.robustness import Condition, conditions, main, robustness, table
 from keras_ddl.train import train
+from keras_ddl.training.options import TrainingOptions
 
 TINY = {"frames": 8, "size": 32, "width": 0.125, "batch": 4, "epochs": 1, "modules": []}
 
@@ -56,7 +57,7 @@ def run(
         root, root.parent / "clips", spec, processes=1, clips_per_video=3, progress=False
     )
     run = start_run(root.parent / "run")
-    train(config, prepared, run, progress=False)
+    train(config, prepared, run, TrainingOptions(progress=False))
     return run
 
 

@@ -54,7 +54,7 @@ def released_macs(model: Any, frames: int | None = None) -> dict[str, int]:
     """
     steps, images = macs(model, frames), _images_per_clip(model, frames)
     for layer in model.layers:
-        if type(layer).__name__ == "DFDC":
+        if _own_kind(type(layer).__name__) == "DFDC":
             _, positions, channels = _image(layer, layer.input_shape)
             at = images[layer.name] * positions
             narrow = channels // layer.reduction
@@ -92,15 +92,19 @@ def _images_per_clip(model: Any, frames: int | None) -> dict[str, int]:
         if getattr(model.get_layer(call.layer), "gives_clips", False):
             gives = given // frames
         else:
-            gives = change.get(graph.nodes[call.layer].kind, int)(given)
+            gives = change.get(_own_kind(graph.nodes[call.layer].kind), int)(given)
         given_by[call.layer, call.number] = gives
     return images
 
 
+def _own_kind(kind: str) -> str:
+    """A layer's class name; its form for export, in `layers.channels_first`, costs the same."""
+    return kind.removeprefix("ChannelsFirst")
+
+
 def _steps(layer: Any, images: int) -> Steps:
     """The steps of a layer, ``""`` where there is one, and their operations on so many images."""
-    kinds = [base.__name__ for base in type(layer).__mro__]  # its form for export is a subclass
-    kind = next((name for name in kinds if name in COUNTERS), kinds[0])
+    kind = _own_kind(type(layer).__name__)
     if kind in COUNTERS:
         yield from COUNTERS[kind](layer, images)
     elif hasattr(layer, "macs"):  # a layer of the zoo knows its own
