@@ -42,6 +42,9 @@ class LearningRate(keras.callbacks.Callback):
         self._config, self._steps, self._first = config, steps, first
         self._epoch, self._rate = 0, -1.0
 
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        self._rate = -1.0  # another phase has another optimiser, which starts at its own rate
+
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._epoch = epoch
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 pytest.importorskip("tensorflow")
 
 from keras_ddl.config import TrainConfig
-from keras_ddl.training.callbacks.learning_rate import learning_rate
+from keras_ddl.framework import keras
+from keras_ddl.training.callbacks.learning_rate import LearningRate, learning_rate
 
 
 def test_it_is_halved_as_the_configuration_says() -> None:
@@ -22,3 +24,14 @@ def test_the_scaling_rules() -> None:
     for rule, factor in (("", 1), ("linear", 4), ("sqrt", 2)):
         settings = TrainConfig(learning_rate=0.01, scale_lr=rule, batch=48, base_batch=12)
         assert learning_rate(settings, 0) == pytest.approx(0.01 * factor)
+
+
+def test_a_new_optimiser_gets_the_rate_that_the_one_before_it_had() -> None:
+    """After the epochs in which the backbone rests another optimiser goes on."""
+    settings = TrainConfig(learning_rate=0.01, scale_lr="linear", batch=48, base_batch=12)
+    model = keras.Sequential([keras.layers.Dense(1)])
+    callback = LearningRate(settings, steps=1)
+    for _ in range(2):
+        model.compile(keras.optimizers.legacy.Adam(0.01), "mse")
+        model.fit(np.ones((2, 3)), np.ones((2, 1)), callbacks=[callback], verbose=0)
+        assert float(model.optimizer.learning_rate) == pytest.approx(0.04)
