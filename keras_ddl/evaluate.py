@@ -20,12 +20,9 @@ import numpy as np
 from keras_ddl.build_network import load_run
 from keras_ddl.comparison.related_results import beside
 from keras_ddl.config import TrainConfig
-from keras_ddl.data.augment_rules import SelfBlend
 from keras_ddl.data.layouts import LAYOUTS
-from keras_ddl.data.pipeline import clip_dataset
 from keras_ddl.data.prepare import CACHE
-from keras_ddl.data.prepared import PreparedSplit, check_spec, read_split, read_summary
-from keras_ddl.data.pseudo_fakes import with_pseudo_fakes
+from keras_ddl.data.prepared import check_spec, read_split, read_summary
 from keras_ddl.datasets import prepared_for
 from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.errors import Parser, UserError, run_cli
@@ -39,9 +36,10 @@ from keras_ddl.evaluation.calibration import (
     nll,
     probabilities_from_margins,
 )
-from keras_ddl.evaluation.clip_scores import Scores, clip_logits, summary
+from keras_ddl.evaluation.clip_scores import Scores
 from keras_ddl.evaluation.operating_point import OperatingPoint
 from keras_ddl.evaluation.results import TEST, EvaluationResult, RobustnessResult, SetResult
+from keras_ddl.evaluation.split_scores import fates, split_logits
 from keras_ddl.evaluation.tables import table
 from keras_ddl.model_card import write_model_card
 from keras_ddl.report import REPORT, Content, ScoredSet, write_report
@@ -50,37 +48,7 @@ from keras_ddl.report.content import Heat, no_heat
 if TYPE_CHECKING:
     from keras_ddl.framework import keras
 
-BATCH = 16
 KEEP = "--keep-operating-point"
-
-
-def score_split(
-    model: keras.Model,
-    spec: ClipSpec,
-    prepared: Path,
-    split: str = "test",
-    pseudo: SelfBlend | None = None,
-) -> tuple[Scores, dict[str, Any]]:
-    """Score a split of prepared clips.
-
-    Args:
-        model: The network.
-        spec: Gives threshold and temperature.
-        prepared: Folder of prepared clips.
-        split: `train`, `val` or `test`.
-        pseudo: Score reals and fakes made of them, not the split's own fakes.
-
-    Returns:
-        The clips' scores, and the results: clip and video level, threshold, and what became of
-        the videos (those without a clip have no score and are counted as such).
-    """
-    data, logits = _logits(model, prepared, split, pseudo)
-    scores = Scores.from_logits(data, logits, spec.temperature)
-    try:
-        result = summary(scores, spec.threshold)
-    except ValueError as error:
-        raise UserError(f"{prepared}, {split}: {error}") from error
-    return scores, {"split": split, "threshold": spec.threshold, **result, "videos": _fates(data)}
 
 
 @dataclass(frozen=True)
@@ -162,7 +130,7 @@ def choose(subject: Subject, own: Path) -> Subject:
     Raises:
         UserError: If the validation clips are of one class only.
     """
-    data, logits = _logits(subject.model, own, "val", subject.config.pseudo())
+    data, logits = split_logits(subject.model, own, "val", subject.config.pseudo())
     margins = margins_from_logits(logits)
     fingerprint = read_summary(own)["fingerprint"]
     try:
@@ -227,17 +195,9 @@ def _own(recorded: dict[str, Any], run: Path) -> Path:
     return own
 
 
-def _logits(
-    model: keras.Model, prepared: Path, split: str, pseudo: SelfBlend | None = None
-) -> tuple[PreparedSplit, np.ndarray]:
-    data = read_split(prepared, split)
-    logits = clip_logits(model, clip_dataset(prepared, split, BATCH, pseudo=pseudo))
-    return with_pseudo_fakes(data) if pseudo else data, logits
-
-
 def _score(subject: Subject, folder: Path, name: str) -> ScoredSet:
     spec = subject.spec
-    data, logits = _logits(subject.model, folder, "test")
+    data, logits = split_logits(subject.model, folder, "test")
     margins = margins_from_logits(logits)
     before = probabilities_from_margins(margins)
     scores = Scores(data.keys, data.labels, probabilities_from_margins(margins, spec.temperature))
@@ -257,7 +217,7 @@ def _score(subject: Subject, folder: Path, name: str) -> ScoredSet:
         ece_after=ece(data.labels, scores.probabilities),
         nll_before=nll(data.labels, margins),
         nll_after=nll(data.labels, margins, spec.temperature),
-        videos=_fates(data),
+        videos=fates(data),
     )
     return ScoredSet(name, data.clips, margins, scores, result)
 
@@ -284,10 +244,6 @@ def _names(folders: Iterable[Path]) -> list[str]:
         name if seen[name] == 1 else f"{name} ({path.name})"
         for name, path in zip(named, paths, strict=True)
     ]
-
-
-def _fates(data: PreparedSplit) -> dict[str, int]:
-    return dict(Counter(video["status"] for video in data.videos))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -18,7 +18,7 @@ from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.errors import Parser, UserError, run_cli
 from keras_ddl.edge.files import read_json, write_text
 from keras_ddl.edge.runs import CONFIG, WEIGHTS, find_run
-from keras_ddl.evaluate import score_split
+from keras_ddl.evaluation.split_scores import score_split
 
 if TYPE_CHECKING:
     from keras_ddl.evaluation.clip_scores import Scores

@@ -22,11 +22,12 @@ from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.errors import UserError
 from keras_ddl.edge.files import file_sha256
 from keras_ddl.edge.runs import INCOMPLETE, WEIGHTS
-from keras_ddl.evaluate import KEEP, evaluate, main, score_split
+from keras_ddl.evaluate import KEEP, evaluate, main
 from keras_ddl.evaluation.calibration import fit_temperature, probabilities_from_margins
 from keras_ddl.evaluation.clip_scores import clip_logits
 from keras_ddl.evaluation.operating_point import choose_threshold
 from keras_ddl.evaluation.results import EvaluationResult
+from keras_ddl.evaluation.split_scores import score_split
 from keras_ddl.evaluation.tables import table
 
 CONFIG = {"frames": 4, "size": 32, "width": 0.25, "batch": 8, "epochs": 1, "modules": ["dfdc"]}

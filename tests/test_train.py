@@ -20,7 +20,7 @@ from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.errors import UserError
 from keras_ddl.edge.files import file_sha256
 from keras_ddl.edge.runs import WEIGHTS, start_run
-from keras_ddl.evaluate import clip_logits
+from keras_ddl.evaluation.clip_scores import clip_logits
 from keras_ddl.framework import keras
 from keras_ddl.training.callbacks.best_weights import BestWeights
 from keras_ddl.training.callbacks.progress import Progress, Record

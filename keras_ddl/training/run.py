@@ -18,8 +18,8 @@ from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.errors import CHECK_FAILED, UserError
 from keras_ddl.edge.files import file_sha256, write_json
 from keras_ddl.edge.runs import CONFIG, WEIGHTS, finish_run
-from keras_ddl.evaluate import score_split
 from keras_ddl.evaluation.hardest import WRONG_VIDEOS
+from keras_ddl.evaluation.split_scores import score_split
 from keras_ddl.model_card import write_model_card
 from keras_ddl.report.curves import plot_curves
 
