@@ -220,8 +220,23 @@ def compile_model(model: keras.Model, config: TrainConfig) -> None:
         metrics=["accuracy"],
         jit_compile=config.xla,
     )
-    if config.ema:
-        model.optimizer.build(model.trainable_variables)  # its averages, before they are restored
+    _make_variables(model)
+
+
+def _make_variables(model: keras.Model) -> None:
+    """Make the variables that Keras would make in the first step, of optimiser, loss and metrics.
+
+    A step that makes variables is traced twice, which takes half the time until the second one; and
+    an optimiser's averages must be there before they are restored.
+    """
+    optimiser, weights = model.optimizer, model.trainable_variables
+    if hasattr(optimiser, "_create_all_weights"):  # the legacy kind, also in loss scaling
+        optimiser._create_all_weights(weights)
+    else:
+        optimiser.build(weights)
+    logits, labels = tf.zeros((1, 2)), tf.zeros((1,), tf.int64)
+    model.compiled_loss.build(logits)
+    model.compiled_metrics.build(logits, labels)
 
 
 def make_optimiser(config: TrainConfig) -> Any:

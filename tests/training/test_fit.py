@@ -106,6 +106,15 @@ def test_a_frozen_backbone_rests_while_the_rest_learns(flicker_set: Path, tmp_pa
     assert len(fitted.history["loss"]) == 2
 
 
+@pytest.mark.parametrize("more", [{}, {"ema": 0.9}, {"precision": "mixed_float16"}], ids=str)
+def test_a_step_is_traced_once(more: dict[str, Any], flicker_set: Path, tmp_path: Path) -> None:
+    model, traced = linear(), []
+    step = model.train_step
+    model.train_step = lambda data: traced.append(data) or step(data)
+    fit(config(epochs=1, **more), flicker_set, tmp_path / "w.h5", QUIET, model=model)
+    assert len(traced) == 1
+
+
 def test_phases() -> None:
     assert [(p.first, p.last, p.rests) for p in phases(config(epochs=5))] == [(0, 5, False)]
     both = phases(config(epochs=5, frozen_epochs=2))
