@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -65,19 +65,6 @@ class Box(NamedTuple):
         return first < last
 
 
-class _Cost(NamedTuple):
-    """What is wrong with a place; the first that differs decides."""
-
-    covered: int  # names, marks, or the rim
-    crossed: int  # names and marks on the straight line from the point
-    far: float  # pixels, with those for lines below it
-
-    def plus(self, other: _Cost) -> _Cost:
-        """Return the two together."""
-        covered, crossed, far = other
-        return _Cost(self.covered + covered, self.crossed + crossed, self.far + far)
-
-
 def place_labels(
     points: Sequence[Place],
     widths: Sequence[float],
@@ -113,52 +100,46 @@ def place_labels(
     found = []
     for order in orders:
         placed: dict[int, Box] = {}
-        total = _Cost(0, 0, 0.0)
+        costs = []
         for number in order:
-            point = points[number]
-            cost, placed[number] = _best(
-                sorted(_around(point, widths[number], height)),
-                partial(
-                    _cost,
-                    point=point,
-                    frame=frame,
-                    own=marks[number],
-                    marks=[mark for n, mark in enumerate(marks) if n != number],
-                    names=[(box, points[n]) for n, box in placed.items()],
-                    lines=lines,
-                ),
-            )
-            total = total.plus(cost)
+            things = [*(mark for n, mark in enumerate(marks) if n != number), *placed.values()]
+            names = [(points[n], box) for n, box in placed.items()]
+            cost = partial(_cost, points[number], marks[number], frame, things, names, lines)
+            best: tuple[float, ...] = (math.inf,)
+            for far, box in _around(points[number], widths[number], height):
+                if best <= (0, 0, far):  # those that follow are farther away still
+                    break
+                if (mine := cost(box, far)) < best:
+                    best, placed[number] = mine, box
+            costs.append(best)
+        total = [sum(parts) for parts in zip(*costs, strict=True)]
         found.append((total, [placed[number] for number in numbers]))
     return min(found)[1]
 
 
-def _best(
-    candidates: Sequence[tuple[float, Box]], cost: Callable[[Box], _Cost]
-) -> tuple[_Cost, Box]:
-    """Return the place that costs least, of candidates in the order of their distance."""
-    found: tuple[_Cost, Box] | None = None
-    for far, box in candidates:
-        if found and found[0] <= (0, 0, far):  # those that follow are farther away still
-            break
-        mine = (cost(box).plus(_Cost(0, 0, far)), box)
-        found = min(found, mine) if found else mine
-    if found is None:
-        raise ValueError("expected one place or more, got none")
-    return found
-
-
 def _cost(
-    box: Box,
-    *,
     point: Place,
-    frame: Box,
     own: Box,
-    marks: Sequence[Box],
-    names: Sequence[tuple[Box, Place]],
+    frame: Box,
+    things: Sequence[Box],
+    names: Sequence[tuple[Place, Box]],
     lines: Sequence[Box],
-) -> _Cost:
-    """What is wrong with a place for a name, but for its distance."""
+    box: Box,
+    far: float,
+) -> tuple[int, int, float]:
+    """What is wrong with a place for a name; the first number that differs decides.
+
+    Args:
+        point, own: What it names, and the mark of that.
+        frame, lines: See `place_labels`.
+        things: Marks and names that it must not cover.
+        names: Those that have a place already, with their points.
+        box, far: The place, and its distance in pixels.
+
+    Returns:
+        How many things it covers, or leaves the frame; how many straight lines from points to
+        names go through names and marks; the distance, with what lines below it cost.
+    """
     outside = (
         box.left < frame.left
         or box.right > frame.right
@@ -166,16 +147,15 @@ def _cost(
         or box.bottom > frame.bottom
     )
     end = box.nearest(point)
-    things = [*marks, *(name for name, _ in names)]
-    covered = outside + box.meets(own) + sum(box.meets(thing) for thing in things)
+    covered = outside + sum(box.meets(thing) for thing in (own, *things))
     crossed = sum(thing.crossed(point, end) for thing in things) + sum(
-        box.crossed(start, name.nearest(start)) for name, start in names
+        box.crossed(start, name.nearest(start)) for start, name in names
     )
-    return _Cost(covered, crossed, CROSSING * sum(box.meets(line) for line in lines))
+    return covered, crossed, far + CROSSING * sum(box.meets(line) for line in lines)
 
 
 def _around(point: Place, width: float, height: float) -> Iterator[tuple[float, Box]]:
-    """Places around a point, each with its distance, which is a little more to the less usual."""
+    """Places around a point, nearest first; the distance is a little more to the less usual."""
     x, y = point
     for ring in RINGS:
         for number, (right, down) in enumerate(WAYS):
