@@ -9,8 +9,7 @@ import argparse
 import csv
 import io
 import sys
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_ddl.build_network import load_run
-from keras_ddl.comparison.related_results import beside
+from keras_ddl.comparison.related_results import related_results
 from keras_ddl.config import TrainConfig
 from keras_ddl.data.layouts import LAYOUTS
 from keras_ddl.data.prepare import CACHE
@@ -175,7 +174,7 @@ def write(subject: Subject, sets: Sequence[ScoredSet]) -> EvaluationResult:
         sets=tuple(sets),
         heat=_heat(subject.model),
         robustness=RobustnessResult.known(run, spec.weights_sha256),
-        beside=beside(run, tested),
+        related=related_results(run, tested),
     )
     write_report(run / REPORT, content)
     write_model_card(run)
@@ -233,16 +232,15 @@ def _heat(model: keras.Model) -> Heat:
     return lambda clip: np.asarray(with_map(clip[None], training=False)[1][0], np.float32)
 
 
-def _names(folders: Iterable[Path]) -> list[str]:
+def _names(folders: Sequence[Path]) -> list[str]:
     """Call each set by its datasets, and by its folder too where two would be called alike."""
-    paths = [Path(folder) for folder in folders]
     named = [
-        ", ".join(dict.fromkeys(key[0] for key in read_split(path, "test").keys)) for path in paths
+        ", ".join(dict.fromkeys(key[DATASET] for key in read_split(folder, "test").keys))
+        for folder in folders
     ]
-    seen = Counter(named)
     return [
-        name if seen[name] == 1 else f"{name} ({path.name})"
-        for name, path in zip(named, paths, strict=True)
+        name if named.count(name) == 1 else f"{name} ({folder.name})"
+        for name, folder in zip(named, folders, strict=True)
     ]
 
 
@@ -303,11 +301,9 @@ def _csv(sets: Sequence[ScoredSet]) -> str:
     writer.writerow(("set", *names, "margin"))
     for scored in sets:
         scores = scored.scores
-        columns = (scores.keys, scores.labels, scores.probabilities, scored.margins)
-        for key, label, value, margin in zip(*columns, strict=True):
-            writer.writerow(
-                (scored.name, *key, int(label), repr(float(value)), repr(float(margin)))
-            )
+        columns = (scores.labels.tolist(), scores.probabilities.tolist(), scored.margins.tolist())
+        for key, *numbers in zip(scores.keys, *columns, strict=True):
+            writer.writerow((scored.name, *key, *numbers))
     return text.getvalue()
 
 

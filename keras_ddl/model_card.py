@@ -200,15 +200,14 @@ def _operating_point(facts: RunFacts) -> list[str]:
             f"{NOT_MEASURED}: threshold {facts.spec.threshold:g} and temperature "
             f"{facts.spec.temperature:g} are those that nothing was fitted to."
         ]
-    clips, videos = found.counts
     errors = {"validation": (found.ece_before, found.ece_after)}
     for part in facts.test.sets if facts.test else ():
         errors[f"test, {part.name}"] = (part.ece_before, part.ece_after)
     rows = [(name, f"{before:.4f}", f"{after:.4f}") for name, (before, after) in errors.items()]
     return [
-        f"Chosen on {videos} validation videos ({clips} clips): temperature "
-        f"{found.temperature.value:g}, threshold {found.threshold.value:g}, balanced accuracy "
-        f"there {found.threshold.balanced_accuracy:.4f}. Rule: {found.rule}.",
+        f"Chosen on {found.videos} validation videos ({found.clips} clips): temperature "
+        f"{found.temperature:g}, threshold {found.threshold:g}, balanced accuracy "
+        f"there {found.balanced_accuracy:.4f}. Rule: {found.rule}.",
         "",
         *_table(("expected calibration error of clips", "before", "after the temperature"), rows),
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -141,7 +141,7 @@ def _section(comparison: dict[str, Any], dataset: dict[str, Any]) -> Section:
         title=title,
         counts=_counts(dataset),
         paper=table.paper_note(title),
-        table=_table(comparison, dataset, _linked),
+        table=dataset_table(comparison, dataset, linked=True),
         remarks=list(table.remarks(comparison, dataset)),
         picture=picture(found, f"Accuracy against cost on {title}") if found else "",
         file=picture_file(dataset),
@@ -149,22 +149,20 @@ def _section(comparison: dict[str, Any], dataset: dict[str, Any]) -> Section:
     )
 
 
-def dataset_table(comparison: dict[str, Any], dataset: dict[str, Any]) -> str:
-    """Return the paper's table of a dataset as HTML.
+def dataset_table(
+    comparison: dict[str, Any],
+    dataset: dict[str, Any],
+    linked: bool = False,
+) -> Table:
+    """Return the paper's table of a dataset.
 
     Args:
         comparison, dataset: As in `comparison.json`.
+        linked: Whether a method leads to its report where there is one.
     """
-    return _table(comparison, dataset, lambda row, _: _named(row)).html()
-
-
-def _table(
-    comparison: dict[str, Any],
-    dataset: dict[str, Any],
-    name: Callable[[table.Row, dict[str, Any]], Cell],
-) -> Table:
+    folder = dataset["name"] if linked else ""
     rows = [
-        [name(row, dataset), *map(_number, row.numbers)] for row in table.rows(comparison, dataset)
+        [_named(row, folder), *map(_number, row.numbers)] for row in table.rows(comparison, dataset)
     ]
     return Table("comparison", ("method", *table.HEADS), {"": rows})
 
@@ -177,18 +175,14 @@ def _counts(dataset: dict[str, Any]) -> str:
     return f"{real} real and {fake} fake videos"
 
 
-def _linked(row: table.Row, dataset: dict[str, Any]) -> Cell:
-    """A method's title, which leads to its report where there is one."""
-    if not row.cell.get("test"):
-        return _named(row)
-    report = f"{dataset['name']}/{row.method['name']}/report.html"
-    return Cell(row.method["title"], href=report)
-
-
-def _named(row: table.Row) -> Cell:
-    """A method's title and, where it has no result, why."""
-    style = "waiting" if row.state == table.NOT_YET else "failed"
-    return Cell(row.method["title"], [Small(row.state, style)] if row.state else [])
+def _named(row: table.Row, folder: str) -> Cell:
+    """A method's title, and why it has no result; `folder`, where its report lies, links to it."""
+    title = row.method["title"]
+    if row.state:
+        return Cell(
+            title, [Small(row.state, "waiting" if row.state == table.NOT_YET else "failed")]
+        )
+    return Cell(title, href=f"{folder}/{row.method['name']}/report.html" if folder else "")
 
 
 def _number(number: table.Number) -> Cell:

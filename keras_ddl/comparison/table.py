@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from keras_ddl.config import TrainConfig
 from keras_ddl.evaluation.tables import COLUMNS
 from keras_ddl.report.paper import PaperRow, paper_rows
 
-LEVELS = {"clip": "clip", "video": "video"}
+LEVELS = ("clip", "video")
 COSTS: dict[str, tuple[str, Callable[[float], str]]] = {
     "parameters": ("parameters", lambda value: _counted(value)),
     "gmac": ("GMAC/clip", lambda value: _short(value)),
     "clips_per_second": ("clips/s", lambda value: _short(value)),
 }
-LESS_IS_BETTER = ("parameters", "gmac")
-SCORES = [f"{level} {short}" for level in LEVELS.values() for short in COLUMNS]
+LESS_IS_BETTER = ("parameters", "GMAC/clip")
+SCORES = [f"{level} {short}" for level in LEVELS for short in COLUMNS]
 HEADS = (*SCORES, *(head for head, _ in COSTS.values()))
 NONE = "–"
 NOT_YET = "not yet"
@@ -59,12 +59,14 @@ class Number:
         text: The number, or a dash.
         interval: The two ends of what holds 95 % of the resamples; empty where there is none.
         paper: What the paper prints here; empty where it prints nothing.
+        value: What is compared within a column; None where there is no number.
         best: Whether none of the column is better.
     """
 
     text: str
-    interval: str = ""
-    paper: str = ""
+    interval: str
+    paper: str
+    value: float | None
     best: bool = False
 
 
@@ -91,21 +93,14 @@ def rows(comparison: dict[str, Any], dataset: dict[str, Any]) -> list[Row]:
     found = []
     for method in comparison["methods"]:
         cell = dataset["cells"].get(method["name"], {})
-        numbers = [*_scores(cell.get("test"), _paper_row(method, paper)), *_costs(method)]
+        numbers = (*_scores(cell.get("test"), _paper_row(method, paper)), *_costs(method))
         state = "" if cell.get("test") else ("failed" if cell.get("error") else NOT_YET)
-        found.append((method, cell, state, numbers))
-    best = [_best([row[3][place] for row in found], place) for place in range(len(HEADS))]
+        found.append(Row(method, cell, state, numbers))
+    columns = zip(*(row.numbers for row in found), strict=True)
+    marked = [_with_best(head, column) for head, column in zip(HEADS, columns, strict=True)]
     return [
-        Row(
-            method,
-            cell,
-            state,
-            tuple(
-                Number(text, interval, printed, bool(text == top))
-                for (text, interval, printed, _), top in zip(numbers, best, strict=True)
-            ),
-        )
-        for method, cell, state, numbers in found
+        replace(row, numbers=numbers)
+        for row, numbers in zip(found, zip(*marked, strict=True), strict=True)
     ]
 
 
@@ -212,35 +207,31 @@ def _marked(number: Number) -> str:
     return shown + (f"<br>paper {number.paper}" if number.paper else "")
 
 
-# What a cell shows, before the best is known: number, interval, the paper's, and what to compare.
-_Cell = tuple[str, str, str, float | None]
-
-
-def _scores(test: dict[str, Any] | None, paper: PaperRow | None) -> Iterator[_Cell]:
+def _scores(test: dict[str, Any] | None, paper: PaperRow | None) -> Iterator[Number]:
     for level in LEVELS:
         printed = getattr(paper, level) if paper else (None,) * len(COLUMNS)
         for name, theirs in zip(COLUMNS.values(), printed, strict=True):
             beside = "" if theirs is None else f"{theirs:.4f}"
             if test is None:
-                yield NONE, "", beside, None
+                yield Number(NONE, "", beside, None)
             else:
                 value, (low, high) = test[level][name], test["intervals"][level][name]
-                yield f"{value:.4f}", f"{low:.4f} to {high:.4f}", beside, value
+                yield Number(f"{value:.4f}", f"{low:.4f} to {high:.4f}", beside, value)
 
 
-def _costs(method: dict[str, Any]) -> Iterator[_Cell]:
+def _costs(method: dict[str, Any]) -> Iterator[Number]:
     for name, (_, shown) in COSTS.items():
         value = method.get(name)
-        yield (NONE, "", "", None) if value is None else (shown(value), "", "", value)
+        yield Number(NONE if value is None else shown(value), "", "", value)
 
 
-def _best(column: Sequence[_Cell], place: int) -> str:
-    """Return the text of the best number, which several may share; empty where one stands alone."""
-    values = [(value, text) for text, _, _, value in column if value is not None]
+def _with_best(head: str, column: Sequence[Number]) -> list[Number]:
+    """Mark the best number of a column and all that are shown like it; a lone one is not marked."""
+    values = [(number.value, number.text) for number in column if number.value is not None]
     if len(values) < 2:
-        return ""
-    less = HEADS[place] in (COSTS[name][0] for name in LESS_IS_BETTER)
-    return (min if less else max)(values)[1]
+        return list(column)
+    _, best = min(values) if head in LESS_IS_BETTER else max(values)
+    return [replace(number, best=number.text == best) for number in column]
 
 
 def _paper_row(method: dict[str, Any], paper: Sequence[PaperRow]) -> PaperRow | None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,12 +12,7 @@ from numpy.typing import ArrayLike
 from keras_ddl.data.prepared import Key
 from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.metrics import roc, two_classes
-from keras_ddl.evaluation.calibration import (
-    Temperature,
-    ece,
-    fit_temperature,
-    probabilities_from_margins,
-)
+from keras_ddl.evaluation.calibration import ece, fit_temperature, probabilities_from_margins
 from keras_ddl.evaluation.clip_scores import Scores
 
 RECORD = "calibration"
@@ -49,24 +44,36 @@ class Threshold(NamedTuple):
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """How a run's logits become verdicts.
+    """How a run's logits become verdicts, as `clipspec.json` and `test.json` keep it.
 
     Args:
-        temperature: Divides the logits; fitted on clips.
-        threshold: Chosen on videos, after the temperature.
-        ece_before, ece_after: Of the validation clips, at temperature 1 and at the fitted one.
-        counts: Validation clips and videos.
+        split: `val`.
         fingerprint: Of the prepared clips.
+        clips, videos: How many it was chosen on.
+        temperature: Divides the logits; fitted on clips.
+        bounded: See `Temperature`.
+        nll_before, nll_after, ece_before, ece_after: Of the validation clips, at temperature 1 and
+            at the fitted one.
+        threshold: Chosen on videos, after the temperature.
         rule: How the threshold was chosen.
+        interval: See `Threshold.low`.
+        balanced_accuracy: See `Threshold`.
     """
 
-    temperature: Temperature
-    threshold: Threshold
+    split: str
+    fingerprint: str
+    clips: int
+    videos: int
+    temperature: float
+    bounded: str
+    nll_before: float
+    nll_after: float
     ece_before: float
     ece_after: float
-    counts: tuple[int, int]
-    fingerprint: str
-    rule: str = RULE
+    threshold: float
+    rule: str
+    interval: Sequence[float]
+    balanced_accuracy: float
 
     @classmethod
     def fit(
@@ -81,64 +88,41 @@ class OperatingPoint:
         Raises:
             ValueError: One class alone.
         """
-        temperature = fit_temperature(labels, margins)
+        fitted = fit_temperature(labels, margins)
         before, after = (
-            probabilities_from_margins(margins, value) for value in (1.0, temperature.value)
+            probabilities_from_margins(margins, value) for value in (1.0, fitted.value)
         )
         videos = Scores(keys, labels, after).videos()
-        threshold = choose_threshold(videos.labels, videos.probabilities)
-        counts = (len(labels), len(videos.labels))
-        errors = (ece(labels, before), ece(labels, after))
-        return cls(temperature, threshold, *errors, counts, fingerprint)
-
-    @classmethod
-    def from_json(cls, found: Mapping[str, Any]) -> OperatingPoint:
-        """Take what `clipspec.json` and `test.json` keep of it, at the digits they keep."""
-        low, high = found["interval"]
+        chosen = choose_threshold(videos.labels, videos.probabilities)
         return cls(
-            Temperature(
-                found["temperature"], found["bounded"], found["nll_before"], found["nll_after"]
-            ),
-            Threshold(found["threshold"], low, high, found["balanced_accuracy"]),
-            found["ece_before"],
-            found["ece_after"],
-            (found["clips"], found["videos"]),
-            found["fingerprint"],
-            found["rule"],
+            split="val",
+            fingerprint=fingerprint,
+            clips=len(labels),
+            videos=len(videos.labels),
+            temperature=fitted.value,
+            bounded=fitted.bounded,
+            nll_before=round(fitted.nll_before, _DIGITS),
+            nll_after=round(fitted.nll_after, _DIGITS),
+            ece_before=round(ece(labels, before), _DIGITS),
+            ece_after=round(ece(labels, after), _DIGITS),
+            threshold=chosen.value,
+            rule=RULE,
+            interval=[round(chosen.low, _DIGITS), round(chosen.high, _DIGITS)],
+            balanced_accuracy=round(chosen.balanced_accuracy, _DIGITS),
         )
 
     @classmethod
     def of(cls, spec: ClipSpec) -> OperatingPoint | None:
         """Return the point that a spec carries, None where nothing was chosen for it."""
         found = spec.metrics.get(RECORD)
-        return None if found is None else cls.from_json(found)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return what `clipspec.json` and `test.json` keep of it."""
-        fitted, chosen = self.temperature, self.threshold
-        return {
-            "split": "val",
-            "fingerprint": self.fingerprint,
-            "clips": self.counts[0],
-            "videos": self.counts[1],
-            "temperature": fitted.value,
-            "bounded": fitted.bounded,
-            "nll_before": round(fitted.nll_before, _DIGITS),
-            "nll_after": round(fitted.nll_after, _DIGITS),
-            "ece_before": round(self.ece_before, _DIGITS),
-            "ece_after": round(self.ece_after, _DIGITS),
-            "threshold": chosen.value,
-            "rule": self.rule,
-            "interval": [round(chosen.low, _DIGITS), round(chosen.high, _DIGITS)],
-            "balanced_accuracy": round(chosen.balanced_accuracy, _DIGITS),
-        }
+        return None if found is None else cls(**found)
 
     def onto(self, spec: ClipSpec) -> ClipSpec:
         """Return a spec that carries this point; doing so twice changes nothing more."""
         return spec.replace(
-            temperature=self.temperature.value,
-            threshold=self.threshold.value,
-            metrics={**spec.metrics, RECORD: self.to_json()},
+            temperature=self.temperature,
+            threshold=self.threshold,
+            metrics={**spec.metrics, RECORD: asdict(self)},
         )
 
 

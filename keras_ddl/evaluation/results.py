@@ -4,7 +4,7 @@ hold them; docs/evaluation.md describes the former."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -191,7 +191,7 @@ class EvaluationResult:
         return cls(
             threshold=found["threshold"],
             temperature=found["temperature"],
-            calibration=None if point is None else OperatingPoint.from_json(point),
+            calibration=None if point is None else OperatingPoint(**point),
             weights_sha256=found["weights_sha256"],
             sets=tuple(SetResult.from_json(part) for part in found["sets"]),
         )
@@ -201,7 +201,7 @@ class EvaluationResult:
         return {
             "threshold": self.threshold,
             "temperature": self.temperature,
-            "calibration": None if self.calibration is None else self.calibration.to_json(),
+            "calibration": None if self.calibration is None else asdict(self.calibration),
             "weights_sha256": self.weights_sha256,
             "sets": [part.to_json() for part in self.sets],
         }

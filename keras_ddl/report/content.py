@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from keras_ddl.edge.clipspec import ClipSpec
+from keras_ddl.edge.pages import Table
 from keras_ddl.evaluation.clip_scores import Scores
 from keras_ddl.evaluation.results import EvaluationResult, RobustnessResult, SetResult
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 Heat = Callable[[np.ndarray], np.ndarray | None]
 """From a clip, uint8 (T, S, S, 3), to its inconsistency map, float (T, h, w) in [0, 1], or None
@@ -41,6 +45,20 @@ class ScoredSet:
     result: SetResult
 
 
+class Related(NamedTuple):
+    """Section on what another command found on the same data.
+
+    Args:
+        title: Its heading.
+        about: What was done, as HTML.
+        tables: Each with a heading and a note above it, "" for none.
+    """
+
+    title: str
+    about: Markup
+    tables: list[tuple[str, str, Table]]
+
+
 @dataclass(frozen=True)
 class Content:
     """All that a report shows.
@@ -54,7 +72,7 @@ class Content:
         sets: The test sets, in the order of `result.sets`.
         heat: Computes inconsistency maps.
         robustness: What `robustness.json` holds; None where these weights were not put to it.
-        beside: Further sections as HTML, of what other commands found on the same data.
+        related: Further sections, of other commands.
     """
 
     run: str
@@ -65,4 +83,4 @@ class Content:
     sets: tuple[ScoredSet, ...]
     heat: Heat
     robustness: RobustnessResult | None
-    beside: tuple[str, ...]
+    related: tuple[Related, ...]

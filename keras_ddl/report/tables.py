@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from keras_ddl.edge.pages import Cell, Row, Small, Table
 from keras_ddl.evaluation.operating_point import OperatingPoint
@@ -116,14 +116,13 @@ def confusion_table(part: SetResult) -> Table:
 
 def calibration_table(point: OperatingPoint, parts: Sequence[SetResult]) -> Table:
     """Return NLL and ECE of clips, of validation and of every test set."""
-    clips, videos = point.counts
-    fitted = point.temperature
-    errors = (fitted.nll_before, fitted.nll_after, point.ece_before, point.ece_after)
-    validation = f"validation, {clips} clips of {videos} videos (fitted on these)"
-    rows: list[Row] = [[validation, *map(number, errors)]]
-    for part in parts:
-        errors = (part.nll_before, part.nll_after, part.ece_before, part.ece_after)
-        rows.append([f"{part.name}, test", *map(number, errors)])
+    validation = f"validation, {point.clips} clips of {point.videos} videos (fitted on these)"
+    measured: list[tuple[str, OperatingPoint | SetResult]] = [(validation, point)]
+    measured += [(f"{part.name}, test", part) for part in parts]
+    rows: list[Row] = [
+        [name, *map(number, (one.nll_before, one.nll_after, one.ece_before, one.ece_after))]
+        for name, one in measured
+    ]
     heads = ("clips of", "NLL before", "NLL after", "ECE before", "ECE after")
     return Table("calibration", heads, {"": rows})
 
@@ -153,17 +152,6 @@ def number(value: float | None, interval: Sequence[float] | None = None) -> Cell
     if interval is None:
         return Cell(f"{value:.4f}")
     return Cell(f"{value:.4f}", [Small(f"{interval[0]:.4f} to {interval[1]:.4f}")])
-
-
-def rendered(name: str, heads: Sequence[str], groups: Mapping[str, Sequence[Sequence[str]]]) -> str:
-    """Return a table as HTML whose cells are HTML already; see `Table`."""
-    from markupsafe import Markup
-
-    filled = {
-        heading: [[Markup(cell) for cell in row] for row in rows]
-        for heading, rows in groups.items()
-    }
-    return Table(name, heads, filled).html()
 
 
 def _of_group(row: GroupResult | None, name: str) -> Cell:

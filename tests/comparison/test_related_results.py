@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from keras_ddl.comparison.related_results import beside
+from keras_ddl.comparison.related_results import related_results
+from keras_ddl.edge.pages import render
+from keras_ddl.report import page as report
 from keras_ddl.report.paper import paper_ablation, paper_manipulation
 
 
@@ -39,6 +41,13 @@ def trained(variant: str, auc: float, **tested: Any) -> dict[str, Any]:
     }
 
 
+def beside(run: Path, datasets: list[str]) -> list[str]:
+    """The sections as the report shows them."""
+    templates = Path(report.__file__).parent / "templates"
+    found = related_results(run, datasets)
+    return [render(templates, "related.html", section=section) for section in found]
+
+
 def section(tmp_path: Path, *cells: dict[str, Any], of: str = "FaceForensics++") -> str:
     """What a report on a dataset says of an ablation with these cells."""
     found = {"about": "xception <b>, 9 epochs.", "cells": cells}
@@ -56,7 +65,7 @@ def rows(page: str, name: str) -> list[str]:
 
 
 def test_nothing_where_nothing_lies(tmp_path: Path) -> None:
-    assert beside(tmp_path / "run", ["DFDC"]) == ()
+    assert beside(tmp_path / "run", ["DFDC"]) == []
 
 
 def test_networks_and_methods_as_mean_and_deviation_with_the_paper_beneath(tmp_path: Path) -> None:
@@ -100,7 +109,7 @@ def test_a_column_that_names_its_folder_too_has_the_paper_beneath(tmp_path: Path
 def test_the_ablation_of_the_same_data_and_of_the_run_itself(tmp_path: Path) -> None:
     cell = trained("none", 0.8125, datasets=["DFDC"])
     write(tmp_path / "ablation" / "ablation.json", {"about": "", "cells": [cell]})
-    assert beside(tmp_path / "run", ["Celeb-DF-v2"]) == ()
+    assert beside(tmp_path / "run", ["Celeb-DF-v2"]) == []
     (page,) = beside(tmp_path / "run", ["Celeb-DF-v2", "DFDC"])
     assert "<td>0.8125<small>paper 0.8978</small>" in page
     (own,) = beside(tmp_path / "ablation" / "set" / "xception-none-seed0", ["DFDC"])
@@ -130,7 +139,7 @@ def test_the_comparison_of_the_same_data(
 ) -> None:
     found = made_up({"x": ("X & Y", 2.0, {"Celeb-DF-v2": 0.95, "DFDC": "broke"})})
     write(tmp_path / "compare" / "comparison.json", found)
-    assert beside(tmp_path / "run", ["DFDC"]) == ()  # nobody has a result there
+    assert beside(tmp_path / "run", ["DFDC"]) == []  # nobody has a result there
     (section,) = beside(tmp_path / "run", ["Celeb-DF-v2"])
     assert "X &amp; Y" in section and "<td>0.9500<small>" in section and "<h3>DFDC" not in section
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -18,14 +19,14 @@ MARGINS = np.array([-9.0, -7.0, -1.0, 6.0, 8.0, -2.0, 9.0, 7.0])
 
 def test_the_threshold_is_chosen_on_calibrated_video_scores() -> None:
     point = OperatingPoint.fit(KEYS, LABELS, MARGINS, "f" * 64)
-    temperature = point.temperature.value
+    temperature = point.temperature
     assert temperature > 1.5  # two of eight clips are on the wrong side, and sure of it
     clips = 1 / (1 + np.exp(-MARGINS / temperature))
     videos = clips.reshape(4, 2).mean(axis=1)
     assert videos[:2].max() < videos[2:].min()
     expected = (videos[:2].max() + videos[2:].min()) / 2
-    assert point.threshold.value == pytest.approx(expected, abs=5e-5)
-    assert point.to_json()["clips"], point.to_json()["videos"] == (8, 4)
+    assert point.threshold == pytest.approx(expected, abs=5e-5)
+    assert (point.clips, point.videos) == (8, 4)
 
 
 def test_fitting_twice_changes_nothing() -> None:
@@ -49,7 +50,7 @@ def test_one_class_is_an_error() -> None:
 def test_what_a_spec_carries_is_read_back_and_kept() -> None:
     spec = OperatingPoint.fit(KEYS, LABELS, MARGINS, "f" * 64).onto(ClipSpec())
     point = OperatingPoint.of(spec)
-    assert point is not None and point.to_json() == spec.metrics[RECORD]
+    assert point is not None and asdict(point) == spec.metrics[RECORD]
     assert OperatingPoint.of(ClipSpec()) is None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -113,7 +113,7 @@ def make() -> Callable[..., Content]:
             sets=sets,
             heat=no_heat,
             robustness=None,
-            beside=(),
+            related=(),
         )
 
     return content
@@ -240,7 +240,7 @@ def test_calibration_before_and_after(make: Callable[..., Content], tmp_path: Pa
     (rows,) = page.tables["calibration"]
     names = ("nll_before", "nll_after", "ece_before", "ece_after")
     assert content.result.calibration is not None
-    sources = (content.result.calibration.to_json(), content.result.sets[0].to_json())
+    sources = (asdict(content.result.calibration), content.result.sets[0].to_json())
     for row, source in zip(rows[1:], sources, strict=True):
         assert row[1:] == [f"{source[name]:.4f}" for name in names]
     assert f"{content.spec.temperature:.4g}, the minimum of the negative" in page.text

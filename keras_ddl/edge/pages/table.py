@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from keras_ddl.edge.pages.render import SHARED, render
-
 
 class Small(NamedTuple):
     """Small print below the text of a cell.
@@ -56,7 +54,3 @@ class Table:
     name: str
     heads: Sequence[str]
     groups: Mapping[str, Sequence[Row]]
-
-    def html(self) -> str:
-        """Return the table as HTML."""
-        return render(SHARED, "table.html", table=self)

@@ -56,14 +56,18 @@ def test_without_jinja_the_remedy_is_named(folder: Path, monkeypatch: pytest.Mon
     assert caught.value.exit_code == MISSING
 
 
-def test_cells_of_a_table() -> None:
+def test_cells_of_a_table(tmp_path: Path) -> None:
+    (tmp_path / "table.html").write_text(
+        '{% from "macros.html" import table_box -%}{{ table_box(table) -}}'
+    )
     cells = [
         "<plain>",
         Cell("0.5", [Small("0.4 to <1"), Small("paper", "paper")], "best"),
         Cell("–", title='no "reals"'),
         Cell("<run>", href="a&b/report.html"),
     ]
-    html = Table("t", ["name", "<a>", "b", "c"], {"": [cells], "<group>": [["x"]]}).html()
+    table = Table("t", ["name", "<a>", "b", "c"], {"": [cells], "<group>": [["x"]]})
+    html = render(tmp_path, "table.html", table=table)
     assert html == (
         '<div class="scroll"><table class="t"><thead><tr><th scope="col">name</th>'
         '<th scope="col">&lt;a&gt;</th><th scope="col">b</th><th scope="col">c</th></tr></thead>'
