@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,31 +16,6 @@ SYNTHETIC = (
     "These videos are generated: their numbers say that the chain works and how fast each method "
     "learns what a generator does, and nothing about real forgeries."
 )
-
-
-@dataclass(frozen=True)
-class Section:
-    """Section of the page on one dataset.
-
-    Args:
-        title: The dataset's name.
-        counts: How many videos it has, in words.
-        paper: What the paper prints for it, in words.
-        table: A row per method.
-        remarks: Methods and what a reader must know of them.
-        picture: Accuracy against cost, an SVG element; "" where nothing can be drawn.
-        file: Name of the file with the picture.
-        trainings: What each training came to; None where none is done.
-    """
-
-    title: str
-    counts: str
-    paper: str
-    table: Table
-    remarks: list[tuple[str, str]]
-    picture: str
-    file: str
-    trainings: Table | None
 
 
 def picture_file(dataset: dict[str, Any]) -> str:
@@ -80,14 +54,26 @@ def page(comparison: dict[str, Any]) -> str:
     return render(
         Path(__file__).parent / "templates",
         "comparison.html",
-        methods=len(comparison["methods"]),
+        comparison=comparison,
         warnings=list(_warnings(comparison)),
-        datasets=[_section(comparison, dataset) for dataset in comparison["datasets"]],
+        counts=_counts,
+        paper_note=table.paper_note,
+        dataset_table=dataset_table,
+        remarks=table.remarks,
+        picture=dataset_picture,
+        picture_file=picture_file,
         key=KEY,
+        trainings=_trainings,
         protocol=protocol(comparison),
         settings=_settings(comparison),
         origin=_origin(comparison),
     )
+
+
+def dataset_picture(comparison: dict[str, Any], dataset: dict[str, Any]) -> str:
+    """Return accuracy against cost as an SVG element; "" where nothing can be drawn."""
+    found = points(comparison, dataset)
+    return picture(found, f"Accuracy against cost on {dataset['title']}") if found else ""
 
 
 def markdown(comparison: dict[str, Any]) -> str:
@@ -132,21 +118,6 @@ def _warnings(comparison: dict[str, Any]) -> Iterator[str]:
         )
     if reason := comparison["speed_error"]:
         yield f"Speed was not measured: {reason}."
-
-
-def _section(comparison: dict[str, Any], dataset: dict[str, Any]) -> Section:
-    title = dataset["title"]
-    found = points(comparison, dataset)
-    return Section(
-        title=title,
-        counts=_counts(dataset),
-        paper=table.paper_note(title),
-        table=dataset_table(comparison, dataset, linked=True),
-        remarks=list(table.remarks(comparison, dataset)),
-        picture=picture(found, f"Accuracy against cost on {title}") if found else "",
-        file=picture_file(dataset),
-        trainings=_trainings(comparison, dataset),
-    )
 
 
 def dataset_table(

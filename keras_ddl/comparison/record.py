@@ -12,8 +12,8 @@ from keras_ddl.comparison.cell import Cell, Result
 from keras_ddl.comparison.costs import Costs
 from keras_ddl.comparison.datasets import Dataset
 from keras_ddl.comparison.entrants import Entrant, about
-from keras_ddl.comparison.page import markdown, page, picture_file
-from keras_ddl.comparison.picture import picture, points, standalone
+from keras_ddl.comparison.page import dataset_picture, markdown, page, picture_file
+from keras_ddl.comparison.picture import standalone
 from keras_ddl.config import DDL
 from keras_ddl.edge.files import write_json, write_text
 
@@ -94,9 +94,8 @@ class Comparison(Record):
         """Write page, Markdown, pictures and data."""
         found = self.to_dict()
         for dataset in found["datasets"]:
-            if drawn := points(found, dataset):
-                title = f"Accuracy against cost on {dataset['title']}"
-                write_text(self.out / picture_file(dataset), standalone(picture(drawn, title)))
+            if drawn := dataset_picture(found, dataset):
+                write_text(self.out / picture_file(dataset), standalone(drawn))
         write_text(self.out / "comparison.md", markdown(found))
         write_text(self.out / PAGE, page(found))
         write_json(self.out / "comparison.json", found)
