@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from keras_ddl.edge.files import write_text
 from keras_ddl.edge.runs import find_run
 from keras_ddl.evaluation.operating_point import OperatingPoint
 from keras_ddl.evaluation.results import Numbers
-from keras_ddl.evaluation.tables import label
+from keras_ddl.evaluation.tables import label, markdown_table
 from keras_ddl.report.run_facts import RunFacts
 
 MODEL_CARD = "MODEL_CARD.md"
@@ -57,12 +57,12 @@ def card(facts: RunFacts) -> str:
         "Hardest validation videos": _hardest(facts),
         "Time, energy, machine": _cost(facts),
         "Versions": _versions(facts),
-        "Configuration": ["```json", json.dumps(facts.config.to_dict(), indent=1), "```"],
+        "Configuration": [f"```json\n{json.dumps(facts.config.to_dict(), indent=1)}\n```"],
     }
-    lines = [f"# Model card: {facts.name}"]
+    paragraphs = [f"# Model card: {facts.name}"]
     for title, body in sections.items():
-        lines += ["", *([f"## {title}", ""] if title else []), *body]
-    return "\n".join(lines) + "\n"
+        paragraphs += [*([f"## {title}"] if title else []), *body]
+    return "\n\n".join(paragraphs) + "\n"
 
 
 def _model(facts: RunFacts) -> list[str]:
@@ -70,8 +70,7 @@ def _model(facts: RunFacts) -> list[str]:
     size = facts.metrics.get("parameters")
     return [
         "Says how likely the face in a short video clip is to have been manipulated.",
-        "",
-        *_pairs(
+        _pairs(
             {
                 "network": config.described(),
                 "parameters": NOT_RECORDED if size is None else f"{size:,}",
@@ -86,23 +85,20 @@ def _model(facts: RunFacts) -> list[str]:
 
 
 def _use(facts: RunFacts) -> list[str]:
-    lines = [
+    paragraphs = [
         "For research, and to point people who look for themselves to videos worth a closer look.",
-        "",
         "Out of scope:",
-        "",
-        "- **Proof.** A score is a hint, with error rates known for the videos below alone.",
-        "- **Automated decisions about persons**: blocking, reporting, accusing, clearing.",
+        "- **Proof.** A score is a hint, with error rates known for the videos below alone.\n"
+        "- **Automated decisions about persons**: blocking, reporting, accusing, clearing.\n"
         "- Forgeries, cameras, compressions and people unlike those of the training data; sound; "
         "pictures without a face; faces smaller, darker or more blurred than those.",
     ]
     if facts.spec.training.get("dataset") == "synthetic":
-        lines += [
-            "",
+        paragraphs.append(
             "**This model has seen generated faces only. It knows nothing about real footage, and "
-            "its scores there mean nothing.**",
-        ]
-    return lines
+            "its scores there mean nothing.**"
+        )
+    return paragraphs
 
 
 def _data(facts: RunFacts) -> list[str]:
@@ -119,9 +115,7 @@ def _data(facts: RunFacts) -> list[str]:
     heads = ("split", "clips", "real", "fake", "videos", "videos without a clip")
     return [
         f"Dataset {name}, fingerprint of the prepared clips `{data['fingerprint']}`.",
-        "",
-        *_table(heads, rows),
-        "",
+        markdown_table(heads, rows),
         f"Unequal classes: {data['imbalance']}.",
     ]
 
@@ -129,25 +123,23 @@ def _data(facts: RunFacts) -> list[str]:
 def _training(facts: RunFacts) -> list[str]:
     config, manifest, metrics = facts.config, facts.manifest, facts.metrics
     if "imported" in manifest:  # the configuration below is where a training would go on from
-        return ["Trained elsewhere, nothing of it recorded:", "", *_pairs(manifest["imported"])]
+        return ["Trained elsewhere, nothing of it recorded:", _pairs(manifest["imported"])]
     batch, devices = manifest.get("batch", {}), manifest.get("devices", {})
     best = metrics.get("best_epoch", NOT_RECORDED)
     gamma = ", ".join(f"{name} {value:+.4f}" for name, value in metrics.get("gamma", {}).items())
     halved = f", halved every {config.halve_every} epochs" if config.halve_every else ""
-    return _pairs(
-        {
-            "preset": config.preset,
-            "start": config.weights or "random weights",
-            "optimiser": f"Adam, learning rate {config.learning_rate:g}{halved}",
-            "batch": f"{config.batch} clips, {batch.get('per_replica', NOT_RECORDED)} per "
-            f"replica; replicas: {devices.get('replicas', NOT_RECORDED)}",
-            "precision": config.precision,
-            "epochs": f"selected {best} of {config.epochs} "
-            f"({metrics.get('selection', NOT_RECORDED)})",
-            "seed": f"{config.seed}{', deterministic' if config.deterministic else ''}",
-            "γ of the modules": gamma or ("none" if metrics else NOT_RECORDED),
-        }
-    )
+    pairs = {
+        "preset": config.preset,
+        "start": config.weights or "random weights",
+        "optimiser": f"Adam, learning rate {config.learning_rate:g}{halved}",
+        "batch": f"{config.batch} clips, {batch.get('per_replica', NOT_RECORDED)} per "
+        f"replica; replicas: {devices.get('replicas', NOT_RECORDED)}",
+        "precision": config.precision,
+        "epochs": f"selected {best} of {config.epochs} ({metrics.get('selection', NOT_RECORDED)})",
+        "seed": f"{config.seed}{', deterministic' if config.deterministic else ''}",
+        "γ of the modules": gamma or ("none" if metrics else NOT_RECORDED),
+    }
+    return [_pairs(pairs)]
 
 
 def _validation(facts: RunFacts) -> list[str]:
@@ -157,27 +149,24 @@ def _validation(facts: RunFacts) -> list[str]:
     rows = [[level, *_numbers(found[level])] for level in ("clip", "video")]
     return [
         f"At threshold {found['threshold']:g}; the epoch was selected on these very videos:",
-        "",
-        *_table(("level", *_NUMBERS, "real", "fake"), rows),
+        markdown_table(("level", *_NUMBERS, "real", "fake"), rows),
     ]
 
 
 def _test(facts: RunFacts) -> list[str]:
     if facts.test is None:
         return [f"{NOT_MEASURED}: `python -m keras_ddl.evaluate`."]
-    lines: list[str] = []
+    paragraphs: list[str] = []
     for part in facts.test.sets:
         seen = "the set trained on" if part.trained_on else "another set than trained on"
         levels = (("clip", part.clip), ("video", part.video))
         rows = [[level, *_numbers(found, part.intervals[level])] for level, found in levels]
-        lines += [
+        paragraphs += [
             f"{part.name} ({seen}, `{part.fingerprint}`), threshold {part.threshold:g}; "
             "in brackets 95 % of 1000 resamples of whole videos:",
-            "",
-            *_table(("level", *_NUMBERS, "real", "fake"), rows),
-            "",
+            markdown_table(("level", *_NUMBERS, "real", "fake"), rows),
         ]
-    return lines[:-1]
+    return paragraphs
 
 
 def _breakdown(facts: RunFacts) -> list[str]:
@@ -190,7 +179,8 @@ def _breakdown(facts: RunFacts) -> list[str]:
         for kind, group in part.groups().items()
         for row in group
     ]
-    return ["At video level:", "", *_table(("set", "by", "", *_NUMBERS, "real", "fake"), rows)]
+    heads = ("set", "by", "", *_NUMBERS, "real", "fake")
+    return ["At video level:", markdown_table(heads, rows)]
 
 
 def _operating_point(facts: RunFacts) -> list[str]:
@@ -204,12 +194,12 @@ def _operating_point(facts: RunFacts) -> list[str]:
     for part in facts.test.sets if facts.test else ():
         errors[f"test, {part.name}"] = (part.ece_before, part.ece_after)
     rows = [(name, f"{before:.4f}", f"{after:.4f}") for name, (before, after) in errors.items()]
+    heads = ("expected calibration error of clips", "before", "after the temperature")
     return [
         f"Chosen on {found.videos} validation videos ({found.clips} clips): temperature "
         f"{found.temperature:g}, threshold {found.threshold:g}, balanced accuracy "
         f"there {found.balanced_accuracy:.4f}. Rule: {found.rule}.",
-        "",
-        *_table(("expected calibration error of clips", "before", "after the temperature"), rows),
+        markdown_table(heads, rows),
     ]
 
 
@@ -224,22 +214,21 @@ def _hardest(facts: RunFacts) -> list[str]:
         return [f"{NOT_RECORDED}."]
     if not facts.hardest:
         return ["None was on the wrong side of 0.5 after any epoch."]
-    return _table(("video", "epochs in which it was wrong"), facts.hardest)
+    return [markdown_table(("video", "epochs in which it was wrong"), facts.hardest)]
 
 
 def _cost(facts: RunFacts) -> list[str]:
     manifest = facts.manifest
     machine = manifest.get("hardware", {})
     seconds, joules = manifest.get("training_seconds"), manifest.get("energy_joules")
-    return _pairs(
-        {
-            "training, validation included": f"{seconds:g} s" if seconds else NOT_MEASURED,
-            "energy of the GPUs": NOT_MEASURED if joules is None else f"{joules:.0f} J",
-            "processor": f"{machine.get('processor', NOT_RECORDED)}, cores: "
-            f"{machine.get('cores', NOT_RECORDED)}",
-            "GPUs": ", ".join(machine["gpus"]) or "none" if "gpus" in machine else NOT_RECORDED,
-        }
-    )
+    pairs = {
+        "training, validation included": f"{seconds:g} s" if seconds else NOT_MEASURED,
+        "energy of the GPUs": NOT_MEASURED if joules is None else f"{joules:.0f} J",
+        "processor": f"{machine.get('processor', NOT_RECORDED)}, cores: "
+        f"{machine.get('cores', NOT_RECORDED)}",
+        "GPUs": ", ".join(machine["gpus"]) or "none" if "gpus" in machine else NOT_RECORDED,
+    }
+    return [_pairs(pairs)]
 
 
 def _versions(facts: RunFacts) -> list[str]:
@@ -247,16 +236,15 @@ def _versions(facts: RunFacts) -> list[str]:
     program = manifest.get("program", {})
     packages = manifest.get("packages", {})
     listed = ", ".join(f"{name} {version}" for name, version in packages.items() if version)
-    return _pairs(
-        {
-            "started": manifest.get("started", NOT_RECORDED),
-            "keras-ddl": f"{program.get('version', NOT_RECORDED)}, commit "
-            f"{program.get('git') or NOT_RECORDED}",
-            "Python": manifest.get("python", NOT_RECORDED),
-            "packages": listed or NOT_RECORDED,
-            "command": f"`{manifest['command']}`" if "command" in manifest else NOT_RECORDED,
-        }
-    )
+    pairs = {
+        "started": manifest.get("started", NOT_RECORDED),
+        "keras-ddl": f"{program.get('version', NOT_RECORDED)}, commit "
+        f"{program.get('git') or NOT_RECORDED}",
+        "Python": manifest.get("python", NOT_RECORDED),
+        "packages": listed or NOT_RECORDED,
+        "command": f"`{manifest['command']}`" if "command" in manifest else NOT_RECORDED,
+    }
+    return [_pairs(pairs)]
 
 
 def _numbers(found: Numbers, intervals: Mapping[str, Sequence[float]] | None = None) -> list[str]:
@@ -268,15 +256,8 @@ def _numbers(found: Numbers, intervals: Mapping[str, Sequence[float]] | None = N
     return [*cells, str(found["real"]), str(found["fake"])]
 
 
-def _pairs(values: Mapping[str, Any]) -> list[str]:
-    return _table(("", ""), values.items())
-
-
-def _table(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:
-    def line(cells: Iterable[Any]) -> str:
-        return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"
-
-    return [line(heads), "|---" * len(heads) + "|", *(line(row) for row in rows)]
+def _pairs(values: Mapping[str, Any]) -> str:
+    return markdown_table(("", ""), values.items())
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -29,6 +29,7 @@ from keras_ddl.evaluation.results import (
     ConditionResult,
     RobustnessResult,
 )
+from keras_ddl.evaluation.tables import markdown_table
 
 FOLDER = "robustness"
 BATCH = 16
@@ -117,14 +118,14 @@ def robustness(
 def table(found: RobustnessResult) -> str:
     """Return the results in Markdown: AUC, and below 100 % the share of videos with a score."""
     levels = found.levels()
-    head = "| perturbation | " + " | ".join(f"level {level}" for level in levels) + " |"
-    lines = [head, "|---" * (len(levels) + 1) + "|"]
-    for family in found.families():
-        cells = [_cell(found.at(family, level)) for level in levels]
-        lines.append(f"| {family} | " + " | ".join(cells) + " |")
+    heads = ["perturbation", *(f"level {level}" for level in levels)]
+    rows = [
+        [family, *(_cell(found.at(family, level)) for level in levels)]
+        for family in found.families()
+    ]
     plain = _cell(found.at(UNTOUCHED, 0))
-    lines += ["", f"Video-level AUC on {found.videos} test videos; untouched: {plain}."]
-    return "\n".join(lines)
+    about = f"Video-level AUC on {found.videos} test videos; untouched: {plain}."
+    return f"{markdown_table(heads, rows)}\n\n{about}"
 
 
 def _cell(result: ConditionResult) -> str:

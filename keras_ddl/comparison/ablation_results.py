@@ -11,6 +11,7 @@ from typing import Any
 from keras_ddl.comparison.cell import Cell, MethodNumbers, Result, Tested
 from keras_ddl.comparison.record import Record
 from keras_ddl.edge.files import write_json, write_text
+from keras_ddl.evaluation.tables import markdown_table
 from keras_ddl.networks.ablations import TITLES, VARIANTS
 
 SUMMARY = "ablation.json"
@@ -126,8 +127,8 @@ def table(trained: Sequence[Trained]) -> str:
     """Return the paper's table in Markdown: video-level test ACC and AUC, mean ± sd over seeds."""
     datasets = distinct(one.dataset for one in trained)
     one_backbone = len({one.backbone for one in trained}) == 1
-    head = "| network | " + " | ".join(f"{name} ACC | {name} AUC" for name in datasets)
-    lines = [head + " | training, s |", "|---" * (2 * len(datasets) + 2) + "|"]
+    heads = [f"{name} {short}" for name in datasets for short in ("ACC", "AUC")]
+    rows = []
     for backbone, variant, mine in by_network(trained):
         videos = {name: [one.result.test.video for one in mine[name]] for name in datasets}
         columns = [
@@ -138,8 +139,8 @@ def table(trained: Sequence[Trained]) -> str:
         seconds = mean(one.result.training_seconds for name in datasets for one in mine[name])
         title = TITLES[variant]
         words = title if one_backbone else f"{backbone} {title.removeprefix('plain')}"
-        lines.append(f"| {words.strip()} | {' | '.join(columns)} | {seconds:.0f} |")
-    return "\n".join(lines)
+        rows.append([words.strip(), *columns, f"{seconds:.0f}"])
+    return markdown_table(["network", *heads, "training, s"], rows)
 
 
 def by_network(trained: Sequence[Trained]) -> Iterator[tuple[str, str, dict[str, list[Trained]]]]:

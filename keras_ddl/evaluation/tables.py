@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from keras_ddl.evaluation.results import Breakdown, GroupResult, SetResult, SplitResult
 
+BAR = "\\|"
 COLUMNS = {"ACC": "accuracy", "AUC": "auc", "F1": "f1"}
 SHORT = {
     "Deepfakes": "DF",
@@ -34,6 +36,14 @@ def table(result: SplitResult | SetResult) -> str:
         listed = ", ".join(f"{count} {why}" for why, count in without)
         lines.append(f"videos without a score: {listed}")
     return "\n".join(lines)
+
+
+def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Return a table in Markdown; a bar inside a cell would begin another one and is escaped."""
+    head, *body = (
+        f"| {' | '.join(str(cell).replace('|', BAR) for cell in row)} |" for row in (heads, *rows)
+    )
+    return "\n".join([head, "|---" * len(heads) + "|", *body])
 
 
 def label(row: GroupResult) -> str:

@@ -13,8 +13,8 @@ class PaperRow(NamedTuple):
     """One network on one dataset; None is a number that is not in the tables."""
 
     method: str
-    clip: tuple[float | None, float | None, float | None]  # ACC, AUC, F1 of the frame level
-    video: tuple[float | None, float | None, float | None]
+    clip: tuple[float | None, ...]  # ACC, AUC, F1 of the frame level
+    video: tuple[float | None, ...]  # likewise
 
 
 DATASETS = {
@@ -57,8 +57,8 @@ _ABLATED = ("FF++", "Celeb-DF", "DFDC")
 # modules: DF, F2F, FS, NT of FF++
 _MANIPULATIONS = """
 none  .9458 .8935 .9242 .7435
-DFDC  .9668 .9193 .9506 .7828
-MSA   .9673 .9136 .9453 .7724
+dfdc  .9668 .9193 .9506 .7828
+msa   .9673 .9136 .9453 .7724
 both  .9743 .9228 .9601 .7935
 """
 _MANIPULATED = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures")
@@ -71,17 +71,18 @@ def paper_rows(dataset: str) -> list[PaperRow]:
 
     The last row is the paper's own method.
     """
-    name = DATASETS.get(dataset, "")
-    rows = []
+    name = DATASETS.get(dataset)
+    if name is None:
+        return []
     if name == "FF++":
-        for method, (accuracy, auc, *_) in _read(_ABLATION):
-            rows.append(PaperRow(method, (None, None, None), (accuracy, auc, None)))
-    elif name:
-        start = 0 if name == "Celeb-DF" else 6
-        for method, numbers in _read(_COMPARISON):
-            one, two, three, four, five, six = numbers[start : start + 6]
-            rows.append(PaperRow(method, (one, two, three), (four, five, six)))
-    return rows
+        none = (None, None, None)
+        rows = _read(_ABLATION).items()
+        return [PaperRow(method, none, (*numbers[:2], None)) for method, numbers in rows]
+    start = 0 if name == "Celeb-DF" else 6
+    return [
+        PaperRow(method, numbers[start : start + 3], numbers[start + 3 : start + 6])
+        for method, numbers in _read(_COMPARISON).items()
+    ]
 
 
 def paper_ablation(dataset: str, backbone: str, variant: str) -> tuple[float, float] | None:
@@ -92,13 +93,13 @@ def paper_ablation(dataset: str, backbone: str, variant: str) -> tuple[float, fl
         backbone: `resnet18` or `xception`.
         variant: A key of `VARIANTS`.
     """
-    name = DATASETS.get(dataset, "")
+    name = DATASETS.get(dataset)
     networks = {"resnet18": "ResNet18", "xception": "Xception"}
-    if name not in _ABLATED or backbone not in networks:
+    if name is None or backbone not in networks:
         return None
-    numbers = dict(_read(_ABLATION))[networks[backbone] + VARIANTS[variant]]
     start = 2 * _ABLATED.index(name)
-    return numbers[start], numbers[start + 1]
+    accuracy, auc = _read(_ABLATION)[networks[backbone] + VARIANTS[variant]][start : start + 2]
+    return accuracy, auc
 
 
 def paper_manipulation(method: str, variant: str) -> float | None:
@@ -108,10 +109,9 @@ def paper_manipulation(method: str, variant: str) -> float | None:
     """
     if method not in _MANIPULATED:
         return None
-    rows = [numbers for _, numbers in _read(_MANIPULATIONS)]
-    return rows[list(VARIANTS).index(variant)][_MANIPULATED.index(method)]
+    return _read(_MANIPULATIONS)[variant][_MANIPULATED.index(method)]
 
 
-def _read(text: str) -> list[tuple[str, list[float]]]:
+def _read(text: str) -> dict[str, tuple[float, ...]]:
     parts = [line.split() for line in text.strip().splitlines()]
-    return [(method, [float(number) for number in numbers]) for method, *numbers in parts]
+    return {method: tuple(map(float, numbers)) for method, *numbers in parts}
