@@ -42,7 +42,7 @@ from keras_ddl.evaluation.split_scores import fates, split_logits
 from keras_ddl.evaluation.tables import table
 from keras_ddl.model_card import write_model_card
 from keras_ddl.report import REPORT, Content, ScoredSet, write_report
-from keras_ddl.report.content import Heat, no_heat
+from keras_ddl.report.content import Heat
 
 if TYPE_CHECKING:
     from keras_ddl.framework import keras
@@ -221,13 +221,13 @@ def _score(subject: Subject, folder: Path, name: str) -> ScoredSet:
     return ScoredSet(name, data.clips, margins, scores, result)
 
 
-def _heat(model: keras.Model) -> Heat:
-    """Return what computes the inconsistency map of a clip."""
+def _heat(model: keras.Model) -> Heat | None:
+    """Return what computes the inconsistency map of a clip, None where the network has none."""
     from keras_ddl.layers import DFDC
     from keras_ddl.networks.model import with_inconsistency_map
 
     if not any(isinstance(layer, DFDC) for layer in model.layers):
-        return no_heat
+        return None
     with_map = with_inconsistency_map(model)
     return lambda clip: np.asarray(with_map(clip[None], training=False)[1][0], np.float32)
 

@@ -15,12 +15,11 @@ from keras_ddl.data.prepared import read_summary
 from keras_ddl.edge.errors import UserError
 from keras_ddl.edge.files import read_json
 from keras_ddl.edge.runs import CONFIG, INCOMPLETE
+from keras_ddl.evaluation.results import TEST, Intervals, Numbers
 
 BUNDLE = "bundle"
 SPEC = "clipspec.json"
 EXPORT = "export"
-
-Numbers = Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ class Tested:
 
     clip: Numbers
     video: Numbers
-    intervals: Mapping[str, Mapping[str, tuple[float, float]]]
+    intervals: Intervals
     videos: Mapping[str, int]
     fingerprint: str
     datasets: tuple[str, ...]
@@ -146,7 +145,7 @@ class Cell:
         That of other weights, of other data alone, or with a threshold that was not chosen on
         validation, does not count.
         """
-        file = self.run / "test.json"
+        file = self.run / TEST
         if not self.trained() or not file.is_file():
             return None
         found = read_json(file)

@@ -98,9 +98,13 @@ def run_tasks(tasks: Iterable[Task], jobs: int, hold: Sequence[int]) -> None:
             running[task] = _Process(command, hold, alone=jobs == 1)
 
     def wait() -> None:
-        task, ended = _first_end(running)
-        del running[task]
-        go_on(task, ended)
+        """Let the first task whose command has ended go on."""
+        while True:
+            for task, process in running.items():
+                if (ended := process.ended()) is not None:
+                    del running[task]
+                    return go_on(task, ended)
+            time.sleep(POLL)
 
     try:
         for task in tasks:
@@ -115,15 +119,6 @@ def run_tasks(tasks: Iterable[Task], jobs: int, hold: Sequence[int]) -> None:
         for process in running.values():
             process.close()
         raise
-
-
-def _first_end(running: dict[Task, _Process]) -> tuple[Task, Ended]:
-    """Wait for one to end."""
-    while True:
-        for task, process in running.items():
-            if (ended := process.ended()) is not None:
-                return task, ended
-        time.sleep(POLL)
 
 
 class _Process:

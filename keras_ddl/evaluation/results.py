@@ -187,24 +187,16 @@ class EvaluationResult:
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> EvaluationResult:
         """Take the content of the file."""
+        sets = tuple(SetResult.from_json(part) for part in found["sets"])
         point = found["calibration"]
-        return cls(
-            threshold=found["threshold"],
-            temperature=found["temperature"],
-            calibration=None if point is None else OperatingPoint(**point),
-            weights_sha256=found["weights_sha256"],
-            sets=tuple(SetResult.from_json(part) for part in found["sets"]),
-        )
+        calibration = None if point is None else OperatingPoint(**point)
+        return cls(**{**found, "calibration": calibration, "sets": sets})
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of the file."""
-        return {
-            "threshold": self.threshold,
-            "temperature": self.temperature,
-            "calibration": None if self.calibration is None else asdict(self.calibration),
-            "weights_sha256": self.weights_sha256,
-            "sets": [part.to_json() for part in self.sets],
-        }
+        sets = [part.to_json() for part in self.sets]
+        calibration = None if self.calibration is None else asdict(self.calibration)
+        return {**vars(self), "calibration": calibration, "sets": sets}
 
 
 @dataclass(frozen=True)
@@ -253,7 +245,7 @@ class RobustnessResult:
     def from_json(cls, found: Mapping[str, Any]) -> RobustnessResult:
         """Take the content of the file."""
         conditions = tuple(ConditionResult(**row) for row in found["conditions"])
-        return cls(found["videos"], found["weights_sha256"], found["units"], conditions)
+        return cls(**{**found, "conditions": conditions})
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of the file."""

@@ -16,14 +16,8 @@ from keras_ddl.evaluation.results import EvaluationResult, RobustnessResult, Set
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-Heat = Callable[[np.ndarray], np.ndarray | None]
-"""From a clip, uint8 (T, S, S, 3), to its inconsistency map, float (T, h, w) in [0, 1], or None
-where the network has none."""
-
-
-def no_heat(clip: np.ndarray) -> np.ndarray | None:
-    """Stand in for a network without a map."""
-    return None
+Heat = Callable[[np.ndarray], np.ndarray]
+"""From a clip, uint8 (T, S, S, 3), to its inconsistency map, float (T, h, w) in [0, 1]."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +64,7 @@ class Content:
         spec: What the model carries.
         result: What `test.json` holds.
         sets: The test sets, in the order of `result.sets`.
-        heat: Computes inconsistency maps.
+        heat: Computes inconsistency maps; None where the network has none.
         robustness: What `robustness.json` holds; None where these weights were not put to it.
         related: Further sections, of other commands.
     """
@@ -81,6 +75,6 @@ class Content:
     spec: ClipSpec
     result: EvaluationResult
     sets: tuple[ScoredSet, ...]
-    heat: Heat
+    heat: Heat | None
     robustness: RobustnessResult | None
     related: tuple[Related, ...]

@@ -29,15 +29,7 @@ BOUNDS = {
 
 
 def write_report(path: Path, content: Content) -> Path:
-    """Write a report, whole or not at all; equal content gives an equal file.
-
-    Args:
-        path: The HTML file.
-        content: What to show.
-
-    Returns:
-        `path`.
-    """
+    """Write a report, whole or not at all; equal content gives an equal file."""
     write_text(path, page(content))
     return path
 

@@ -22,7 +22,6 @@ from keras_ddl.evaluation.operating_point import OperatingPoint
 from keras_ddl.evaluation.results import EvaluationResult, RobustnessResult, SetResult
 from keras_ddl.report import Content, ScoredSet, write_report
 from keras_ddl.report.cases import worst_cases
-from keras_ddl.report.content import no_heat
 
 VOID = {"meta", "img", "br"}
 NAMES_OF = {"ACC": "accuracy", "AUC": "auc", "F1": "f1"}
@@ -111,7 +110,7 @@ def make() -> Callable[..., Content]:
             spec=spec,
             result=result,
             sets=sets,
-            heat=no_heat,
+            heat=None,
             robustness=None,
             related=(),
         )
