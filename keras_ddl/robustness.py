@@ -6,7 +6,7 @@ import argparse
 import functools
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -108,8 +108,8 @@ def robustness(
                 known = {"identity": identity, "margins": _margins(model, videos, cuts)}
                 write_json(file, known)
             results.append(_judged(condition, spec, videos, known["margins"]))
-    weights, units = spec.weights_sha256, _units(families)
-    result = RobustnessResult(len(videos), weights, units, tuple(results))
+    units = {name: asdict(FAMILIES[name]) for name in families}
+    result = RobustnessResult(len(videos), spec.weights_sha256, units, tuple(results))
     write_json(run / ROBUSTNESS, result.to_json())
     write_text(run / "robustness.md", table(result) + "\n")
     return result
@@ -131,10 +131,6 @@ def table(found: RobustnessResult) -> str:
 def _cell(result: ConditionResult) -> str:
     auc = "—" if result.auc is None else f"{result.auc:.3f}"
     return auc if result.scored == 1 else f"{auc} ({result.scored:.0%} scored)"
-
-
-def _units(families: Sequence[str]) -> dict[str, Any]:
-    return {f: {"unit": FAMILIES[f].unit, "values": list(FAMILIES[f].values)} for f in families}
 
 
 def _videos(prepared: Path, limit: int | None) -> list[Video]:

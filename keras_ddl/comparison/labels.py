@@ -127,18 +127,10 @@ def _cost(
     box: Box,
     far: float,
 ) -> tuple[int, int, float]:
-    """What is wrong with a place for a name; the first number that differs decides.
+    """What is wrong with a place for a name, `far` from its point; the first that differs decides.
 
-    Args:
-        point, own: What it names, and the mark of that.
-        frame, lines: See `place_labels`.
-        things: Marks and names that it must not cover.
-        names: Those that have a place already, with their points.
-        box, far: The place, and its distance in pixels.
-
-    Returns:
-        How many things it covers, or leaves the frame; how many straight lines from points to
-        names go through names and marks; the distance, with what lines below it cost.
+    How many things it covers, or leaves the frame; how many straight lines from points to names go
+    through names and marks; pixels of distance, with what lines below it cost.
     """
     outside = (
         box.left < frame.left

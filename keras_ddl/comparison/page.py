@@ -91,8 +91,8 @@ def markdown(comparison: dict[str, Any]) -> str:
             parts.append(f"![accuracy against cost](<{picture_file(dataset)}>)")
     parts += ["## Protocol", "\n".join(f"- {line}" for line in protocol(comparison))]
     parts.append("## Settings")
-    heads, lines = settings_rows(comparison)
-    rows = [f"| {' | '.join(map(table.cell_text, line))} |" for line in lines]
+    heads = table.SETTINGS_HEADS
+    rows = [f"| {' | '.join(map(table.cell_text, line))} |" for line in settings_rows(comparison)]
     parts.append("\n".join([f"| {' | '.join(heads)} |", "|---" * len(heads) + "|", *rows]))
     program = comparison["program"]
     commit = program["git"] or "unknown"
@@ -187,13 +187,12 @@ def _trainings(comparison: dict[str, Any], dataset: dict[str, Any]) -> Table | N
 
 
 def _settings(comparison: dict[str, Any]) -> Table:
-    heads, lines = settings_rows(comparison)
     sources = {method["title"]: method["source"] for method in comparison["methods"]}
     rows: list[Row] = [
         [Cell(line[0], [Small(sources[line[0]])]), *line[1:-1], Cell(line[-1], style="words")]
-        for line in lines
+        for line in settings_rows(comparison)
     ]
-    return Table("settings", heads, {"": rows})
+    return Table("settings", table.SETTINGS_HEADS, {"": rows})
 
 
 def _origin(comparison: dict[str, Any]) -> list[tuple[str, str]]:

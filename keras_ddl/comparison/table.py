@@ -156,8 +156,8 @@ def markdown(comparison: dict[str, Any], dataset: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def settings_rows(comparison: dict[str, Any]) -> tuple[tuple[str, ...], list[list[str]]]:
-    """Return what the trainings were set to: heads, and a line of plain text per method."""
+def settings_rows(comparison: dict[str, Any]) -> list[list[str]]:
+    """Return what the trainings were set to, a line of plain text per method."""
     lines = []
     for method in comparison["methods"]:
         config = method["config"]
@@ -179,7 +179,7 @@ def settings_rows(comparison: dict[str, Any]) -> tuple[tuple[str, ...], list[lis
                 _unusual(config),
             ]
         )
-    return SETTINGS_HEADS, lines
+    return lines
 
 
 def summary(comparison: dict[str, Any]) -> str:

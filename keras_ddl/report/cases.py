@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,25 +60,21 @@ def worst_cases(sets: Sequence[ScoredSet], threshold: float, count: int = CASES)
     return wrong[:count] if wrong else cases[: min(count, CLOSEST)]
 
 
-def _cases(part: ScoredSet, threshold: float) -> list[Case]:
+def _cases(part: ScoredSet, threshold: float) -> Iterator[Case]:
     clips: dict[Key, list[int]] = {}
     for number, key in enumerate(part.scores.keys):
         clips.setdefault(key, []).append(number)
     videos = part.scores.videos()
-    cases = []
     for key, label, score in zip(videos.keys, videos.labels, videos.probabilities, strict=True):
         found = part.scores.probabilities[clips[key]]
         worst = clips[key][int(np.argmin(found) if label else np.argmax(found))]
-        cases.append(
-            Case(
-                part=part,
-                key=key,
-                label=int(label),
-                score=float(score),
-                clip=worst,
-                clip_score=float(part.scores.probabilities[worst]),
-                wrongness=wrongness(int(label), float(score), threshold),
-                wrong=bool((score >= threshold) != bool(label)),
-            )
+        yield Case(
+            part=part,
+            key=key,
+            label=int(label),
+            score=float(score),
+            clip=worst,
+            clip_score=float(part.scores.probabilities[worst]),
+            wrongness=wrongness(int(label), float(score), threshold),
+            wrong=bool((score >= threshold) != bool(label)),
         )
-    return cases

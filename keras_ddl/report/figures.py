@@ -99,7 +99,7 @@ def det_figure(curves: Mapping[str, Scores]) -> str:
             drawn += 1
     if drawn < len(curves):
         words = "nothing to draw: no errors" if not drawn else "sets without errors are not drawn"
-        plot.note((ends[0] + ends[1]) / 2, ends[1] - 0.25, words)
+        plot.word(plot.at(sum(ends) / 2, ends[1] - 0.25), words, "middle")
     return plot.render()
 
 

@@ -42,7 +42,11 @@ def page(content: Content) -> str:
         "report.html",
         content=content,
         domain=content.spec.training.get("dataset") or "unknown data",
-        few=[_counted(part) for part in result.sets if _is_small(part)],
+        few=[
+            f"{part.name} ({part.video['real']} real, {part.video['fake']} fake)"
+            for part in result.sets
+            if min(part.video["real"], part.video["fake"]) < FEW
+        ],
         missing=[line for part in result.sets for line in _missing(part)],
         tables=tables,
         figures=[(part.name, figures.cards(part, result.threshold)) for part in content.sets],
@@ -53,14 +57,6 @@ def page(content: Content) -> str:
         fingerprints=_fingerprints(content),
         config=json.dumps(content.config, indent=2, ensure_ascii=False),
     )
-
-
-def _is_small(part: SetResult) -> bool:
-    return min(part.video["real"], part.video["fake"]) < FEW
-
-
-def _counted(part: SetResult) -> str:
-    return f"{part.name} ({part.video['real']} real, {part.video['fake']} fake)"
 
 
 def _missing(part: SetResult) -> Iterator[str]:

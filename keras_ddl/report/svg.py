@@ -71,11 +71,6 @@ class Plot:
             f'<circle class="dot {style}" cx="{at_x:.1f}" cy="{at_y:.1f}" r="{radius:.1f}"/>'
         )
 
-    def note(self, x: float, y: float, words: str) -> None:
-        """Write words around a point."""
-        at_x, at_y = self.at(x, y)
-        self._parts.append(_text(at_x, at_y, words, "middle"))
-
     def diamond(self, x: float, y: float, radius: float, style: str) -> None:
         """Draw a square that stands on a corner; the radius is in pixels."""
         at_x, at_y = self.at(x, y)
@@ -87,9 +82,9 @@ class Plot:
         """Draw a line between two pixels."""
         self._parts.append(_line(*start, *end, style))
 
-    def word(self, at: tuple[float, float], words: str, anchor: str, style: str) -> None:
+    def word(self, at: tuple[float, float], words: str, anchor: str, style: str = "") -> None:
         """Write words from, to or around a pixel: `anchor` is `start`, `end` or `middle`."""
-        self._parts.append(_text(*at, words, anchor, f' class="{style}"'))
+        self._parts.append(_text(*at, words, anchor, f' class="{style}"' if style else ""))
 
     def frame(self) -> tuple[float, float, float, float]:
         """Return left, top, right and bottom of the axes, pixels."""
