@@ -37,12 +37,13 @@ from keras_ddl.evaluation.calibration import (
 )
 from keras_ddl.evaluation.clip_scores import Scores
 from keras_ddl.evaluation.operating_point import OperatingPoint
-from keras_ddl.evaluation.results import TEST, EvaluationResult, RobustnessResult, SetResult
+from keras_ddl.evaluation.results import TEST, EvaluationResult, SetResult
 from keras_ddl.evaluation.split_scores import fates, split_logits
 from keras_ddl.evaluation.tables import table
 from keras_ddl.model_card import write_model_card
 from keras_ddl.report import REPORT, Content, ScoredSet, write_report
 from keras_ddl.report.content import Heat
+from keras_ddl.report.run_facts import RunFacts
 
 if TYPE_CHECKING:
     from keras_ddl.framework import keras
@@ -166,14 +167,9 @@ def write(subject: Subject, sets: Sequence[ScoredSet]) -> EvaluationResult:
     write_text(run / "test_scores.csv", _csv(sets))
     tested = {key[DATASET] for scored in sets for key in scored.scores.keys}
     content = Content(
-        run=run.name,
-        network=subject.config.described(),
-        config=subject.config.to_dict(),
-        spec=spec,
-        result=result,
+        facts=RunFacts.read(run),
         sets=tuple(sets),
         heat=_heat(subject.model),
-        robustness=RobustnessResult.known(run, spec.weights_sha256),
         related=related_results(run, tested),
     )
     write_report(run / REPORT, content)

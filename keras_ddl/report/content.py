@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.pages import Table
 from keras_ddl.evaluation.clip_scores import Scores
-from keras_ddl.evaluation.results import EvaluationResult, RobustnessResult, SetResult
+from keras_ddl.evaluation.results import SetResult
+from keras_ddl.report.run_facts import RunFacts
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -58,23 +58,13 @@ class Content:
     """All that a report shows.
 
     Args:
-        run: Name of the run.
-        network: The network in words.
-        config: The training's configuration.
-        spec: What the model carries.
-        result: What `test.json` holds.
-        sets: The test sets, in the order of `result.sets`.
+        facts: What the run's files say; the spec carries threshold and temperature.
+        sets: The test sets.
         heat: Computes inconsistency maps; None where the network has none.
-        robustness: What `robustness.json` holds; None where these weights were not put to it.
         related: Further sections, of other commands.
     """
 
-    run: str
-    network: str
-    config: dict[str, Any]
-    spec: ClipSpec
-    result: EvaluationResult
+    facts: RunFacts
     sets: tuple[ScoredSet, ...]
     heat: Heat | None
-    robustness: RobustnessResult | None
     related: tuple[Related, ...]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from keras_ddl import __version__
+from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.files import write_text
 from keras_ddl.edge.pages import render
+from keras_ddl.evaluation.operating_point import OperatingPoint
 from keras_ddl.evaluation.results import SetResult
 from keras_ddl.evaluation.tables import label
 from keras_ddl.report import figures, tables
@@ -36,26 +38,31 @@ def write_report(path: Path, content: Content) -> Path:
 
 def page(content: Content) -> str:
     """Return the whole page as HTML text."""
-    result = content.result
+    facts = content.facts
+    spec, sets = facts.spec, [part.result for part in content.sets]
     return render(
         Path(__file__).parent / "templates",
         "report.html",
-        content=content,
-        domain=content.spec.training.get("dataset") or "unknown data",
+        facts=facts,
+        sets=sets,
+        chosen=OperatingPoint.of(spec),
+        heat=content.heat,
+        related=content.related,
+        domain=spec.training.get("dataset") or "unknown data",
         few=[
             f"{part.name} ({part.video['real']} real, {part.video['fake']} fake)"
-            for part in result.sets
+            for part in sets
             if min(part.video["real"], part.video["fake"]) < FEW
         ],
-        missing=[line for part in result.sets for line in _missing(part)],
+        missing=[line for part in sets for line in _missing(part)],
         tables=tables,
-        figures=[(part.name, figures.cards(part, result.threshold)) for part in content.sets],
-        damage=figures.robustness_cards(content.robustness) if content.robustness else [],
+        figures=[(part.name, figures.cards(part, spec.threshold)) for part in content.sets],
+        damage=figures.robustness_cards(facts.robustness) if facts.robustness else [],
         bounds=BOUNDS,
-        cases=worst_cases(content.sets, result.threshold),
+        cases=worst_cases(content.sets, spec.threshold),
         strip=strip,
-        fingerprints=_fingerprints(content),
-        config=json.dumps(content.config, indent=2, ensure_ascii=False),
+        fingerprints=_fingerprints(spec, sets),
+        config=json.dumps(facts.config.to_dict(), indent=2, ensure_ascii=False),
     )
 
 
@@ -69,9 +76,8 @@ def _missing(part: SetResult) -> Iterator[str]:
                 yield f"{part.name}: {label(row)}: {row.missing}"
 
 
-def _fingerprints(content: Content) -> list[tuple[str, str]]:
-    spec = content.spec
-    data = [(f"data of {part.name}", part.fingerprint) for part in content.result.sets]
+def _fingerprints(spec: ClipSpec, sets: Sequence[SetResult]) -> list[tuple[str, str]]:
+    data = [(f"data of {part.name}", part.fingerprint) for part in sets]
     return [
         ("weights, SHA-256", spec.weights_sha256 or "not recorded"),
         ("data of the training", str(spec.training.get("data_fingerprint", "not recorded"))),

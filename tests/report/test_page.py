@@ -14,6 +14,7 @@ import pytest
 pytest.importorskip("cv2")
 pytest.importorskip("jinja2")
 
+from keras_ddl.config import TrainConfig
 from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.evaluation.breakdown import breakdown
 from keras_ddl.evaluation.calibration import ece, nll, probabilities_from_margins
@@ -22,6 +23,7 @@ from keras_ddl.evaluation.operating_point import OperatingPoint
 from keras_ddl.evaluation.results import EvaluationResult, RobustnessResult, SetResult
 from keras_ddl.report import Content, ScoredSet, write_report
 from keras_ddl.report.cases import worst_cases
+from keras_ddl.report.run_facts import RunFacts
 
 VOID = {"meta", "img", "br"}
 NAMES_OF = {"ACC": "accuracy", "AUC": "auc", "F1": "f1"}
@@ -102,16 +104,11 @@ def make() -> Callable[..., Content]:
             weights_sha256=spec.weights_sha256,
             sets=tuple(part.result for part in sets),
         )
-        config = {"backbone": "resnet18", "modules": ["dfdc"], "note": "</script><b>"}
+        config = TrainConfig(backbone="resnet18", modules=("dfdc",), preset="</script><b>")
         return Content(
-            run="run-1",
-            network="resnet18 with <DFDC>",
-            config=config,
-            spec=spec,
-            result=result,
+            facts=RunFacts("<run>", config, spec, {}, {}, result, None, None),
             sets=sets,
             heat=None,
-            robustness=None,
             related=(),
         )
 
@@ -199,20 +196,20 @@ def test_the_results_are_those_of_test_json(make: Callable[..., Content], tmp_pa
     _, page = read(content, tmp_path)
     (rows,) = page.tables["results"]
     expected = [["level", "ACC", "AUC", "F1", "real", "fake"]]
-    for part in content.result.sets:
+    for part in content.facts.test.sets:
         expected.append([part.name])
         for words, level in (("clips", part.clip), ("videos (mean)", part.video)):
             numbers = [f"{level[name]:.4f}" for name in NAMES_OF.values()]
             counts = [str(level[name]) for name in ("real", "fake")]
             expected.append([words, *numbers, *counts])
     assert rows == expected
-    low, high = content.result.sets[0].intervals["video"]["auc"]
+    low, high = content.facts.test.sets[0].intervals["video"]["auc"]
     assert f"{low:.4f} to {high:.4f}" in page.text
 
 
 def test_every_number_and_the_methods(make: Callable[..., Content], tmp_path: Path) -> None:
     content = make("set")
-    (part,) = content.result.sets
+    (part,) = content.facts.test.sets
     _, page = read(content, tmp_path)
     (rows,) = page.tables["numbers"]
     levels = (part.clip, part.video, part.video_median, part.video_topk)
@@ -238,16 +235,16 @@ def test_calibration_before_and_after(make: Callable[..., Content], tmp_path: Pa
     _, page = read(content, tmp_path)
     (rows,) = page.tables["calibration"]
     names = ("nll_before", "nll_after", "ece_before", "ece_after")
-    assert content.result.calibration is not None
-    sources = (asdict(content.result.calibration), content.result.sets[0].to_json())
+    assert content.facts.test.calibration is not None
+    sources = (asdict(content.facts.test.calibration), content.facts.test.sets[0].to_json())
     for row, source in zip(rows[1:], sources, strict=True):
         assert row[1:] == [f"{source[name]:.4f}" for name in names]
-    assert f"{content.spec.temperature:.4g}, the minimum of the negative" in page.text
+    assert f"{content.facts.spec.temperature:.4g}, the minimum of the negative" in page.text
 
 
 def test_the_mistakes_shown_are_the_worst(make: Callable[..., Content], tmp_path: Path) -> None:
     content = make("set", "other", spread=6.0)
-    threshold = content.result.threshold
+    threshold = content.facts.test.threshold
     found = []
     for part in content.sets:
         videos = part.scores.videos()
@@ -294,8 +291,8 @@ def test_the_papers_numbers_stand_where_they_can(
     assert rows[-1] == ["DDL, the paper: videos", "0.9414", "0.9586", "0.9589", "–", "–"]
     assert len(page.tables["paper"][0]) == 1 + 12
     content = make("DFDC")
-    unseen = replace(content.result.sets[0], trained_on=False)
-    _, page = read(replace(content, result=replace(content.result, sets=(unseen,))), tmp_path)
+    unseen = replace(content.facts.test.sets[0], trained_on=False)
+    _, page = read(replace(content, sets=(replace(content.sets[0], result=unseen),)), tmp_path)
     assert "paper" not in page.tables and "the paper" not in page.text
     _, page = read(make("set"), tmp_path)
     assert "paper" not in page.tables
@@ -306,7 +303,7 @@ def test_names_and_fingerprints(make: Callable[..., Content], tmp_path: Path) ->
     text, page = read(content, tmp_path)
     assert "ab" * 32 in page.text and "setsetset" in page.text
     assert "</script><b>" in page.text and '<b>"' not in text  # shown, not obeyed
-    assert f"{worst_cases(content.sets, content.result.threshold)[0].key[3]}" in page.text
+    assert f"{worst_cases(content.sets, content.facts.test.threshold)[0].key[3]}" in page.text
     assert "1 videos without a score: no face" in page.text
 
 
@@ -328,11 +325,13 @@ def test_equal_content_gives_an_equal_file_and_a_failure_leaves_the_old_one(
 
 def test_the_network_stands_at_the_top(make: Callable[..., Content], tmp_path: Path) -> None:
     text = write_report(tmp_path / "report.html", make("Celeb-DF-v2")).read_text()
-    assert "resnet18 with &lt;DFDC&gt; · clips of 4 frames of 32 px" in text
+    assert "<h1>Run &lt;run&gt;</h1>" in text
+    assert "resnet18 with DFDC · clips of 4 frames of 32 px" in text
 
 
 def damaged(make: Callable[..., Content], folder: Path) -> tuple[str, Page]:
-    return read(replace(make("set"), robustness=FOUND), folder)
+    content = make("set")
+    return read(replace(content, facts=replace(content.facts, robustness=FOUND)), folder)
 
 
 def test_damaged_videos_have_every_level_with_its_value_and_what_was_scored(
