@@ -68,20 +68,17 @@ def card(facts: RunFacts) -> str:
 def _model(facts: RunFacts) -> list[str]:
     config, spec = facts.config, facts.spec
     size = facts.metrics.get("parameters")
-    return [
-        "Says how likely the face in a short video clip is to have been manipulated.",
-        _pairs(
-            {
-                "network": config.described(),
-                "parameters": NOT_RECORDED if size is None else f"{size:,}",
-                "input": f"face crops, {spec.frames} frames {spec.interval_ms:g} ms apart, "
-                f"{spec.size} × {spec.size} px, {spec.color}, crop {spec.margin:g} × "
-                f"the face box of detector {spec.detector}",
-                "output": "probability of fake per clip; a video's score is the mean of its clips'",
-                "weights (SHA-256)": spec.weights_sha256,
-            }
-        ),
-    ]
+    pairs = {
+        "network": config.described(),
+        "parameters": NOT_RECORDED if size is None else f"{size:,}",
+        "input": f"face crops, {spec.frames} frames {spec.interval_ms:g} ms apart, "
+        f"{spec.size} × {spec.size} px, {spec.color}, crop {spec.margin:g} × the face box of "
+        f"detector {spec.detector}",
+        "output": "probability of fake per clip; a video's score is the mean of its clips'",
+        "weights (SHA-256)": spec.weights_sha256,
+    }
+    about = "Says how likely the face in a short video clip is to have been manipulated."
+    return [about, _pairs(pairs)]
 
 
 def _use(facts: RunFacts) -> list[str]:

@@ -61,12 +61,9 @@ class Tested:
     @classmethod
     def from_set(cls, found: Mapping[str, Any]) -> Tested:
         """Take one of the sets of `test.json`."""
+        kept = ("clip", "video", "intervals", "videos", "fingerprint")
         return cls(
-            clip=found["clip"],
-            video=found["video"],
-            intervals=found["intervals"],
-            videos=found["videos"],
-            fingerprint=found["fingerprint"],
+            **{name: found[name] for name in kept},
             datasets=tuple(row["dataset"] for row in found["datasets"]),
             methods=tuple(
                 MethodNumbers(row["dataset"], row["method"], row["compression"], row["video"])
