@@ -98,6 +98,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace, command: str) -> int:
     from keras_ddl import framework  # noqa: F401 - a lack is told of before videos are drawn
+    from keras_ddl.training.manifest import git_commit
 
     base = configs.from_arguments(args)
     if base.network != configs.DDL:
@@ -109,27 +110,21 @@ def _run(args: argparse.Namespace, command: str) -> int:
         if (given := getattr(args, name)) < 1:
             raise UserError(f"--{name}: expected 1 or more, received {given}")
     with held(args.out, command) as lock:
-        return _ablate(args, base, command, lock)
-
-
-def _ablate(args: argparse.Namespace, base: TrainConfig, command: str, lock: int) -> int:
-    from keras_ddl.training.manifest import git_commit
-
-    if args.data:
-        data = list(named(args.data, args.layout))
-    else:
-        data = list(drawn(base, args.difficulties or [base.synthetic_difficulty]))
-    backbones = args.backbones or [base.backbone]
-    chosen = entrants(args.preset, args.config, args.overrides, backbones, args.seeds)
-    record = Ablation(
-        out=args.out,
-        command=command,
-        git=git_commit(),
-        datasets=data,
-        entrants=chosen,
-        cells=cells(data, chosen, args.out),
-    )
-    code = Matrix(record, CACHE, speed=False, jobs=args.jobs, lock=lock).run()
+        if args.data:
+            data = list(named(args.data, args.layout))
+        else:
+            data = list(drawn(base, args.difficulties or [base.synthetic_difficulty]))
+        backbones = args.backbones or [base.backbone]
+        chosen = entrants(args.preset, args.config, args.overrides, backbones, args.seeds)
+        record = Ablation(
+            out=args.out,
+            command=command,
+            git=git_commit(),
+            datasets=data,
+            entrants=chosen,
+            cells=cells(data, chosen, args.out),
+        )
+        code = Matrix(record, CACHE, speed=False, jobs=args.jobs, lock=lock).run()
     if trained := record.trained():
         print(record.markdown(trained))
     return code

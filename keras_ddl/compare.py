@@ -74,34 +74,29 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace, command: str) -> int:
     from keras_ddl import framework  # noqa: F401 - a lack is told of before videos are drawn
-
-    with held(args.out, command) as lock:
-        return _compare(args, command, lock)
-
-
-def _compare(args: argparse.Namespace, command: str, lock: int) -> int:
     from keras_ddl.training.manifest import git_commit
 
     if args.jobs < 1:
         raise UserError(f"--jobs: expected 1 or more, received {args.jobs}")
-    overrides = args.overrides
-    if not args.data:
-        overrides = synthetic_overrides(overrides, args.ddl_preset)
-    chosen = entrants(args.models, overrides, args.ddl_preset)
-    found = datasets(args.data, args.layout) if args.data else []
-    if not args.overrides:
-        _hint()
-    found = found or [_synthetic(chosen)]
-    record = Comparison(
-        out=args.out,
-        command=command,
-        overrides=overrides,
-        datasets=found,
-        entrants=chosen,
-        cells=cells(found, chosen, args.out),
-        git=git_commit(),
-    )
-    code = Matrix(record, CACHE, not args.no_speed, args.jobs, lock).run()
+    with held(args.out, command) as lock:
+        overrides = args.overrides
+        if not args.data:
+            overrides = synthetic_overrides(overrides, args.ddl_preset)
+        chosen = entrants(args.models, overrides, args.ddl_preset)
+        found = datasets(args.data, args.layout) if args.data else []
+        if not args.overrides:
+            _hint()
+        found = found or [_synthetic(chosen)]
+        record = Comparison(
+            out=args.out,
+            command=command,
+            overrides=overrides,
+            datasets=found,
+            entrants=chosen,
+            cells=cells(found, chosen, args.out),
+            git=git_commit(),
+        )
+        code = Matrix(record, CACHE, not args.no_speed, args.jobs, lock).run()
     print(summary(record.to_dict()))
     print(f"look at {args.out / PAGE}")
     return code

@@ -21,7 +21,10 @@ from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.errors import Parser, UserError, run_cli
 from keras_ddl.edge.faces import FaceDetector
 from keras_ddl.edge.files import read_json, write_json, write_text
+from keras_ddl.edge.metrics import accuracy, auc
 from keras_ddl.edge.process_pool import unordered_map
+from keras_ddl.edge.runs import find_run
+from keras_ddl.evaluation.calibration import probabilities_from_margins
 from keras_ddl.evaluation.perturb import FAMILIES, LEVELS, perturb
 from keras_ddl.evaluation.results import (
     ROBUSTNESS,
@@ -80,7 +83,6 @@ def robustness(
     from tqdm import tqdm
 
     from keras_ddl.build_network import load_run
-    from keras_ddl.edge.runs import find_run
 
     run = find_run(run)
     model, _, spec = load_run(run)
@@ -199,9 +201,6 @@ def _judged(
     condition: Condition, spec: ClipSpec, videos: list[Video], margins: list[list[float]]
 ) -> ConditionResult:
     """AUC and accuracy at video level, over the videos that gave a score."""
-    from keras_ddl.edge.metrics import accuracy, auc
-    from keras_ddl.evaluation.calibration import probabilities_from_margins
-
     scored = [
         (video.label, values) for video, values in zip(videos, margins, strict=True) if values
     ]
@@ -253,8 +252,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from keras_ddl.edge.runs import find_run
-
     run = find_run(args.run)
     if args.videos is not None and args.videos < 1:
         raise UserError(f"--videos: expected 1 or more, received {args.videos}")

@@ -100,13 +100,10 @@ class Breakdown:
 
     def groups(self) -> dict[str, tuple[GroupResult, ...]]:
         """Return the rows by what they group by."""
-        return {
-            "datasets": self.datasets,
-            "compressions": self.compressions,
-            "methods": self.methods,
-        }
+        return {kind: getattr(self, kind) for kind in _GROUPS}
 
 
+_GROUPS = ("datasets", "compressions", "methods")
 _ABOUT = ("name", "split", "threshold", "fingerprint", "trained_on")
 
 
@@ -140,17 +137,15 @@ class SetResult(Breakdown):
     def from_json(cls, found: Mapping[str, Any]) -> SetResult:
         """Take a set of `test.json`."""
         values = {field.name: found[field.name] for field in fields(cls)}
-        for kind in ("datasets", "compressions", "methods"):
+        for kind in _GROUPS:
             values[kind] = tuple(GroupResult.from_json(row) for row in values[kind])
         return cls(**values)
 
     def to_json(self) -> dict[str, Any]:
         """Return the set as `test.json` holds it."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        about = {name: values.pop(name) for name in _ABOUT}
-        for kind, rows in self.groups().items():
-            values[kind] = [row.to_json() for row in rows]
-        return {**about, **values}
+        about = {name: getattr(self, name) for name in _ABOUT}
+        groups = {kind: [row.to_json() for row in rows] for kind, rows in self.groups().items()}
+        return {**about, **vars(self), **groups}
 
     def without_score(self) -> dict[str, int]:
         """Return how many videos have no score, by why."""
