@@ -5,14 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 
-from deploy.sources.base import Health, Source
+from deploy.sources.base import Source
+from deploy.sources.recorded_source import SourceAround
 from keras_ddl.edge.video import Frame
 
 NAP_S = 0.1  # how often one who waits looks whether the source was closed
 
 
-class PacedSource(Source):
-    """Another source whose frames come when they are due, not before; every frame comes.
+class PacedSource(SourceAround):
+    """A recording whose frames come when they are due, not before; every frame comes.
 
     Args:
         source: A recording.
@@ -20,20 +21,16 @@ class PacedSource(Source):
         sleep: Waits for seconds.
     """
 
-    live = False
-
     def __init__(
         self,
         source: Source,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._source = source
+        super().__init__(source)
         self._clock = clock
         self._sleep = sleep
         self._asked = False
-        self.name, self.still = source.name, source.still
-        self.fps, self.length = source.fps, source.length
 
     def __iter__(self) -> Iterator[Frame]:
         for frame in self._source:
@@ -45,11 +42,6 @@ class PacedSource(Source):
             if self._asked:
                 return
             yield frame
-
-    @property
-    def health(self) -> Health:
-        """How the source behind it is doing."""
-        return self._source.health
 
     def interrupt(self) -> None:
         """End the iteration soon."""

@@ -55,7 +55,36 @@ class RecordedSource(Source):
         self._asked = True
 
 
-class ReadAhead(Source):
+class SourceAround(Source):
+    """A recording read in a manner of its own; what it tells of itself is the recording's.
+
+    Args:
+        source: A recording; it is closed with this.
+    """
+
+    live = False
+
+    def __init__(self, source: Source) -> None:
+        self.name, self.still = source.name, source.still
+        self._source = source
+
+    @property
+    def fps(self) -> float:  # type: ignore[override]
+        """A download knows it once it is connected."""
+        return self._source.fps
+
+    @property
+    def length(self) -> int | None:  # type: ignore[override]
+        """So with its length."""
+        return self._source.length
+
+    @property
+    def health(self) -> Health:
+        """How the recording is doing."""
+        return self._source.health
+
+
+class ReadAhead(SourceAround):
     """A recording that is decoded on a thread of its own, a few frames ahead of its reader.
 
     Args:
@@ -64,32 +93,16 @@ class ReadAhead(Source):
     """
 
     def __init__(self, source: Source, telemetry: NullTelemetry) -> None:
-        self.name, self.live, self.still = source.name, source.live, source.still
-        self._source = source
+        super().__init__(source)
         self._telemetry = telemetry
         self._queue = FrameQueue(
             self._read, source.name, telemetry, DropPolicy.NONE, max_frames=AHEAD
         )
 
     @property
-    def fps(self) -> float:  # type: ignore[override]
-        """Of the recording."""
-        return self._source.fps
-
-    @property
-    def length(self) -> int | None:  # type: ignore[override]
-        """Of the recording."""
-        return self._source.length
-
-    @property
     def epoch(self) -> float | None:  # type: ignore[override]
         """Of the recording, where it is paced."""
         return self._source.epoch
-
-    @property
-    def health(self) -> Health:
-        """Of the recording."""
-        return self._source.health
 
     def __iter__(self) -> Iterator[Frame]:
         return iter(self._queue)

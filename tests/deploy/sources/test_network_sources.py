@@ -115,6 +115,16 @@ def test_a_download_gives_the_frames_of_the_file(tmp_path: Path, serve: Serve) -
     assert caught.value.exit_code == 3
 
 
+def test_a_paced_download_knows_its_rate_once_it_is_connected(tmp_path: Path, serve: Serve) -> None:
+    with VideoWriter(tmp_path / "grey.mp4", 30) as writer:
+        for _ in range(3):
+            writer.write(np.zeros((48, 64, 3), np.uint8))
+    place = serve(partial(QuietFiles, directory=tmp_path))
+    with open_source(f"http://{place}/grey.mp4", realtime=True) as source:
+        next(iter(source))
+        assert (source.fps, source.length) == (30.0, 3)
+
+
 def test_mjpeg_is_live_and_can_be_left(camera: loopback_camera.LoopbackCamera) -> None:
     with open_source(camera.url) as source:
         assert source.live
