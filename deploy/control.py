@@ -44,6 +44,14 @@ class SourceStatus:
 class Control(Protocol):
     """A run, seen from outside. Every method may be called from any thread and returns at once."""
 
+    @property
+    def warm(self) -> bool:
+        """Whether the model has answered once, so that sources are started."""
+
+    @property
+    def dead_threads(self) -> list[str]:
+        """Threads that every source needs and that are gone although nobody asked for the end."""
+
     def status(self) -> tuple[SourceStatus, ...]:
         """All sources, in the order in which they were named."""
 

@@ -117,16 +117,7 @@ def _dashboard(
     token_file, names = args.dashboard_token_file, args.dashboard_name
     settings = Settings.from_options(args.dashboard, token_file, names)
     sink = DashboardSink(telemetry)
-    server = DashboardServer(
-        settings,
-        runner,
-        sink,
-        telemetry,
-        evidence=args.evidence,
-        warm=lambda: runner.warm,
-        dead_threads=lambda: runner.dead_threads,
-    )
-    stack.enter_context(server)
+    stack.enter_context(DashboardServer(settings, runner, sink, telemetry, args.evidence))
     return sink
 
 

@@ -229,7 +229,7 @@ class Telemetry(NullTelemetry):
         with self._lock:
             for (stage, _), samples in self._stages.items():
                 shares[stage] = shares.get(stage, 0.0) + samples.cpu_seconds / used
-        shares = {stage: shares[stage] for stage in sorted(shares, key=_place) if shares[stage]}
+        shares = {stage: shares[stage] for stage in sorted(shares, key=stage_rank) if shares[stage]}
         return {**shares, ELSEWHERE: max(0.0, 1.0 - sum(shares.values()))}
 
     def totals(self) -> Totals:
@@ -255,6 +255,6 @@ def percentiles(values_ms: list[float]) -> dict[str, float]:
     return {f"p{percent}": round(float(value), 3) for percent, value in pairs}
 
 
-def _place(stage: str) -> tuple[int, str]:
-    """Sorts the known stages in their order, others behind them by name."""
+def stage_rank(stage: str) -> tuple[int, str]:
+    """Sort key: the known stages in their order, others behind them by name."""
     return (STAGES.index(stage) if stage in STAGES else len(STAGES)), stage

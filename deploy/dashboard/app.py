@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
@@ -49,28 +48,19 @@ HEADERS = {
 }
 
 
-@dataclass(frozen=True)
-class Vitals:
-    """Interface of the two health probes.
+class App:
+    """One function per address. Those without `async` run on a thread of a pool.
 
-    Attributes:
-        warm: Whether the model has answered once.
-        dead_threads: Names of threads that should be alive and are not.
+    Args:
+        report: The run.
+        access: Who may come in.
         closing: Whether the server is on its way out.
     """
 
-    warm: Callable[[], bool]
-    dead_threads: Callable[[], Sequence[str]]
-    closing: Callable[[], bool]
-
-
-class App:
-    """One function per address. Those without `async` run on a thread of a pool."""
-
-    def __init__(self, report: Report, access: Access, vitals: Vitals) -> None:
+    def __init__(self, report: Report, access: Access, closing: Callable[[], bool]) -> None:
         self._report = report
         self._access = access
-        self._vitals = vitals
+        self._closing = closing
 
     def asgi(self) -> ASGIApp:
         """The application that a server runs."""
@@ -159,11 +149,11 @@ class App:
 
         seen = Seen()
         yield "retry: 1000\n\n"
-        while not self._vitals.closing():
+        while not self._closing():
             message, seen = await run_in_threadpool(self._report.update, seen)
             yield f"data: {_to_json(message)}\n\n"
             waited = 0.0
-            while waited < BEAT_S and not self._vitals.closing():
+            while waited < BEAT_S and not self._closing():
                 await asyncio.sleep(TICK_S)
                 waited += TICK_S
                 if self._report.sink.history.revision != seen.history:
@@ -214,13 +204,13 @@ class App:
 
     def healthz(self, request: Request) -> Response:
         """Whether the process and its threads live."""
-        dead = list(self._vitals.dead_threads())
+        dead = self._report.control.dead_threads
         return _json({"alive": not dead, "dead_threads": dead}, 503 if dead else 200)
 
     def readyz(self, request: Request) -> Response:
         """Whether the model is warm and at least one source runs."""
         states = [source.health.state for source in self._report.control.status()]
-        warm, running = self._vitals.warm(), states.count(State.RUNNING)
+        warm, running = self._report.control.warm, states.count(State.RUNNING)
         ready = warm and running > 0
         return _json({"ready": ready, "warm": warm, "running": running}, 200 if ready else 503)
 

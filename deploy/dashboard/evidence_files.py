@@ -26,9 +26,8 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Evidence:
-    """A finished evidence folder: its event, the names of its files, and when it was found."""
+    """A finished evidence folder, the names of its files, and when it was found."""
 
-    event: str
     folder: Path
     files: tuple[str, ...]
     revision: int
@@ -110,7 +109,7 @@ class EvidenceFiles:
             log.warning("evidence folder '%s' is left out: %s", folder.name, error)
             return ""
         self._revision += 1
-        self._found[event] = Evidence(event, folder, files, self._revision)
+        self._found[event] = Evidence(folder, files, self._revision)
         return event
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from deploy.control import SourceStatus
 from deploy.sources.base import State
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
 PREFIX = "keras_ddl"
+Values = Mapping[Any, float]  # by the value of the label, or a tuple of several
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -40,86 +41,67 @@ def exposition(telemetry: Telemetry, sources: Sequence[SourceStatus], model_id: 
 
 
 def _about(model_id: str) -> Iterator[Metric]:
-    from prometheus_client.core import GaugeMetricFamily
-
-    info = GaugeMetricFamily(
-        f"{PREFIX}_info", "Always 1; what runs here", labels=["version", "model"]
-    )
-    info.add_metric([__version__, model_id], 1)
-    yield info
+    labels = ["version", "model"]
+    yield _gauge("info", "Always 1; what runs here", labels, {(__version__, model_id): 1})
 
 
 def _totals(totals: Totals) -> Iterator[Metric]:
-    from prometheus_client.core import (
-        CounterMetricFamily,
-        GaugeMetricFamily,
-        HistogramMetricFamily,
-    )
+    from prometheus_client.core import HistogramMetricFamily
 
-    stages = HistogramMetricFamily(
-        f"{PREFIX}_stage_seconds", "Duration of a stage", labels=["stage", "source"]
-    )
-    cpu = CounterMetricFamily(
-        f"{PREFIX}_stage_cpu_seconds",
-        "CPU time of the threads that run a stage",
-        labels=["stage", "source"],
-    )
+    labels = ["stage", "source"]
+    stages = HistogramMetricFamily(f"{PREFIX}_stage_seconds", "Duration of a stage", labels=labels)
     for key, one in totals.stages.items():
         bounds = [*(repr(bound) for bound in BUCKETS), "+Inf"]
         buckets = list(zip(bounds, accumulate(map(float, one.counts)), strict=True))
         stages.add_metric(key, buckets, one.seconds)
-        cpu.add_metric(key, one.cpu_seconds)
     yield stages
-    yield cpu
-    counters = (
-        ("dropped", "Thrown away by the run, by cause", ["cause", "source"], totals.dropped),
-        ("events", "Changes of a verdict", ["verdict", "source"], totals.events),
-    )
-    for name, text, labels, counts in counters:
-        family = CounterMetricFamily(f"{PREFIX}_{name}", text, labels=labels)
-        for pair, count in counts.items():
-            family.add_metric(pair, count)
-        yield family
-    failures = CounterMetricFamily(
-        f"{PREFIX}_sink_failures", "Outputs that a sink could not take", labels=["sink"]
-    )
-    for sink, count in totals.failures.items():
-        failures.add_metric([sink], count)
-    yield failures
-    depths = GaugeMetricFamily(f"{PREFIX}_queue_length", "Items that wait", labels=["queue"])
-    for queue, length in totals.depths.items():
-        depths.add_metric([queue], length)
-    yield depths
+    cpu = {key: one.cpu_seconds for key, one in totals.stages.items()}
+    yield _counter("stage_cpu_seconds", "CPU time of the threads that run a stage", labels, cpu)
+    causes = ["cause", "source"]
+    yield _counter("dropped", "Thrown away by the run, by cause", causes, totals.dropped)
+    yield _counter("events", "Changes of a verdict", ["verdict", "source"], totals.events)
+    failures = "Outputs that a sink could not take"
+    yield _counter("sink_failures", failures, ["sink"], totals.failures)
+    yield _gauge("queue_length", "Items that wait", ["queue"], totals.depths)
 
 
 def _sources(sources: Sequence[SourceStatus]) -> Iterator[Metric]:
-    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+    named = {source.name: source for source in sources}
+    health = {name: source.health for name, source in named.items()}
+    states = {(name, one.value): one is health[name].state for name in named for one in State}
+    yield _gauge("source_state", "1 for the state a source is in", ["source", "state"], states)
+    frames = {name: one.frames for name, one in health.items()}
+    yield _counter("source_frames", "Frames read", ["source"], frames)
+    dropped = {
+        (name, cause): count for name in named for cause, count in health[name].dropped.items()
+    }
+    text = "Frames that a source threw away, by cause"
+    yield _counter("source_frames_dropped", text, ["source", "cause"], dropped)
+    found = {name: one.reconnects for name, one in health.items()}
+    yield _counter("source_reconnects", "Times lost and found again", ["source"], found)
+    fps = {name: source.fps for name, source in named.items()}
+    yield _gauge("source_fps", "Frames per second lately", ["source"], fps)
+    faces = {
+        (name, label): [face.label for face in source.faces].count(label)
+        for name, source in named.items()
+        for label in ("REAL", "UNCERTAIN", "FAKE")
+    }
+    yield _gauge("source_faces", "Faces in sight, by verdict", ["source", "verdict"], faces)
 
-    state = GaugeMetricFamily(
-        f"{PREFIX}_source_state", "1 for the state a source is in", labels=["source", "state"]
-    )
-    frames = CounterMetricFamily(f"{PREFIX}_source_frames", "Frames read", labels=["source"])
-    found = CounterMetricFamily(
-        f"{PREFIX}_source_reconnects", "Times lost and found again", labels=["source"]
-    )
-    dropped = CounterMetricFamily(
-        f"{PREFIX}_source_frames_dropped",
-        "Frames that a source threw away, by cause",
-        labels=["source", "cause"],
-    )
-    fps = GaugeMetricFamily(f"{PREFIX}_source_fps", "Frames per second lately", labels=["source"])
-    faces = GaugeMetricFamily(
-        f"{PREFIX}_source_faces", "Faces in sight, by verdict", labels=["source", "verdict"]
-    )
-    for source in sources:
-        for one in State:
-            state.add_metric([source.name, one.value], float(one is source.health.state))
-        frames.add_metric([source.name], source.health.frames)
-        found.add_metric([source.name], source.health.reconnects)
-        for cause, count in source.health.dropped.items():
-            dropped.add_metric([source.name, cause], count)
-        fps.add_metric([source.name], source.fps)
-        labels = [face.label for face in source.faces]
-        for label in ("REAL", "UNCERTAIN", "FAKE"):
-            faces.add_metric([source.name, label], labels.count(label))
-    yield from (state, frames, found, dropped, fps, faces)
+
+def _gauge(name: str, text: str, labels: Sequence[str], values: Values) -> Metric:
+    from prometheus_client.core import GaugeMetricFamily
+
+    return _filled(GaugeMetricFamily(f"{PREFIX}_{name}", text, labels=labels), values)
+
+
+def _counter(name: str, text: str, labels: Sequence[str], values: Values) -> Metric:
+    from prometheus_client.core import CounterMetricFamily
+
+    return _filled(CounterMetricFamily(f"{PREFIX}_{name}", text, labels=labels), values)
+
+
+def _filled(family: Any, values: Values) -> Metric:
+    for key, value in values.items():
+        family.add_metric([key] if isinstance(key, str) else key, float(value))
+    return cast("Metric", family)

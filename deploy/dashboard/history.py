@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from threading import Lock
 from typing import Any
 
@@ -40,8 +39,8 @@ class History:
         """Grows with everything that is taken."""
         return self._revision
 
-    def add(self, source: str, record: Record) -> Record | None:
-        """Take one record; returns the event that it was, completed, or None."""
+    def add(self, source: str, record: Record) -> None:
+        """Take one record."""
         with self._lock:
             self._revision += 1
             known = self._sources.setdefault(source, _Source())
@@ -53,10 +52,7 @@ class History:
             elif kind == "clip":
                 self._add_score(known, record)
             elif kind == "verdict":
-                event = self._completed(source, record)
-                self._events.append((self._revision, event))
-                return event
-        return None
+                self._events.append((self._revision, record))
 
     def since(self, revision: int) -> dict[str, Any]:
         """What is newer than a revision; 0 gives everything that is kept.
@@ -100,11 +96,6 @@ class History:
             del source.tracks[next(iter(source.tracks))]
         score, smoothed = record.get("fake_probability"), record.get("probability_smoothed")
         points.append((self._revision, (time_ms, score, smoothed, record.get("verdict"))))
-
-    def _completed(self, source: str, record: Record) -> Record:
-        now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
-        made_up = {"event": f"{self._revision:08d}", "at": now.replace("+00:00", "Z")}
-        return {**made_up, **record, "source": source}
 
 
 def _changed(source: _Source, revision: int) -> dict[str, Any]:

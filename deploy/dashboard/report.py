@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
@@ -12,7 +12,7 @@ from deploy.control import Control, SourceStatus
 from deploy.dashboard.evidence_files import EvidenceFiles
 from deploy.dashboard.sink import DashboardSink
 from deploy.judging.records import number
-from deploy.telemetry import STAGES, Telemetry
+from deploy.telemetry import Telemetry, stage_rank
 from keras_ddl import __version__
 
 STATUS_S = 0.2  # the run is asked how it is doing at most this often, however many watch
@@ -41,7 +41,7 @@ class Report:
     control: Control
     sink: DashboardSink
     telemetry: Telemetry
-    evidence: EvidenceFiles = field(default_factory=lambda: EvidenceFiles(None))
+    evidence: EvidenceFiles
 
     def __post_init__(self) -> None:
         self._lock = Lock()
@@ -63,26 +63,28 @@ class Report:
         """Everything at this moment but scores and events."""
         return {
             "version": __version__,
-            "uptime_s": round(time.monotonic() - self._started, 1),
-            "sources": [self._source(source) for source in self.sources()],
             "rules": self.sink.history.rules(),
-            "run": self._run(),
-            **self.timing(),
+            **self._now(),
         }
 
     def update(self, seen: Seen) -> tuple[dict[str, Any], Seen]:
         """What the page needs to go on from what it has seen."""
         news = self.sink.history.since(seen.history)
         revision, evidence = self.evidence.since(seen.evidence)
-        message = {"sources": [self._source(source) for source in self.sources()], **news}
+        message = {**self._now(), **news}
         kept = self.sink.history.event_ids() if evidence else set()
         message["evidence"] = {event: names for event, names in evidence.items() if event in kept}
-        message["uptime_s"] = round(time.monotonic() - self._started, 1)
-        message["run"] = self._run()
-        message |= self.timing()
         if seen == Seen():
             message["version"] = __version__
         return message, Seen(news["revision"], revision)
+
+    def _now(self) -> dict[str, Any]:
+        return {
+            "uptime_s": round(time.monotonic() - self._started, 1),
+            "sources": [self._source(source) for source in self.sources()],
+            "run": self._run(),
+            **self.timing(),
+        }
 
     def events(self, limit: int) -> list[dict[str, Any]]:
         """The newest events with the names of their evidence files, newest first."""
@@ -103,7 +105,10 @@ class Report:
                 stages = {name: self.telemetry.summary(name) for name in names}
                 shares = self.telemetry.cpu_share()
                 self._timing = {
-                    "stages": {name: _ordered(summary) for name, summary in stages.items()},
+                    "stages": {
+                        name: {stage: summary[stage] for stage in sorted(summary, key=stage_rank)}
+                        for name, summary in stages.items()
+                    },
                     "cpu_share": {stage: round(share, 4) for stage, share in shares.items()},
                 }
                 self._timed = time.monotonic()
@@ -159,8 +164,3 @@ class Report:
 def identify(name: str) -> str:
     """A source's id in addresses: its name may hold anything, a hash holds letters and digits."""
     return hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:12]
-
-
-def _ordered(summary: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
-    known = [stage for stage in STAGES if stage in summary]
-    return {stage: summary[stage] for stage in [*known, *sorted(summary.keys() - {*known})]}

@@ -8,13 +8,12 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deploy.control import Control
 from deploy.dashboard.access import Access
-from deploy.dashboard.app import PUBLIC, TICK_S, App, Vitals
+from deploy.dashboard.app import PUBLIC, TICK_S, App
 from deploy.dashboard.evidence_files import EvidenceFiles
 from deploy.dashboard.report import Report
 from deploy.dashboard.settings import Settings
@@ -44,8 +43,6 @@ class DashboardServer:
         sink: One of its sinks.
         telemetry: What it counts with.
         evidence: Root of the evidence folders; None has no evidence.
-        warm: Whether the model has answered once (`/readyz`).
-        dead_threads: Names of threads that should be alive and are not (`/healthz`).
     """
 
     def __init__(
@@ -54,15 +51,11 @@ class DashboardServer:
         control: Control,
         sink: DashboardSink,
         telemetry: Telemetry,
-        *,
         evidence: Path | None = None,
-        warm: Callable[[], bool] = lambda: True,
-        dead_threads: Callable[[], Sequence[str]] = lambda: (),
     ) -> None:
         self._settings = settings
         self._report = Report(control, sink, telemetry, EvidenceFiles(evidence))
-        self._vitals = Vitals(warm, dead_threads, self._is_closing)
-        self._closing = False
+        self._closing = threading.Event()
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
         self.port = 0
@@ -80,7 +73,7 @@ class DashboardServer:
         listener = self._listen()
         self.port = int(listener.getsockname()[1])
         self.link = self._settings.link(self.port)
-        app = App(self._report, Access(self._settings, self.port, PUBLIC), self._vitals)
+        app = App(self._report, Access(self._settings, self.port, PUBLIC), self._closing.is_set)
         config = uvicorn.Config(
             app.asgi(),
             http="h11",
@@ -106,7 +99,7 @@ class DashboardServer:
         server, thread = self._server, self._thread
         if server is None or thread is None:
             return
-        self._closing = True
+        self._closing.set()
         server.should_exit = True
         thread.join(CLOSE_S)
         if thread.is_alive():
@@ -119,9 +112,6 @@ class DashboardServer:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _is_closing(self) -> bool:
-        return self._closing
 
     def _listen(self) -> socket.socket:
         host, port = self._settings.host, self._settings.port
@@ -149,7 +139,7 @@ class DashboardServer:
         uvicorn waits for a first request without end, and every connection is an open file.
         """
         silent: dict[Any, float] = {}  # connection → since when
-        while not self._closing:
+        while not self._closing.is_set():
             await asyncio.sleep(TICK_S)
             now = time.monotonic()
             idle = [one for one in server.server_state.connections if _is_idle(one)]

@@ -42,10 +42,9 @@ class DashboardSink(Sink):
         if output.picture is not None:
             self.pictures.put(output.source, output.picture)
         for record in output.records:
-            source = str(record.get("source") or output.source)
-            event = self.history.add(source, record)
-            if event is not None:
-                self._telemetry.event(str(event.get("verdict")), source)
+            self.history.add(output.source, record)
+            if record["type"] == "verdict":
+                self._telemetry.event(record["verdict"], output.source)
 
 
 @dataclass(frozen=True)

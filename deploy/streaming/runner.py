@@ -83,7 +83,7 @@ class Runner:
 
     @property
     def dead_threads(self) -> list[str]:
-        """Threads that every source needs and that are gone although nobody asked for the end."""
+        """Names of threads, as `Control` says."""
         if not self.warm or self._stop.is_set():
             return []
         threads = {"infer": self._batcher.alive}

@@ -1,7 +1,7 @@
 // The dashboard: one connection brings everything but the pictures, which are asked for one by one.
 
 import { Camera } from "./camera.js";
-import { addEvents, addEvidence, clearEvents } from "./events.js";
+import { addEvents, addEvidence, clearEvents, make, pairs } from "./events.js";
 
 const LOST_MS = 4000; // the server says something every second
 const part = (id) => document.getElementById(id);
@@ -55,47 +55,27 @@ function showSummary(sources) {
 function showRun({ queues, dropped, failures }) {
   const list = (counts) => Object.entries(counts).map(([name, count]) =>
     `${name} ${count.toLocaleString()}`).join(", ") || "none";
-  const rows = [["Waiting", queues], ["Thrown away", dropped], ["Sinks' failures", failures]];
-  part("run").replaceChildren(...rows.map(([name, counts]) => {
-    const pair = document.createElement("div");
-    pair.append(cell("dt", name), cell("dd", list(counts)));
-    return pair;
-  }));
+  part("run").replaceChildren(...pairs([["Waiting", list(queues)], ["Thrown away", list(dropped)],
+    ["Sinks' failures", list(failures)]]));
   const failing = Object.keys(failures);
   part("trouble").hidden = !failing.length;
   part("trouble").textContent = `Failures at: ${failing.join(", ")}. The log says why.`;
 }
 
-function cell(kind, text) {
-  return Object.assign(document.createElement(kind), { textContent: text });
-}
-
 function showTiming(stages, shares) {
   if (!part("timing").open) return;
-  const row = (kind, texts) => {
-    const line = document.createElement("tr");
-    line.append(...texts.map((text, index) => {
-      const made = cell(index ? kind : "th", text);
-      if (made.tagName === "TH") made.scope = index ? "col" : "row";
-      return made;
-    }));
-    return line;
-  };
+  const head = (text, index) => make("th", { textContent: text, scope: index ? "col" : "row" });
+  const data = (text, index) => index ? make("td", { textContent: text }) : head(text, index);
   const measured = Object.entries(stages).filter(([, summary]) => Object.keys(summary).length);
-  part("stages").replaceChildren(...measured.map(([name, summary]) => {
-    const table = document.createElement("table");
-    table.append(row("th", [name, "p50 ms", "p90 ms", "p99 ms"]));
-    table.append(...Object.entries(summary).map(([stage, value]) =>
-      row("td", [stage, ...["p50", "p90", "p99"].map((one) => value[one].toFixed(1))])));
-    return table;
-  }));
+  part("stages").replaceChildren(...measured.map(([name, summary]) => make("table", {},
+    make("tr", {}, ...[name, "p50 ms", "p90 ms", "p99 ms"].map(head)),
+    ...Object.entries(summary).map(([stage, value]) => make("tr", {},
+      ...[stage, ...["p50", "p90", "p99"].map((one) => value[one].toFixed(1))].map(data))))));
   part("cpu").replaceChildren(...Object.entries(shares).map(([stage, share]) => {
-    const item = document.createElement("li");
-    const bar = document.createElement("meter");
-    Object.assign(bar, { min: 0, max: 1, value: share });
+    const bar = make("meter", { min: 0, max: 1, value: share });
     bar.setAttribute("aria-label", `${stage}, share of the CPU time`);
-    item.append(cell("span", stage), bar, cell("span", `${(100 * share).toFixed(1)} %`));
-    return item;
+    const text = (words) => make("span", { textContent: words });
+    return make("li", {}, text(stage), bar, text(`${(100 * share).toFixed(1)} %`));
   }));
 }
 

@@ -1,6 +1,6 @@
 // One source: its picture, its faces with their scores, its health, and the button that stops it.
 
-import { clone, percent, tag } from "./events.js";
+import { clone, pairs, percent, tag } from "./events.js";
 import { SPAN_MS, drawTimeline } from "./timeline.js";
 
 const PICTURE_MS = 90; // between two pictures of one source
@@ -141,15 +141,7 @@ export class Camera {
       ["Picture", size[0] ? `${size[0]} × ${size[1]}` : "–"],
       ["Frames", frames.toLocaleString()],
     ];
-    this.part(".health").replaceChildren(...rows.map(([name, value, title]) => {
-      const pair = document.createElement("div");
-      const term = document.createElement("dt"), text = document.createElement("dd");
-      term.textContent = name;
-      text.textContent = value;
-      if (title) pair.title = title;
-      pair.append(term, text);
-      return pair;
-    }));
+    this.part(".health").replaceChildren(...pairs(rows));
   }
 
   showFaces() {

@@ -6,6 +6,19 @@ const MOST = 500;
 const part = (id) => document.getElementById(id);
 const shown = { date: "", items: new Map() }; // event id → { event, item, files }
 
+/** An element with its properties and what is in it. */
+export function make(kind, properties = {}, ...inside) {
+  const made = Object.assign(document.createElement(kind), properties);
+  made.append(...inside);
+  return made;
+}
+
+/** Rows [name, value, title] for a list of descriptions. */
+export function pairs(rows) {
+  return rows.map(([name, value, title = ""]) => make("div", { title },
+    make("dt", { textContent: name }), make("dd", { textContent: value })));
+}
+
 export function clone(id) {
   return part(id).content.firstElementChild.cloneNode(true);
 }
@@ -54,13 +67,7 @@ export function addEvidence(evidence) {
     const button = known.item.querySelector(".show");
     const cover = files.find((name) => /\.(png|jpg)$/.test(name));
     button.replaceChildren();
-    if (cover) {
-      const image = new Image();
-      image.src = address(id, cover);
-      image.alt = "";
-      image.loading = "lazy";
-      button.append(image);
-    }
+    if (cover) button.append(make("img", { loading: "lazy", src: address(id, cover), alt: "" }));
     button.append("Evidence");
     button.setAttribute("aria-label", `Evidence of ${describe(known.event)}`);
     button.hidden = false;
@@ -118,9 +125,8 @@ function showEvidence(id) {
     `${new Date(event.at).toLocaleString()} · score ${score} · ${event.reason} · event ${id}`;
   const box = part("evidence-files");
   box.replaceChildren();
-  const pictures = document.createElement("div");
-  pictures.className = "pictures";
-  const links = document.createElement("ul");
+  const pictures = make("div", { className: "pictures" });
+  const links = make("ul");
   for (const name of files) {
     if (name.endsWith(".mp4")) box.append(makeVideo(id, name));
     if (/\.(png|jpg)$/.test(name)) pictures.append(makeFigure(id, name));
@@ -131,31 +137,20 @@ function showEvidence(id) {
 }
 
 function makeVideo(id, name) {
-  const video = document.createElement("video");
-  Object.assign(video, { src: address(id, name), controls: true, loop: true, muted: true });
+  const playing = { controls: true, loop: true, muted: true, playsInline: true };
+  const video = make("video", { src: address(id, name), ...playing });
   video.setAttribute("aria-label", `Clip ${name}`);
-  video.playsInline = true;
   return video;
 }
 
 function makeFigure(id, name) {
-  const figure = document.createElement("figure");
-  const image = new Image();
-  image.src = address(id, name);
-  image.alt = `Evidence picture ${name}`;
-  const caption = document.createElement("figcaption");
-  caption.textContent = name;
-  figure.append(image, caption);
-  return figure;
+  const image = make("img", { src: address(id, name), alt: `Evidence picture ${name}` });
+  return make("figure", {}, image, make("figcaption", { textContent: name }));
 }
 
 function makeLink(id, name) {
-  const item = document.createElement("li");
-  const link = document.createElement("a");
-  Object.assign(link, { href: address(id, name), textContent: name, target: "_blank" });
-  link.rel = "noopener";
-  item.append(link);
-  return item;
+  const opened = { href: address(id, name), target: "_blank", rel: "noopener" };
+  return make("li", {}, make("a", { ...opened, textContent: name }));
 }
 
 part("filter").addEventListener("change", applyFilter);

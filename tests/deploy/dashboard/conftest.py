@@ -33,6 +33,8 @@ class Played:
         self.telemetry = Telemetry()
         self.sink = DashboardSink(self.telemetry)
         self.asked: list[tuple[str, str]] = []
+        self.warm = True
+        self.dead_threads: list[str] = []
         latency = {"p50": 312.4, "p90": 401.0, "p99": 655.5}
         seen = Health(State.RUNNING, "", 1500, 2, (640, 480), {"stale": 7})
         lost = Health(State.RECONNECTING, "no answer from gate.example", 90, 4, (640, 480))

@@ -136,17 +136,16 @@ def test_events_newest_first_and_so_many(serve: Callable[..., Any]) -> None:
 
 
 def test_probes(serve: Callable[..., Any]) -> None:
-    dead: list[str] = []
-    warm: list[bool] = []
-    served = serve(warm=lambda: bool(warm), dead_threads=lambda: dead)
+    served = serve()
+    served.run.warm = False
     assert served.get("/healthz")[0] == 200
     assert served.get("/readyz")[0] == 503  # the model is cold
-    warm.append(True)
+    served.run.warm = True
     assert json.loads(served.get("/readyz")[2]) == {"ready": True, "warm": True, "running": 2}
     for name in (DOOR, HALL):
         served.run.stop(name)
     assert served.get("/readyz")[0] == 503  # nothing runs
-    dead.append("infer")
+    served.run.dead_threads.append("infer")
     status, _, body = served.get("/healthz")
     assert (status, json.loads(body)) == (503, {"alive": False, "dead_threads": ["infer"]})
 

@@ -85,15 +85,6 @@ def test_a_source_that_starts_again_begins_anew() -> None:
     assert "cleared" not in kept.since(0)["scores"][DOOR]  # whoever comes new has nothing to forget
 
 
-def test_an_event_without_id_and_time_gets_both() -> None:
-    event = History().add(DOOR, verdict())
-    assert event is not None
-    assert event["event"] and event["at"].endswith("Z") and event["source"] == DOOR
-    kept = History().add(DOOR, verdict(event="x", at="2026-01-01T00:00:00.000Z"))
-    assert kept is not None
-    assert (kept["event"], kept["at"]) == ("x", "2026-01-01T00:00:00.000Z")
-
-
 def test_pictures_are_wanted_only_while_somebody_asks(
     played: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
