@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -21,14 +21,13 @@ SUFFIXES = (".mp4", ".mkv", ".mov", ".m4v")
 class AnnotatedVideo(Sink):
     """The annotated frames as H.264 at a constant rate, in true time; also finished after Ctrl-C.
 
-    Of several sources each has a file of its own: `out-SOURCE.mp4`. A file that ends before the
-    run does is followed by `out-2.mp4` (`PacedVideo` says when).
+    Of several sources each has a file of its own: `out-SOURCE.mp4`, at the rate of its `start`
+    record; what no camera has (a broken header) counts as 25 fps. A file that ends before the run
+    does is followed by `out-2.mp4` (`PacedVideo` says when).
 
     Args:
         path: File to write. `{source}` in it becomes the source's name, `{start}` the time (UTC)
             when the file begins.
-        fps: Frames per second: of all sources, or by the name of each. One that is not named has
-            the rate of its `start` record. What no camera has (a broken header) counts as 25.
         minutes: Longest file; None = no limit.
         sources: The names of all sources, where they are known beforehand.
 
@@ -43,25 +42,17 @@ class AnnotatedVideo(Sink):
         return True
 
     def __init__(
-        self,
-        path: Path | str,
-        fps: float | Mapping[str, float],
-        minutes: float | None = None,
-        sources: Sequence[str] = (),
+        self, path: Path | str, minutes: float | None = None, sources: Sequence[str] = ()
     ) -> None:
-        rates = dict(fps) if isinstance(fps, Mapping) else {}
         if minutes is not None and minutes <= 0:
             raise ValueError(f"minutes: expected above 0, received {minutes!r}")
         self._path = Path(path)
-        self._rates = rates
-        self._by_name = isinstance(fps, Mapping)
-        self._fps = DEFAULT_FPS if isinstance(fps, Mapping) else fps
         self._minutes = minutes
         self._names = SafeNames()
-        self._known = [self._names.of(name) for name in sources or rates]
+        self._known = [self._names.of(name) for name in sources]
+        self._rates: dict[str, float] = {}  # by source
         self._videos: dict[str, PacedVideo] = {}
         self._used: set[Path] = set()
-        self._checked = False
 
     def open(self) -> None:
         """See whether there is a folder to write to.
@@ -69,7 +60,6 @@ class AnnotatedVideo(Sink):
         Raises:
             UserError: there is none, the file's ending is that of no video, or PyAV is missing.
         """
-        self._checked = True
         need("av", "saving video")
         if self._path.suffix.lower() not in SUFFIXES:
             kinds = ", ".join(SUFFIXES)
@@ -84,12 +74,10 @@ class AnnotatedVideo(Sink):
     def write(self, output: Output) -> None:
         """Append the picture to its source's video."""
         for record in output.records:
-            if record["type"] == "start" and record.get("fps") and self._by_name:
+            if record["type"] == "start" and record.get("fps"):
                 self._rates.setdefault(output.source, record["fps"])
         if output.picture is None or output.frame is None:
             return
-        if not self._checked:
-            self.open()
         if output.source not in self._videos:
             self._videos[output.source] = self._video(output.source)
         self._videos[output.source].write(output.picture, output.frame.time_ms)
@@ -102,7 +90,7 @@ class AnnotatedVideo(Sink):
     def _video(self, source: str) -> PacedVideo:
         several = len(self._known) > 1 or bool(self._videos)
         name = self._names.of(source)
-        fps = self._rates.get(source, self._fps)
+        fps = self._rates.get(source, DEFAULT_FPS)
         fps = fps if SLOWEST <= fps <= FASTEST else DEFAULT_FPS
         return PacedVideo(lambda: self._next_path(name, several), fps, self._minutes)
 

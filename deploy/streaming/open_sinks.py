@@ -27,7 +27,7 @@ def open_sinks(
     sinks: list[Sink] = [_json_lines(args)]
     names = [plan.name for plan in runner.plans]
     if args.save:
-        sinks.append(AnnotatedVideo(args.save, {}, args.save_minutes, names))
+        sinks.append(AnnotatedVideo(args.save, args.save_minutes, names))
     if args.show:
         sinks.append(Window(runner.quit))
     if args.evidence:

@@ -43,8 +43,8 @@ def is_constant(path: Path, fps: float) -> bool:
     return np.allclose(np.diff(times), 1000 / fps, atol=0.02) and times[0] == 0
 
 
-def save(path: Path, times: list[float], fps: float = 25.0, **options: float) -> None:
-    with AnnotatedVideo(path, fps, **options) as sink:
+def save(path: Path, times: list[float], **options: float) -> None:
+    with AnnotatedVideo(path, **options) as sink:
         sink.open()
         for number, time_ms in enumerate(times):
             sink.write(output(number, time_ms))
@@ -96,8 +96,10 @@ def test_time_stays_true_at_another_rate(tmp_path: Path, fps: float) -> None:
 
 def test_each_source_has_its_own_file_and_rate(tmp_path: Path) -> None:
     rates = {"door": 25.0, "rtsp://***@yard/1": 10.0}
-    with AnnotatedVideo(tmp_path / "out.mp4", rates) as sink:
+    with AnnotatedVideo(tmp_path / "out.mp4", sources=list(rates)) as sink:
         sink.open()
+        for source, fps in rates.items():
+            sink.write(Output(({"type": "start", "source": source, "fps": fps},), source=source))
         for number in range(10):
             sink.write(output(number, 40.0 * number))
             sink.write(output(number, 100.0 * number, "rtsp://***@yard/1"))
@@ -114,7 +116,7 @@ def test_each_source_has_its_own_file_and_rate(tmp_path: Path) -> None:
 def test_the_rate_can_come_from_the_start_record(
     tmp_path: Path, said: float | None, used: float
 ) -> None:
-    with AnnotatedVideo(tmp_path / "out.mp4", {}) as sink:
+    with AnnotatedVideo(tmp_path / "out.mp4") as sink:
         sink.write(Output(({"type": "start", "source": "door", "fps": said},), source="door"))
         for number in range(5):
             sink.write(output(number, 1000 / used * number))
@@ -123,7 +125,7 @@ def test_the_rate_can_come_from_the_start_record(
 
 
 def test_placeholders_name_source_and_start(tmp_path: Path) -> None:
-    with AnnotatedVideo(tmp_path / "{source}_{start}.mkv", {"door": 25.0}) as sink:
+    with AnnotatedVideo(tmp_path / "{source}_{start}.mkv") as sink:
         sink.open()
         sink.write(output(0, 0))
     (found,) = tmp_path.iterdir()
@@ -131,7 +133,7 @@ def test_placeholders_name_source_and_start(tmp_path: Path) -> None:
 
 
 def test_another_size_and_a_long_pause_begin_a_new_file(tmp_path: Path) -> None:
-    with AnnotatedVideo(tmp_path / "out.mp4", 25.0) as sink:
+    with AnnotatedVideo(tmp_path / "out.mp4") as sink:
         for number in range(5):
             sink.write(output(number, 40.0 * number))
         for number in range(5, 10):
@@ -158,11 +160,11 @@ def test_minutes_split_by_time_without_losing_a_frame(tmp_path: Path) -> None:
 )
 def test_wrong_paths_end_the_run_at_once(tmp_path: Path, name: str, words: str) -> None:
     with pytest.raises(UserError, match=words):
-        AnnotatedVideo(tmp_path / name, 25.0).open()
+        AnnotatedVideo(tmp_path / name).open()
 
 
 def test_nothing_written_is_no_file(tmp_path: Path) -> None:
-    with AnnotatedVideo(tmp_path / "out.mp4", 25.0) as sink:
+    with AnnotatedVideo(tmp_path / "out.mp4") as sink:
         sink.open()
         sink.write(Output())
     assert list(tmp_path.iterdir()) == []
@@ -180,7 +182,7 @@ def pictures(begin, end, step=40.0):
     for n in range(begin, end):
         shown = rng.integers(0, 255, (96, 128, 3), dtype=np.uint8)
         sink.write(Output(frame=Frame(shown, step * n, n), picture=shown))
-sink = AnnotatedVideo(sys.argv[1], 25.0)
+sink = AnnotatedVideo(sys.argv[1])
 """
 FULL = f"""{NOISE}
 resource.setrlimit(resource.RLIMIT_FSIZE, (1_200_000, everything))

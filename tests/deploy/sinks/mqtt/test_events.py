@@ -23,6 +23,7 @@ import pytest
 from deploy.backoff import Backoff
 from deploy.control import SourceStatus
 from deploy.sinks import Output
+from deploy.sinks.mqtt import events
 from deploy.sinks.mqtt.events import MqttEvents
 from deploy.sources.base import Health, State
 from keras_ddl.edge.errors import UserError
@@ -199,9 +200,14 @@ def once(seen: list[str]) -> list[str]:
 
 
 def test_events_states_and_presence(
-    broker: Broker, watcher: Watcher, run: FakeRun, tmp_path: Path
+    broker: Broker,
+    watcher: Watcher,
+    run: FakeRun,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with opened(broker.url, run, tmp_path / "s", clips=True, status_every_s=0.1) as sink:
+    monkeypatch.setattr(events, "STATUS_EVERY_S", 0.1)
+    with opened(broker.url, run, tmp_path / "s", clips=True) as sink:
         until(lambda: watcher.on("site/hall/status") == ["online"])
         sink.write(event(1))
         sink.write(event(2, source="rtsp://***@yard:554/1"))
