@@ -123,7 +123,7 @@ def _url(text: str, name: str, watch: Watch) -> Source:
     need("av", "reading a network stream")
     connect = partial(connect_url, text, name)
     if text.startswith("http") and Path(urlsplit(text).path).suffix.lower() in RECORDINGS:
-        return DownloadSource(name, connect, watch.telemetry)
+        return DownloadSource(name, connect)
     return LiveSource(name, connect, watch)
 
 

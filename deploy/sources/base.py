@@ -63,12 +63,12 @@ class HealthTracker:
         with self._lock:
             self._health = dataclasses.replace(self._health, **changes)
 
-    def frame(self, image: np.ndarray) -> None:
-        """Count a frame that was read, uint8 (H, W, 3)."""
-        size = (image.shape[1], image.shape[0])
+    def frame(self, image: np.ndarray, **changes: Any) -> None:
+        """Count a frame that was read, uint8 (H, W, 3), and replace further fields."""
+        changes["size"] = (image.shape[1], image.shape[0])
         with self._lock:
-            frames = self._health.frames + 1
-            self._health = dataclasses.replace(self._health, frames=frames, size=size)
+            changes["frames"] = self._health.frames + 1
+            self._health = dataclasses.replace(self._health, **changes)
 
     def drop(self, cause: str) -> None:
         """Count a frame that was thrown away."""

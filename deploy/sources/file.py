@@ -23,7 +23,6 @@ class FileSource(RecordedSource):
 
     @property
     def health(self) -> Health:
-        """How it is doing."""
         return self._health.read(dict(self._skipped))
 
     def _frames(self) -> Iterator[Frame]:

@@ -44,11 +44,9 @@ class PacedSource(SourceAround):
             yield frame
 
     def interrupt(self) -> None:
-        """End the iteration soon."""
         self._asked = True
         self._source.interrupt()
 
     def close(self) -> None:
-        """Close the source behind it."""
         self._asked = True
         self._source.close()

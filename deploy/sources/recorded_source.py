@@ -25,12 +25,11 @@ class RecordedSource(Source):
         self._asked = False  # to end
 
     def __iter__(self) -> Iterator[Frame]:
-        self._health.update(state=State.RUNNING)
         try:
             for frame in self._frames():
                 if self._asked:
                     break
-                self._health.frame(frame.image)
+                self._health.frame(frame.image, state=State.RUNNING)
                 yield frame
         except UserError as error:
             self._health.update(state=State.FAILED, error=str(error))
@@ -43,7 +42,6 @@ class RecordedSource(Source):
 
     @property
     def health(self) -> Health:
-        """How it is doing."""
         return self._health.read()
 
     def interrupt(self) -> None:
@@ -80,7 +78,6 @@ class SourceAround(Source):
 
     @property
     def health(self) -> Health:
-        """How the recording is doing."""
         return self._source.health
 
 
@@ -108,7 +105,6 @@ class ReadAhead(SourceAround):
         return iter(self._queue)
 
     def interrupt(self) -> None:
-        """End the iteration soon."""
         self._queue.interrupt()
         self._source.interrupt()
 

@@ -191,14 +191,12 @@ class LiveSource(Source):
 
     @property
     def health(self) -> Health:
-        """How it is doing."""
         health = self._health.read({"stale": self._queue.dropped} if self._queue.dropped else None)
         done = health.state in (State.ENDED, State.FAILED)
         asked = self._queue.closed and not done
         return dataclasses.replace(health, state=State.STOPPED) if asked else health
 
     def interrupt(self) -> None:
-        """End the iteration soon."""
         self._queue.interrupt()
 
     def close(self) -> None:

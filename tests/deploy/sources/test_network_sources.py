@@ -19,7 +19,9 @@ import pytest
 
 from deploy.backoff import Backoff
 from deploy.sources import Source, State, Watch, open_source, url
+from deploy.sources.recorded_source import ReadAhead
 from deploy.sources.synthetic import Scene, draw_loop
+from deploy.telemetry import Telemetry
 from keras_ddl.edge.errors import UserError
 from keras_ddl.edge.video import Frame, VideoWriter
 
@@ -123,6 +125,19 @@ def test_a_paced_download_knows_its_rate_once_it_is_connected(tmp_path: Path, se
     with open_source(f"http://{place}/grey.mp4", realtime=True) as source:
         next(iter(source))
         assert (source.fps, source.length) == (30.0, 3)
+
+
+def test_decoding_a_download_is_timed_once_a_frame(tmp_path: Path, serve: Serve) -> None:
+    with VideoWriter(tmp_path / "grey.mp4", 30) as writer:
+        for _ in range(3):
+            writer.write(np.zeros((48, 64, 3), np.uint8))
+    telemetry = Telemetry()
+    watch = Watch(telemetry=telemetry)
+    place = serve(partial(QuietFiles, directory=tmp_path))
+    with ReadAhead(open_source(f"http://{place}/grey.mp4", watch=watch), telemetry) as source:
+        assert len(list(source)) == 3
+        times = telemetry.totals().stages["decode", source.name]
+    assert sum(times.counts) == 4  # the last one finds the end
 
 
 def test_mjpeg_is_live_and_can_be_left(camera: loopback_camera.LoopbackCamera) -> None:
