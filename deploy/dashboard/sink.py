@@ -9,6 +9,7 @@ from threading import Lock
 import numpy as np
 
 from deploy.dashboard.history import History
+from deploy.drawing.canvas import encoded
 from deploy.sinks.base import Output, Sink
 from deploy.telemetry import NullTelemetry
 from keras_ddl.edge.optional_import import need
@@ -92,13 +93,9 @@ class Pictures:
 
 def jpeg(picture: np.ndarray) -> bytes:
     """Encode uint8 (H, W, 3) RGB, scaled down to `WIDEST` where it is wider."""
-    cv2 = need("cv2", "the dashboard")
     high, wide = picture.shape[:2]
     if wide > WIDEST:
+        cv2 = need("cv2", "the dashboard")
         size = (WIDEST, max(1, round(high * WIDEST / wide)))
         picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-    options = [cv2.IMWRITE_JPEG_QUALITY, QUALITY]
-    done, data = cv2.imencode(".jpg", picture[..., ::-1], options)
-    if not done:
-        raise ValueError(f"expected a picture (H, W, 3), received shape {picture.shape}")
-    return bytes(data)
+    return encoded(picture, ".jpg", QUALITY)

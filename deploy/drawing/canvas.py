@@ -1,7 +1,9 @@
 """Marks on pictures: text, panels, timelines and heat maps, drawn with OpenCV on RGB arrays.
 
+`encoded` makes a file of what was drawn.
+
 Text is rendered four times too large and shrunk, so that it stays smooth and legible at 9 pixels.
-Everything here draws in place and clips at the edges of the picture.
+Everything else draws in place and clips at the edges of the picture.
 """
 
 from __future__ import annotations
@@ -136,6 +138,20 @@ def timeline(
     for point in shown:
         center = place(point.time_ms, point.score)
         cv2.circle(image, center, round(radius * 16), COLORS[point.label], -1, cv2.LINE_AA, 4)
+
+
+def encoded(picture: np.ndarray, suffix: str, quality: int = 95) -> bytes:
+    """Encode uint8 (H, W, 3) RGB as ".png", or as ".jpg" of a quality from 0 to 100.
+
+    Raises:
+        ValueError: not such a picture.
+    """
+    cv2 = need("cv2", "encoding pictures")
+    options = (cv2.IMWRITE_JPEG_QUALITY, quality) if suffix == ".jpg" else ()
+    done, data = cv2.imencode(suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), options)
+    if not done:
+        raise ValueError(f"expected a picture (H, W, 3), received shape {picture.shape}")
+    return bytes(data)
 
 
 def _ascii(text: str) -> str:

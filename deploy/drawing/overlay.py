@@ -81,9 +81,8 @@ def layout(shape: tuple[int, ...], scene: Scene) -> Layout:
     graph = (2 * line, strip[1] + line, wide - 2 * line, high - row - line)
     banner = (0, 0, wide, round(text * 2.0) if scene.banner else 0)
     boxes = tuple(_box(face.box, line, shape) for face in scene.faces)
-    pairs = zip(scene.faces, boxes, strict=True)
+    pairs = list(zip(scene.faces, boxes, strict=True))
     labels = tuple(_label(face, box, text, line, banner[3], shape) for face, box in pairs)
-    pairs = zip(scene.faces, boxes, strict=True)
     notes = tuple(_note(face, box, small, wide, strip[1]) for face, box in pairs)
     return Layout(text, line, strip, graph, banner, boxes, labels, notes)
 

@@ -14,7 +14,6 @@ from deploy.drawing.canvas import COLORS, INK, MUTED, PAPER, Rect
 from deploy.judging.records import Point
 from deploy.judging.verdict import Label, Policy
 from keras_ddl.edge.errors import USAGE, UserError
-from keras_ddl.edge.optional_import import need
 
 CROPS = 6
 THUMB = 176  # px
@@ -147,10 +146,9 @@ def _draw_thumb(
 
 def write_png(sheet: np.ndarray, path: Path) -> None:
     """Write an RGB picture as PNG."""
-    cv2 = need("cv2", "writing a PNG")
-    _, data = cv2.imencode(".png", sheet[..., ::-1])
+    data = drawing.encoded(sheet, ".png")
     try:
-        path.write_bytes(data.tobytes())
+        path.write_bytes(data)
     except OSError as error:
         message = f"expected a file to write the picture to, received '{path}': {error.strerror}"
         raise UserError(message, USAGE) from error

@@ -86,9 +86,8 @@ class Chain:
 
     def drop(self, entry: Entry, reason: str, at: str) -> None:
         """Append that the oldest folder is let go; delete it only after this."""
-        fields = {"folder": entry.folder, "sequence": entry.sequence}
-        digest = {"manifest_sha256": entry.manifest_sha256}
-        self._append({"type": DROPPED, **fields, **digest, "reason": reason, "written": at})
+        which = {name: getattr(entry, name) for name in ("folder", "sequence", "manifest_sha256")}
+        self._append({"type": DROPPED, **which, "reason": reason, "written": at})
 
     def _append(self, record: dict[str, Any]) -> None:
         text = json.dumps({**record, "previous": self.head}, ensure_ascii=False, allow_nan=False)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from deploy.drawing.canvas import encoded
 from keras_ddl.edge.optional_import import need
 from keras_ddl.edge.video import Frame
 
@@ -59,9 +60,10 @@ class FrameRing:
             self._frames.clear()
             self.bytes = 0
         high, wide = frame.image.shape[:2]
-        kept = KeptFrame(frame.time_ms, (frame.segment, high, wide), _jpeg(frame.image))
+        jpeg = encoded(frame.image, ".jpg", QUALITY)
+        kept = KeptFrame(frame.time_ms, (frame.segment, high, wide), jpeg)
         self._frames.append(kept)
-        self.bytes += len(kept.jpeg)
+        self.bytes += len(jpeg)
         oldest = frame.time_ms - self._span_ms
         while len(self._frames) > 1 and (
             self._frames[0].time_ms < oldest or self.bytes > self._max_bytes
@@ -79,10 +81,3 @@ class FrameRing:
 
     def __len__(self) -> int:
         return len(self._frames)
-
-
-def _jpeg(image: np.ndarray) -> bytes:
-    cv2 = need("cv2", "keeping evidence")
-    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-    _, data = cv2.imencode(".jpg", bgr, (cv2.IMWRITE_JPEG_QUALITY, QUALITY))
-    return bytes(data)

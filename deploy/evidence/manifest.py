@@ -21,6 +21,7 @@ from keras_ddl.edge.files import file_sha256
 
 FORMAT = "keras-ddl evidence"
 SCHEMA = 1
+AS_THEY_STAND = ("at", "source", "track", "probability_smoothed", "sequence", "previous")
 
 
 @dataclass(frozen=True)
@@ -41,22 +42,14 @@ class StoredClip:
 
 
 @dataclass(frozen=True)
-class StoredFile:
-    """Digest and length of a file of an event; None where the manifest has no such fact."""
-
-    sha256: object
-    bytes: object
-
-
-@dataclass(frozen=True)
 class Manifest:
     """Manifest of an event as it is read back: anybody may have written it, so nothing is trusted.
 
     Attributes:
-        at, source, track, probability_smoothed, sequence, previous: As they stand there, else None.
-        model_id: As it stands there, else None.
+        at, source, track, probability_smoothed, sequence, previous, model_id: As they stand there,
+            else None.
         weights_sha256: Of the model that judged; "" where none is named.
-        files: By name.
+        files: Facts (`sha256`, `bytes`) by name; empty where the manifest has none.
     """
 
     at: object
@@ -67,7 +60,7 @@ class Manifest:
     previous: object
     model_id: object
     weights_sha256: str
-    files: Mapping[str, StoredFile]
+    files: Mapping[str, Mapping[str, object]]
     _clips: object
 
     @classmethod
@@ -86,20 +79,11 @@ class Manifest:
             raise ValueError(f"{folder.name}: {MANIFEST} is not a manifest of evidence")
         model = value.get("model")
         model = model if isinstance(model, dict) else {}
-        listed = {name: facts if isinstance(facts, dict) else {} for name, facts in files.items()}
         return cls(
-            at=value.get("at"),
-            source=value.get("source"),
-            track=value.get("track"),
-            probability_smoothed=value.get("probability_smoothed"),
-            sequence=value.get("sequence"),
-            previous=value.get("previous"),
+            **{name: value.get(name) for name in AS_THEY_STAND},
             model_id=model.get("id"),
             weights_sha256=str(model.get("weights_sha256") or ""),
-            files={
-                name: StoredFile(facts.get("sha256"), facts.get("bytes"))
-                for name, facts in listed.items()
-            },
+            files={n: facts if isinstance(facts, dict) else {} for n, facts in files.items()},
             _clips=value.get("clips"),
         )
 

@@ -17,9 +17,7 @@ JPEG_QUALITY = 92
 
 def png_from_clip(frames: np.ndarray) -> bytes:
     """Lay a clip, uint8 (T, S, S, 3) RGB, out in one row and encode it without loss."""
-    count, high, wide = frames.shape[:3]
-    row = frames.transpose(1, 0, 2, 3).reshape(high, count * wide, 3)  # (S, T·S, 3)
-    return _encoded(".png", row)
+    return drawing.encoded(_row(frames), ".png")
 
 
 def clip_from_png(data: bytes, frames: int, size: int) -> np.ndarray:
@@ -49,13 +47,12 @@ def png_from_heat(scored: ScoredClip) -> bytes | None:
     """The crops in one row and, below, the same under the inconsistency map; None without a map."""
     if scored.heat is None:
         return None
-    frames = scored.clip.frames
-    count, high, wide = frames.shape[:3]
-    plain = frames.transpose(1, 0, 2, 3).reshape(high, count * wide, 3)
+    plain = _row(scored.clip.frames)
     marked = plain.copy()
+    size = len(plain)
     for index, values in enumerate(scored.heat):
-        drawing.heat(marked, (index * wide, 0, (index + 1) * wide, high), np.nan_to_num(values))
-    return _encoded(".png", np.vstack([plain, marked]))
+        drawing.heat(marked, (index * size, 0, (index + 1) * size, size), np.nan_to_num(values))
+    return drawing.encoded(np.vstack([plain, marked]), ".png")
 
 
 def jpeg_of_moment(
@@ -70,11 +67,9 @@ def jpeg_of_moment(
     track = scored.clip.track_id
     mark = overlay.FaceMark(track, scored.box, decision.label, decision.probability)
     scene = overlay.Scene(scored.time_ms, (mark,), tuple(points), policy, footer)
-    return _encoded(".jpg", overlay.draw(image, scene))
+    return drawing.encoded(overlay.draw(image, scene), ".jpg", JPEG_QUALITY)
 
 
-def _encoded(suffix: str, rgb: np.ndarray) -> bytes:
-    cv2 = need("cv2", "keeping evidence")
-    options = (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY) if suffix == ".jpg" else ()
-    _, data = cv2.imencode(suffix, np.ascontiguousarray(rgb[..., ::-1]), options)
-    return bytes(data)
+def _row(frames: np.ndarray) -> np.ndarray:
+    """A clip, (T, S, S, 3), side by side: (S, T·S, 3)."""
+    return np.concatenate(frames, axis=1)

@@ -11,7 +11,9 @@ from deploy.backends import Backend
 from deploy.bundle import Bundle
 from deploy.evidence.manifest import Manifest, StoredClip
 from deploy.evidence.pictures import clip_from_png
+from keras_ddl.edge.bundle import MODEL_FILE
 from keras_ddl.edge.errors import UserError
+from keras_ddl.edge.files import file_sha256
 
 TOLERANCE = 1e-3  # of a probability: between runtimes, and number formats of one model
 
@@ -36,7 +38,7 @@ def rescore(
     except ValueError as error:
         return [f"{folder.name}: its scores cannot be checked ({error})"], ""
     wanted = manifest.weights_sha256
-    weights = bundle.spec.weights_sha256 or _model_sha256(bundle)
+    weights = bundle.spec.weights_sha256 or file_sha256(bundle.path / MODEL_FILE)
     if weights != wanted:
         return [f"{folder.name}: was judged by the weights {wanted[:12]}, not {weights[:12]}"], ""
     problems, worst = [], 0.0
@@ -64,10 +66,3 @@ def _score(folder: Path, clip: StoredClip, backend: Backend) -> float:
     frames = clip_from_png((folder / clip.file).read_bytes(), clip.frames, clip.size)
     outputs = backend.infer({"clip": frames[None]})
     return float(np.asarray(outputs["fake_probability"]).reshape(-1)[0])
-
-
-def _model_sha256(bundle: Bundle) -> str:
-    from keras_ddl.edge.bundle import MODEL_FILE
-    from keras_ddl.edge.files import file_sha256
-
-    return file_sha256(bundle.path / MODEL_FILE)

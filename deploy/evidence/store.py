@@ -134,14 +134,10 @@ class EvidenceStore:
                 total -= entry.bytes
 
     def _finish(self, partial: Path, draft: Mapping[str, Any]) -> Path:
-        names = sorted(path.name for path in partial.iterdir() if not path.name.startswith("."))
-        files = {}
-        size = 0
-        for name in names:
-            if name != MANIFEST:
-                path = partial / name
-                files[name] = {"sha256": file_sha256(path), "bytes": path.stat().st_size}
-                size += path.stat().st_size
+        shown = sorted(path for path in partial.iterdir() if not path.name.startswith("."))
+        paths = [path for path in shown if path.name != MANIFEST]
+        files = {p.name: {"sha256": file_sha256(p), "bytes": p.stat().st_size} for p in paths}
+        size = sum(path.stat().st_size for path in paths)
         written = _utc().isoformat(timespec="milliseconds")
         sequence = self._chain.sequence + 1
         manifest = {
@@ -187,8 +183,6 @@ class EvidenceStore:
                 log.warning("%s: cut short before anything was kept, cleared", partial.name)
                 shutil.rmtree(partial)
                 continue
-            for hidden in partial.glob(".*"):
-                hidden.unlink()
             done = self._finish(partial, {**draft, "interrupted": True})
             log.warning("%s: cut short, finished with what there was", done.name)
 

@@ -80,10 +80,10 @@ def check_files(folder: Path) -> list[str]:
             problems.append(f"{folder.name}: {name!r} in {MANIFEST} is no plain file name")
         elif path.is_symlink() or not path.is_file():
             problems.append(f"{folder.name}: {name} is missing")
-        elif path.stat().st_size != stored.bytes:
+        elif path.stat().st_size != stored.get("bytes"):
             size = path.stat().st_size
             problems.append(f"{folder.name}: {name} has {size} bytes, not what was written")
-        elif file_sha256(path) != stored.sha256:
+        elif file_sha256(path) != stored.get("sha256"):
             problems.append(f"{folder.name}: {name} was changed (SHA-256 differs)")
     for path in sorted(folder.iterdir()):
         if path.name != MANIFEST and path.name not in manifest.files:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
-from deploy.drawing.canvas import COLORS
+from deploy.drawing.canvas import COLORS, encoded
 from deploy.judging.records import ScoredClip
 from deploy.judging.verdict import Label
 from deploy.sinks.base import Output, Sink
@@ -59,10 +57,8 @@ class Collector(Sink):
         for record in output.records:
             self.fakes += record["type"] == "verdict" and record["verdict"] == Label.FAKE.value
         for scored in output.scored:
-            if math.isfinite(scored.probability):
-                smoothed = scored.decision.probability
-                shown = scored.probability if smoothed is None else smoothed
-                self._points.append((scored.time_ms, shown))
+            if (point := scored.point) is not None:
+                self._points.append((point.time_ms, point.smoothed))
                 self._compare(scored, output.frame)
 
     def _compare(self, scored: ScoredClip, frame: Frame | None) -> None:
@@ -82,12 +78,7 @@ class Collector(Sink):
 
     def thumbnail(self) -> bytes:
         """The most suspicious moment, face marked, as JPEG; the first frame without clips."""
-        cv2 = need("cv2", "drawing a thumbnail")
-        if self._image is None:
-            return b""
-        options = (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY)
-        _, data = cv2.imencode(".jpg", self._image[..., ::-1], options)
-        return bytes(data)
+        return b"" if self._image is None else encoded(self._image, ".jpg", JPEG_QUALITY)
 
     def timeline(self, length_ms: float) -> list[list[float]]:
         """Up to 96 points [share of the length, smoothed score]; the highest where many fall."""

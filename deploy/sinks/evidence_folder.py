@@ -6,14 +6,14 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from deploy.bundle import Bundle
-from deploy.evidence.frame_ring import MAX_BYTES as RING_BYTES
-from deploy.evidence.frame_ring import FrameRing, KeptFrame
+from deploy.evidence.frame_ring import FrameRing
 from deploy.evidence.manifest import Witness, draft_of, folder_name
 from deploy.evidence.pictures import jpeg_of_moment, png_from_heat
 from deploy.evidence.recording import Recording, Row, score_row
@@ -70,7 +70,6 @@ class EvidenceFolder(Sink):
         post_ms: Video after it.
         max_bytes: What the folders may take together; the oldest go.
         keep_days: How long a folder is kept; None = until the bytes run out.
-        ring_bytes: Memory for recent frames, per source.
         facts: What else the manifest shall say, under `facts`.
 
     Raises:
@@ -89,7 +88,6 @@ class EvidenceFolder(Sink):
         post_ms: float = POST_MS,
         max_bytes: int = MAX_BYTES,
         keep_days: float | None = None,
-        ring_bytes: int = RING_BYTES,
         facts: Mapping[str, Any] | None = None,
     ) -> None:
         if pre_ms < 0 or post_ms < 0:
@@ -98,7 +96,7 @@ class EvidenceFolder(Sink):
         self._bundle = bundle
         self._policy = policy or Policy(bundle.spec.threshold)
         self._witness: Witness | None = None
-        self._pre_ms, self._post_ms, self._ring_bytes = pre_ms, post_ms, ring_bytes
+        self._pre_ms, self._post_ms = pre_ms, post_ms
         self._facts = dict(facts or {})
         self._watched: dict[str, _Watched] = {}
         self._tidied = time.monotonic()
@@ -159,11 +157,11 @@ class EvidenceFolder(Sink):
         span_ms = self._pre_ms + LATE_MS
         watched = self._watched.get(output.source)
         if watched is None:
-            watched = _Watched(FrameRing(span_ms, self._ring_bytes))
+            watched = _Watched(FrameRing(span_ms))
         for record in output.records:
             if record["type"] == "start":
                 self._finish_all(watched, "the source began anew")
-                watched = _Watched(FrameRing(span_ms, self._ring_bytes), record)
+                watched = _Watched(FrameRing(span_ms), record)
         self._watched[output.source] = watched
         return watched
 
@@ -192,11 +190,8 @@ class EvidenceFolder(Sink):
         except OSError as error:
             self._trouble(error)
             return
-
-        def fill() -> None:
+        with self._guarded(watched, recording):
             self._fill(recording, watched, track, record)
-
-        if self._guarded(watched, recording, fill):
             watched.recordings.append(recording)
 
     def _fill(self, recording: Recording, watched: _Watched, track: _Track, record: Record) -> None:
@@ -218,14 +213,11 @@ class EvidenceFolder(Sink):
         elif sum(len(other.recordings) for other in self._watched.values()) >= AT_ONCE:
             recording.without_video(f"{AT_ONCE} events were being recorded already")
         else:
-            recording.begin_video(self._pre_roll(watched, moment, moment_ms), moment.picture)
+            # A verdict that comes late has some frames after it in the pre-roll too.
+            oldest, newest = moment_ms - self._pre_ms, moment_ms + self._post_ms
+            frames = (kept for kept in watched.ring if oldest <= kept.time_ms <= newest)
+            recording.begin_video(frames, moment.picture)
         recording.save_draft()
-
-    def _pre_roll(self, watched: _Watched, moment: KeptFrame, moment_ms: float) -> list[KeptFrame]:
-        """Frames since the pre-roll's begin; a verdict that comes late has some after it too."""
-        oldest = moment_ms - self._pre_ms
-        newest = moment_ms + self._post_ms
-        return [kept for kept in watched.ring if oldest <= kept.time_ms <= newest]
 
     def _advance(self) -> None:
         """Encode a few frames of the events in turn; finish those that have all they wait for."""
@@ -248,23 +240,17 @@ class EvidenceFolder(Sink):
     def _step(self, watched: _Watched, recording: Recording) -> bool:
         """Encode a frame of an event; returns whether there is more to encode."""
         done = True
-
-        def step() -> None:
-            nonlocal done
+        with self._guarded(watched, recording):
             done = recording.encode()
             if done and recording.ended:
                 self._finish(watched, recording)
-
-        return self._guarded(watched, recording, step) and not done
+        return not done
 
     def _finish_all(self, watched: _Watched, reason: str, deadline: float = math.inf) -> None:
         for recording in list(watched.recordings):
             recording.ended = recording.ended or reason
-
-            def finish(recording: Recording = recording) -> None:
+            with self._guarded(watched, recording):
                 self._finish(watched, recording, deadline)
-
-            self._guarded(watched, recording, finish)
 
     def _finish(self, watched: _Watched, recording: Recording, deadline: float = math.inf) -> None:
         recording.finish(self._store, deadline)
@@ -272,23 +258,22 @@ class EvidenceFolder(Sink):
         self.events += 1
         self._troubled = False
 
-    def _guarded(self, watched: _Watched, recording: Recording, body: Callable[[], None]) -> bool:
-        """Do something to an event; trouble costs that event alone. Returns whether it went well.
+    @contextmanager
+    def _guarded(self, watched: _Watched, recording: Recording) -> Iterator[None]:
+        """Let trouble with an event in this block cost that event alone.
 
         A disk that stays full is one line in the log, not one per event.
         """
         try:
-            body()
-            return True
+            yield
         except (OSError, UserError) as error:
             self._trouble(error)
-        if recording in watched.recordings:
-            watched.recordings.remove(recording)
-        try:
-            recording.discard()
-        except OSError as error:
-            log.debug("taking away an unfinished event: %s", error)
-        return False
+            if recording in watched.recordings:
+                watched.recordings.remove(recording)
+            try:
+                recording.discard()
+            except OSError as failure:
+                log.debug("taking away an unfinished event: %s", failure)
 
     def _trouble(self, error: Exception) -> None:
         self.lost += 1

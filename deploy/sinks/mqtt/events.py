@@ -10,6 +10,7 @@ from pathlib import Path
 
 from deploy.backoff import Backoff
 from deploy.control import Control, SourceStatus
+from deploy.drawing.canvas import encoded
 from deploy.judging.records import Record, number, to_line
 from deploy.sinks.base import Output
 from deploy.sinks.mqtt.address import MqttAddress
@@ -19,7 +20,6 @@ from deploy.sinks.safe_names import SafeNames
 from deploy.sinks.spooled import FINISH_S, SpooledSink
 from deploy.telemetry import NullTelemetry
 from keras_ddl.edge.errors import UserError
-from keras_ddl.edge.optional_import import need
 
 STATUS_EVERY_S = 10.0
 LOOK_EVERY_S = 0.5  # for a source whose state has changed
@@ -219,9 +219,7 @@ class MqttEvents(SpooledSink):
             picture = self._control.snapshot(source)
             if picture is None:
                 raise ValueError(f"no picture of '{source}' so far")
-            cv2 = need("cv2", "a snapshot")
-            encoded = cv2.imencode(".jpg", picture[..., ::-1])[1].tobytes()
-            self._link.publish(f"{self._names.of(source)}/snapshot", encoded)
+            self._link.publish(f"{self._names.of(source)}/snapshot", encoded(picture, ".jpg"))
 
 
 def _described(status: SourceStatus) -> bytes:

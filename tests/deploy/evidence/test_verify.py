@@ -47,7 +47,7 @@ def written(
     model = tmp_path_factory.mktemp("model")
     (model / "model.onnx").write_bytes(b"only hashed")
     spec = ClipSpec(size=64, weights_sha256=hashlib.sha256(b"brightness").hexdigest())
-    bundle = Bundle(model, spec, spec.weights_sha256[:12], "synthetic", True)
+    bundle = Bundle(model, spec, spec.weights_sha256[:12], "synthetic")
     with EvidenceFolder(root, bundle, pre_ms=0, post_ms=0) as sink:
         for number, event in enumerate(EVENTS):
             frames = clip_of(number)

@@ -45,7 +45,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """A bundle whose model is never run."""
     folder = tmp_path_factory.mktemp("bundle")
     (folder / "model.onnx").write_bytes(b"a model")
-    return Bundle(folder, ClipSpec(size=32, weights_sha256="ab" * 32), "ab" * 6, "someset", True)
+    return Bundle(folder, ClipSpec(size=32, weights_sha256="ab" * 32), "ab" * 6, "someset")
 
 
 def picture(index: int, shape: tuple[int, int] = (48, 64)) -> np.ndarray:
@@ -284,7 +284,7 @@ SCRIPT = """
     from deploy.sinks.evidence_folder import EvidenceFolder
     from keras_ddl.edge.clipspec import ClipSpec
     root, model = Path(sys.argv[3]), Path(sys.argv[4])
-    bundle = Bundle(model, ClipSpec(size=32, weights_sha256="ab" * 32), "ab" * 6, "someset", True)
+    bundle = Bundle(model, ClipSpec(size=32, weights_sha256="ab" * 32), "ab" * 6, "someset")
 """
 KILLED = """
     with EvidenceFolder(root, bundle, pre_ms=400, post_ms=400) as sink:
