@@ -10,7 +10,7 @@ import importlib
 import json
 import platform
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -19,9 +19,10 @@ if not __package__:  # run as a script: import from the clone, and keep this fol
 
 from deploy.backends.gpu import Gpu, gpus, tensorrt_version
 from deploy.machine.machine_report import Line, devices, memory, opencv, runtimes
-from keras_ddl.edge.bundle import DEFAULT_BUNDLE
+from keras_ddl.edge.bundle import DEFAULT_BUNDLE, is_bundle
 from keras_ddl.edge.errors import Parser, UserError, run_cli
 
+NO_GPU = "no NVIDIA GPU, or its driver does not load"
 MARKS = {"yes": "+", "no": "-", "warning": "!"}
 
 
@@ -47,14 +48,14 @@ def examine(bundle: Path = DEFAULT_BUNDLE) -> Report:
     lines = [
         Line("system", "yes", f"{platform.platform()}, Python {platform.python_version()}"),
         memory(),
-        _gpu_line(found),
+        Line("GPU", "yes" if found else "no", ", ".join(map(str, found)) or NO_GPU),
         Line("TensorRT", "yes" if version else "no", version or reason),
         *_cuda_lines(found, version),
         runtimes(),
         *opencv(),
         *devices(),
     ]
-    has_bundle = (bundle / "model.onnx").is_file() and (bundle / "clipspec.json").is_file()
+    has_bundle = is_bundle(bundle)
     lines.append(
         Line("bundle", "yes", str(bundle))
         if has_bundle
@@ -75,16 +76,6 @@ def _tensorrt() -> tuple[str | None, str]:
         return tensorrt_version(), ""
     except UserError as error:
         return None, str(error)
-
-
-def _gpu_line(found: Sequence[Gpu]) -> Line:
-    if not found:
-        return Line("GPU", "no", "no NVIDIA GPU, or its driver does not load")
-    text = ", ".join(
-        f"{gpu.name} (compute capability {'.'.join(map(str, gpu.compute_capability))})"
-        for gpu in found
-    )
-    return Line("GPU", "yes", text)
 
 
 def _cuda_lines(found: Sequence[Gpu], version: str | None) -> list[Line]:
@@ -162,15 +153,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def body() -> int:
         report = examine(arguments.bundle)
-        show: Callable[[Report], str] = _as_json if arguments.json else screen
-        print(show(report))
+        as_json = arguments.json
+        print(json.dumps(asdict(report), ensure_ascii=False) if as_json else screen(report))
         return 0
 
     return run_cli(body)
-
-
-def _as_json(report: Report) -> str:
-    return json.dumps(asdict(report), ensure_ascii=False)
 
 
 if __name__ == "__main__":

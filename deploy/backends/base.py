@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,7 +36,7 @@ class TensorSpec:
         return ""
 
 
-class Backend(ABC):
+class Backend(AbstractContextManager["Backend"]):
     """A loaded model. A context manager; `infer` may be called until it is closed.
 
     Attributes:
@@ -84,9 +85,6 @@ class Backend(ABC):
     @abstractmethod
     def _run(self, feed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Execute with inputs already checked."""
-
-    def __enter__(self) -> Backend:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.close()

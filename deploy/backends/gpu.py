@@ -29,6 +29,9 @@ class Gpu:
     name: str
     compute_capability: tuple[int, int]
 
+    def __str__(self) -> str:
+        return f"{self.name} (compute capability {'.'.join(map(str, self.compute_capability))})"
+
 
 def tensorrt_version() -> str:
     """Version of the TensorRT that Python can load.

@@ -132,15 +132,10 @@ def mismatch(sidecar: EngineSidecar, engine: Path, version: str, gpu: Gpu) -> st
     """Say in words why an engine does not fit; empty when it does."""
     if not _version_fits(sidecar, version):
         return f"was built by TensorRT {sidecar.tensorrt}, here is {version}"
-    if not _gpu_fits(sidecar, gpu):
-        have, built = (
-            f"{name} (compute capability {'.'.join(map(str, capability))})"
-            for name, capability in (
-                (gpu.name, gpu.compute_capability),
-                (sidecar.gpu, sidecar.compute_capability),
-            )
-        )
-        return f"was built for {built}, here is {have}"
+    built = Gpu(sidecar.gpu, sidecar.compute_capability)
+    compatible = sidecar.hardware_compatible
+    if not (gpu.compute_capability >= AMPERE if compatible else gpu == built):
+        return f"was built for {built}, here is {gpu}"
     if sidecar.system != system_name():
         return f"was built on {sidecar.system}, here is {system_name()}"
     bundle = bundle_of(engine)
@@ -170,9 +165,3 @@ def _version_fits(sidecar: EngineSidecar, version: str) -> bool:
         [int(p) for p in v.split(".") if p.isdecimal()] for v in (sidecar.tensorrt, version)
     )
     return sidecar.version_compatible and built[:1] == here[:1] and built <= here
-
-
-def _gpu_fits(sidecar: EngineSidecar, gpu: Gpu) -> bool:
-    if sidecar.hardware_compatible:
-        return gpu.compute_capability >= AMPERE
-    return (sidecar.gpu, sidecar.compute_capability) == (gpu.name, gpu.compute_capability)

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from deploy.sources.camera import DEV, list_cameras
+from deploy.sources.csi import gstreamer
 from keras_ddl.edge.quiet import silence_libraries
 
 MEMINFO = Path("/proc/meminfo")
-DEV = Path("/dev")
 BOARD = Path("/proc/device-tree/model")  # of a Jetson: "NVIDIA Jetson Orin Nano …"
 ENCODERS = ("v4l2-nvenc", "nvhost-msenc")  # device files of a Jetson's H.264 encoder
 
@@ -58,7 +59,7 @@ def opencv() -> list[Line]:
     if cv2 is None:
         lines.append(Line("OpenCV", "no", "pip install 'keras-ddl[edge]'; JetPack brings its own"))
     else:
-        has = gstreamer(cv2.getBuildInformation())
+        has = gstreamer(cv2.getBuildInformation()) == "YES"
         text = "has GStreamer" if has else "no GStreamer: pip's wheel has none, JetPack's build has"
         lines.append(Line("OpenCV", "yes" if has else "warning", f"{cv2.__version__}, {text}"))
     av = _module("av")
@@ -73,26 +74,16 @@ def opencv() -> list[Line]:
     return lines
 
 
-def gstreamer(information: str) -> bool:
-    """Whether OpenCV's build information says GStreamer: YES."""
-    found = re.search(r"GStreamer:\s*(\w+)", information)
-    return found is not None and found[1] == "YES"
-
-
 def devices(dev: Path = DEV, board: Path = BOARD) -> list[Line]:
     """Cameras, and the board's name where it is one."""
     lines = []
     if board.is_file():
         name = board.read_text(encoding="utf-8", errors="replace").strip("\0 \n")
         lines.append(Line("board", "yes", name))
-    names = sorted(
-        (path.name for path in dev.glob("video*") if path.name[5:].isdecimal()),
-        key=lambda name: int(name[5:]),
-    )
-    text = ", ".join(f"/dev/{name}" for name in names)
+    text = ", ".join(f"/dev/{path.name}" for path in list_cameras(dev).values())
     lines.append(
         Line("cameras", "yes", text)
-        if names
+        if text
         else Line("cameras", "no", f"no {dev}/video*; --source takes files and URLs")
     )
     return lines

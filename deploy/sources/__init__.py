@@ -54,8 +54,7 @@ def is_live(text: str) -> bool:
         return bool(re.fullmatch(r"(?:/dev/video)?\d+", text))
     if text.startswith("synthetic://"):
         return synthetic_plan(text).live
-    recording = text.startswith("http") and Path(urlsplit(text).path).suffix.lower() in RECORDINGS
-    return not recording
+    return not _is_download(text)
 
 
 def check_source(text: str) -> None:
@@ -122,9 +121,13 @@ def _csi(text: str, name: str, watch: Watch) -> LiveSource:
 def _url(text: str, name: str, watch: Watch) -> Source:
     need("av", "reading a network stream")
     connect = partial(connect_url, text, name)
-    if text.startswith("http") and Path(urlsplit(text).path).suffix.lower() in RECORDINGS:
+    if _is_download(text):
         return DownloadSource(name, connect)
     return LiveSource(name, connect, watch)
+
+
+def _is_download(text: str) -> bool:
+    return text.startswith("http") and Path(urlsplit(text).path).suffix.lower() in RECORDINGS
 
 
 def _synthetic(text: str, name: str, watch: Watch) -> Source:

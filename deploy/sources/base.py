@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -51,12 +53,16 @@ class Health:
 
 
 class HealthTracker:
-    """A `Health` that one thread changes and any thread reads."""
+    """A `Health` that one thread changes and any thread reads.
+
+    Attributes:
+        dropped: Frames thrown away, by cause.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._health = Health()
-        self._dropped: dict[str, int] = {}
+        self.dropped: Counter[str] = Counter()
 
     def update(self, **changes: Any) -> None:
         """Replace fields of the health."""
@@ -72,17 +78,15 @@ class HealthTracker:
 
     def drop(self, cause: str) -> None:
         """Count a frame that was thrown away."""
+        self.dropped[cause] += 1
+
+    def read(self) -> Health:
+        """Return the health, its counts copied."""
         with self._lock:
-            self._dropped[cause] = self._dropped.get(cause, 0) + 1
-
-    def read(self, dropped: Mapping[str, int] | None = None) -> Health:
-        """Return the health, with drops that were counted elsewhere added."""
-        with self._lock:
-            counts = {**self._dropped, **(dropped or {})}
-            return dataclasses.replace(self._health, dropped=counts)
+            return dataclasses.replace(self._health, dropped=dict(self.dropped))
 
 
-class Source(ABC):
+class Source(AbstractContextManager["Source"]):
     """A context manager that yields frames once.
 
     Attributes:
@@ -123,9 +127,6 @@ class Source(ABC):
     def close(self) -> None:
         """Release device, file or connection; within two seconds, whatever hangs."""
         return None
-
-    def __enter__(self) -> Source:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.close()

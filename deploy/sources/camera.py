@@ -13,6 +13,7 @@ from deploy.sources.live.connection import Shot
 from keras_ddl.edge.errors import MISSING, UserError
 from keras_ddl.edge.optional_import import need
 
+DEV = Path("/dev")
 MAX_BAD = 25  # pictures in a row that cannot be decoded: the camera is lost
 
 
@@ -77,10 +78,10 @@ def check_camera(index: int, name: str) -> None:
         raise _no_camera(name)
 
 
-def list_cameras() -> dict[int, Path]:
-    """Camera device files present, by index (Linux; empty elsewhere)."""
-    found = sorted(Path("/dev").glob("video[0-9]*"))
-    return {int(path.name[5:]): path for path in found if path.name[5:].isdigit()}
+def list_cameras(dev: Path = DEV) -> dict[int, Path]:
+    """Camera device files present, by index and in its order (Linux; empty elsewhere)."""
+    found = (path for path in dev.glob("video*") if path.name[5:].isdecimal())
+    return dict(sorted((int(path.name[5:]), path) for path in found))
 
 
 def _no_camera(name: str) -> UserError:

@@ -39,11 +39,16 @@ def csi_pipeline(text: str) -> str:
     )
 
 
+def gstreamer(information: str) -> str:
+    """What OpenCV's build information says of GStreamer: "YES", "NO", or here "absent"."""
+    line = re.search(r"GStreamer:\s*(\S+)", information)
+    return line[1] if line else "absent"
+
+
 def check_gstreamer(cv2: Any) -> None:
     """Raise a UserError where OpenCV was built without GStreamer, as pip's is."""
-    line = re.search(r"GStreamer:\s*(\S+)", cv2.getBuildInformation())
-    if line is None or line[1] != "YES":
-        said = line[1] if line else "absent"
+    said = gstreamer(cv2.getBuildInformation())
+    if said != "YES":
         raise UserError(
             f"csi:// needs an OpenCV with GStreamer, this one ({cv2.__version__}) says GStreamer: "
             f"{said}; pip's hides JetPack's: pip uninstall opencv-python (docs/jetson.md)",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from deploy.sources.base import DEFAULT_FPS, Health
+from deploy.sources.base import DEFAULT_FPS
 from deploy.sources.recorded_source import RecordedSource
 from keras_ddl.edge.video import Frame, probe, read_video
 
@@ -16,14 +16,9 @@ class FileSource(RecordedSource):
     def __init__(self, path: Path, name: str = "") -> None:
         super().__init__(name or str(path))
         self._path = path
-        self._skipped: dict[str, int] = {}
         info = probe(path)
         self.fps = info.fps or DEFAULT_FPS
         self.length = info.frames or None
 
-    @property
-    def health(self) -> Health:
-        return self._health.read(dict(self._skipped))
-
     def _frames(self) -> Iterator[Frame]:
-        return read_video(self._path, self._skipped)
+        return read_video(self._path, self._health.dropped)

@@ -18,7 +18,8 @@ from deploy import doctor
 from deploy.backends.gpu import Gpu
 from deploy.backends.sidecar import EngineSidecar, system_name
 from deploy.bundle import open_bundle
-from deploy.machine.machine_report import devices, gstreamer, memory, opencv
+from deploy.machine.machine_report import devices, memory, opencv
+from deploy.sources.csi import gstreamer
 from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.files import file_sha256
 
@@ -167,9 +168,9 @@ def test_cameras_and_boards_are_listed(tmp_path: Path):
 
 
 def test_gstreamer_is_read_from_the_build_information():
-    assert gstreamer("  GStreamer:                   YES (1.20.3)")
-    assert not gstreamer("  GStreamer:                   NO")
-    assert not gstreamer("")
+    assert gstreamer("  GStreamer:                   YES (1.20.3)") == "YES"
+    assert gstreamer("  GStreamer:                   NO") == "NO"
+    assert gstreamer("") == "absent"
     assert {line.topic for line in opencv()} == {"OpenCV", "encoder"}
 
 
@@ -179,4 +180,4 @@ def test_a_bundle_can_be_opened_through_its_engine(tmp_path: Path, monkeypatch):
     bundle, backend = open_bundle(folder / "trt" / "model.fp16.engine")
     with backend:
         assert backend.name == "tensorrt 10.3.0 fp16 Orin"
-        assert (bundle.path, bundle.has_map, bundle.model_id) == (folder, True, "a" * 12)
+        assert (bundle.path, bundle.model_id) == (folder, "a" * 12)

@@ -191,7 +191,9 @@ class LiveSource(Source):
 
     @property
     def health(self) -> Health:
-        health = self._health.read({"stale": self._queue.dropped} if self._queue.dropped else None)
+        health = self._health.read()
+        if self._queue.dropped:
+            health.dropped["stale"] = self._queue.dropped
         done = health.state in (State.ENDED, State.FAILED)
         asked = self._queue.closed and not done
         return dataclasses.replace(health, state=State.STOPPED) if asked else health
