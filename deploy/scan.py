@@ -119,13 +119,12 @@ class _Scan:
         self._left = sorted(left, key=lambda candidate: -candidate.size)
         self._found = len(candidates)
         self._seconds = 0.0
-        self._began = time.monotonic()
 
     def run(self, options: Options, jobs: int) -> int:
         """Judge what is left, write the summary, and return the exit code."""
         if self._records:
             _say(f"going on: {len(self._records)} of {self._found} files are done")
-        self._began = time.monotonic()
+        began = time.monotonic()
         try:
             if self._left:
                 self._judge(options, min(jobs, len(self._left)))
@@ -135,7 +134,7 @@ class _Scan:
             write_summary(
                 self._out, self._records, {**self._about, "finished": finished, "left": left}
             )
-        return self._close()
+        return self._close(time.monotonic() - began)
 
     def _judge(self, options: Options, jobs: int) -> None:
         bar = Bar([candidate.size for candidate in self._left])
@@ -148,11 +147,11 @@ class _Scan:
         finally:
             bar.close()
 
-    def _close(self) -> int:
+    def _close(self, elapsed_s: float) -> int:
         bad = [r for r in self._records if r["status"] not in (JUDGED, SKIPPED)]
         for record in bad:
             _say(f"{shown(record['path'])}: {record['reason']}")
-        _say(_closing(self._records, self._seconds, time.monotonic() - self._began))
+        _say(_closing(self._records, self._seconds, elapsed_s))
         print(self._out / HTML)
         return USAGE if bad else 0
 

@@ -17,12 +17,11 @@ if not __package__:  # run as a script: import from the clone, and keep this fol
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from deploy import contact_sheet
-from keras_ddl.edge.bundle import DEFAULT_BUNDLE, RUN_BUNDLE, SPEC_FILE, is_bundle, read_spec
+from keras_ddl.edge.bundle import RUN_BUNDLE, SPEC_FILE, is_bundle, read_spec
 from keras_ddl.edge.errors import Parser, UserError, run_cli
 from keras_ddl.edge.runs import find_run
 
 OUT = Path("evidence.png")
-LATEST = DEFAULT_BUNDLE.parent
 REPO = Path(__file__).resolve().parent.parent
 EXPORT = "export/to_onnx.py"
 SPAWNED = (EXPORT,)  # it needs TensorFlow, which this half does without

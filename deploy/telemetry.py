@@ -12,11 +12,12 @@ from __future__ import annotations
 import time
 from array import array
 from bisect import bisect_left
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from threading import Lock
-from types import MappingProxyType, TracebackType
+from types import TracebackType
 
 import numpy as np
 
@@ -156,22 +157,19 @@ class Telemetry(NullTelemetry):
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._stages: dict[tuple[str, str], _Samples] = {}
-        self._dropped: dict[tuple[str, str], int] = {}
-        self._events: dict[tuple[str, str], int] = {}
-        self._failures: dict[str, int] = {}
+        self._stages: defaultdict[tuple[str, str], _Samples] = defaultdict(_Samples)
+        self._dropped: Counter[tuple[str, str]] = Counter()
+        self._events: Counter[tuple[str, str]] = Counter()
+        self._failures: Counter[str] = Counter()
         self._depths: dict[str, int] = {}
         self._cpu_start = time.process_time()
 
     def observe(
         self, stage: str, seconds: float, source: str = "", cpu_seconds: float = 0.0
     ) -> None:
-        """Take a duration that was measured elsewhere."""
         index = bisect_left(BUCKETS, seconds)
         with self._lock:
-            samples = self._stages.get((stage, source))
-            if samples is None:
-                samples = self._stages[stage, source] = _Samples()
+            samples = self._stages[stage, source]
             samples.counts[index] += 1
             samples.seconds += seconds
             samples.cpu_seconds += cpu_seconds
@@ -180,23 +178,19 @@ class Telemetry(NullTelemetry):
             samples.unseen += 1
 
     def drop(self, cause: str, source: str = "", count: int = 1) -> None:
-        """Something was thrown away: "stale" frames, "superseded" clips, a sink's "overflow"."""
         with self._lock:
-            self._dropped[cause, source] = self._dropped.get((cause, source), 0) + count
+            self._dropped[cause, source] += count
 
     def depth(self, name: str, length: int) -> None:
-        """How many items wait in a queue at this moment."""
         self._depths[name] = length
 
     def failure(self, sink: str) -> None:
-        """A sink could not take an output."""
         with self._lock:
-            self._failures[sink] = self._failures.get(sink, 0) + 1
+            self._failures[sink] += 1
 
     def event(self, verdict: str, source: str = "") -> None:
-        """A verdict changed to this label."""
         with self._lock:
-            self._events[verdict, source] = self._events.get((verdict, source), 0) + 1
+            self._events[verdict, source] += 1
 
     def summary(self, source: str) -> Summary:
         """Milliseconds per stage over the newest samples; stages without one are left out.
@@ -239,13 +233,9 @@ class Telemetry(NullTelemetry):
                 key: StageCounts(tuple(one.counts), one.seconds, one.cpu_seconds)
                 for key, one in sorted(self._stages.items())
             }
-            return Totals(
-                MappingProxyType(stages),
-                MappingProxyType(dict(self._dropped)),
-                MappingProxyType(dict(self._events)),
-                MappingProxyType(dict(self._failures)),
-                MappingProxyType(dict(self._depths)),
-            )
+            dropped, events = dict(self._dropped), dict(self._events)
+            failures, depths = dict(self._failures), dict(self._depths)
+            return Totals(stages, dropped, events, failures, depths)
 
 
 def percentiles(values_ms: list[float]) -> dict[str, float]:

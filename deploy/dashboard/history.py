@@ -19,8 +19,7 @@ RULE_FIELDS = ("fake_from", "real_to", "abstain", "model_id", "domain", "backend
 @dataclass
 class _Source:
     rule: Record = field(default_factory=dict)
-    rule_revision: int = 0
-    cleared: int = 0  # revision at which everything before became void
+    begun: int = 0  # revision at which everything before became void
     # per track: (revision, (time_ms, score, smoothed score, verdict))
     tracks: dict[int, deque[tuple[int, tuple[Any, ...]]]] = field(default_factory=dict)
 
@@ -48,7 +47,7 @@ class History:
             if kind == "start":
                 known.rule = {name: record[name] for name in RULE_FIELDS if name in record}
                 known.tracks.clear()  # its time begins anew
-                known.rule_revision = known.cleared = self._revision
+                known.begun = self._revision
             elif kind == "clip":
                 self._add_score(known, record)
             elif kind == "verdict":
@@ -63,11 +62,8 @@ class History:
             [time_ms, score, smoothed score, verdict].
         """
         with self._lock:
-            scores = {}
-            for name, source in self._sources.items():
-                changed = _changed(source, revision)
-                if changed:
-                    scores[name] = changed
+            changes = {name: _changed(one, revision) for name, one in self._sources.items()}
+            scores = {name: changed for name, changed in changes.items() if changed}
             events = [event for number, event in self._events if number > revision]
             return {"revision": self._revision, "events": events, "scores": scores}
 
@@ -100,10 +96,10 @@ class History:
 
 def _changed(source: _Source, revision: int) -> dict[str, Any]:
     changed: dict[str, Any] = {}
-    if source.cleared > revision > 0:
-        changed["cleared"] = True
-    if source.rule_revision > revision:
+    if source.begun > revision:
         changed["rule"] = source.rule
+        if revision:
+            changed["cleared"] = True
     tracks = {
         track: new
         for track, points in source.tracks.items()

@@ -87,8 +87,9 @@ class DashboardServer:
             timeout_graceful_shutdown=1,
         )
         self._server = uvicorn.Server(config)
+        serving = self._serve(self._server, listener)
         self._thread = threading.Thread(
-            target=self._serve, args=(self._server, listener), name="dashboard", daemon=True
+            target=asyncio.run, args=(serving,), name="dashboard", daemon=True
         )
         self._thread.start()
         self._await_start()
@@ -124,14 +125,11 @@ class DashboardServer:
             remedy = "name another with --dashboard HOST:PORT"
             raise UserError(f"{why} ({error.strerror}); {remedy}", MISSING) from error
 
-    def _serve(self, server: uvicorn.Server, listener: socket.socket) -> None:
+    async def _serve(self, server: uvicorn.Server, listener: socket.socket) -> None:
         with listener:
-            asyncio.run(self._serve_until_closing(server, listener))
-
-    async def _serve_until_closing(self, server: uvicorn.Server, listener: socket.socket) -> None:
-        keeping = asyncio.create_task(self._keep_house(server))
-        await server.serve(sockets=[listener])
-        keeping.cancel()
+            keeping = asyncio.create_task(self._keep_house(server))
+            await server.serve(sockets=[listener])
+            keeping.cancel()
 
     async def _keep_house(self, server: uvicorn.Server) -> None:
         """Cut off who connects and asks nothing; at the end, who does not read what he asked for.

@@ -18,7 +18,7 @@ from deploy.control import FaceStatus
 from deploy.judging.output import Output
 from deploy.judging.quality import why_poor
 from deploy.judging.records import Point, Record, Recorder, ScoredClip, number
-from deploy.judging.verdict import Decision, Judge, Label, Policy, policy_for
+from deploy.judging.verdict import Decision, Judge, Label, policy_for
 from deploy.sources.base import Source
 from deploy.telemetry import NullTelemetry
 from keras_ddl.edge.clipper import FaceClipper, FrameResult
@@ -67,6 +67,7 @@ class SourceJudge:
         clipper: What finds its faces.
 
     Attributes:
+        policy: The rule.
         points: Scores of the last ten seconds.
     """
 
@@ -74,7 +75,8 @@ class SourceJudge:
         self.run = run
         self.source = source
         self.detector = clipper.detector.name
-        self.judge = Judge(policy_for(run.bundle, run.footage, source.still))
+        self.policy = policy_for(run.bundle, run.footage, source.still)
+        self.judge = Judge(self.policy)
         self.frames = 0
         self.clips = 0
         self.time_ms = 0.0
@@ -92,14 +94,9 @@ class SourceJudge:
         self._absent = False
         self._why_none = NO_FACE.reason  # as long as there is no clip
 
-    @property
-    def policy(self) -> Policy:
-        """The rule."""
-        return self.judge.policy
-
     def begin(self) -> Output:
         """Return the first output: who judges what."""
-        run, source, policy = self.run, self.source, self.judge.policy
+        run, source, policy = self.run, self.source, self.policy
         record = self._recorder.start(
             live=source.live,
             fps=number(source.fps),
@@ -186,7 +183,7 @@ class SourceJudge:
         tracks, video = self.judge.conclude()
         for summary in (*tracks.values(), video):
             summary["fake_probability"] = number(summary["fake_probability"])
-        if not self.clips and not self.judge.policy.abstain:
+        if not self.clips and not self.policy.abstain:
             video["reason"] = f"no clips: {self._why_none}"
         record = self._recorder.end(
             self.time_ms,

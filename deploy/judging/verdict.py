@@ -98,11 +98,6 @@ class Policy:
         """Highest probability called REAL; never beyond halfway from the threshold to 0."""
         return self.threshold - min(self.band, self.threshold / 2.0)
 
-    def log_odds(self, probability: float) -> float:
-        """Log-odds of a probability, finite also at 0 and 1."""
-        clamped = min(max(probability, CLAMP), 1.0 - CLAMP)
-        return math.log(clamped / (1.0 - clamped))
-
     def decide(
         self,
         probability: float | None,
@@ -208,7 +203,7 @@ class Judge:
             totals.total += probability
         if not poor:
             totals.usable += 1
-            state.recent.append(self.policy.log_odds(probability))
+            state.recent.append(_log_odds(probability))
         smoothed = _mean_probability(state.recent)
         wanted = self.policy.decide(smoothed, totals.usable, poor, state.decision.label)
         state.decision = self._settle(state, time_ms, wanted)
@@ -269,9 +264,11 @@ class Judge:
         }
 
 
+def _log_odds(probability: float) -> float:
+    """Finite also at 0 and 1."""
+    clamped = min(max(probability, CLAMP), 1.0 - CLAMP)
+    return math.log(clamped / (1.0 - clamped))
+
+
 def _mean_probability(log_odds: deque[float]) -> float | None:
-    return _sigmoid(sum(log_odds) / len(log_odds)) if log_odds else None
-
-
-def _sigmoid(value: float) -> float:
-    return 1.0 / (1.0 + math.exp(-value))
+    return 1.0 / (1.0 + math.exp(-sum(log_odds) / len(log_odds))) if log_odds else None

@@ -180,22 +180,15 @@ def _run(
     (out / THUMBS / f"{name}.jpg").write_bytes(collector.thumbnail())
     return {
         **_outcome(end, bool(clipper.seen)),
-        **_shown(end, collector),
+        "fake_events": collector.fakes,
+        "moment_ms": number(collector.moment_ms),
+        "moment_probability": number(collector.moment_probability),
+        "timeline": collector.timeline(end["time_ms"]),
         "faces": len(clipper.seen),
         "still": source.still,
         "seconds": round((end["time_ms"] + 1000.0 / source.fps) / 1000.0, 3),
         "records": f"{RECORDS}/{name}.jsonl",
         "thumb": f"{THUMBS}/{name}.jpg",
-    }
-
-
-def _shown(end: Record, collector: Collector) -> dict[str, Any]:
-    """What the summary draws."""
-    return {
-        "fake_events": collector.fakes,
-        "moment_ms": number(collector.moment_ms),
-        "moment_probability": number(collector.moment_probability),
-        "timeline": collector.timeline(end["time_ms"]),
     }
 
 

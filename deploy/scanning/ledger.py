@@ -82,10 +82,7 @@ class Ledger:
             return None
         if record["mtime_ns"] != candidate.mtime_ns:
             try:
-                same = (
-                    bool(record["sha256"])
-                    and file_sha256(Path(candidate.path)) == (record["sha256"])
-                )
+                same = file_sha256(Path(candidate.path)) == record["sha256"]
             except OSError:  # then judging it says why
                 return None
             return {**record, "mtime_ns": candidate.mtime_ns} if same else None

@@ -11,15 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from deploy.judging.records import Record
-from deploy.judging.verdict import Label
 from deploy.scanning.files import shown
 from deploy.scanning.judge import JUDGED, SKIPPED
-from deploy.scanning.page import page
+from deploy.scanning.page import LABELS, page
 from keras_ddl.edge.files import write_text
 
 SCHEMA = 1
 CSV, JSON, HTML = "scan.csv", "scan.json", "scan.html"
-ORDER = (Label.FAKE, Label.UNCERTAIN, Label.REAL, Label.NO_FACE)
 COLUMNS = (
     "path",
     "status",
@@ -44,7 +42,7 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 def ordered(records: Sequence[Record]) -> list[Record]:
     """The most suspicious first, then by name; what could not be judged last."""
-    ranks = {label.value: rank for rank, label in enumerate(ORDER)}
+    ranks = {label: rank for rank, label in enumerate(LABELS)}
 
     def place(record: Record) -> tuple[int, float, str]:
         score = record.get("fake_probability")
@@ -59,7 +57,7 @@ def totals(records: Sequence[Record]) -> dict[str, int]:
     counts = Counter(
         record["verdict"] if record["status"] == JUDGED else record["status"] for record in records
     )
-    return {**{label.value: counts.pop(label.value, 0) for label in ORDER}, **counts}
+    return {**{label: counts.pop(label, 0) for label in LABELS}, **counts}
 
 
 def write_summary(out: Path, records: Sequence[Record], about: dict[str, Any]) -> None:

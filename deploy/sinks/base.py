@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
+from contextlib import AbstractContextManager
 
 from deploy.judging.output import Output
 
 __all__ = ["Output", "Sink"]
 
 
-class Sink(ABC):
+class Sink(AbstractContextManager["Sink"]):
     """A taker of outputs in order until it is closed; closing twice is allowed.
 
     A run calls `open` before its first frame and on its own thread; `write` and `close` come from
@@ -42,9 +43,6 @@ class Sink(ABC):
     def close(self) -> None:
         """Finish what was written, so that it can be used; within about a second."""
         return None
-
-    def __enter__(self) -> Sink:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.close()

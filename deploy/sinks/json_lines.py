@@ -84,7 +84,8 @@ class JsonLines(Sink):
         line = _encoded(*self._gaps.values(), record)
         try:
             if self._file.is_full_with(line):
-                self._file.rotate(_encoded(*self._continued()))
+                running = ({**start, "continued": True} for start in self._starts.values())
+                self._file.rotate(_encoded(*running))
             self._file.append(line)
         except OSError as error:
             self._lose(record, source, str(error.strerror or error))
@@ -105,9 +106,6 @@ class JsonLines(Sink):
             shared = {name: record[name] for name in SHARED if name in record}
             self._gaps[source] = {"type": "gap", **shared, "lost": 0, "reason": reason}
         self._gaps[source]["lost"] += 1
-
-    def _continued(self) -> list[Record]:
-        return [{**record, "continued": True} for record in self._starts.values()]
 
     def close(self) -> None:
         """Say what is missing, if there is room by now, and close the file; stdout stays open."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from enum import Enum
@@ -32,6 +33,16 @@ class Answer:
 
     probability: float
     heat: np.ndarray | None = None
+
+
+def answers_of(backend: Backend, clips: Sequence[np.ndarray]) -> list[Answer]:
+    """Ask a model about clips, uint8 (T, S, S, 3) each, in one call."""
+    outputs = backend.infer({"clip": np.stack(clips)})
+    maps = outputs.get("inconsistency_map")
+    return [
+        Answer(float(score), None if maps is None else maps[index])
+        for index, score in enumerate(outputs["fake_probability"])
+    ]
 
 
 AnswerFuture = Future[Answer | None]
@@ -184,14 +195,9 @@ class MicroBatcher:
         if self._fixed:
             clips += [clips[-1]] * (self._fixed - len(clips))
         started, cpu_started = time.perf_counter(), time.thread_time()
-        outputs = self._backend.infer({"clip": np.stack(clips)})
+        answers = answers_of(self._backend, clips)
         seconds, cpu = time.perf_counter() - started, time.thread_time() - cpu_started
         sources = {job.source for job in batch}
         for source in sources:  # each waited for the whole call, and caused a part of its work
             self._telemetry.observe("infer", seconds, source, cpu / len(sources))
-        maps = outputs.get("inconsistency_map")
-        scores = outputs["fake_probability"]
-        return [
-            Answer(float(scores[index]), None if maps is None else maps[index])
-            for index in range(len(batch))
-        ]
+        return answers[: len(batch)]

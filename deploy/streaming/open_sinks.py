@@ -24,7 +24,8 @@ def open_sinks(
     Raises:
         UserError: one can never work as it was asked for.
     """
-    sinks: list[Sink] = [_json_lines(args)]
+    limit = args.jsonl_max_mib * MIB if args.jsonl_max_mib else None
+    sinks: list[Sink] = [JsonLines(args.jsonl, limit)]
     names = [plan.name for plan in runner.plans]
     if args.save:
         sinks.append(AnnotatedVideo(args.save, args.save_minutes, names))
@@ -39,11 +40,6 @@ def open_sinks(
     for sink in sinks:
         sink.open()
     return sinks
-
-
-def _json_lines(args: argparse.Namespace) -> Sink:
-    limit = args.jsonl_max_mib * MIB if args.jsonl_max_mib else None
-    return JsonLines(args.jsonl, limit)
 
 
 def _evidence(args: argparse.Namespace, bundle: Bundle) -> Sink:

@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-import numpy as np
-
 from deploy.drawing.scene import annotated
 from deploy.judging.output import Output
 from deploy.judging.records import Record
 from deploy.judging.session import RunDescription, SourceJudge
 from deploy.sinks import Sink
 from deploy.sources import Source
+from deploy.streaming.micro_batcher import answers_of
 from keras_ddl.edge.clipper import FaceClipper, FrameResult
 from keras_ddl.edge.errors import UserError
 
@@ -78,13 +77,9 @@ class Pipeline:
         for first in range(0, len(result.clips), BATCH):
             chunk = result.clips[first : first + BATCH]
             with self._measure("infer"):
-                clips = np.stack([clip.frames for clip in chunk])
-                outputs = self._run.backend.infer({"clip": clips})
-            maps = outputs.get("inconsistency_map")
-            for index, clip in enumerate(chunk):
-                heat = None if maps is None else maps[index]
-                probability = float(outputs["fake_probability"][index])
-                self._judge.score(clip, result.track(clip), probability, heat)
+                answers = answers_of(self._run.backend, [clip.frames for clip in chunk])
+            for clip, answer in zip(chunk, answers, strict=True):
+                self._judge.score(clip, result.track(clip), answer.probability, answer.heat)
         draw = any(sink.wants_picture for sink in self._sinks)
         with self._measure("draw" if draw else "decide"):
             output = self._judge.output(annotated(self._judge, result) if draw else None)

@@ -56,14 +56,12 @@ class Runner:
         if len(self._sources) != len(self.plans):
             raise ValueError("expected sources with names of their own")
 
-    # -- Control
+    # -- Control, which has their contracts
 
     def status(self) -> tuple[SourceStatus, ...]:
-        """All sources, in the order in which they were named."""
         return tuple(source.status() for source in self._sources.values())
 
     def start(self, source: str) -> None:
-        """Watch a stopped source again; KeyError for an unknown name."""
         worker, self._kept = self._sources[source], True
         if self.warm:  # else it starts with the run
             worker.start(self._sinks)
@@ -74,7 +72,6 @@ class Runner:
         worker.stop()
 
     def snapshot(self, source: str) -> np.ndarray | None:
-        """The newest frame with its marks; None before the first."""
         return self._sources[source].snapshot()
 
     def quit(self) -> None:
@@ -83,7 +80,6 @@ class Runner:
 
     @property
     def dead_threads(self) -> list[str]:
-        """Names of threads, as `Control` says."""
         if not self.warm or self._stop.is_set():
             return []
         threads = {"infer": self._batcher.alive}

@@ -90,6 +90,9 @@ class VerdictWorker:
         messages: Frames, answers, and the end.
         sinks: Where results go.
         on_failure: Called with the model's error when it fails.
+
+    Attributes:
+        begun: Whether there was a frame.
     """
 
     def __init__(
@@ -107,7 +110,7 @@ class VerdictWorker:
         self._on_failure = on_failure
         self._lock = threading.Lock()  # around the judge
         self._result: FrameResult | None = None
-        self._begun = False
+        self.begun = False
         self._out = 0  # answers of a live source that are still to come
 
     def run(self) -> str:
@@ -130,14 +133,9 @@ class VerdictWorker:
 
     def begin(self) -> None:
         """Put the first output, unless that was done."""
-        if not self._begun:
-            self._begun = True
+        if not self.begun:
+            self.begun = True
             self._put(self.judge.begin())
-
-    @property
-    def begun(self) -> bool:
-        """Whether there was a frame."""
-        return self._begun
 
     def finish(self, how: str) -> Record:
         """Put the last output and return its record."""

@@ -88,7 +88,7 @@ def test_the_band_never_reaches_0_or_1(threshold: float, fake_from: float, real_
 def test_a_bundles_probability_is_taken_as_it_is() -> None:
     """The temperature is in the graph already: whatever the spec says, it is not applied again."""
     spec = ClipSpec(temperature=4.0, threshold=0.3)
-    judge = Judge(policy_for(Bundle(Path(), spec, "", "FaceForensics++", False), "real"))
+    judge = Judge(policy_for(Bundle(Path(), spec, "", "FaceForensics++"), "real"))
     for index, value in enumerate((0.9, 0.9, 0.6)):
         decision = judge.update(1, index * STRIDE_MS, value)
     odds = [math.log(9), math.log(9), math.log(1.5)]

@@ -131,7 +131,7 @@ class Kept(Sink):
             assert self.came.wait_for(what, LONG_S)
 
 
-BUNDLE = Bundle(Path(), SPEC, "abc", "someset", False)
+BUNDLE = Bundle(Path(), SPEC, "abc", "someset")
 
 
 def clipper() -> FaceClipper:
