@@ -15,7 +15,7 @@ class FaceStatus:
     """A face in sight: its track, its verdict's label, its smoothed probability (None before)."""
 
     track: int
-    label: str
+    verdict: str
     probability: float | None
     reason: str = ""
 

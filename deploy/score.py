@@ -17,6 +17,7 @@ if not __package__:  # run as a script: import from the clone, and keep this fol
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from deploy import contact_sheet
+from deploy.judging.options import FOOTAGE
 from keras_ddl.edge.bundle import RUN_BUNDLE, SPEC_FILE, is_bundle, read_spec
 from keras_ddl.edge.errors import Parser, UserError, run_cli
 from keras_ddl.edge.runs import find_run
@@ -36,9 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("files", type=Path, nargs="+", metavar="VIDEO_OR_IMAGE")
     parser.add_argument("--run", type=Path, help="run folder; default runs/latest")
     parser.add_argument("--out", type=Path, default=OUT, help="the picture (default %(default)s)")
-    parser.add_argument(
-        "--domain", choices=("real", "synthetic"), default="real", help="what the files show"
-    )
+    parser.add_argument("--domain", choices=FOOTAGE, default="real", help="what the files show")
     args = parser.parse_args(argv)
     return run_cli(lambda: _run(args))
 

@@ -82,7 +82,7 @@ def _sources(sources: Sequence[SourceStatus]) -> Iterator[Metric]:
     fps = {name: source.fps for name, source in named.items()}
     yield _gauge("source_fps", "Frames per second lately", ["source"], fps)
     faces = {
-        (name, label): [face.label for face in source.faces].count(label)
+        (name, label): [face.verdict for face in source.faces].count(label)
         for name, source in named.items()
         for label in ("REAL", "UNCERTAIN", "FAKE")
     }

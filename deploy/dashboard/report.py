@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from threading import Lock
 from typing import Any
 
@@ -115,40 +116,23 @@ class Report:
             return self._timing
 
     def _source(self, source: SourceStatus) -> dict[str, Any]:
-        health = source.health
-        faces = [
-            {
-                "track": face.track,
-                "verdict": face.label,
-                "probability": number(face.probability),
-                "reason": face.reason,
-            }
-            for face in source.faces
-        ]
+        faces = [{**asdict(face), "probability": number(face.probability)} for face in source.faces]
         return {
+            **asdict(source.health),
             "id": identify(source.name),
             "name": source.name,
-            "state": health.state.value,
-            "error": health.error,
             "live": source.live,
             "fps": round(source.fps, 2),
-            "frames": health.frames,
-            "reconnects": health.reconnects,
-            "size": list(health.size),
-            "dropped": dict(health.dropped) | self._dropped(source),
+            "dropped": source.health.dropped | self._dropped(source),
             "faces": faces,
             "latency_ms": {name: number(value) for name, value in source.latency_ms.items()},
         }
 
-    def _run(self) -> dict[str, dict[str, int]]:
+    def _run(self) -> dict[str, Mapping[str, int]]:
         """What belongs to no source: items that wait, what sinks lost, and where they failed."""
         totals = self.telemetry.totals()
         dropped = {cause: count for (cause, source), count in totals.dropped.items() if not source}
-        return {
-            "queues": dict(totals.depths),
-            "dropped": dropped,
-            "failures": dict(totals.failures),
-        }
+        return {"queues": totals.depths, "dropped": dropped, "failures": totals.failures}
 
     def _dropped(self, source: SourceStatus) -> dict[str, int]:
         """What the run threw away of a source; a cause the source counts too is the larger one."""

@@ -34,7 +34,7 @@ def scene_of(judge: SourceJudge, result: FrameResult) -> Scene:
         heat = judge.heat(track.id) if run.heat else None
         if heat is not None:
             heat = face_part(heat, run.bundle.spec.margin)
-        label = Label(face.label)
+        label = Label(face.verdict)
         marks.append(FaceMark(track.id, track.box, label, face.probability, face.reason, heat))
     points = tuple(judge.points)
     return Scene(result.frame.time_ms, tuple(marks), points, judge.policy, footer, banner)

@@ -104,13 +104,8 @@ class _Line:
     @classmethod
     def parse(cls, raw: bytes) -> _Line:
         value = json_object(raw)
-        return cls(
-            value.get("type"),
-            str(value.get("folder", "")),
-            value.get("sequence"),
-            value.get("manifest_sha256"),
-            value.get("previous"),
-        )
+        plain = {name: value.get(name) for name in ("sequence", "manifest_sha256", "previous")}
+        return cls(value.get("type"), str(value.get("folder", "")), **plain)
 
 
 class _Root:

@@ -254,7 +254,7 @@ def test_stop_and_start_of_one_source(background: Callable[..., Any]) -> None:
         )
     )
     status = {entry.name: entry for entry in runner.status()}
-    assert [face.label for face in status["door"].faces] == ["FAKE"]
+    assert [face.verdict for face in status["door"].faces] == ["FAKE"]
     assert runner.snapshot("door").shape == (96, 128, 3)
     assert not np.array_equal(runner.snapshot("door"), picture(200.0))  # there are marks on it
     runner.stop("door")
