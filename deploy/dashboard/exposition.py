@@ -72,13 +72,13 @@ def _sources(sources: Sequence[SourceStatus]) -> Iterator[Metric]:
     yield _gauge("source_state", "1 for the state a source is in", ["source", "state"], states)
     frames = {name: one.frames for name, one in health.items()}
     yield _counter("source_frames", "Frames read", ["source"], frames)
+    found = {name: one.reconnects for name, one in health.items()}
+    yield _counter("source_reconnects", "Times lost and found again", ["source"], found)
     dropped = {
         (name, cause): count for name in named for cause, count in health[name].dropped.items()
     }
     text = "Frames that a source threw away, by cause"
     yield _counter("source_frames_dropped", text, ["source", "cause"], dropped)
-    found = {name: one.reconnects for name, one in health.items()}
-    yield _counter("source_reconnects", "Times lost and found again", ["source"], found)
     fps = {name: source.fps for name, source in named.items()}
     yield _gauge("source_fps", "Frames per second lately", ["source"], fps)
     faces = {

@@ -68,12 +68,12 @@ class SourceAround(Source):
 
     @property
     def fps(self) -> float:  # type: ignore[override]
-        """A download knows it once it is connected."""
+        """Of the recording; a download knows it once it is connected."""
         return self._source.fps
 
     @property
     def length(self) -> int | None:  # type: ignore[override]
-        """So with its length."""
+        """Of the recording, likewise."""
         return self._source.length
 
     @property
