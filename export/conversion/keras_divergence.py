@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from export.graph.onnx_graph import Graph
-from export.parity.divergence import AT_ONCE, Divergence, fetch, judge, relative_error
+from export.parity.divergence import Divergence, fetch, judge, relative_error
 
 if TYPE_CHECKING:
     import onnx
@@ -31,12 +31,10 @@ def find_keras_divergence(
     wanted = _layer_outputs(model, clip)
     named = _named_after_layers(proto, set(wanted))
     ends: dict[str, tuple[str, float]] = {}  # layer → its last tensor of the right shape, its error
-    tensors = list(named)
-    for start in range(0, len(tensors), AT_ONCE):
-        for name, value in fetch(proto, tensors[start : start + AT_ONCE], clip).items():
-            expected = _turned(wanted[named[name]], value.shape)
-            if expected.shape == value.shape:
-                ends[named[name]] = name, relative_error(expected, value)
+    for name, value in fetch(proto, list(named), clip):
+        expected = _turned(wanted[named[name]], value.shape)
+        if expected.shape == value.shape:
+            ends[named[name]] = name, relative_error(expected, value)
     return judge(Graph(proto), dict(ends.values()), bound)
 
 

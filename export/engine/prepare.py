@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,6 @@ from export.graph.mixed_fp16 import (
     mixed_fp16,
     raise_opset,
 )
-from export.graph.onnx_graph import need_onnx
 from export.graph.tensor_ranges import collect_ranges
 from export.graph.uint8_input import cast_inputs_first
 from keras_ddl.edge.errors import MISSING, USAGE, UserError
@@ -66,8 +66,7 @@ def prepare(
         UserError: int8 of a graph that is not quantised, without calibration clips (3); another
             precision of one that is (2).
     """
-    result: onnx.ModelProto = need_onnx().ModelProto()
-    result.CopyFrom(proto)
+    result = deepcopy(proto)
     notes = [f"{cast_inputs_first(result)} uint8 inputs cast first"]
     quantised = any(node.op_type == "QuantizeLinear" for node in result.graph.node)
     if quantised and precision != "int8":

@@ -137,14 +137,13 @@ def _constant_input(graph: Graph, target: Target) -> Found:
 
 
 def _uint8(graph: Graph, target: Target) -> Found:
-    outputs = {value.name for value in graph.model.graph.output}
     only = "uint8 is for inputs and outputs;"
     for node in graph.nodes:
         reads = any(graph.dtype(name) == UINT8 for name in node.input if name)
         if reads and node.op_type != "Cast":
             yield node.name, f"{only} {node.op_type} cannot read it", OPERATORS
         makes = [name for name in node.output if graph.dtype(name) == UINT8]
-        if any(name not in outputs for name in makes):
+        if any(name not in graph.outputs for name in makes):
             yield node.name, f"{only} {node.op_type} makes it", OPERATORS
 
 
@@ -252,14 +251,9 @@ def _q_dq(graph: Graph) -> Iterator[Any]:
 
 
 def _is_weight(graph: Graph, name: str) -> bool:
-    if graph.constant(name) is not None:
-        return True
-    maker = graph.makers.get(name)
-    return (
-        maker is not None
-        and maker.op_type == "QuantizeLinear"
-        and graph.constant(maker.input[0]) is not None
-    )
+    if graph.kind(name) == "QuantizeLinear":
+        name = graph.makers[name].input[0]
+    return graph.constant(name) is not None
 
 
 RULES = (

@@ -8,21 +8,15 @@ convolution in nine fuses, and the graph is slower than the float one (docs/spee
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from copy import deepcopy
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from export.graph.float_islands import projection_nodes
 from export.graph.insert_qdq import LARGEST, Pairs
 from export.graph.int8_share import is_int8
-from export.graph.onnx_graph import (
-    Graph,
-    all_names,
-    drop_unused,
-    need_onnx,
-    sort_nodes,
-    unused_name,
-)
+from export.graph.onnx_graph import Additions, Graph, drop_unused, read_instead, sort_nodes
 
 if TYPE_CHECKING:
     import onnx
@@ -52,8 +46,7 @@ def cpu_int8(proto: onnx.ModelProto, ranges: Mapping[str, float]) -> onnx.ModelP
         ranges: Tensor of `open_results` → largest magnitude to represent, finite and >= 0. Without
             its range a convolution stays float.
     """
-    result: onnx.ModelProto = need_onnx().ModelProto()
-    result.CopyFrom(proto)
+    result = deepcopy(proto)
     _pool_floats(result)
     pairs = Pairs(result)
     for name, quantiser in _results(Graph(result).infer(batch=1)):
@@ -76,15 +69,18 @@ def _pool_floats(model: onnx.ModelProto) -> None:
     """
     graph = Graph(model)
     for node in graph.nodes:
-        maker = graph.makers.get(node.input[0]) if node.op_type == "AveragePool" else None
-        if maker is not None and maker.op_type == "DequantizeLinear":
-            node.input[0] = graph.makers[maker.input[0]].input[0]
+        if node.op_type == "AveragePool" and graph.kind(node.input[0]) == "DequantizeLinear":
+            node.input[0] = _rounded(graph, node.input[0])
+
+
+def _rounded(graph: Graph, name: str) -> str:
+    """What a dequantised tensor was quantised from."""
+    return str(graph.makers[graph.makers[name].input[0]].input[0])
 
 
 def _results(graph: Graph) -> list[tuple[str, str | None]]:
     """What int8 convolutions return and others read as floats, and its dequantised twin, if any."""
     kept = projection_nodes(graph)
-    outputs = {value.name for value in graph.model.graph.output}
     found = []
     for node in graph.nodes:
         name = node.output[0] if node.output else ""
@@ -95,7 +91,7 @@ def _results(graph: Graph) -> list[tuple[str, str | None]]:
             name = readers[0].output[0]
             readers = graph.readers[name]
         quantisers = [reader for reader in readers if reader.op_type == "QuantizeLinear"]
-        if len(quantisers) < len(readers) and name not in outputs:
+        if len(quantisers) < len(readers) and name not in graph.outputs:
             twin = graph.readers[quantisers[0].output[0]][0].output[0] if quantisers else None
             found.append((name, twin))
     return found
@@ -103,15 +99,10 @@ def _results(graph: Graph) -> list[tuple[str, str | None]]:
 
 def _gates(graph: Graph) -> list[tuple[str, float]]:
     """Sigmoids of what is quantised, and sums of two of them: with their largest value."""
-
-    def quantised(name: str) -> bool:
-        maker = graph.makers.get(name)
-        return maker is not None and maker.op_type == "DequantizeLinear"
-
     sigmoids = {
         node.output[0]
         for node in graph.nodes
-        if node.op_type == "Sigmoid" and quantised(node.input[0])
+        if node.op_type == "Sigmoid" and graph.kind(node.input[0]) == "DequantizeLinear"
     }
     sums = [
         node.output[0]
@@ -124,43 +115,32 @@ def _gates(graph: Graph) -> list[tuple[str, float]]:
 
 
 def _read_instead(model: onnx.ModelProto, name: str, twin: str) -> None:
-    for node in model.graph.node:
-        if node.op_type != "QuantizeLinear":
-            node.input[:] = [twin if read == name else read for read in node.input]
+    readers = (node for node in model.graph.node if node.op_type != "QuantizeLinear")
+    read_instead(readers, {name: twin})
 
 
 def _make_unsigned(model: onnx.ModelProto) -> None:
     """Turn activations' quantisers from symmetric int8 to uint8; weights stay int8."""
-    from onnx import numpy_helper
-
-    graph = Graph(model)
-    taken = all_names(model)
-
-    def constant(name: str, value: Any) -> str:
-        name = unused_name(taken, name)
-        model.graph.initializer.append(numpy_helper.from_array(np.asarray(value), name))
-        return name
-
+    graph, add = Graph(model), Additions(model)
     for node in graph.nodes:
         if node.op_type != "QuantizeLinear" or graph.constant(node.input[0]) is not None:
             continue
         positive = _never_negative(graph, node.input[0])
-        inputs = [node.input[1], constant(f"{node.output[0]}/zero", np.uint8(MIDDLE))]
+        inputs = [node.input[1], add.constant(f"{node.output[0]}/zero", np.uint8(MIDDLE))]
         if positive:
             step = np.float32(np.asarray(graph.constant(node.input[1])) * LARGEST / LEVELS)
-            zero = constant(f"{node.output[0]}/zero", np.uint8(0))
-            inputs = [constant(f"{node.output[0]}/step", step), zero]
+            zero = add.constant(f"{node.output[0]}/zero", np.uint8(0))
+            inputs = [add.constant(f"{node.output[0]}/step", step), zero]
         for part in (node, *graph.readers[node.output[0]]):
             part.input[1:] = inputs
 
 
 def _never_negative(graph: Graph, name: str) -> bool:
-    maker = graph.makers.get(name)
-    while maker is not None and maker.op_type in (*KEEPS_SIGN, "DequantizeLinear"):
-        source = maker.input[0]
-        if maker.op_type == "DequantizeLinear":
-            source = graph.makers[source].input[0]
-        maker = graph.makers.get(source)
-    if maker is not None and maker.op_type == "Add":
-        return all(_never_negative(graph, part) for part in maker.input)
-    return maker is not None and maker.op_type in ("Relu", "Sigmoid")
+    kind = graph.kind(name)
+    if kind == "DequantizeLinear":
+        return _never_negative(graph, _rounded(graph, name))
+    if kind in KEEPS_SIGN:
+        return _never_negative(graph, graph.makers[name].input[0])
+    if kind == "Add":
+        return all(_never_negative(graph, part) for part in graph.makers[name].input)
+    return kind in ("Relu", "Sigmoid")

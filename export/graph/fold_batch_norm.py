@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from export.graph.onnx_graph import Graph, all_names, attribute, drop_unused, unused_name
+from export.graph.onnx_graph import Additions, Graph, attribute, drop_unused
 
 if TYPE_CHECKING:
     import onnx
@@ -22,27 +22,26 @@ def fold_batch_norm(proto: onnx.ModelProto) -> int:
     Returns:
         How many were folded.
     """
-    graph = Graph(proto)
-    outputs = {value.name for value in proto.graph.output}
-    taken = all_names(proto)
+    graph, add = Graph(proto), Additions(proto)
     folded = 0
     for norm in [node for node in graph.nodes if node.op_type == "BatchNormalization"]:
         between = norm.input[0]
-        conv = graph.makers.get(between)
-        if conv is None or conv.op_type != "Conv" or between in outputs:
+        if graph.kind(between) != "Conv" or between in graph.outputs:
             continue
+        conv = graph.makers[between]
         values = [graph.constant(name) for name in (*norm.input[1:], *conv.input[1:])]
         alone = len(graph.readers[between]) == 1
         if alone and all(value is not None for value in values):
-            _fold(proto, conv, norm, values, taken)
+            conv.input[1:] = _fold(conv, norm, values, add)
+            conv.output[0] = norm.output[0]
+            proto.graph.node.remove(norm)
             folded += 1
     drop_unused(proto)
     return folded
 
 
-def _fold(proto: onnx.ModelProto, conv: Any, norm: Any, values: list[Any], taken: set[str]) -> None:
-    from onnx import numpy_helper
-
+def _fold(conv: Any, norm: Any, values: list[Any], add: Additions) -> list[str]:
+    """Add the weights and the bias of both together; returns their names."""
     gamma, beta, mean, variance, weights = (value.astype(np.float64) for value in values[:5])
     bias = values[5].astype(np.float64) if len(values) > 5 else np.zeros_like(beta)
     factor = gamma / np.sqrt(variance + attribute(norm, "epsilon", 1e-5))
@@ -50,10 +49,5 @@ def _fold(proto: onnx.ModelProto, conv: Any, norm: Any, values: list[Any], taken
         "folded_weights": weights * factor.reshape(-1, *[1] * (weights.ndim - 1)),
         "folded_bias": (bias - mean) * factor + beta,
     }
-    names = [unused_name(taken, f"{conv.name or conv.output[0]}/{key}") for key in arrays]
-    for name, array in zip(names, arrays.values(), strict=True):
-        tensor = numpy_helper.from_array(array.astype(values[4].dtype), name)
-        proto.graph.initializer.append(tensor)
-    conv.input[1:] = names
-    conv.output[0] = norm.output[0]
-    proto.graph.node.remove(norm)
+    scope, dtype = conv.name or conv.output[0], values[4].dtype
+    return [add.constant(f"{scope}/{key}", array.astype(dtype)) for key, array in arrays.items()]

@@ -8,19 +8,13 @@ training and calibration end in the same function.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from export.graph.float_islands import float_islands, projection_nodes
-from export.graph.onnx_graph import (
-    Graph,
-    all_names,
-    drop_unused,
-    need_onnx,
-    sort_nodes,
-    unused_name,
-)
+from export.graph.onnx_graph import Additions, Graph, drop_unused, sort_nodes
 
 if TYPE_CHECKING:
     import onnx
@@ -58,18 +52,14 @@ def insert_qdq(proto: onnx.ModelProto, ranges: Mapping[str, float]) -> onnx.Mode
     Raises:
         ValueError: a range is negative or not finite.
     """
-    library = need_onnx()
-    to_array = library.numpy_helper.to_array
-    result: onnx.ModelProto = library.ModelProto()
-    result.CopyFrom(proto)
-    graph = Graph(proto).infer(batch=1)
+    result, graph = deepcopy(proto), Graph(proto).infer(batch=1)
     pairs = Pairs(result)
     inside = {node.output[0]: node for node in result.graph.node}  # the copies, by what they make
     for node in _convolutions(graph):
         if node.input[0] in ranges:
-            copy, kernel = inside[node.output[0]], graph.weights[node.input[1]]
+            copy, kernel = inside[node.output[0]], graph.constant(node.input[1])
             copy.input[0] = pairs.of(node.input[0], np.asarray(ranges[node.input[0]]))
-            copy.input[1] = pairs.of(kernel.name, channel_tops(to_array(kernel)), axis=0)
+            copy.input[1] = pairs.of(node.input[1], channel_tops(kernel), axis=0)
     for node, name in _skips(graph):
         if name in ranges:
             copy = inside[node.output[0]]
@@ -111,7 +101,7 @@ def _skips(graph: Graph) -> list[tuple[Any, str]]:
     return found
 
 
-def channel_tops(values: np.ndarray) -> np.ndarray:
+def channel_tops(values: Any) -> np.ndarray:
     """Return the largest magnitude of each output channel ``(C,)`` of weights ``(C, …)``."""
     return np.asarray(np.abs(values).reshape(len(values), -1).max(axis=1), np.float64)
 
@@ -120,8 +110,7 @@ class Pairs:
     """Q/DQ pairs behind tensors of a graph, one for each."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
-        self.model = model
-        self.taken = all_names(model)
+        self.add = Additions(model)
         self.made: dict[str, tuple[str, np.ndarray]] = {}
 
     def of(self, name: str, top: np.ndarray, axis: int | None = None) -> str:
@@ -132,26 +121,14 @@ class Pairs:
             return self.made[name][0]
         scale = np.where(top > 0, np.maximum(top / LARGEST, LEAST_SCALE), 1.0).astype(np.float32)
         zeros = np.zeros(scale.shape, np.int8)
-        inputs = [
-            self._constant(f"{name}/scale", scale),
-            self._constant(f"{name}/zero_point", zeros),
+        steps = [
+            self.add.constant(f"{name}/scale", scale),
+            self.add.constant(f"{name}/zero_point", zeros),
         ]
-        extra: dict[str, Any] = {} if axis is None else {"axis": axis}
-        quantised = self._node("QuantizeLinear", [name, *inputs], f"{name}/int8", extra)
-        result = self._node("DequantizeLinear", [quantised, *inputs], f"{name}/dequantised", extra)
+        extra = {} if axis is None else {"axis": axis}
+        rounded = self.add.node("QuantizeLinear", [name, *steps], f"{name}/int8", **extra)
+        result = self.add.node(
+            "DequantizeLinear", [rounded, *steps], f"{name}/dequantised", **extra
+        )
         self.made[name] = (result, top)
         return result
-
-    def _constant(self, name: str, value: np.ndarray) -> str:
-        from onnx import numpy_helper
-
-        name = unused_name(self.taken, name)
-        self.model.graph.initializer.append(numpy_helper.from_array(value, name))
-        return name
-
-    def _node(self, kind: str, inputs: list[str], name: str, extra: dict[str, Any]) -> str:
-        from onnx import helper
-
-        name = unused_name(self.taken, name)
-        self.model.graph.node.append(helper.make_node(kind, inputs, [name], name=name, **extra))
-        return name

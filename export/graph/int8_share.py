@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from export.graph.onnx_graph import Graph, load_model
+from export.graph.onnx_graph import Graph, attribute, load_model
 from keras_ddl.edge.errors import Parser, run_cli
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def _macs(graph: Graph, node: Any) -> int:
         return math.prod(first) * math.prod(second[1:])
     if not first:
         return result
-    transposed = node.op_type == "Gemm" and any(a.name == "transA" and a.i for a in node.attribute)
+    transposed = attribute(node, "transA", 0)  # Gemm alone has it
     return result * first[0 if transposed else -1]
 
 
@@ -97,8 +97,7 @@ def _sizes(graph: Graph, name: str) -> list[int]:
 
 def is_int8(graph: Graph, node: Any) -> bool:
     """Whether both inputs of a convolution or matrix product come from DequantizeLinear."""
-    makers = [graph.makers.get(name) for name in node.input[:2]]
-    return all(maker is not None and maker.op_type == "DequantizeLinear" for maker in makers)
+    return all(graph.kind(name) == "DequantizeLinear" for name in node.input[:2])
 
 
 def main(argv: Sequence[str] | None = None) -> int:

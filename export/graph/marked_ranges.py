@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from export.graph.insert_qdq import Pairs, channel_tops
-from export.graph.onnx_graph import Graph, drop_unused, sort_nodes
+from export.graph.onnx_graph import Graph, drop_unused, read_instead, sort_nodes
 from keras_ddl.edge.bundle import RANGE_MARK
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def quantise_marked(proto: onnx.ModelProto) -> int:
         proto.graph.node.remove(node)
     for node in proto.graph.node:
         rounded = bool(node.input) and node.input[0] in replaced
-        node.input[:] = [replaced.get(name, name) for name in node.input]
+        read_instead([node], replaced)
         kernel = graph.constant(node.input[1]) if rounded and node.op_type == "Conv" else None
         if kernel is not None:
             node.input[1] = pairs.of(node.input[1], channel_tops(kernel), axis=0)
@@ -62,6 +62,5 @@ def _behind_moves(proto: onnx.ModelProto, mark: Any) -> None:
         if len(readers) != 1 or readers[0].op_type not in MOVES:
             return
         move, made = readers[0], readers[0].output[0]
-        for node in proto.graph.node:
-            node.input[:] = [mark.output[0] if name == made else name for name in node.input]
+        read_instead(proto.graph.node, {made: mark.output[0]})
         move.input[0], mark.input[0] = mark.input[0], made

@@ -8,16 +8,17 @@ outputs keep their types.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from export.graph.float_islands import float_islands
 from export.graph.onnx_graph import (
+    Additions,
     Graph,
-    all_names,
     drop_unused,
-    need_onnx,
+    read_instead,
     sort_nodes,
     unused_name,
 )
@@ -79,8 +80,7 @@ def mixed_fp16(
     Raises:
         ValueError: the graph has control flow, or is quantised with an opset below 19.
     """
-    result: onnx.ModelProto = need_onnx().ModelProto()
-    result.CopyFrom(proto)
+    result = deepcopy(proto)
     graph = Graph(result).infer()
     for node in graph.nodes:
         if any(attribute.HasField("g") for attribute in node.attribute):
@@ -135,13 +135,11 @@ class _Converter:
     """Turns some nodes to float16 and puts a Cast wherever a reader wants the other type."""
 
     def __init__(self, graph: Graph, halves: list[Any]) -> None:
-        self.graph = graph
-        self.model = graph.model
+        self.graph, self.add = graph, Additions(graph.model)
         self.halves = {node.output[0] for node in halves}
         self.half_tensors = {
             name for node in halves for name in node.output if graph.dtype(name) == _FLOAT
         }
-        self.taken = all_names(graph.model)
         self.casts: dict[str, str] = {}
 
     def run(self) -> None:
@@ -151,8 +149,7 @@ class _Converter:
         for node in self.graph.nodes:
             if node.output[0] in self.halves:
                 _retype(node)
-        outputs = {value.name for value in self.model.graph.output}
-        for name in sorted(outputs & self.half_tensors):
+        for name in sorted(self.graph.outputs & self.half_tensors):
             self._restore(name)
 
     def _inputs(self, node: Any) -> None:
@@ -167,40 +164,28 @@ class _Converter:
                 node.input[place] = self._cast(name, _HALF if half else _FLOAT)
 
     def _half_weight(self, name: str) -> str:
-        from onnx import numpy_helper
-
         if name not in self.casts:
-            self.casts[name] = unused_name(self.taken, f"{name}/float16")
-            value = numpy_helper.to_array(self.graph.weights[name]).astype(np.float16)
-            tensor = numpy_helper.from_array(np.asarray(value), self.casts[name])
-            self.model.graph.initializer.append(tensor)
+            value = np.asarray(self.graph.constant(name)).astype(np.float16)
+            self.casts[name] = self.add.constant(f"{name}/float16", value)
         return self.casts[name]
 
     def _cast(self, name: str, kind: int) -> str:
-        from onnx import helper
-
         if name not in self.casts:
             suffix = "float16" if kind == _HALF else "float32"
-            self.casts[name] = unused_name(self.taken, f"{name}/{suffix}")
-            made = self.casts[name]
-            self.model.graph.node.append(helper.make_node("Cast", [name], [made], made, to=kind))
+            self.casts[name] = self.add.node("Cast", [name], f"{name}/{suffix}", to=kind)
         return self.casts[name]
 
     def _restore(self, output: str) -> None:
         """Give an output of the graph its own type back; what reads it inside keeps reading."""
         from onnx import helper
 
-        inner = unused_name(self.taken, f"{output}/float16")
-        old_cast = self.casts.get(output)
-        for node in self.model.graph.node:
-            for edges in (node.input, node.output):
-                edges[:] = [inner if name == output else name for name in edges]
-        if old_cast is not None:  # made before for a float32 reader inside
-            for node in self.model.graph.node:
-                node.input[:] = [output if name == old_cast else name for name in node.input]
-        self.model.graph.node.append(
-            helper.make_node("Cast", [inner], [output], f"{output}/restored", to=_FLOAT)
-        )
+        inner, nodes = unused_name(self.add.taken, f"{output}/float16"), self.graph.model.graph.node
+        maker = self.graph.makers[output]
+        maker.output[:] = [inner if name == output else name for name in maker.output]
+        read_instead(nodes, {output: inner})
+        if output in self.casts:  # made before for a float32 reader inside
+            read_instead(nodes, {self.casts[output]: output})
+        nodes.append(helper.make_node("Cast", [inner], [output], f"{output}/restored", to=_FLOAT))
 
 
 def _retype(node: Any) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,16 +18,13 @@ if TYPE_CHECKING:
 
 
 def need_onnx() -> Any:
-    """Import onnx, with the submodules used here.
+    """Import onnx.
 
     Raises:
         UserError: it is not installed; exit code 3.
     """
     try:
         import onnx
-        import onnx.helper
-        import onnx.numpy_helper
-        import onnx.shape_inference
     except ImportError as error:
         raise UserError(
             f"preparing a graph for TensorRT needs onnx ({error}): pip install 'keras-ddl[trt]'",
@@ -63,6 +62,7 @@ class Graph:
         makers: Tensor name → the node that makes it.
         readers: Tensor name → the nodes that read it.
         weights: Tensor name → initializer.
+        outputs: Names of what it returns.
     """
 
     def __init__(self, model: onnx.ModelProto) -> None:
@@ -75,6 +75,7 @@ class Graph:
                 if name:
                     self.readers[name].append(node)
         self.weights = {tensor.name: tensor for tensor in model.graph.initializer}
+        self.outputs = {value.name for value in model.graph.output}
         self._values: dict[str, Any] = {}
 
     @property
@@ -83,17 +84,20 @@ class Graph:
         versions = [o.version for o in self.model.opset_import if o.domain in ("", "ai.onnx")]
         return int(versions[0]) if versions else 0
 
+    def kind(self, name: str) -> str:
+        """The operator that makes a tensor; "" for inputs and initializers."""
+        return self.makers[name].op_type if name in self.makers else ""
+
     def constant(self, name: str) -> np.ndarray | None:
         """The value of an initializer or a Constant node; None for what is computed."""
         from onnx import numpy_helper
 
         if name in self.weights:
             return np.asarray(numpy_helper.to_array(self.weights[name]))
-        node = self.makers.get(name)
-        if node is None or node.op_type != "Constant":
+        if self.kind(name) != "Constant":
             return None
-        values = [a.t for a in node.attribute if a.name == "value"]
-        return np.asarray(numpy_helper.to_array(values[0])) if values else None
+        value = attribute(self.makers[name], "value", None)
+        return None if value is None else np.asarray(numpy_helper.to_array(value))
 
     def infer(self, batch: int | None = None) -> Graph:
         """Work out types and shapes, so that `dtype` and `shape` can answer.
@@ -101,15 +105,15 @@ class Graph:
         Args:
             batch: Size to give the first dimension of every input; None leaves it open.
         """
-        library = need_onnx()
-        copy = library.ModelProto()
-        copy.CopyFrom(self.model)
+        from onnx import shape_inference
+
+        copy = deepcopy(self.model)
         for value in copy.graph.input if batch is not None else ():
             if value.type.tensor_type.shape.dim:
                 value.type.tensor_type.shape.dim[0].dim_value = batch
         if batch is not None:
             del copy.graph.value_info[:]  # what was noted there was noted for an open batch
-        graph = library.shape_inference.infer_shapes(copy, data_prop=True).graph
+        graph = shape_inference.infer_shapes(copy, data_prop=True).graph
         for value in (*graph.value_info, *graph.input, *graph.output):
             self._values[value.name] = value.type.tensor_type
         return self
@@ -156,6 +160,41 @@ def all_names(model: onnx.ModelProto) -> set[str]:
     return names | {value.name for value in (*graph.input, *graph.output, *graph.initializer)}
 
 
+def read_instead(nodes: Iterable[Any], tensors: Mapping[str, str]) -> None:
+    """Let nodes read other tensors: name → name of what is read from now on."""
+    for node in nodes:
+        node.input[:] = [tensors.get(name, name) for name in node.input]
+
+
+class Additions:
+    """Constants and nodes added to a model, at the end of its lists and under names that are free.
+
+    Args:
+        model: Changed in place.
+    """
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        self.model = model
+        self.taken = all_names(model)
+
+    def constant(self, wish: str, value: Any) -> str:
+        """Add an initializer and return its name."""
+        from onnx import numpy_helper
+
+        name = unused_name(self.taken, wish)
+        self.model.graph.initializer.append(numpy_helper.from_array(np.asarray(value), name))
+        return name
+
+    def node(self, kind: str, inputs: Sequence[str], wish: str, **attributes: Any) -> str:
+        """Add a node that makes one tensor, named as the node, and return that name."""
+        from onnx import helper
+
+        name = unused_name(self.taken, wish)
+        node = helper.make_node(kind, inputs, [name], name=name, **attributes)
+        self.model.graph.node.append(node)
+        return name
+
+
 def sort_nodes(model: onnx.ModelProto) -> None:
     """Put the nodes into an order that can be run, otherwise the one they have.
 
@@ -196,16 +235,15 @@ def drop_unused(model: onnx.ModelProto) -> None:
     graph.initializer.extend(constants)
 
 
-def with_outputs(proto: onnx.ModelProto, names: list[str]) -> onnx.ModelProto:
+def with_outputs(proto: onnx.ModelProto, names: Iterable[str]) -> onnx.ModelProto:
     """Copy a graph and let it return some of its tensors instead."""
-    library = need_onnx()
-    probe: onnx.ModelProto = library.ModelProto()
-    probe.CopyFrom(proto)
+    from onnx import helper
+
+    probe, types = deepcopy(proto), Graph(proto).infer(batch=1)
     del probe.graph.output[:]
-    types = Graph(proto).infer(batch=1)
     for name in dict.fromkeys(names):
         kind = types.dtype(name)
-        probe.graph.output.append(library.helper.make_tensor_value_info(name, kind, None))
+        probe.graph.output.append(helper.make_tensor_value_info(name, kind, None))
     return probe
 
 

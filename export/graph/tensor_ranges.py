@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterable, Iterator, Sequence
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from export.graph.onnx_graph import all_names, need_onnx, unused_name
+from export.graph.onnx_graph import Additions, with_outputs
 from keras_ddl.edge.errors import MISSING, UserError
 
 if TYPE_CHECKING:
@@ -111,15 +112,12 @@ def _largest(proto: onnx.ModelProto, clips: np.ndarray, names: Sequence[str]) ->
     """Largest magnitude per clip and tensor; reduced in the graph, so only numbers come out."""
     from onnx import helper
 
-    library = need_onnx()
-    probe = library.ModelProto()
-    probe.CopyFrom(proto)
-    taken = all_names(proto)
+    probe = deepcopy(proto)
+    add = Additions(probe)
     del probe.graph.output[:]
     for name in names:
-        size, top = (unused_name(taken, f"{name}/{part}") for part in ("magnitude", "largest"))
-        probe.graph.node.append(helper.make_node("Abs", [name], [size]))
-        probe.graph.node.append(helper.make_node("ReduceMax", [size], [top], keepdims=0))
+        size = add.node("Abs", [name], f"{name}/magnitude")
+        top = add.node("ReduceMax", [size], f"{name}/largest", keepdims=0)
         probe.graph.output.append(helper.make_tensor_value_info(top, 1, ()))
     session = open_session(probe)
     rows = [session.run(None, feed) for feed in _feeds(proto, clips)]
@@ -130,16 +128,10 @@ def _histograms(
     proto: onnx.ModelProto, clips: np.ndarray, names: Sequence[str], largest: np.ndarray
 ) -> np.ndarray:
     """Counts of magnitudes ``(tensors, BINS)``, from 0 to each tensor's largest."""
-    library = need_onnx()
     counts = np.zeros((len(names), BINS), np.int64)
     for start in range(0, len(names), AT_ONCE):
         chosen = range(start, min(start + AT_ONCE, len(names)))
-        probe = library.ModelProto()
-        probe.CopyFrom(proto)
-        del probe.graph.output[:]
-        for i in chosen:
-            probe.graph.output.append(library.helper.make_tensor_value_info(names[i], 1, None))
-        session = open_session(probe)
+        session = open_session(with_outputs(proto, [names[i] for i in chosen]))
         for feed in _feeds(proto, clips):
             for i, values in zip(chosen, session.run(None, feed), strict=True):
                 top = largest[i] or 1.0

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from export.graph.onnx_graph import Graph, all_names, attribute, sort_nodes, unused_name
+from export.graph.onnx_graph import (
+    Graph,
+    all_names,
+    attribute,
+    read_instead,
+    sort_nodes,
+    unused_name,
+)
 
 if TYPE_CHECKING:
     import onnx
@@ -50,8 +57,7 @@ def cast_inputs_first(proto: onnx.ModelProto) -> int:
         (kind,) = kinds
         name = "float32" if kind == TensorProto.FLOAT else "float16"
         first = unused_name(taken, f"{value.name}/{name}")
-        for node in readers:
-            node.input[:] = [first if read == value.name else read for read in node.input]
+        read_instead(readers, {value.name: first})
         node = helper.make_node(
             "Cast", [value.name], [first], name=unused_name(taken, first), to=kind
         )

@@ -7,7 +7,7 @@ rounding may turn; what they do to the features is compared. Needs no TensorFlow
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -94,14 +94,12 @@ def find_divergence(
         UserError: onnx or onnxruntime is not installed (3).
     """
     pairs = matching(reference, candidate)
-    errors: dict[str, float] = {}
-    names = list(pairs)
-    for start in range(0, len(names), AT_ONCE):
-        some = names[start : start + AT_ONCE]
-        wanted = fetch(reference, [pairs[name] for name in some], clip)
-        found = fetch(candidate, some, clip, in_float16)
-        for name in some:
-            errors[name] = relative_error(wanted[pairs[name]], found[name])
+    wanted = fetch(reference, list(pairs.values()), clip)
+    found = fetch(candidate, list(pairs), clip, in_float16)
+    errors = {
+        name: relative_error(expected, value)
+        for (_, expected), (name, value) in zip(wanted, found, strict=True)
+    }
     return judge(Graph(candidate), errors, bound)
 
 
@@ -128,9 +126,9 @@ def _origin(own: Graph, known: Graph, name: str) -> str:
 
 
 def fetch(
-    proto: onnx.ModelProto, names: list[str], clip: np.ndarray, in_float16: bool = False
-) -> dict[str, np.ndarray]:
-    """Return the values of some tensors, whether or not the graph returns them.
+    proto: onnx.ModelProto, names: Sequence[str], clip: np.ndarray, in_float16: bool = False
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield (name, value) of some tensors, whether or not the graph returns them.
 
     Args:
         proto: The graph.
@@ -138,12 +136,15 @@ def fetch(
         clip: What it takes, without the batch.
         in_float16: Ask ONNX's own evaluator, where float16 is float16; else ONNX Runtime.
     """
-    probe = with_outputs(proto, names)
     feed = {proto.graph.input[0].name: np.ascontiguousarray(clip[None])}
-    if in_float16:
-        return ReferenceRuntime(probe).infer(feed)
-    wanted = [value.name for value in probe.graph.output]
-    return dict(zip(wanted, open_session(probe).run(wanted, feed), strict=True))
+    for start in range(0, len(names), AT_ONCE):
+        some = names[start : start + AT_ONCE]
+        probe = with_outputs(proto, some)
+        if in_float16:
+            values = ReferenceRuntime(probe).infer(feed)
+            yield from ((name, values[name]) for name in some)
+        else:
+            yield from zip(some, open_session(probe).run(some, feed), strict=True)
 
 
 def relative_error(wanted: np.ndarray, found: np.ndarray) -> float:

@@ -7,13 +7,14 @@ float32 whatever the logits were, so a comparison of probabilities alone says li
 from __future__ import annotations
 
 import tempfile
+from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from deploy.backends import Backend, open_backend
-from export.graph.onnx_graph import Graph, all_names, load_model, need_onnx, unused_name
+from export.graph.onnx_graph import Additions, Graph, load_model
 from export.parity.agreement import Answers
 from export.parity.reference_runtime import ReferenceRuntime
 from keras_ddl.edge.bundle import MODEL_FILE
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 MARGIN, PROBABILITY = "margin", "fake_probability"
 PASSES = ("Cast", "Identity", "Reshape", "Squeeze", "Flatten")
-_FLOAT, _INT64 = 1, 7  # of onnx.TensorProto
+_FLOAT = 1  # of onnx.TensorProto
 
 
 def ask(backend: Backend, clips: np.ndarray, batch: int = 1) -> Answers:
@@ -86,19 +87,14 @@ def with_margin(proto: onnx.ModelProto) -> onnx.ModelProto:
     """
     from onnx import helper
 
-    result: onnx.ModelProto = need_onnx().ModelProto()
-    result.CopyFrom(proto)
-    graph = Graph(proto)
-    node = graph.makers.get(PROBABILITY)
-    while node is not None and node.op_type in PASSES:
-        node = graph.makers.get(node.input[0])
-    if node is None or node.op_type != "Sigmoid":
+    result, graph, tensor = deepcopy(proto), Graph(proto), PROBABILITY
+    while graph.kind(tensor) in PASSES:
+        tensor = graph.makers[tensor].input[0]
+    if graph.kind(tensor) != "Sigmoid":
         return result
-    taken = all_names(proto)
-    name = unused_name(taken, MARGIN)
-    flat, shape = (unused_name(taken, f"{name}/{part}") for part in ("flat", "shape"))
-    result.graph.initializer.append(helper.make_tensor(shape, _INT64, [1], [-1]))
-    result.graph.node.append(helper.make_node("Reshape", [node.input[0], shape], [flat], flat))
-    result.graph.node.append(helper.make_node("Cast", [flat], [name], name, to=_FLOAT))
+    add, logits = Additions(result), graph.makers[tensor].input[0]
+    shape = add.constant(f"{MARGIN}/shape", np.array([-1]))
+    flat = add.node("Reshape", [logits, shape], f"{MARGIN}/flat")
+    name = add.node("Cast", [flat], MARGIN, to=_FLOAT)
     result.graph.output.append(helper.make_tensor_value_info(name, _FLOAT, ["batch"]))
     return result

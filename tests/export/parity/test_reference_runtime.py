@@ -121,7 +121,7 @@ def test_the_small_graph_in_both_types(small: Any, small_clips: np.ndarray, run_
     half = ReferenceRuntime(mixed_fp16(small)).infer({"clip": small_clips})
     np.testing.assert_allclose(half["score"], wanted["score"], atol=5e-3)
     assert not np.array_equal(half["score"], found["score"])
-    inside = fetch(mixed_fp16(small), ["a"], small_clips[0], in_float16=True)
+    inside = dict(fetch(mixed_fp16(small), ["a"], small_clips[0], in_float16=True))
     assert inside["a"].dtype == np.float16
 
 
