@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import subprocess
 import sys
 import tempfile
 import time
@@ -19,13 +18,13 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.settings import BENCH, add_settings, settings, write_report
+from benchmarks.timed_process import peak_of
 from keras_ddl.edge.errors import Parser, run_cli
-from keras_ddl.edge.files import read_json, write_json
-from keras_ddl.edge.memory import peak_mib
+from keras_ddl.edge.files import read_json
 from keras_ddl.networks.ablations import TITLES
 
 OUT = Path("runs/bench-data.json")
-MODELS = Path("runs/bench.json")
 SIZE = (640, 480)
 FPS = 25
 CLIPS = 48
@@ -39,12 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--processes", type=int, default=2, help="worker processes (default 2)")
     parser.add_argument("--minutes", type=int, default=10, help="length of the long file")
-    parser.add_argument("--size", type=int, default=256, help="crop side in pixels (default 256)")
-    parser.add_argument("--out", type=Path, default=OUT, help="where the JSON goes")
-    parser.add_argument("--cut", type=Path, help=argparse.SUPPRESS)
+    add_settings(parser, ["size"], OUT)
     args = parser.parse_args(argv)
-    if args.cut:
-        return _print_peak(args.cut, args.size)
     return run_cli(lambda: _bench(args))
 
 
@@ -54,18 +49,15 @@ def _bench(args: argparse.Namespace) -> int:
         minute = folder / "minute.mp4"
         _write_minute(minute)
         result = {
-            "settings": {"processes": args.processes, "minutes": args.minutes, "size": args.size},
+            "settings": settings(args, ("processes", "minutes", "size")),
             "preparation": _preparation(minute, folder, args),
             "memory_mib": {
-                str(minutes): _peak(_repeated(minute, minutes, folder), args.size)
+                str(minutes): peak_of(_cut, _repeated(minute, minutes, folder), args.size)
                 for minutes in (1, args.minutes)
             },
             "pipeline": _pipeline(folder, args.size),
         }
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    write_json(args.out, result)
-    print(table(result))
-    print(f"written to {args.out}")
+    write_report(args.out, result, table(result))
     return 0
 
 
@@ -122,22 +114,12 @@ def _preparation(minute: Path, folder: Path, args: argparse.Namespace) -> dict[s
     return {"seconds": seconds, "times_real_time": 60 * args.processes / seconds}
 
 
-def _peak(video: Path, size: int) -> float:
-    """Peak memory in MiB of a process of its own that cuts a video."""
-    module = [sys.executable, "-m", "benchmarks.data"]
-    command = [*module, "--cut", str(video), "--size", str(size)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return float(done.stdout.split()[-1])
-
-
-def _print_peak(video: Path, size: int) -> int:
+def _cut(video: Path, size: int) -> None:
     from keras_ddl.data.cut_video import cut_video
     from keras_ddl.edge.clipspec import ClipSpec
     from keras_ddl.edge.faces import open_detector
 
     cut_video(video, ClipSpec(size=size), open_detector("haar"), 8)
-    print(peak_mib())
-    return 0
 
 
 def _pipeline(folder: Path, size: int) -> dict[str, float]:
@@ -179,19 +161,19 @@ def _pipeline(folder: Path, size: int) -> dict[str, float]:
 
 def table(result: dict[str, Any]) -> str:
     """The result as text."""
-    settings, preparation = result["settings"], result["preparation"]
+    given, preparation = result["settings"], result["preparation"]
     lines = [
-        f"preparation, 640 × 480, {settings['processes']} processes, Haar: "
+        f"preparation, 640 × 480, {given['processes']} processes, Haar: "
         f"{preparation['times_real_time']:.1f} × real time",
         "peak memory of one process: "
         + ", ".join(f"{mib:.0f} MiB for {m} min" for m, mib in result["memory_mib"].items()),
     ]
     lines += [
-        f"pipeline, {settings['size']} px, {name}: {speed:.0f} clips/s"
+        f"pipeline, {given['size']} px, {name}: {speed:.0f} clips/s"
         for name, speed in result["pipeline"].items()
     ]
-    if MODELS.is_file():
-        row = read_json(MODELS)["networks"][TITLES["both"]]
+    if BENCH.is_file():
+        row = read_json(BENCH)["networks"][TITLES["both"]]
         lines.append(f"a training step here takes {1 / row['training_step_s']:.1f} clips/s")
     return "\n".join(lines)
 

@@ -10,20 +10,21 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.modules import PEAK_SIZE, matmul, merge_json, ratio
-from benchmarks.timed_process import serve_run, timed_in_turn
+from benchmarks.modules import PEAK_SIZE, matmul
+from benchmarks.settings import BENCH, add_settings, merge_json, settings
+from benchmarks.timed_process import timed_in_turn
 from benchmarks.untrained_bundle import FORMS, untrained_graphs
+from export.clips_per_second import ratio
 from keras_ddl.edge.errors import Parser, run_cli
-from keras_ddl.edge.memory import peak_mib
 
-OUT = Path("runs/bench.json")
 BATCHES = (1, 4)
 PEAK = "peak"
-SETTINGS = ("size", "frames", "width", "threads", "rounds")
+NAMES = ("size", "frames", "width", "threads", "rounds")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -33,27 +34,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         description="Time the float graph, TensorRT's int8 graph and the one for CPUs in ONNX "
         "Runtime, in turn; print a table and add it to runs/bench.json.",
     )
-    parser.add_argument("--size", type=int, default=256, help="crop side in pixels (default 256)")
-    parser.add_argument("--frames", type=int, default=8, help="frames per clip (default 8)")
-    parser.add_argument("--width", type=float, default=1.0, help="factor on channels (default 1)")
-    parser.add_argument("--threads", type=int, default=2, help="threads per subject (default 2)")
-    parser.add_argument("--rounds", type=int, default=15, help="timed rounds (default 15)")
-    parser.add_argument("--out", type=Path, default=OUT, help="the JSON that it is added to")
-    parser.add_argument("--subject", nargs=2, help=argparse.SUPPRESS)
+    add_settings(parser, NAMES, BENCH)
     args = parser.parse_args(argv)
-    if args.subject:
-        return run_cli(lambda: _subject(args.subject[0], int(args.subject[1]), args.threads))
     return run_cli(lambda: _bench(args))
 
 
 def _bench(args: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory() as folder:
         gmac, files = _graphs(Path(folder), args)
-        subjects = {(form, batch): (files[form], batch) for form in FORMS for batch in BATCHES}
-        seconds, memory = measured({**subjects, (PEAK, 1): (PEAK, 1)}, args)
+        subjects = {
+            (form, batch): partial(_inference, files[form], batch, args.threads)
+            for form in FORMS
+            for batch in BATCHES
+        }
+        subjects[PEAK, 1] = partial(matmul, args.threads)
+        seconds, memory = timed_in_turn(subjects, args.rounds)
         fused = {form: _on_integers(file) for form, file in files.items()}
     result = {
-        "settings": {key: getattr(args, key) for key in SETTINGS},
+        "settings": settings(args, NAMES),
         **summary(gmac, seconds, memory),
         "integer_convolutions": fused,
     }
@@ -70,28 +68,6 @@ def _graphs(folder: Path, args: argparse.Namespace) -> tuple[float, dict[str, Pa
     for form, graph in graphs.items():
         files[form].write_bytes(graph.SerializeToString())
     return gmac, files
-
-
-def measured(
-    subjects: Mapping[tuple[str, int], tuple[Any, int]], args: argparse.Namespace
-) -> tuple[dict[tuple[str, int], list[float]], dict[tuple[str, int], float]]:
-    """Time subjects in turn after two untimed runs each.
-
-    Args:
-        subjects: (Form, batch) → the file, and the batch again.
-        args: `threads` and `rounds`.
-
-    Returns:
-        Seconds of every round, and the peak memory of each process in MiB.
-    """
-    start = [sys.executable, "-m", "benchmarks.int8", f"--threads={args.threads}", "--subject"]
-    commands = {name: [*start, str(file), str(batch)] for name, (file, batch) in subjects.items()}
-    return timed_in_turn(commands, args.rounds)
-
-
-def _subject(file: str, batch: int, threads: int) -> int:
-    run = matmul(threads) if file == PEAK else _inference(Path(file), batch, threads)
-    return serve_run(run, peak_mib)
 
 
 def _inference(file: Path, batch: int, threads: int) -> Callable[[], Any]:
@@ -122,14 +98,14 @@ def _on_integers(file: Path) -> str:
 def summary(
     gmac: float,
     seconds: Mapping[tuple[str, int], Sequence[float]],
-    memory: Mapping[tuple[str, int], float],
+    memory: Mapping[tuple[str, int], Mapping[str, float]],
 ) -> dict[str, Any]:
     """What the rounds say.
 
     Args:
         gmac: 10⁹ multiply-accumulates of a clip.
         seconds: (Form, batch) → seconds of every round; ("peak", 1) is the matrix product.
-        memory: The same → MiB.
+        memory: The same → `peak_mib`.
 
     Returns:
         `matmul_peak_gflops`, and `rows`. Shares and ratios are medians over the rounds: a slow
@@ -153,7 +129,7 @@ def summary(
                 "p50_ms": p50,
                 "p90_ms": p90,
                 "p99_ms": p99,
-                "peak_memory_mib": memory[form, batch],
+                "peak_memory_mib": memory[form, batch]["peak_mib"],
                 "share_of_peak": median(a / b for a, b in zip(reached, peak, strict=True)),
                 "speedup": ratio(seconds[FORMS[0], batch], times),
                 "per_clip_of_batch_1": ratio(times, seconds[form, 1]) / batch,
@@ -164,10 +140,10 @@ def summary(
 
 def table(result: Mapping[str, Any]) -> str:
     """The result as text."""
-    settings = result["settings"]
+    given = result["settings"]
     lines = [
-        f"compact_xception with both modules, {settings['size']} px, {settings['frames']} frames, "
-        f"{settings['threads']} threads, {settings['rounds']} rounds, {result['gmac']:.1f} GMAC "
+        f"compact_xception with both modules, {given['size']} px, {given['frames']} frames, "
+        f"{given['threads']} threads, {given['rounds']} rounds, {result['gmac']:.1f} GMAC "
         "a clip",
         f"ONNX Runtime float32 MatMul {PEAK_SIZE}³: {result['matmul_peak_gflops']:.0f} GFLOP/s",
         "",

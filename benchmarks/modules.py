@@ -7,21 +7,21 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.settings import BENCH, add_settings, merge_json, settings
+from benchmarks.timed_process import peak_of
+from benchmarks.untrained_bundle import untrained
 from export.clips_per_second import in_turn, ratio
 from keras_ddl.edge.errors import Parser, run_cli
-from keras_ddl.edge.files import read_json, write_json
-from keras_ddl.edge.memory import peak_mib
 from keras_ddl.networks.ablations import TITLES, VARIANTS
 
 PEAK_SIZE = 2048
-OUT = Path("runs/bench.json")
+NAMES = ("size", "frames", "threads", "rounds", "steps")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,16 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         description="Time plain, + DFDC, + MSA and both in ONNX Runtime and TensorFlow, in turn, "
         "one clip at a time; print ratios and write runs/bench.json.",
     )
-    parser.add_argument("--size", type=int, default=256, help="crop side in pixels (default 256)")
-    parser.add_argument("--frames", type=int, default=8, help="frames per clip (default 8)")
-    parser.add_argument("--threads", type=int, default=2, help="threads per runtime (default 2)")
-    parser.add_argument("--rounds", type=int, default=15, help="timed rounds (default 15)")
-    parser.add_argument("--steps", type=int, default=7, help="timed training steps (default 7)")
-    parser.add_argument("--out", type=Path, default=OUT, help="where the JSON goes")
-    parser.add_argument("--peak-of", help=argparse.SUPPRESS)
+    add_settings(parser, NAMES, BENCH)
     arguments = parser.parse_args(argv)
-    if arguments.peak_of:
-        return _print_peak_memory(Path(arguments.peak_of), arguments.threads)
     return run_cli(lambda: _bench(arguments))
 
 
@@ -48,9 +40,8 @@ def _bench(arguments: argparse.Namespace) -> int:
     import numpy as np
 
     from export.to_onnx import onnx_from_keras
-    from keras_ddl.framework import keras, tf
+    from keras_ddl.framework import tf
     from keras_ddl.networks.cost import macs
-    from keras_ddl.networks.model import build_model
 
     tf.config.threading.set_intra_op_parallelism_threads(arguments.threads)
     shape = (1, arguments.frames, arguments.size, arguments.size, 3)
@@ -59,29 +50,22 @@ def _bench(arguments: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory() as folder:
         for number, (variant, modules) in enumerate(VARIANTS.items()):
             name = TITLES[variant]
-            keras.utils.set_random_seed(0)
-            model = build_model("compact_xception", modules, arguments.frames, arguments.size)
-            wake(model)
+            model = untrained(modules, arguments.size, arguments.frames)
             models[name], giga[name] = model, sum(macs(model).values()) / 1e9
             files[name] = Path(folder) / f"{number}.onnx"
             # The map is for people; it is left out of the comparison.
             proto = onnx_from_keras(model, inconsistency_map=False)
             files[name].write_bytes(proto.SerializeToString())
         runtime = _onnx_runtime(files, clip, arguments)
-        memory = {name: _peak_memory(file, arguments.threads) for name, file in files.items()}
+        memory = {
+            name: peak_of(_run_twice, file, arguments.threads) for name, file in files.items()
+        }
     inference, training = _tensorflow(models, clip, arguments)
     result = _result(giga, runtime, memory, inference, training, arguments)
     print(table(result))
     merge_json(arguments.out, result)
     print(f"written to {arguments.out}")
     return 0
-
-
-def wake(model: Any) -> None:
-    """Give the modules weight: at γ = 0 a runtime may leave them out."""
-    for layer in model.layers:
-        if layer.name.endswith(("_dfdc", "_msa")):
-            layer.gamma.assign([0.5])
 
 
 def _onnx_runtime(
@@ -126,41 +110,35 @@ def _tensorflow(
 ) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
     import numpy as np
 
-    from keras_ddl.framework import keras, tf
+    from keras_ddl.framework import tf
 
-    batches = iter(tf.data.Dataset.from_tensors((clip, np.array([1]))).repeat())
     inference: dict[str, Callable[[], Any]] = {}
     training: dict[str, Callable[[], Any]] = {}
     for name, model in models.items():
-        model.compile(
-            keras.optimizers.legacy.Adam(1e-4),
-            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        )
         forward = tf.function(lambda x, model=model: model(x, training=False))
         inference[name] = lambda forward=forward: forward(clip)
-        # Keras' own step on one endless iterator: `train_on_batch` makes one for each call and
-        # waits for its end in ever longer naps.
-        step = model.make_train_function()
-        training[name] = lambda step=step: float(step(batches)["loss"])
+        training[name] = training_step(model, clip, np.array([1]))
     return in_turn(inference, arguments.rounds), in_turn(training, arguments.steps)
 
 
-def _peak_memory(file: Path, threads: int) -> float:
-    """Peak memory in MiB of a process of its own that runs the model twice."""
-    command = [
-        sys.executable,
-        "-m",
-        "benchmarks.modules",
-        "--peak-of",
-        str(file),
-        "--threads",
-        str(threads),
-    ]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return float(done.stdout.split()[-1])
+def training_step(model: Any, clips: Any, labels: Any) -> Callable[[], float]:
+    """A network's training step on one batch, which returns the loss.
+
+    Keras' own step on one endless iterator: `train_on_batch` makes one for each call and waits for
+    its end in ever longer naps.
+    """
+    from keras_ddl.framework import keras, tf
+
+    model.compile(
+        keras.optimizers.legacy.Adam(1e-4),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    )
+    batches = iter(tf.data.Dataset.from_tensors((clips, labels)).repeat())
+    step = model.make_train_function()
+    return lambda: float(step(batches)["loss"])
 
 
-def _print_peak_memory(file: Path, threads: int) -> int:
+def _run_twice(file: Path, threads: int) -> None:
     import numpy as np
 
     from deploy.backends import open_backend
@@ -169,15 +147,6 @@ def _print_peak_memory(file: Path, threads: int) -> int:
         shape = [1, *backend.inputs[0].shape[1:]]
         for _ in range(2):
             backend.infer({"clip": np.zeros(shape, np.uint8)})
-    print(peak_mib())
-    return 0
-
-
-def merge_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Set some keys of a JSON object in a file and keep the others; the file need not be there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    known = read_json(path) if path.exists() else {}
-    write_json(path, {**known, **values})
 
 
 def _result(
@@ -203,18 +172,16 @@ def _result(
             "training_step_s": statistics.median(training[name]),
             "training_step_ratio": ratio(training[name], training["plain"]),
         }
-    settings = {
-        name: getattr(arguments, name) for name in ("size", "frames", "threads", "rounds", "steps")
-    }
-    return {"settings": {**settings, "batch": 1}, "matmul_peak_gflops": peak, "networks": rows}
+    given = {**settings(arguments, NAMES), "batch": 1}
+    return {"settings": given, "matmul_peak_gflops": peak, "networks": rows}
 
 
 def table(result: Mapping[str, Any]) -> str:
     """The result as text."""
-    settings = result["settings"]
+    given = result["settings"]
     lines = [
-        f"compact_xception, {settings['size']} px, {settings['frames']} frames, batch 1, "
-        f"{settings['threads']} threads, medians; × is the ratio to plain",
+        f"compact_xception, {given['size']} px, {given['frames']} frames, batch 1, "
+        f"{given['threads']} threads, medians; × is the ratio to plain",
         f"ONNX Runtime MatMul {PEAK_SIZE}³: {result['matmul_peak_gflops']:.0f} GFLOP/s",
         "",
         f"{'':<12} {'GMAC':>6} │ {'ONNX Runtime':^30} │ {'TensorFlow':^13} │ {'training step':^13}",

@@ -9,21 +9,23 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.modules import wake
-from benchmarks.timed_process import serve_run, timed_in_turn
+from benchmarks.modules import training_step
+from benchmarks.settings import add_settings, settings, write_report
+from benchmarks.timed_process import timed_in_turn
+from benchmarks.untrained_bundle import untrained
 from export.clips_per_second import ratio
 from keras_ddl.edge.errors import Parser, run_cli
-from keras_ddl.edge.files import write_json
-from keras_ddl.edge.memory import peak_mib
 
 OUT = Path("runs/bench-naive.json")
 NETWORK = ("plain", "ours", "naive")
 MODULES = ("ours", "naive", "naive PyTorch")
+NAMES = ("size", "frames", "width", "batch", "threads", "steps")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -34,39 +36,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         "here and as written naively (T × T products, slices), in turn; write "
         "runs/bench-naive.json.",
     )
-    parser.add_argument("--size", type=int, default=256, help="crop side in pixels (default 256)")
-    parser.add_argument("--frames", type=int, default=8, help="frames per clip (default 8)")
-    parser.add_argument("--width", type=float, default=1.0, help="factor on channels (default 1)")
-    parser.add_argument("--batch", type=int, default=1, help="clips per step (default 1)")
-    parser.add_argument("--threads", type=int, default=2, help="threads per subject (default 2)")
-    parser.add_argument("--steps", type=int, default=7, help="timed steps (default 7)")
-    parser.add_argument("--out", type=Path, default=OUT, help="where the JSON goes")
-    parser.add_argument("--subject", nargs=2, help=argparse.SUPPRESS)
+    add_settings(parser, NAMES, OUT)
     args = parser.parse_args(argv)
-    if args.subject:
-        return run_cli(lambda: _subject(args))
     return run_cli(lambda: _bench(args))
 
 
 def _bench(args: argparse.Namespace) -> int:
     modules = MODULES if find_spec("torch") else MODULES[:-1]
     result = {
-        "settings": {key: getattr(args, key) for key in _SETTINGS},
-        "modules": measured("modules", modules, args),
-        "network": measured("network", NETWORK, args),
+        "settings": settings(args, NAMES),
+        "modules": measured(_modules, modules, args),
+        "network": measured(_network, NETWORK, args),
     }
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    write_json(args.out, result)
-    print(table(result))
-    print(f"written to {args.out}")
+    write_report(args.out, result, table(result))
     return 0
 
 
-_SETTINGS = ("size", "frames", "width", "batch", "threads", "steps")
-
-
 def measured(
-    what: str, names: Sequence[str], args: argparse.Namespace
+    make: Callable[[str, argparse.Namespace], Callable[[], Any]],
+    names: Sequence[str],
+    args: argparse.Namespace,
 ) -> dict[str, dict[str, float]]:
     """Time subjects in turn after two untimed steps each.
 
@@ -74,9 +63,8 @@ def measured(
         Name → `seconds` (median), `ratio` (median of the ratios to ours, round by round),
         `peak_mib`, and `step_mib`, how much of that the steps took.
     """
-    options = [f"--{name}={getattr(args, name)}" for name in _SETTINGS]
-    start = [sys.executable, "-m", "benchmarks.naive_step", *options, "--subject", what]
-    seconds, memory = timed_in_turn({name: [*start, name] for name in names}, args.steps)
+    subjects = {name: partial(make, name, args) for name in names}
+    seconds, memory = timed_in_turn(subjects, args.steps)
     return {
         name: {
             "seconds": median(times),
@@ -87,47 +75,19 @@ def measured(
     }
 
 
-def _subject(args: argparse.Namespace) -> int:
-    what, name = args.subject
-    step = _network(name, args) if what == "network" else _modules(name, args)
-    before = peak_mib()
-
-    def memory() -> dict[str, float]:
-        return {"peak_mib": peak_mib(), "step_mib": peak_mib() - before}
-
-    return serve_run(step, memory)
-
-
 def _network(name: str, args: argparse.Namespace) -> Callable[[], Any]:
     """A whole training step of compact Xception."""
     import numpy as np
 
-    from keras_ddl.framework import keras, tf
-
-    model = _built(() if name == "plain" else ("dfdc", "msa"), args)
-    if name == "naive":
-        from benchmarks.naive_keras import naive
-
-        model = naive(model)
-    model.compile(
-        keras.optimizers.legacy.Adam(1e-4),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-    )
+    model = _built(name, args)
     shape = (args.batch, args.frames, args.size, args.size, 3)
     clips = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    labels = np.arange(args.batch) % 2
-    batches = iter(tf.data.Dataset.from_tensors((clips, labels)).repeat())
-    step = model.make_train_function()
-    return lambda: float(step(batches)["loss"])
+    return training_step(model, clips, np.arange(args.batch) % 2)
 
 
 def _modules(name: str, args: argparse.Namespace) -> Callable[[], Any]:
     """Forward and backward through the modules of all stages, each on an input of its own."""
-    model = _built(("dfdc", "msa"), args)
-    if name == "naive":
-        from benchmarks.naive_keras import naive
-
-        model = naive(model)
+    model = _built(name, args)
     stages = [
         [model.get_layer(f"{layer.name.removesuffix('_dfdc')}_{kind}") for kind in ("dfdc", "msa")]
         for layer in model.layers
@@ -191,24 +151,23 @@ def _torch_step(stages: Sequence[Sequence[Any]], args: argparse.Namespace) -> Ca
     return step
 
 
-def _built(modules: Sequence[str], args: argparse.Namespace) -> Any:
-    """The network with γ = 0.5: at 0 half of a module has no gradient."""
-    from keras_ddl.framework import keras, tf
-    from keras_ddl.networks.model import build_model
+def _built(name: str, args: argparse.Namespace) -> Any:
+    """The network of a subject."""
+    from benchmarks.naive_keras import naive
+    from keras_ddl.framework import tf
 
     tf.config.threading.set_intra_op_parallelism_threads(args.threads)
-    keras.utils.set_random_seed(0)
-    model = build_model("compact_xception", modules, args.frames, args.size, width=args.width)
-    wake(model)
-    return model
+    modules = () if name == "plain" else ("dfdc", "msa")
+    model = untrained(modules, args.size, args.frames, args.width)
+    return naive(model) if name == "naive" else model
 
 
 def table(result: Mapping[str, Any]) -> str:
     """The result as text."""
-    settings = result["settings"]
+    given = result["settings"]
     lines = [
-        f"training step of compact_xception, {settings['size']} px, {settings['frames']} frames, "
-        f"batch {settings['batch']}, {settings['threads']} threads; × is the ratio to ours",
+        f"training step of compact_xception, {given['size']} px, {given['frames']} frames, "
+        f"batch {given['batch']}, {given['threads']} threads; × is the ratio to ours",
         f"{'':<24}{'s':>8}{'×':>7}{'peak MiB':>10}{'by steps':>10}",
     ]
     for what in ("modules", "network"):

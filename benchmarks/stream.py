@@ -16,12 +16,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.settings import BENCH, merge_json
 from deploy.bundle import open_bundle
 from deploy.judging.options import at_least, positive
 from deploy.log_lines import set_up_logging
 from keras_ddl.edge.bundle import DEFAULT_BUNDLE
 from keras_ddl.edge.errors import Parser, UserError, run_cli
-from keras_ddl.edge.files import read_json, write_json
 from keras_ddl.edge.optional_import import need
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 ADDRESS = "synthetic://?faces=1&size=640x480&fps=25"
 FPS = 25.0
-OUT = Path("runs/bench.json")
 WORK = ("detect", "infer")  # what a detector is for; all else is overhead
 QUARTER = 0.25
 
@@ -51,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         default=1,
         help="of the model; the CPU time of more than one counts as overhead (default: 1)",
     )
-    parser.add_argument("--out", type=Path, default=OUT, help="JSON (default: %(default)s)")
+    parser.add_argument("--out", type=Path, default=BENCH, help="JSON (default: %(default)s)")
     args = parser.parse_args(argv)
     set_up_logging()
     return run_cli(lambda: _run(args))
@@ -63,9 +62,7 @@ def _run(args: argparse.Namespace) -> int:
     for path in args.bundles:
         print(f"{path}:")
         results[path.name] = _measure(path, args.seconds, args.threads)
-    report = read_json(args.out) if args.out.is_file() else {}
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    write_json(args.out, {**report, "stream": results})
+    merge_json(args.out, {"stream": results})
     return 0
 
 

@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from array import array
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -64,7 +65,7 @@ class SyntheticRun:
 
     seconds: float = 0.0
     frames: int = 0
-    dropped: dict[str, int] = field(default_factory=dict)
+    dropped: Counter[str] = field(default_factory=Counter)
     delays: list[tuple[float, float]] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
     written: int = 0
@@ -170,11 +171,10 @@ def _add_up(run: SyntheticRun, sources: Sequence[SourceWorker], telemetry: Telem
     for source in sources:
         run.frames += source.end["frames"] if source.end else 0
         run.clips += source.end["clips"] if source.end else 0
-        for cause, number in source.status().health.dropped.items():
-            run.dropped[cause] = run.dropped.get(cause, 0) + number
+        run.dropped.update(source.status().health.dropped)
     totals = telemetry.totals()
     for (cause, _), number in totals.dropped.items():
-        run.dropped[cause] = run.dropped.get(cause, 0) + number
+        run.dropped[cause] += number
     for (stage, _), counts in totals.stages.items():
         run.stages[stage] = run.stages.get(stage, 0.0) + counts.cpu_seconds
 

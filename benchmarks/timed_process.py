@@ -5,127 +5,141 @@ What is to be timed lives in a process of its own, made once; while one works th
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-import tempfile
+import multiprocessing
 import time
-from collections.abc import Callable, Hashable, Mapping, Sequence
+import traceback
+from collections.abc import Callable, Hashable, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
+from functools import partial
+from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
 from keras_ddl.edge.errors import CHECK_FAILED, UserError
+from keras_ddl.edge.memory import peak_mib
 
 Name = TypeVar("Name", bound=Hashable)
+Answers = Mapping[str, Callable[[], Any]]  # word → what makes the answer
+
+_SPAWN = multiprocessing.get_context("spawn")  # nothing of this process' memory is theirs
 
 
 class TimedProcess:
-    """A process that runs `serve`; a context manager, at whose end the process ends.
+    """A process that answers words; a context manager, at whose end the process ends.
 
     Args:
-        command: What starts it.
-        environment: Of the process; None = this one's.
+        make: A function of a module: called once in the process, returns what it answers.
+        arguments: Of `make`.
     """
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str] | None = None):
-        self._errors = tempfile.TemporaryFile("w+", encoding="utf-8")
-        self._process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            env=environment,
-            text=True,
-        )
+    def __init__(self, make: Callable[..., Answers], *arguments: Any) -> None:
+        self._pipe, theirs = _SPAWN.Pipe()
+        self._process = _SPAWN.Process(target=_serve, args=(theirs, make, arguments))
+        self._process.start()
+        theirs.close()  # so that its end is noticed
 
     def __enter__(self) -> TimedProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._process.kill()
-        self._process.communicate()
-        self._errors.close()
+        self._process.join()
+        self._pipe.close()
 
     def tell(self, word: str) -> None:
-        """Send a word and do not wait.
-
-        Raises:
-            UserError: If the process has ended; with the last line it wrote.
-        """
+        """Send a word and do not wait."""
         try:
-            print(word, file=self._process.stdin, flush=True)
-        except BrokenPipeError:
-            raise self._ended() from None
+            self._pipe.send(word)
+        except OSError:
+            pass  # it has ended: `answer` says why
 
     def answer(self) -> Any:
         """Wait for the answer to a word told.
 
         Raises:
-            UserError: If the process has ended; with the last line it wrote.
+            UserError: If the process has ended; with the last line of its error.
         """
-        line = self._process.stdout.readline() if self._process.stdout else ""
-        if not line:
-            raise self._ended()
-        return json.loads(line)
+        try:
+            answer = self._pipe.recv()
+        except (EOFError, OSError):
+            self._process.join()
+            answer = _Failed(self._process.exitcode or 0, "nothing")
+        if isinstance(answer, _Failed):
+            code, last = answer.args
+            message = f"a process being timed ended with exit code {code}: {last}"
+            raise UserError(message, CHECK_FAILED)
+        return answer
 
     def ask(self, word: str) -> Any:
         """Tell a word and wait for the answer."""
         self.tell(word)
         return self.answer()
 
-    def _ended(self) -> UserError:
-        self._process.wait()
-        self._errors.seek(0)
-        last = (self._errors.read().strip().splitlines() or ["nothing"])[-1]
-        return UserError(
-            f"a process being timed ended with exit code {self._process.returncode}: "
-            f"{last.removeprefix('error: ')}",
-            CHECK_FAILED,
-        )
+
+class _Failed(Exception):
+    """What ended a process: exit code, last line."""
 
 
-def serve(answers: Mapping[str, Callable[[], Any]]) -> int:
-    """Answer words from stdin, as JSON on stdout, until there are no more.
-
-    Args:
-        answers: Word → what makes the answer.
-    """
-    for line in sys.stdin:
-        print(json.dumps(answers[line.strip()]()), flush=True)
-    return 0
-
-
-def serve_run(run: Callable[[], Any], memory: Callable[[], Any]) -> int:
-    """Answer "run" with the seconds that it takes, and "memory"; what `timed_in_turn` asks for."""
-
-    def timed() -> float:
-        started = time.perf_counter()
-        run()
-        return time.perf_counter() - started
-
-    return serve({"run": timed, "memory": memory})
+def _serve(pipe: Connection, make: Callable[..., Answers], arguments: tuple[Any, ...]) -> None:
+    try:
+        answers = make(*arguments)
+        while True:
+            pipe.send(answers[pipe.recv()]())
+    except (EOFError, KeyboardInterrupt):
+        return
+    except UserError as error:
+        pipe.send(_Failed(error.exit_code, str(error)))
+    except Exception as error:
+        pipe.send(_Failed(1, traceback.format_exception_only(error)[-1].strip()))
 
 
 def timed_in_turn(
-    commands: Mapping[Name, Sequence[str]], rounds: int
-) -> tuple[dict[Name, list[float]], dict[Name, Any]]:
-    """Time processes that `serve_run`, in turn, after two untimed runs each.
+    subjects: Mapping[Name, Callable[[], Callable[[], Any]]], rounds: int
+) -> tuple[dict[Name, list[float]], dict[Name, dict[str, float]]]:
+    """Time functions, each in a process of its own, in turn, after two untimed calls each.
 
     Args:
-        commands: Name → what starts the process.
+        subjects: Name → what makes the function, as a `partial` of a module's function.
         rounds: Timed rounds.
 
     Returns:
-        Name → seconds of every round, and name → what it says of its memory after the last.
+        Name → seconds of every round, and name → `peak_mib` of its process and `step_mib`, how much
+        of that the calls took.
     """
     with ExitStack() as stack:
         processes = {}
-        for name, command in commands.items():
-            processes[name] = stack.enter_context(TimedProcess(command))
+        for name, subject in subjects.items():
+            processes[name] = stack.enter_context(TimedProcess(_timed, subject))
             for _ in range(2):
                 processes[name].ask("run")
-        seconds: dict[Name, list[float]] = {name: [] for name in commands}
+        seconds: dict[Name, list[float]] = {name: [] for name in subjects}
         for _ in range(rounds):
             for name, process in processes.items():
                 seconds[name].append(process.ask("run"))
         return seconds, {name: process.ask("memory") for name, process in processes.items()}
+
+
+def _timed(subject: Callable[[], Callable[[], Any]]) -> Answers:
+    run = subject()
+    before = peak_mib()
+
+    def seconds() -> float:
+        started = time.perf_counter()
+        run()
+        return time.perf_counter() - started
+
+    def memory() -> dict[str, float]:
+        return {"peak_mib": peak_mib(), "step_mib": peak_mib() - before}
+
+    return {"run": seconds, "memory": memory}
+
+
+def peak_of(run: Callable[..., object], *arguments: Any) -> float:
+    """Peak memory in MiB of a process of its own that calls a module's function."""
+    with ProcessPoolExecutor(1, _SPAWN) as pool:
+        return pool.submit(_peak_after, partial(run, *arguments)).result()
+
+
+def _peak_after(run: Callable[[], object]) -> float:
+    run()
+    return peak_mib()

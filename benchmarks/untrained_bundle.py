@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from benchmarks.settings import add_settings
 from keras_ddl.edge.bundle import MODEL_FILE
 from keras_ddl.edge.errors import Parser, run_cli
 
@@ -20,7 +21,7 @@ OUT = Path("runs/untrained-bundle")
 FORMS = ("fp32", "int8", "int8, CPU form")
 RANGE = 4.0  # of what convolutions give; any will do
 KINDS = {"fp32": FORMS[0], "int8": FORMS[2]}
-SIZE, FRAMES = 256, 8
+FRAMES = 8
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -30,8 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         description="Write a bundle of an untrained network, to measure speed with.",
     )
     parser.add_argument("--out", type=Path, default=OUT, help="folder (default %(default)s)")
-    parser.add_argument("--size", type=int, default=SIZE, help="crop side in pixels (%(default)s)")
-    parser.add_argument("--width", type=float, default=1.0, help="factor on channels (1)")
+    add_settings(parser, ("size", "width"))
     parser.add_argument("--precision", choices=sorted(KINDS), default="fp32", help="(fp32)")
     arguments = parser.parse_args(argv)
     return run_cli(
@@ -53,6 +53,22 @@ def _write(out: Path, size: int, width: float, precision: str) -> int:
     return 0
 
 
+def untrained(modules: Sequence[str], size: int, frames: int, width: float = 1.0) -> Any:
+    """Compact Xception with γ = 0.5 in its modules.
+
+    At 0 a runtime may leave the modules out, and half of them has no gradient.
+    """
+    from keras_ddl.framework import keras
+    from keras_ddl.networks.model import build_model
+
+    keras.utils.set_random_seed(0)
+    model = build_model("compact_xception", modules, frames, size, width=width)
+    for layer in model.layers:
+        if layer.name.endswith(("_dfdc", "_msa")):
+            layer.gamma.assign([0.5])
+    return model
+
+
 def untrained_graphs(
     forms: Sequence[str], size: int, frames: int, width: float
 ) -> tuple[float, dict[str, onnx.ModelProto]]:
@@ -71,18 +87,13 @@ def untrained_graphs(
     """
     import numpy as np
 
-    from benchmarks.modules import wake
     from export.graph.cpu_int8 import cpu_int8, open_results
     from export.to_onnx import onnx_from_keras
-    from keras_ddl.framework import keras
     from keras_ddl.networks.cost import macs
-    from keras_ddl.networks.model import build_model
     from keras_ddl.quantization.calibration import calibrate
     from keras_ddl.quantization.quantise import quantised
 
-    keras.utils.set_random_seed(0)
-    model = build_model("compact_xception", ("dfdc", "msa"), frames, size, width=width)
-    wake(model)
+    model = untrained(("dfdc", "msa"), size, frames, width)
     graphs: dict[str, onnx.ModelProto] = {}
     if FORMS[0] in forms:
         graphs[FORMS[0]] = onnx_from_keras(model, inconsistency_map=False)

@@ -14,7 +14,7 @@ import os
 import socket
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -22,11 +22,12 @@ from statistics import median
 from time import perf_counter
 from typing import Any
 
-from benchmarks.timed_process import TimedProcess, serve
+from benchmarks.settings import settings, write_report
+from benchmarks.timed_process import Answers, TimedProcess
+from export.clips_per_second import ratio
 from keras_ddl import config as configs
 from keras_ddl.config import TrainConfig
 from keras_ddl.edge.errors import MISSING, Parser, UserError, run_cli
-from keras_ddl.edge.files import write_json
 
 OUT = Path("runs/efficiency.json")
 CLIPS = 64
@@ -45,9 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, default=5, help="steps timed at once (default 5)")
     parser.add_argument("--rounds", type=int, default=5, help="timed rounds (default 5)")
     parser.add_argument("--out", type=Path, default=OUT, help="where the JSON goes")
-    parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
-    return run_cli(lambda: _worker(args) if args.worker else _measure(args))
+    return run_cli(lambda: _measure(args))
 
 
 def _measure(args: argparse.Namespace) -> int:
@@ -60,41 +60,32 @@ def _measure(args: argparse.Namespace) -> int:
             MISSING,
         )
     with tempfile.TemporaryDirectory() as folder:
-        _write_clips(config, Path(folder) / "clips")
+        _write_clips(config, Path(folder))
         seconds = _timed(config, Path(folder), cores[:2], args)
     result = {
         "settings": {
-            "steps": args.steps,
-            "rounds": args.rounds,
+            **settings(args, ("steps", "rounds")),
             "batch_per_worker": config.batch,
             "config": config.to_dict(),
         },
         **summary(seconds),
     }
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    write_json(args.out, result)
-    print(table(result))
-    print(f"written to {args.out}")
+    write_report(args.out, result, table(result))
     return 0
 
 
 def _timed(
-    config: TrainConfig, folder: Path, cores: Sequence[int], args: argparse.Namespace
+    config: TrainConfig, clips: Path, cores: Sequence[int], args: argparse.Namespace
 ) -> dict[tuple[str, str], list[float]]:
     """Seconds of a step per round, by setting and input; of two workers, the slower one's."""
-    write_json(folder / "config.json", config.to_dict())
-    command = [sys.executable, "-m", "benchmarks.workers", f"--steps={args.steps}"]
-
-    def start(core: int, together: bool) -> TimedProcess:
-        words = [*command, "--worker", str(folder), str(core), str(int(together))]
-        return TimedProcess(words, next(environments) if together else _alone())
-
     with ExitStack() as stack:
-        environments = _together()
-        apart, joined = (
-            [stack.enter_context(start(core, together)) for core in cores]
-            for together in (False, True)
-        )
+
+        def start(core: int, cluster: str) -> TimedProcess:
+            worker = TimedProcess(_worker, config, clips, core, cluster, args.steps)
+            return stack.enter_context(worker)
+
+        apart = [start(core, "") for core in cores]
+        joined = [start(core, task) for core, task in zip(cores, _together(), strict=True)]
         groups = {"alone": apart[:1], "apart": apart, "together": joined}
         seconds: dict[tuple[str, str], list[float]] = {}
         for turn in range(args.rounds + 1):
@@ -108,37 +99,35 @@ def _timed(
     return seconds
 
 
-def _alone() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name != "TF_CONFIG"}
-
-
-def _together() -> Iterator[dict[str, str]]:
-    """The environments of two workers of one cluster."""
+def _together() -> list[str]:
+    """`TF_CONFIG` of two workers of one cluster."""
     with socket.socket() as one, socket.socket() as two:
         for each in (one, two):
             each.bind(("localhost", 0))
         hosts = [f"localhost:{each.getsockname()[1]}" for each in (one, two)]
-    for index in (0, 1):
-        task = {"cluster": {"worker": hosts}, "task": {"type": "worker", "index": index}}
-        yield {**os.environ, "TF_CONFIG": json.dumps(task)}
+    return [
+        json.dumps({"cluster": {"worker": hosts}, "task": {"type": "worker", "index": index}})
+        for index in (0, 1)
+    ]
 
 
-def _worker(args: argparse.Namespace) -> int:
-    folder, core, together = Path(args.worker[0]), int(args.worker[1]), args.worker[2] == "1"
+def _worker(config: TrainConfig, folder: Path, core: int, cluster: str, steps: int) -> Answers:
+    """A worker on one core, alone where there is no cluster: input → seconds of a step."""
     os.sched_setaffinity(0, {core})  # before TensorFlow makes its threads
-    from keras_ddl.edge.files import read_json
+    os.environ.pop("TF_CONFIG", None)
+    if cluster:
+        os.environ["TF_CONFIG"] = cluster
     from keras_ddl.framework import tf
     from keras_ddl.training.devices import open_devices
     from keras_ddl.training.fit import compile_model, training_clips, untrained
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
-    devices = open_devices("multiworker" if together else "none")
-    config = TrainConfig.from_dict(read_json(folder / "config.json"))
+    devices = open_devices("multiworker" if cluster else "none")
     config = replace(config, batch=config.batch * devices.workers)
     model = untrained(config, devices)
     with devices.strategy.scope():
         compile_model(model, config)
-    clips = training_clips(config, folder / "clips", cache_bytes=0)  # always decoded
+    clips = training_clips(config, folder, cache_bytes=0)  # always decoded
     part = (devices.worker, devices.workers)
 
     def stream() -> tf.data.Dataset:
@@ -153,13 +142,13 @@ def _worker(args: argparse.Namespace) -> int:
     def timed(source: str) -> Callable[[], float]:
         def run() -> float:
             started = perf_counter()
-            for _ in range(args.steps):
+            for _ in range(steps):
                 float(step(batches[source])["loss"])
-            return (perf_counter() - started) / args.steps
+            return (perf_counter() - started) / steps
 
         return run
 
-    return serve({source: timed(source) for source in INPUTS})
+    return {source: timed(source) for source in INPUTS}
 
 
 def _write_clips(config: TrainConfig, out: Path) -> None:
@@ -197,8 +186,8 @@ def summary(seconds: Mapping[tuple[str, str], Sequence[float]]) -> dict[str, Any
         `input_share` and `all_reduce_share` of the step of two workers on clips from disk.
     """
 
-    def ratio(above: tuple[str, str], below: tuple[str, str]) -> float:
-        return median(a / b for a, b in zip(seconds[above], seconds[below], strict=True))
+    def share(above: tuple[str, str], below: tuple[str, str]) -> float:
+        return ratio(seconds[above], seconds[below])
 
     whole = ("together", "disk")
     return {
@@ -206,11 +195,11 @@ def summary(seconds: Mapping[tuple[str, str], Sequence[float]]) -> dict[str, Any
             setting: {source: median(seconds[setting, source]) for source in INPUTS}
             for setting in SETTINGS
         },
-        "efficiency": ratio(("alone", "disk"), whole),
-        "machine": ratio(("alone", "disk"), ("apart", "disk")),
-        "input_share": 1 - ratio(("together", "memory"), whole),
-        "all_reduce_share": ratio(("together", "memory"), whole)
-        - ratio(("apart", "memory"), whole),
+        "efficiency": share(("alone", "disk"), whole),
+        "machine": share(("alone", "disk"), ("apart", "disk")),
+        "input_share": 1 - share(("together", "memory"), whole),
+        "all_reduce_share": share(("together", "memory"), whole)
+        - share(("apart", "memory"), whole),
     }
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.int8 import FORMS, main, summary, table
-from benchmarks.modules import merge_json
+from benchmarks.settings import merge_json
 
 
 def test_rates_shares_and_ratios_by_hand():
@@ -20,7 +20,7 @@ def test_rates_shares_and_ratios_by_hand():
         ("int8", 4): [5.0, 10.0],
         ("peak", 1): [1.0, 2.0],
     }
-    memory = dict.fromkeys(seconds, 100.0)
+    memory = {key: {"peak_mib": 100.0} for key in seconds}
     found = summary(2048**3 / 1e9, seconds, memory)
     rows = {(row["form"], row["batch"]): row for row in found["rows"]}
     assert set(rows) == set(seconds) - {("peak", 1)}
