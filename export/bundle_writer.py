@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,18 +37,24 @@ def write_bundle(
 
     del proto.metadata_props[:]
     onnx.helper.set_model_props(proto, {METADATA_KEY: spec.to_json()})
-    candidate = folder.with_name(f".{folder.name}.{os.getpid()}.part")
-    shutil.rmtree(candidate, ignore_errors=True)
-    candidate.mkdir(parents=True)
-    try:
+    with part_folder(folder) as candidate:
         (candidate / MODEL_FILE).write_bytes(proto.SerializeToString(deterministic=True))
         spec.write(candidate / SPEC_FILE)
         gate(candidate)
-    except BaseException:
-        shutil.rmtree(candidate, ignore_errors=True)
-        raise
-    _swap(candidate, folder)
+        _swap(candidate, folder)
     return folder
+
+
+@contextmanager
+def part_folder(final: Path) -> Iterator[Path]:
+    """An empty hidden folder beside the place of what is made in it; removed at the end."""
+    path = final.with_name(f".{final.name}.{os.getpid()}.part")
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir(parents=True)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _swap(candidate: Path, folder: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,6 @@ import numpy as np
 from keras_ddl.build_network import load_run
 from keras_ddl.config import TrainConfig
 from keras_ddl.data.prepared import read_split, read_summary
-from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.errors import Parser, UserError, run_cli
 from keras_ddl.edge.files import read_json, write_text
 from keras_ddl.edge.runs import CONFIG, WEIGHTS, find_run
@@ -65,7 +64,6 @@ def quantize(
     from keras_ddl.quantization.compare import compare
     from keras_ddl.quantization.quantise import quantised
     from keras_ddl.quantization.rules import with_floats
-    from keras_ddl.quantization.sensitivity import plot_sensitivity, sensitivity
     from keras_ddl.quantization.stored import FOLDER, store_quantised
 
     model, config, spec = load_run(run)
@@ -74,27 +72,28 @@ def quantize(
     folder.mkdir(exist_ok=True)
     rules = with_floats(keep_float)
     int8 = quantised(model, rules)
-    ranges = calibrate(int8, _calibration_clips(prepared, clips, config.batch), method)
+    few = _few(prepared, "train", clips)
+    batches = np.array_split(few, max(1, len(few) // config.batch))
+    ranges = calibrate(int8, batches, method)
     networks = {"float": model, "PTQ": int8}
-    layers = []
-    if with_sensitivity:
-        layers = sensitivity(int8, _few(prepared, SENSITIVITY_CLIPS), progress)
-        lines = [f"{layer},{value:.6g}\n" for layer, value in layers]
-        write_text(folder / "sensitivity.csv", "layer,mean_margin_change\n" + "".join(lines))
-        plot_sensitivity(layers, folder / "sensitivity.png")
+    layers = _sensitivity(int8, prepared, folder, progress) if with_sensitivity else []
     if epochs:
         tuned = quantised(model, rules)
         tuned.set_weights(int8.get_weights())
         rate = learning_rate or RATE * config.learning_rate
         networks["QAT"] = _fine_tuned(tuned, config, prepared, folder, epochs, rate, progress)
-    chosen = _chosen(networks, spec, prepared, config)
+
+    def scores(network: keras.Model, split: str) -> Scores:
+        return score_split(network, spec, prepared, split, config.pseudo())[0]
+
+    chosen = _chosen(networks, scores)
     networks[chosen].save_weights(str(folder / WEIGHTS))
-    scores = {name: _scores(net, spec, prepared, "test", config) for name, net in networks.items()}
+    tested = {name: scores(network, "test") for name, network in networks.items()}
     facts = {
         "chosen": chosen,
         "calibration": {"method": method, "clips": clips},
         "fine_tuning": {"epochs": epochs, "learning_rate": rate} if epochs else None,
-        "test": compare(scores, spec.threshold),
+        "test": compare(tested, spec.threshold),
         "threshold": spec.threshold,
         "sensitivity": [{"layer": layer, "mean_margin_change": value} for layer, value in layers],
         "ranges": ranges,
@@ -115,16 +114,23 @@ def _prepared(run: Path) -> Path:
     return prepared
 
 
-def _calibration_clips(prepared: Path, count: int, batch: int) -> list[np.ndarray]:
-    """Training clips, evenly over the split, in batches."""
-    stored = read_split(prepared, "train").clips
-    chosen = np.linspace(0, len(stored) - 1, min(count, len(stored))).astype(int)
-    return [stored[part] for part in np.array_split(chosen, max(1, len(chosen) // batch))]
-
-
-def _few(prepared: Path, count: int) -> np.ndarray:
-    stored = read_split(prepared, "val").clips
+def _few(prepared: Path, split: str, count: int) -> np.ndarray:
+    """Clips, evenly over a split."""
+    stored = read_split(prepared, split).clips
     return stored[np.linspace(0, len(stored) - 1, min(count, len(stored))).astype(int)]
+
+
+def _sensitivity(
+    int8: keras.Model, prepared: Path, folder: Path, progress: bool
+) -> list[tuple[str, float]]:
+    """Measure every layer alone, and write it as CSV and PNG."""
+    from keras_ddl.quantization.sensitivity import plot_sensitivity, sensitivity
+
+    layers = sensitivity(int8, _few(prepared, "val", SENSITIVITY_CLIPS), progress)
+    lines = [f"{layer},{value:.6g}\n" for layer, value in layers]
+    write_text(folder / "sensitivity.csv", "layer,mean_margin_change\n" + "".join(lines))
+    plot_sensitivity(layers, folder / "sensitivity.png")
+    return layers
 
 
 def _fine_tuned(
@@ -151,22 +157,14 @@ def _fine_tuned(
         weights.unlink(missing_ok=True)
 
 
-def _scores(
-    model: keras.Model, spec: ClipSpec, prepared: Path, split: str, config: TrainConfig
-) -> Scores:
-    return score_split(model, spec, prepared, split, config.pseudo())[0]
-
-
-def _chosen(
-    networks: dict[str, keras.Model], spec: ClipSpec, prepared: Path, config: TrainConfig
-) -> str:
+def _chosen(networks: Mapping[str, keras.Model], scores: Callable[..., Scores]) -> str:
     """The int8 network with the higher video-level validation AUC; a tie goes to the tuned one."""
     from keras_ddl.edge.metrics import auc
 
     found = {}
     for name in ("PTQ", "QAT"):
         if name in networks:
-            videos = _scores(networks[name], spec, prepared, "val", config).videos()
+            videos = scores(networks[name], "val").videos()
             found[name] = auc(videos.labels, videos.probabilities)
     return max(sorted(found, reverse=True), key=lambda name: found[name])
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from export.graph.onnx_graph import Graph
-from export.parity.divergence import Divergence, fetch, judge, relative_error
+from export.parity.divergence import Divergence, fetch, judge, layer_of, relative_error
 
 if TYPE_CHECKING:
     import onnx
@@ -64,17 +64,12 @@ def _named_after_layers(proto: onnx.ModelProto, layers: set[str]) -> dict[str, s
             continue
         from_clip.update(node.output)
         for name in node.output:
-            layer = _layer(name)
+            layer = layer_of(name)
             readers = graph.readers[name]
-            read = any(r.op_type in ROUNDS or _layer(r.output[0]) != layer for r in readers)
+            read = any(r.op_type in ROUNDS or layer_of(r.output[0]) != layer for r in readers)
             if read and layer in layers and graph.dtype(name) == 1 and node.op_type not in ROUNDS:
                 found[name] = layer
     return found
-
-
-def _layer(tensor: str) -> str:
-    parts = tensor.split("/")  # model/layer/operation
-    return parts[1] if len(parts) > 2 else ""
 
 
 def _turned(value: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

@@ -112,11 +112,8 @@ def _name_interface(proto: onnx.ModelProto, names: Sequence[str]) -> None:
     """Give inputs and outputs their contractual names and the batch a symbolic size."""
     renamed = {value.name: name for value, name in zip(proto.graph.output, names, strict=True)}
     renamed[proto.graph.input[0].name] = "clip"
-    for node in proto.graph.node:
-        for edges in (node.input, node.output):
-            edges[:] = [renamed.get(edge, edge) for edge in edges]
+    _rename(proto, lambda name: renamed.get(name, name))
     for value in (*proto.graph.input, *proto.graph.output):
-        value.name = renamed.get(value.name, value.name)
         value.type.tensor_type.shape.dim[0].dim_param = "batch"
 
 
@@ -154,7 +151,14 @@ def _drop_number(proto: onnx.ModelProto) -> None:
     """Call the scope of the whole network `model`, however many models the process has made."""
     for node in proto.graph.node:
         node.name = _NUMBERED.sub("model/", node.name)
+    _rename(proto, lambda name: _NUMBERED.sub("model/", name))
+
+
+def _rename(proto: onnx.ModelProto, new: Callable[[str], str]) -> None:
+    """Give every tensor the name that `new` makes of its own."""
+    graph = proto.graph
+    for node in graph.node:
         for edges in (node.input, node.output):
-            edges[:] = [_NUMBERED.sub("model/", edge) for edge in edges]
-    for value in (*proto.graph.initializer, *proto.graph.value_info):
-        value.name = _NUMBERED.sub("model/", value.name)
+            edges[:] = [new(edge) for edge in edges]
+    for value in (*graph.input, *graph.output, *graph.initializer, *graph.value_info):
+        value.name = new(value.name)

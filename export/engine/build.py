@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy.backends.engine_log import engine_log
-from export.engine.options import BuildOptions
+from export.engine.options import FLAGS, BuildOptions
 from keras_ddl.edge.errors import CHECK_FAILED, MISSING, UserError
 from keras_ddl.edge.files import atomic_write
 
@@ -68,12 +68,11 @@ def engine_from_onnx(
     sizes = [(batch, *shape) for batch in options.profile.values()]
     profile.set_shape("clip", *sizes)
     config.add_optimization_profile(profile)
-    if not strongly_typed:
-        _ask_for_precision(trt, config, precision)
-        if precision != "fp32":
-            pin_float32(trt, network, float_nodes)
-    elif precision == "fp32":
+    if precision == "fp32":
         config.clear_flag(trt.BuilderFlag.TF32)
+    elif not strongly_typed:
+        _ask_for_precision(trt, config, precision)
+        pin_float32(trt, network, float_nodes)
     cache = _load_cache(config, options.timing_cache)
     with _progress_monitor(trt, config):
         plan = builder.build_serialized_network(network, config)
@@ -118,11 +117,7 @@ def _set_options(trt: Any, builder: Any, config: Any, options: BuildOptions) -> 
 
 def _ask_for_precision(trt: Any, config: Any, precision: str) -> None:
     """Flags, for versions in which types are the builder's choice."""
-    if precision == "fp32":
-        config.clear_flag(trt.BuilderFlag.TF32)
-        return
-    wanted = ["FP16", "OBEY_PRECISION_CONSTRAINTS", *(["INT8"] if precision == "int8" else [])]
-    for name in wanted:
+    for name in FLAGS[precision]:
         flag = optional(trt, "BuilderFlag", name)
         if flag is None:
             raise UserError(f"TensorRT {trt.__version__} has no flag {name}", MISSING)

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import importlib
-import os
-import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,6 +16,7 @@ from deploy.backends import Backend, open_backend
 from deploy.backends.gpu import Gpu
 from deploy.backends.sidecar import EngineSidecar, sidecar_path, system_name
 from deploy.backends.trt import TrtBackend
+from export.bundle_writer import part_folder
 from export.engine.build import engine_from_onnx
 from export.engine.job import Job
 from export.engine.layers import layers_from_inspector, require_precision, summary
@@ -58,7 +56,7 @@ def checked_engine(job: Job, precision: str, prepared: PreparedGraph, gpu: Gpu) 
         job.options,
         prepared.float_nodes,
     )
-    with _part_folder(files.folder / f".{precision}.{os.getpid()}.part") as work:
+    with part_folder(files.folder / precision) as work:
         path = work / files.engine.name
         path.write_bytes(plan)
         sidecar = _sidecar(job, precision, prepared, gpu, path, str(trt.__version__))
@@ -70,16 +68,6 @@ def checked_engine(job: Job, precision: str, prepared: PreparedGraph, gpu: Gpu) 
         sidecar_path(path).replace(sidecar_path(files.engine))
         path.replace(files.engine)
     return sidecar
-
-
-@contextmanager
-def _part_folder(path: Path) -> Iterator[Path]:
-    shutil.rmtree(path, ignore_errors=True)
-    path.mkdir(parents=True)
-    try:
-        yield path
-    finally:
-        shutil.rmtree(path, ignore_errors=True)
 
 
 def _sidecar(

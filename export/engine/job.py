@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from deploy.backends.gpu import Gpu, first_gpu, tensorrt_version
 from export.engine.options import BuildOptions
@@ -60,14 +60,6 @@ class Machine:
                 USAGE,
             )
         return here
-
-    def describe(self) -> dict[str, Any]:
-        """As the plan holds it."""
-        return {
-            "tensorrt": self.version,
-            "gpu": self.gpu.name if self.gpu else None,
-            "missing": str(self.missing) if self.missing else None,
-        }
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,11 @@ from keras_ddl.edge.errors import USAGE, UserError
 
 OPTIMISATION_LEVEL = 3  # TensorRT's own default
 WORKSPACE_MIB = 1024
+FLAGS = {  # that ask for a precision where types are the builder's choice
+    "fp32": (),
+    "fp16": ("FP16", "OBEY_PRECISION_CONSTRAINTS"),
+    "int8": ("FP16", "INT8", "OBEY_PRECISION_CONSTRAINTS"),
+}
 
 
 @dataclass(frozen=True)

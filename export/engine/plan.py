@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from export.engine.job import BuildFiles, Job
-from export.engine.options import BuildOptions, command_line
+from export.engine.options import FLAGS, BuildOptions, command_line
 from export.engine.prepare import PreparedGraph
 from export.engine.rules import Target
 from keras_ddl import __version__
@@ -18,9 +18,7 @@ def precision_flags(precision: str, target: Target) -> list[str]:
     """The names that ask this version for this precision."""
     if target.strongly_typed:
         return ["NetworkDefinitionCreationFlag.STRONGLY_TYPED"]
-    names = {"fp32": [], "fp16": ["FP16"], "int8": ["FP16", "INT8"]}[precision]
-    extra = ["OBEY_PRECISION_CONSTRAINTS"] if names else []
-    return [f"BuilderFlag.{name}" for name in (*names, *extra)]
+    return [f"BuilderFlag.{name}" for name in FLAGS[precision]]
 
 
 def write_plan(job: Job, precision: str, prepared: PreparedGraph) -> dict[str, Any]:
@@ -31,7 +29,7 @@ def write_plan(job: Job, precision: str, prepared: PreparedGraph) -> dict[str, A
         precision: "fp32", "fp16" or "int8"; its prepared graph is written already.
         prepared: What was done to the graph.
     """
-    files, target, options = job.files(precision), job.target, job.options
+    files, target, options, machine = job.files(precision), job.target, job.options, job.machine
     sizes = prepared.proto.graph.input[0].type.tensor_type.shape.dim
     shape = [size.dim_value for size in sizes][1:]
     plan = {
@@ -50,7 +48,11 @@ def write_plan(job: Job, precision: str, prepared: PreparedGraph) -> dict[str, A
         "opset": prepared.proto.opset_import[0].version,
         "bundle_sha256": file_sha256(files.model),
         "notes": list(prepared.notes),
-        "machine": job.machine.describe(),
+        "machine": {
+            "tensorrt": machine.version,
+            "gpu": machine.gpu.name if machine.gpu else None,
+            "missing": str(machine.missing) if machine.missing else None,
+        },
         "versions": {"keras_ddl": __version__, "rules": target.table.source},
         "commands": {
             "build": command_line(options, precision, job.bundle),

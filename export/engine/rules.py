@@ -16,14 +16,14 @@ import numpy as np
 
 from export.engine.operators import ParserTable, parser_table
 from export.graph.mixed_fp16 import HALF_SCALES
-from export.graph.onnx_graph import Graph, attribute, load_model
+from export.graph.onnx_graph import Graph, attribute, formals, load_model
 from keras_ddl.edge.errors import CHECK_FAILED, Parser, UserError, run_cli
 
 if TYPE_CHECKING:
     import onnx
 
 TYPED_SINCE = (10, 12)  # weak typing is deprecated from here on and gone in 11
-NEWEST = (11, 4)
+NEWEST = "11.4"
 MAX_K = 3840
 MAX_RANK = 8
 WEIGHT_AXES = {"Conv": 0, "ConvTranspose": 1, "Gemm": 0, "MatMul": 1}
@@ -68,16 +68,11 @@ class Finding:
 
 def target_for(version: str | None = None) -> Target:
     """The target of a version's name, such as "8.6.1" or "10.13.3.9"; the newest known for None."""
-    if version is None:
-        return _target(NEWEST)
-    parts = version.split(".")
+    parts = (version or NEWEST).split(".")
     if len(parts) < 2 or not all(part.isdecimal() for part in parts[:2]):
         raise UserError(f"expected a TensorRT version such as 10.3, received {version!r}")
-    return _target((int(parts[0]), int(parts[1])))
-
-
-def _target(version: tuple[int, int]) -> Target:
-    return Target(version, version >= TYPED_SINCE, parser_table(version))
+    number = int(parts[0]), int(parts[1])
+    return Target(number, number >= TYPED_SINCE, parser_table(number))
 
 
 def check(proto: onnx.ModelProto, target: Target) -> list[Finding]:
@@ -233,13 +228,10 @@ def _types(graph: Graph, target: Target) -> Found:
     for node in graph.nodes:
         if not defs.has(node.op_type):
             continue
-        schema = defs.get_schema(node.op_type, graph.opset)
         found: dict[str, set[int]] = {}
-        for formals, names in ((schema.inputs, node.input), (schema.outputs, node.output)):
-            for place, name in enumerate(names):
-                formal = formals[min(place, len(formals) - 1)]
-                if name and "tensor(" not in formal.type_str and graph.dtype(name):
-                    found.setdefault(formal.type_str, set()).add(graph.dtype(name))
+        for formal, _, name in formals(graph, node):
+            if "tensor(" not in formal.type_str and graph.dtype(name):
+                found.setdefault(formal.type_str, set()).add(graph.dtype(name))
         for kinds in found.values():
             if len(kinds) > 1:
                 names = sorted(TensorProto.DataType.Name(kind).lower() for kind in kinds)

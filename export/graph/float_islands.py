@@ -6,6 +6,7 @@ by structure, around TopK, for a converter's node names do not survive its clean
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from export.graph.onnx_graph import Graph
@@ -44,33 +45,33 @@ def projection_nodes(graph: Graph) -> set[str]:
 
 def _back_to_projections(graph: Graph) -> tuple[set[str], set[str]]:
     """From every TopK backwards: what lies between, and the projections where the walk ends."""
-    inside: set[str] = set()
-    projections: set[str] = set()
-    queue = [node.input[0] for node in graph.nodes if node.op_type == "TopK"]
-    while queue:
-        node = graph.makers.get(queue.pop())
-        if node is None or node.output[0] in inside:
-            continue
-        if node.op_type in PROJECTIONS:
-            projections.add(node.output[0])
-        else:
-            inside.add(node.output[0])
-            queue.extend(node.input)
-    return inside, projections
+    tops = [node.input[0] for node in graph.nodes if node.op_type == "TopK"]
+    return _walk_back(graph, tops, PROJECTIONS)
 
 
 def head_nodes(graph: Graph) -> set[str]:
     """First outputs of the nodes between the pooled features and the graph's outputs: the head."""
     stops = (*PROJECTIONS[:2], "GlobalAveragePool", "GlobalMaxPool", "ReduceMean")
+    return _walk_back(graph, graph.outputs, stops)[0]
+
+
+def _walk_back(
+    graph: Graph, tensors: Iterable[str], stops: Sequence[str]
+) -> tuple[set[str], set[str]]:
+    """First outputs of the nodes that tensors come from, and of those where the walk stops."""
     inside: set[str] = set()
-    queue = [value.name for value in graph.model.graph.output]
+    ends: set[str] = set()
+    queue = list(tensors)
     while queue:
         node = graph.makers.get(queue.pop())
-        if node is None or node.op_type in stops or node.output[0] in inside:
+        if node is None or node.output[0] in inside:
             continue
-        inside.add(node.output[0])
-        queue.extend(node.input)
-    return inside
+        if node.op_type in stops:
+            ends.add(node.output[0])
+        else:
+            inside.add(node.output[0])
+            queue.extend(node.input)
+    return inside, ends
 
 
 def float_islands(proto: onnx.ModelProto) -> set[str]:

@@ -52,19 +52,18 @@ def insert_qdq(proto: onnx.ModelProto, ranges: Mapping[str, float]) -> onnx.Mode
     Raises:
         ValueError: a range is negative or not finite.
     """
-    result, graph = deepcopy(proto), Graph(proto).infer(batch=1)
-    pairs = Pairs(result)
-    inside = {node.output[0]: node for node in result.graph.node}  # the copies, by what they make
+    result = deepcopy(proto)
+    graph, pairs = Graph(result).infer(batch=1), Pairs(result)
+    skips = _skips(graph)
     for node in _convolutions(graph):
         if node.input[0] in ranges:
-            copy, kernel = inside[node.output[0]], graph.constant(node.input[1])
-            copy.input[0] = pairs.of(node.input[0], np.asarray(ranges[node.input[0]]))
-            copy.input[1] = pairs.of(node.input[1], channel_tops(kernel), axis=0)
-    for node, name in _skips(graph):
+            tops = channel_tops(graph.constant(node.input[1]))
+            node.input[0] = pairs.of(node.input[0], np.asarray(ranges[node.input[0]]))
+            node.input[1] = pairs.of(node.input[1], tops, axis=0)
+    for node, name in skips:
         if name in ranges:
-            copy = inside[node.output[0]]
             quantised = pairs.of(name, np.asarray(ranges[name]))
-            copy.input[list(node.input).index(name)] = quantised
+            node.input[list(node.input).index(name)] = quantised
     sort_nodes(result)
     drop_unused(result)
     return result

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from export.graph.onnx_graph import drop_unused
+from export.graph.onnx_graph import Additions, Graph, drop_unused
 from keras_ddl.edge.bundle import GATHER, SCATTER
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def rewrite_kept_positions(proto: onnx.ModelProto, layers: Iterable[Any]) -> int
         How many of the layers were rewritten; a layer whose nodes are not as expected is left
         alone.
     """
-    rewritten = 0
+    add, rewritten = Additions(proto), 0
     for layer in layers:
         found = {
             kind: node
@@ -37,44 +37,42 @@ def rewrite_kept_positions(proto: onnx.ModelProto, layers: Iterable[Any]) -> int
             for kind in (GATHER, SCATTER)
             if node.name.endswith(f"/{layer.name}/{kind}")
         }
-        top = _source(proto.graph, found[GATHER].input[1], "TopK") if len(found) == 2 else None
+        graph = Graph(proto)
+        top = _source(graph, found[GATHER].input[1], "TopK") if len(found) == 2 else None
         if top is not None and found[SCATTER].op_type == "ScatterND":
-            _rewrite(proto.graph, layer, {**found, "TopK": top})
+            _rewrite(graph, layer, {**found, "TopK": top}, add)
             rewritten += 1
     drop_unused(proto)
     return rewritten
 
 
-def _source(graph: Any, tensor: str, kind: str) -> Any | None:
+def _source(graph: Graph, tensor: str, kind: str) -> Any | None:
     """The nearest node of one kind that a tensor is computed from."""
-    made = {name: node for node in graph.node for name in node.output}
     queue = [tensor]
     for name in queue:
-        node = made.get(name)
+        node = graph.makers.get(name)
         if node is not None and node.op_type == kind:
             return node
         queue += node.input if node is not None else ()
     return None
 
 
-def _rewrite(graph: Any, dfdc: Any, found: dict[str, Any]) -> None:
-    from onnx import helper, numpy_helper
+def _rewrite(graph: Graph, dfdc: Any, found: dict[str, Any], add: Additions) -> None:
+    from onnx import helper
 
     layer, frames, channels = dfdc.name, dfdc.frames, dfdc.value.filters
     gather, scatter, top = found[GATHER], found[SCATTER], found["TopK"]
-    image = next(node for node in graph.node if scatter.input[0] in node.output).input[0]
+    image = graph.makers[scatter.input[0]].input[0]
 
     def constant(name: str, values: list[int]) -> str:
-        array = np.array(values, np.int64)
-        graph.initializer.append(numpy_helper.from_array(array, f"{layer}/{name}"))
-        return f"{layer}/{name}"
+        return add.constant(f"{layer}/{name}", np.array(values, np.int64))
 
     def node(kind: str, inputs: list[str], name: str, **attributes: Any) -> Any:
         return helper.make_node(kind, inputs, [name], name=name, **attributes)
 
     names = ("rows", "kept", "kept_wide", "found")
     rows, index, wide, found_rows = (f"{layer}/{name}" for name in names)
-    kept = _kept(graph, top)
+    kept = int(np.asarray(graph.constant(top.input[1])).ravel()[0])  # K
     clips = [-1, frames, channels, kept]
     before = [  # rows (B·T, C, P); kept positions (B, K) → one row of them per row of the image
         node("Reshape", [image, constant("shape_image", [0, 0, -1])], rows),
@@ -88,21 +86,13 @@ def _rewrite(graph: Any, dfdc: Any, found: dict[str, Any]) -> None:
         node("Reshape", [scatter.input[2], f"{layer}/shape_kept"], f"{layer}/updates"),
         node("ScatterElements", [rows, index, f"{layer}/updates"], scatter.output[0], axis=2),
     ]
-    _replace(graph, gather, before)
-    _replace(graph, scatter, after)
+    _replace(add.model.graph, gather, before)
+    _replace(add.model.graph, scatter, after)
     # A runtime writes in place only where it is told that source and result have one size.
     size = [f"{layer}/frames", channels, f"{layer}/positions"]
     kind = helper.np_dtype_to_tensor_dtype(np.dtype(dfdc.compute_dtype))
     for tensor in (rows, scatter.output[0]):
-        graph.value_info.append(helper.make_tensor_value_info(tensor, kind, size))
-
-
-def _kept(graph: Any, top: Any) -> int:
-    """K, the constant second input of a TopK node."""
-    from onnx import numpy_helper
-
-    tensor = next(t for t in graph.initializer if t.name == top.input[1])
-    return int(numpy_helper.to_array(tensor).reshape(-1)[0])
+        add.model.graph.value_info.append(helper.make_tensor_value_info(tensor, kind, size))
 
 
 def _replace(graph: Any, old: Any, new: list[Any]) -> None:

@@ -18,6 +18,7 @@ from export.graph.onnx_graph import (
     Additions,
     Graph,
     drop_unused,
+    formals,
     read_instead,
     sort_nodes,
     unused_name,
@@ -98,18 +99,12 @@ def mixed_fp16(
 
 def _can_be_half(graph: Graph, node: Any) -> bool:
     """Whether a node makes floats, may make them in float16, and loses no constant by it."""
-    from onnx import defs
-
     if not any(graph.dtype(name) == _FLOAT for name in node.output):
         return False
-    schema = defs.get_schema(node.op_type, graph.opset)
-    allowed = {c.type_param_str: c.allowed_type_strs for c in schema.type_constraints}
-    for formals, names in ((schema.inputs, node.input), (schema.outputs, node.output)):
-        for place, name in enumerate(names):
-            formal = formals[min(place, len(formals) - 1)].type_str
-            fixed = "tensor(float16)" not in allowed.get(formal, ())
-            if name and graph.dtype(name) == _FLOAT and fixed and not _stays(node, place):
-                return False
+    for formal, place, name in formals(graph, node):
+        fixed = "tensor(float16)" not in formal.types
+        if graph.dtype(name) == _FLOAT and fixed and not _stays(node, place):
+            return False
     return all(_survives(graph.constant(name)) for name in _floats(graph, node))
 
 

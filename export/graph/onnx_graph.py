@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,6 +132,17 @@ class Graph:
             return None
         sizes = self._values[name].shape.dim
         return tuple(d.dim_value if d.HasField("dim_value") else None for d in sizes)
+
+
+def formals(graph: Graph, node: Any) -> Iterator[tuple[Any, int, str]]:
+    """(Formal parameter of ONNX's schema, place, tensor) of a node's inputs, then its outputs."""
+    from onnx import defs
+
+    schema = defs.get_schema(node.op_type, graph.opset)
+    for parameters, names in ((schema.inputs, node.input), (schema.outputs, node.output)):
+        for place, name in enumerate(names):
+            if name:
+                yield parameters[min(place, len(parameters) - 1)], place, name
 
 
 def attribute(node: Any, name: str, default: Any) -> Any:

@@ -184,9 +184,14 @@ def _layer(graph: Graph, node: Any, error: float) -> DivergentLayer:
     source = node
     while source.op_type in VARIANTS and source.input[0] in graph.makers:
         source = graph.makers[source.input[0]]
-    parts = _name(source).split("/")  # model/layer/operation, as the converter has it
-    layer = parts[1] if len(parts) > 2 else _name(source)
+    layer = layer_of(_name(source)) or _name(source)
     return DivergentLayer(layer, _name(node), node.op_type, error)
+
+
+def layer_of(name: str) -> str:
+    """The network's layer in a name of the converter, `model/layer/operation`; "" in others."""
+    parts = name.split("/")
+    return parts[1] if len(parts) > 2 else ""
 
 
 def _name(node: Any) -> str:

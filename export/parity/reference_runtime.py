@@ -64,19 +64,15 @@ def conv(
     x: np.ndarray,
     w: np.ndarray,
     b: np.ndarray | None = None,
-    auto_pad: str | None = None,
-    dilations: Any = None,
     group: int | None = None,
-    kernel_shape: Any = None,
-    pads: Any = None,
-    strides: Any = None,
+    **window: Any,
 ) -> tuple[np.ndarray]:
     """Conv of images ``(N, C, h, w)``: one matrix product for each place of the kernel."""
-    _need(auto_pad in (None, "NOTSET") and x.ndim == 4, f"Conv with auto_pad={auto_pad}")
     groups, filters = group or 1, w.shape[0]
     kernel = w.astype(np.float32).reshape(groups, filters // groups, *w.shape[1:])
     total: Any = 0
-    for (i, j), part in _windows(x.astype(np.float32), w.shape[2:], pads, strides, dilations, 0.0):
+    window["kernel_shape"] = w.shape[2:]  # a node need not state it
+    for (i, j), part in _windows(x.astype(np.float32), 0.0, **window):
         n, _, height, width = part.shape
         columns = part.reshape(n, groups, -1, height * width)  # (N, G, C/G, h·w)
         tap = kernel[:, :, :, i, j]  # (G, F/G, C/G)
@@ -87,55 +83,50 @@ def conv(
     return (result.astype(x.dtype),)
 
 
-def max_pool(
-    x: np.ndarray,
-    auto_pad: str | None = None,
-    ceil_mode: int | None = None,
-    dilations: Any = None,
-    kernel_shape: Any = None,
-    pads: Any = None,
-    storage_order: int | None = None,
-    strides: Any = None,
-) -> tuple[np.ndarray]:
+def max_pool(x: np.ndarray, storage_order: int | None = None, **window: Any) -> tuple[np.ndarray]:
     """MaxPool of images, without the positions of the largest."""
-    _need(auto_pad in (None, "NOTSET") and not ceil_mode, "MaxPool with ceil_mode or auto_pad")
     low = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
-    parts = [part for _, part in _windows(x, kernel_shape, pads, strides, dilations, low)]
-    return (np.maximum.reduce(parts),)
+    return (np.maximum.reduce([part for _, part in _windows(x, low, **window)]),)
 
 
 def average_pool(
-    x: np.ndarray,
-    auto_pad: str | None = None,
-    ceil_mode: int | None = None,
-    count_include_pad: int | None = None,
-    dilations: Any = None,
-    kernel_shape: Any = None,
-    pads: Any = None,
-    strides: Any = None,
+    x: np.ndarray, count_include_pad: int | None = None, **window: Any
 ) -> tuple[np.ndarray]:
     """AveragePool of images without padding."""
-    plain = auto_pad in (None, "NOTSET") and not ceil_mode and not any(pads or ())
-    _need(plain, "AveragePool with padding or ceil_mode")
-    windows = _windows(x.astype(np.float32), kernel_shape, pads, strides, dilations, 0.0)
-    parts = [part for _, part in windows]
+    _need(not any(window.get("pads") or ()), "AveragePool with padding")
+    parts = [part for _, part in _windows(x.astype(np.float32), 0.0, **window)]
     return ((sum(parts[1:], parts[0]) / len(parts)).astype(x.dtype),)
 
 
 def _windows(
-    x: np.ndarray, kernel: Any, pads: Any, strides: Any, dilations: Any, fill: float
+    x: np.ndarray,
+    fill: float,
+    kernel_shape: Any,
+    pads: Any = None,
+    strides: Any = None,
+    dilations: Any = None,
+    auto_pad: str | None = None,
+    ceil_mode: int | None = None,
 ) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
-    """For each place of a kernel what lies under it: ((i, j), ``(N, C, height, width)``)."""
+    """For each place of a kernel what lies under it: ((i, j), ``(N, C, height, width)``).
+
+    Args:
+        x: Images ``(N, C, h, w)``.
+        fill: What lies around them.
+        kernel_shape, pads, strides, dilations, auto_pad, ceil_mode: As ONNX has them.
+    """
+    plain = auto_pad in (None, "NOTSET") and not ceil_mode and x.ndim == 4
+    _need(plain, f"{x.ndim} axes with auto_pad={auto_pad}, ceil_mode={ceil_mode}")
     top, left, bottom, right = pads or (0, 0, 0, 0)
     down, across = strides or (1, 1)
     far, wide = dilations or (1, 1)
     padded = np.pad(
         x, ((0, 0), (0, 0), (top, bottom), (left, right)), constant_values=np.asarray(fill, x.dtype)
     )
-    height = (padded.shape[2] - far * (kernel[0] - 1) - 1) // down + 1
-    width = (padded.shape[3] - wide * (kernel[1] - 1) - 1) // across + 1
-    for i in range(kernel[0]):
-        for j in range(kernel[1]):
+    height = (padded.shape[2] - far * (kernel_shape[0] - 1) - 1) // down + 1
+    width = (padded.shape[3] - wide * (kernel_shape[1] - 1) - 1) // across + 1
+    for i in range(kernel_shape[0]):
+        for j in range(kernel_shape[1]):
             rows = slice(i * far, i * far + (height - 1) * down + 1, down)
             columns = slice(j * wide, j * wide + (width - 1) * across + 1, across)
             yield (i, j), padded[:, :, rows, columns]

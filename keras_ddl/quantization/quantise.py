@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -48,24 +48,21 @@ def quantised(model: keras.Model, rules: Sequence[Rule] = RULES) -> keras.Model:
 
 def quant_points(model: keras.Model) -> dict[str, QuantPoint]:
     """The quantisers of a network by name, those inside the modules as `module/name`."""
-    found = {}
-    for layer in model.layers:
-        if isinstance(layer, QuantPoint):
-            found[layer.name] = layer
-        elif isinstance(layer, (DFDC, MSA)):
-            inner = [part for part in layer.submodules if isinstance(part, QuantPoint)]
-            found.update({f"{layer.name}/{part.name}": part for part in inner})
-    return {name: point for name, point in found.items() if point.bits}
+    return _parts(model, lambda part: isinstance(part, QuantPoint) and part.bits)
 
 
 def rounded_layers(model: keras.Model) -> dict[str, Any]:
     """The convolutions with rounded kernels by name, those inside the modules as `module/name`."""
+    return _parts(model, lambda part: hasattr(part, "rounded"))
+
+
+def _parts(model: keras.Model, wanted: Callable[[Any], bool]) -> dict[str, Any]:
     found = {}
     for layer in model.layers:
         if isinstance(layer, (DFDC, MSA)):
-            inner = [part for part in layer.submodules if hasattr(part, "rounded")]
+            inner = filter(wanted, layer.submodules)
             found.update({f"{layer.name}/{part.name}": part for part in inner})
-        elif hasattr(layer, "rounded"):
+        elif wanted(layer):
             found[layer.name] = layer
     return found
 
