@@ -10,7 +10,7 @@ import time
 import traceback
 from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
@@ -48,10 +48,8 @@ class TimedProcess:
 
     def tell(self, word: str) -> None:
         """Send a word and do not wait."""
-        try:
+        with suppress(OSError):  # it has ended: `answer` says why
             self._pipe.send(word)
-        except OSError:
-            pass  # it has ended: `answer` says why
 
     def answer(self) -> Any:
         """Wait for the answer to a word told.

@@ -189,22 +189,21 @@ def _progress_monitor(trt: Any, config: Any) -> Iterator[None]:
     class Monitor(base):  # type: ignore[misc]
         def __init__(self) -> None:
             base.__init__(self)
-            self.phases: dict[str, tuple[str | None, int, int]] = {}  # parent, steps, done
+            self.steps: dict[str, int] = {}  # of the phases that are part of no other
 
         def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
-            self.phases[phase_name] = (parent_phase, num_steps, 0)
-            if parent_phase is None and not sys.stderr.isatty():
-                print(f"building: {phase_name}", file=sys.stderr, flush=True)
+            if parent_phase is None:
+                self.steps[phase_name] = num_steps
+                if not sys.stderr.isatty():
+                    print(f"building: {phase_name}", file=sys.stderr, flush=True)
 
         def step_complete(self, phase_name: str, step: int) -> bool:
-            parent, steps, _ = self.phases.get(phase_name, (None, 0, 0))
-            self.phases[phase_name] = (parent, steps, step + 1)
-            if parent is None:
-                _show(f"building: {phase_name} {step + 1}/{steps}")
+            if phase_name in self.steps:
+                _show(f"building: {phase_name} {step + 1}/{self.steps[phase_name]}")
             return True  # go on
 
         def phase_finish(self, phase_name: str) -> None:
-            self.phases.pop(phase_name, None)
+            self.steps.pop(phase_name, None)
 
     config.progress_monitor = Monitor()
     try:

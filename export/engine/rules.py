@@ -150,12 +150,13 @@ def _float64(graph: Graph, target: Target) -> Found:
 
 def _zero_point(graph: Graph, target: Target) -> Found:
     for node in _q_dq(graph):
-        zero = graph.constant(node.input[2]) if len(node.input) > 2 and node.input[2] else None
-        if zero is None:
-            if len(node.input) > 2 and node.input[2]:
-                yield node.name, "the zero point must be a constant", QUANTIZED
-            elif node.op_type == "QuantizeLinear":  # ONNX's default is uint8
+        name = node.input[2] if len(node.input) > 2 else ""
+        zero = graph.constant(name)
+        if not name:
+            if node.op_type == "QuantizeLinear":  # ONNX's default is uint8
                 yield node.name, "expected an int8 zero point of 0, found none (uint8)", QUANTIZED
+        elif zero is None:
+            yield node.name, "the zero point must be a constant", QUANTIZED
         elif zero.dtype != np.int8:
             yield node.name, f"expected int8, received {zero.dtype}", QUANTIZED
         elif np.any(zero):
