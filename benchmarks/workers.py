@@ -60,8 +60,9 @@ def _measure(args: argparse.Namespace) -> int:
             MISSING,
         )
     with tempfile.TemporaryDirectory() as folder:
-        _write_clips(config, Path(folder))
-        seconds = _timed(config, Path(folder), cores[:2], args)
+        clips = Path(folder) / "clips"
+        _write_clips(config, clips)
+        seconds = _timed(config, clips, cores[:2], args)
     result = {
         "settings": {
             **settings(args, ("steps", "rounds")),
