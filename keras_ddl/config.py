@@ -10,12 +10,12 @@ from typing import Any
 
 from keras_ddl.data.augment_rules import Augment, SelfBlend
 from keras_ddl.data.synthetic import DEFAULT_DIFFICULTY
-from keras_ddl.edge.clipspec import ClipSpec
+from keras_ddl.edge.clipspec import CUTTING, ClipSpec
 from keras_ddl.edge.errors import UserError
 from keras_ddl.edge.values import coerced, read_toml, unknown
 from keras_ddl.networks import zoo
 from keras_ddl.networks.ablations import MODULES
-from keras_ddl.presets import PRESETS, Preset
+from keras_ddl.presets import PRESETS
 
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 PSEUDO = ("steady", "temporal")
@@ -185,13 +185,7 @@ class TrainConfig(Augment):
 
     def spec(self) -> ClipSpec:
         """Return what a clip is under this configuration."""
-        return ClipSpec(
-            frames=self.frames,
-            interval_ms=self.interval_ms,
-            size=self.size,
-            margin=self.margin,
-            smoothing=self.smoothing,
-        )
+        return ClipSpec(**{name: getattr(self, name) for name in CUTTING})
 
     def augment(self) -> Augment:
         """Return how far clips are changed in training."""
@@ -237,7 +231,7 @@ def load(
     """
     from_file = read_toml(file, "--set") if file else {}
     preset = str(from_file.pop("preset", preset))
-    values = {**_preset(preset).values, **from_file}
+    values = {**_values(preset), **from_file}
     for item in overrides:
         key, equals, text = item.partition("=")
         if not equals:
@@ -246,13 +240,12 @@ def load(
     return TrainConfig.from_dict({**values, "preset": preset})
 
 
-def _preset(name: str) -> Preset:
-    if name in zoo.NAMES:
-        preset: Preset = zoo.get(name).METHOD.preset
-        return preset
-    if name not in PRESETS:
-        raise UserError(unknown("preset", name, {**PRESETS, **dict.fromkeys(zoo.NAMES)}))
-    return PRESETS[name]
+def _values(preset: str) -> Mapping[str, Any]:
+    if preset in zoo.NAMES:
+        return {"network": preset, **zoo.get(preset).METHOD.values}
+    if preset not in PRESETS:
+        raise UserError(unknown("preset", preset, [*PRESETS, *zoo.NAMES]))
+    return PRESETS[preset].values
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

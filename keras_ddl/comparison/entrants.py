@@ -118,4 +118,5 @@ def about(name: str, ddl_preset: str) -> Method:
         return method
     from keras_ddl.networks.zoo.method import Method
 
-    return Method(title="DDL", row="DDL", temporal=True, preset=PRESETS[ddl_preset])
+    preset = PRESETS[ddl_preset]
+    return Method(title="DDL", temporal=True, source=preset.source, values=preset.values)

@@ -121,7 +121,7 @@ class Comparison(Record):
             "row": method.row,
             "own": entrant.name == DDL,
             "temporal": method.temporal,
-            "source": method.preset.source,
+            "source": method.source,
             "preset": entrant.preset,
             "config": None if entrant.refusal else entrant.config.to_dict(),
             "parameters": costs.parameters if costs else None,

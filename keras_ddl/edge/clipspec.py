@@ -14,6 +14,8 @@ from keras_ddl.edge.files import write_text
 
 VERSION = 1
 DETECTORS = ("", "haar", "yunet")
+CUTTING = ("frames", "interval_ms", "size", "margin", "smoothing")
+"""Fields that decide how clips are cut, and that a user may set."""
 _HEX = frozenset("0123456789abcdef")
 
 

@@ -84,27 +84,14 @@ def _head(x: Any, frames: int, width: float) -> Any:
     from keras_ddl.framework import keras
     from keras_ddl.layers import FramesToChannels, TemporalContrast
     from keras_ddl.networks.backbones.backbone import scaled
+    from keras_ddl.networks.channel_attention import channel_attention
 
     layers = keras.layers
     if x.shape[-1] > REDUCED_CHANNELS:
         x = _conv_bn_relu(x, scaled(REDUCED_CHANNELS, width), "reduce")
     x = FramesToChannels(frames, name="frames_to_channels")(x)
-    channels = scaled(FUSION_CHANNELS, width)
-    x = _conv_bn_relu(x, channels, "fusion", TemporalContrast(frames))
-    squeeze = layers.Conv2D(
-        max(4, channels // ATTENTION_RATIO),
-        1,
-        activation="relu",
-        use_bias=False,
-        name="attention_squeeze",
-    )
-    excite = layers.Conv2D(channels, 1, use_bias=False, name="attention_excite")
-    mean = layers.GlobalAveragePooling2D(keepdims=True, name="attention_mean")(x)
-    peak = layers.GlobalMaxPooling2D(keepdims=True, name="attention_max")(x)
-    total = layers.Add(name="attention_sum")([excite(squeeze(mean)), excite(squeeze(peak))])
-    attention = layers.Activation("sigmoid", name="attention")(total)
-    weighted = layers.Multiply(name="attention_weighted")([x, attention])
-    x = layers.Add(name="attention_residual")([x, weighted])
+    x = _conv_bn_relu(x, scaled(FUSION_CHANNELS, width), "fusion", TemporalContrast(frames))
+    x = channel_attention(x, ATTENTION_RATIO, "attention")
     x = layers.GlobalAveragePooling2D(name="features")(x)
     return layers.Dense(2, dtype="float32", name="logits")(x)
 

@@ -23,6 +23,12 @@ class Backbone:
     offset: float = 0.0
 
 
+def require_size(network: str, size: int, least: int = 32) -> None:
+    """Raise ValueError unless the frames' side in pixels is what the network needs."""
+    if size < least:
+        raise ValueError(f"{network} needs a size of at least {least}; got {size}")
+
+
 def scaled(channels: int, width: float) -> int:
     """Channels times width, rounded to a multiple of 8, at least 8."""
     return max(8, round(channels * width / 8) * 8)

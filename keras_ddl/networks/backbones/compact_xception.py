@@ -7,7 +7,7 @@ from typing import Any
 from keras_ddl.framework import keras
 from keras_ddl.layers import PaddedMaxPool2D
 from keras_ddl.layers.batch_norm import batch_norm
-from keras_ddl.networks.backbones.backbone import Backbone, scaled
+from keras_ddl.networks.backbones.backbone import Backbone, require_size, scaled
 
 BLOCKS = (  # channels, separable convolutions, stride
     (128, 2, 2),
@@ -41,8 +41,7 @@ def build(size: int = 256, weights: str | None = None, width: float = 1.0) -> Ba
             f"compact_xception has no built-in weights; got {weights!r}; "
             "convert released ones with: python -m keras_ddl.import_released"
         )
-    if size < 32:
-        raise ValueError(f"compact_xception needs a size of at least 32; got {size}")
+    require_size("compact_xception", size)
     image = keras.Input((size, size, 3), name="frames")
     x = _conv(image, scaled(32, width), 3, 1, "conv1")
     x = _conv(x, scaled(64, width), 3, 2, "conv2")

@@ -7,7 +7,7 @@ from typing import Any
 from keras_ddl.framework import keras
 from keras_ddl.layers import PaddedMaxPool2D
 from keras_ddl.layers.batch_norm import batch_norm
-from keras_ddl.networks.backbones.backbone import Backbone, scaled
+from keras_ddl.networks.backbones.backbone import Backbone, require_size, scaled
 
 CHANNELS = (64, 128, 256, 512)
 
@@ -31,8 +31,7 @@ def build(size: int = 224, weights: str | None = None, width: float = 1.0) -> Ba
         raise ValueError(
             f"resnet18 has no built-in weights; got {weights!r}; use keras_ddl.import_released"
         )
-    if size < 32:
-        raise ValueError(f"resnet18 needs a size of at least 32; got {size}")
+    require_size("resnet18", size)
     image = keras.Input((size, size, 3), name="frames")
     x = _conv(image, scaled(CHANNELS[0], width), 7, 2, "conv1")
     x = keras.layers.ReLU(name="conv1_relu")(x)

@@ -6,10 +6,9 @@ from pathlib import Path
 
 from keras_ddl.edge.errors import MISSING, UserError
 from keras_ddl.framework import keras
-from keras_ddl.networks.backbones.backbone import Backbone
+from keras_ddl.networks.backbones.backbone import Backbone, require_size
 from keras_ddl.networks.extend import producer
 
-MINIMUM_SIZE = 71
 RESIDUAL_BLOCKS = range(2, 14)  # block 1 is the stem, block 14 has no residual
 
 
@@ -28,8 +27,7 @@ def build(size: int = 299, weights: str | None = None, width: float = 1.0) -> Ba
         ValueError: size below 71, width other than 1.
         UserError: the weights cannot be had.
     """
-    if size < MINIMUM_SIZE:
-        raise ValueError(f"xception needs a size of at least {MINIMUM_SIZE}; got {size}")
+    require_size("xception", size, 71)
     if width != 1.0:
         raise ValueError(f"xception has one width, 1; got {width}; compact_xception has others")
     if weights not in (None, "imagenet") and not Path(weights).is_file():

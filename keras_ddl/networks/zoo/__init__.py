@@ -4,7 +4,10 @@ One file each, of one shape: `METHOD`, a `Method`, and ``build(size, frames, wei
 width=1.0)``, which gives a functional model from raw uint8 clips ``(batch, frames, size, size, 3)``
 to two float32 logits ``(batch, 2)``, class 1 = fake. `size` is the side of the crops in pixels,
 `frames` their number per clip, `width` a factor on channel counts, for reduced networks that start
-from nothing; what else a method takes or refuses its `build` says.
+from nothing. The smallest size and the weights that a method takes its `build` says: None, and
+where a backbone of `keras.applications` is in it, `imagenet` or a file of that backbone's weights.
+Other sizes and weights, and weights with a width other than 1, are a ValueError; weights that
+cannot be had are a UserError.
 """
 
 from __future__ import annotations

@@ -22,11 +22,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from keras_ddl.framework import keras
-from keras_ddl.layers import ClipToFrames, FramesToClip
+from keras_ddl.layers import FramesToClip
 from keras_ddl.networks.backbones.backbone import scaled
 from keras_ddl.networks.zoo.method import Method
 from keras_ddl.networks.zoo.parts.frame_conv_lstm import FrameConvLSTM
-from keras_ddl.presets import Preset
+from keras_ddl.networks.zoo.parts.frame_network import clip_frames
 
 BLOCKS = (3, 4, 6, 3)
 CHANNELS = 64  # of the first stage; each stage has twice those of the one before
@@ -36,18 +36,14 @@ L2 = 1e-4
 
 METHOD = Method(
     title="CLRNet",
-    row="CLRNet",
     temporal=True,
-    preset=Preset(
-        source="Tariq et al. 2020",
-        values={
-            "network": "clrnet",
-            "size": 240,
-            "batch": 16,
-            "learning_rate": 5e-5,
-            "halve_every": 0,
-        },
-    ),
+    source="Tariq et al. 2020",
+    values={
+        "size": 240,
+        "batch": 16,
+        "learning_rate": 5e-5,
+        "halve_every": 0,
+    },
 )
 
 
@@ -58,23 +54,17 @@ def build(
     width: float = 1.0,
     blocks: Sequence[int] = BLOCKS,
 ) -> Any:
-    """The network of a whole clip.
+    """The network of a whole clip; weights None.
 
     Args:
-        size: Side of the crops in pixels.
-        weights: None.
         blocks: Bottlenecks of each stage; fewer make a shallow network for tests.
-
-    Raises:
-        ValueError: weights other than None.
     """
     if weights is not None:
         raise ValueError(
             f"clrnet has no built-in weights; got {weights!r}; set weights= to nothing"
         )
     channels = scaled(CHANNELS, width)
-    clip = keras.Input((frames, size, size, 3), dtype="uint8", name="clip")
-    x = ClipToFrames(name="clip_to_frames")(clip)
+    clip, x = clip_frames(size, frames)
     x = _conv(x, channels, 7, frames, "stem", 2)
     x = keras.layers.BatchNormalization(name="stem_bn")(x)
     x = keras.layers.ReLU(name="stem_relu")(x)

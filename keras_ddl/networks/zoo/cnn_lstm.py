@@ -13,56 +13,38 @@ from __future__ import annotations
 
 from typing import Any
 
+from keras_ddl.framework import keras
+from keras_ddl.layers import FramesToClip
 from keras_ddl.networks.backbones.backbone import scaled
 from keras_ddl.networks.zoo.method import Method
-from keras_ddl.presets import Preset
+from keras_ddl.networks.zoo.parts.applications import application
+from keras_ddl.networks.zoo.parts.frame_network import pooled_features
 
 STATE, HIDDEN, DROPPED = 2048, 512, 0.5
 
 METHOD = Method(
     title="CNN+LSTM",
-    row="CNN+LSTM",
     temporal=True,
-    preset=Preset(
-        source="Güera and Delp 2018",
-        values={
-            "network": "cnn_lstm",
-            "weights": "imagenet",
-            "size": 299,
-            "frames": 20,
-            "batch": 4,
-            "learning_rate": 1e-5,
-            "halve_every": 0,
-        },
-    ),
+    source="Güera and Delp 2018",
+    values={
+        "weights": "imagenet",
+        "size": 299,
+        "frames": 20,
+        "batch": 4,
+        "learning_rate": 1e-5,
+        "halve_every": 0,
+    },
 )
 
 
 def build(size: int = 299, frames: int = 20, weights: str | None = None, width: float = 1.0) -> Any:
-    """Pooled features of the frames under an LSTM.
-
-    Args:
-        size: Side of the crops in pixels, at least 75.
-        frames: Frames per clip; the graph has a step for each.
-        weights: None, `imagenet` or a file of the backbone's weights.
-
-    Raises:
-        ValueError: size below 75, weights with a width other than 1.
-        UserError: The weights cannot be had.
-    """
-    from keras_ddl.framework import keras
-    from keras_ddl.networks.zoo.parts.applications import application
-    from keras_ddl.networks.zoo.parts.frame_network import features
-
-    clip, x = features(application("InceptionV3", size, weights, width), size, frames)
+    """Pooled features of the frames under an LSTM, a step for each frame; size at least 75."""
+    clip, x = pooled_features(application("InceptionV3", size, weights, width), size, frames)
     return keras.Model(clip, recurrent_head(x, frames, width), name="cnn_lstm")
 
 
 def recurrent_head(features: Any, frames: int, width: float = 1.0) -> Any:
     """From pooled features ``(B·T, C)``, frames of a clip consecutive, to logits ``(B, 2)``."""
-    from keras_ddl.framework import keras
-    from keras_ddl.layers import FramesToClip
-
     layers = keras.layers
     x = FramesToClip(frames, name="frames_to_clip")(features)  # (B, T, C)
     x = layers.LSTM(scaled(STATE, width), unroll=True, name="lstm")(x)

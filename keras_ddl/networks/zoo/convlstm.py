@@ -14,42 +14,26 @@ from __future__ import annotations
 from typing import Any
 
 from keras_ddl.framework import keras
-from keras_ddl.layers import ClipToFrames
+from keras_ddl.networks.backbones import resnet18
 from keras_ddl.networks.backbones.backbone import scaled
-from keras_ddl.networks.extend import apply_extended
 from keras_ddl.networks.zoo.method import Method
 from keras_ddl.networks.zoo.parts.frame_conv_lstm import FrameConvLSTM
-from keras_ddl.presets import Preset
+from keras_ddl.networks.zoo.parts.frame_network import backbone_maps
 
 CHANNELS = 256
 
 METHOD = Method(
     title="ConvLSTM",
-    row="ConvLSTM",
     temporal=True,
-    preset=Preset(
-        source="the paper's training; the wiring is not public",
-        values={"network": "convlstm", "size": 224},
-    ),
+    source="the paper's training; the wiring is not public",
+    values={"size": 224},
 )
 
 
 def build(size: int = 224, frames: int = 8, weights: str | None = None, width: float = 1.0) -> Any:
-    """A frame network under a convolutional LSTM.
-
-    Args:
-        size: Side of the crops in pixels, at least 32.
-        weights: None.
-
-    Raises:
-        ValueError: weights other than None, size below 32.
-    """
-    from keras_ddl.networks.backbones.resnet18 import build as build_backbone
-
-    backbone = build_backbone(size, weights, width)
-    clip = keras.Input((frames, size, size, 3), dtype="uint8", name="clip")
-    x = ClipToFrames(backbone.scale, backbone.offset, name="clip_to_frames")(clip)
-    x = apply_extended(backbone.cnn, x, {}, lambda x, _: x)  # (B·T, h, w, 512)
+    """A frame network under a convolutional LSTM; size at least 32, weights None."""
+    # (B·T, h, w, 512)
+    clip, x = backbone_maps(resnet18.build(size, weights, width), size, frames)
     channels = scaled(CHANNELS, width)
     # What comes before `features` rests in `frozen_epochs`: the state is the head's.
     x = FrameConvLSTM(channels, 3, frames, return_sequences=False, name="features")(x)

@@ -14,55 +14,37 @@ from __future__ import annotations
 
 from typing import Any
 
+from keras_ddl.framework import keras
+from keras_ddl.layers import FramesToClip
 from keras_ddl.networks.backbones.backbone import scaled
 from keras_ddl.networks.zoo.method import Method
-from keras_ddl.presets import Preset
+from keras_ddl.networks.zoo.parts.applications import application
+from keras_ddl.networks.zoo.parts.frame_network import pooled_features
 
 STATE = 512
 
 METHOD = Method(
     title="DBiRNN",
-    row="DBiRNN",
     temporal=True,
-    preset=Preset(
-        source="Sabir et al. 2019",
-        values={
-            "network": "dbirnn",
-            "weights": "imagenet",
-            "size": 224,
-            "batch": 8,
-            "learning_rate": 1e-4,
-            "halve_every": 0,
-        },
-    ),
+    source="Sabir et al. 2019",
+    values={
+        "weights": "imagenet",
+        "size": 224,
+        "batch": 8,
+        "learning_rate": 1e-4,
+        "halve_every": 0,
+    },
 )
 
 
 def build(size: int = 224, frames: int = 8, weights: str | None = None, width: float = 1.0) -> Any:
-    """Pooled features of the frames under a bidirectional GRU.
-
-    Args:
-        size: Side of the crops in pixels, at least 32.
-        frames: Frames per clip; the graph has two steps for each.
-        weights: None, `imagenet` or a file of the backbone's weights.
-
-    Raises:
-        ValueError: size below 32, weights with a width other than 1.
-        UserError: The weights cannot be had.
-    """
-    from keras_ddl.framework import keras
-    from keras_ddl.networks.zoo.parts.applications import application
-    from keras_ddl.networks.zoo.parts.frame_network import features
-
-    clip, x = features(application("DenseNet121", size, weights, width), size, frames)
+    """Pooled features of the frames under a bidirectional GRU; size at least 32."""
+    clip, x = pooled_features(application("DenseNet121", size, weights, width), size, frames)
     return keras.Model(clip, recurrent_head(x, frames, width), name="dbirnn")
 
 
 def recurrent_head(features: Any, frames: int, width: float = 1.0) -> Any:
     """From pooled features ``(B·T, C)``, frames of a clip consecutive, to logits ``(B, 2)``."""
-    from keras_ddl.framework import keras
-    from keras_ddl.layers import FramesToClip
-
     layers = keras.layers
     x = FramesToClip(frames, name="frames_to_clip")(features)  # (B, T, C)
     gru = layers.GRU(scaled(STATE, width), unroll=True, name="gru")

@@ -15,8 +15,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from keras_ddl.framework import keras
+from keras_ddl.layers import FramesToClip
 from keras_ddl.networks.zoo.method import Method
-from keras_ddl.presets import Preset
+from keras_ddl.networks.zoo.parts.applications import application
+from keras_ddl.networks.zoo.parts.dil_modules import InterSIM, IntraSIM
+from keras_ddl.networks.zoo.parts.frame_network import backbone_maps
 
 SNIPPET = 4  # frames
 REDUCTION, TAPS = 16, 3
@@ -24,50 +28,34 @@ BLOCKS = {2: 3, 3: 4, 4: 6, 5: 3}  # stage of Keras' ResNet50: bottlenecks
 
 METHOD = Method(
     title="DIL",
-    row="DIL",
     temporal=True,
-    preset=Preset(
-        source="Gu et al. 2022",
-        values={
-            "network": "dil",
-            "weights": "imagenet",
-            "size": 224,
-            "frames": 16,
-            "batch": 10,
-            "learning_rate": 1e-4,
-            "halve_every": 0,
-            "epochs": 30,
-        },
-    ),
+    source="Gu et al. 2022",
+    values={
+        "weights": "imagenet",
+        "size": 224,
+        "frames": 16,
+        "batch": 10,
+        "learning_rate": 1e-4,
+        "halve_every": 0,
+        "epochs": 30,
+    },
 )
 
 
 def build(size: int = 224, frames: int = 16, weights: str | None = None, width: float = 1.0) -> Any:
     """ResNet-50 with a module in each bottleneck, under the mean of the frames' features.
 
-    Args:
-        size: Side of the crops in pixels, at least 32.
-        frames: Frames per clip, a multiple of 4 and at least 8: two snippets.
-        weights: None, `imagenet` or a file of the backbone's weights.
-
-    Raises:
-        ValueError: frames or size out of range, weights with a width other than 1.
-        UserError: The weights cannot be had.
+    The size is at least 32, the frames a multiple of 4 and at least 8, two snippets, else a
+    ValueError.
     """
-    from keras_ddl.framework import keras
-    from keras_ddl.layers import ClipToFrames, FramesToClip
-    from keras_ddl.networks.extend import apply_extended
-    from keras_ddl.networks.zoo.parts.applications import application
-
     if frames < 2 * SNIPPET or frames % SNIPPET:
         raise ValueError(
             f"dil: frames must be a multiple of {SNIPPET} and at least {2 * SNIPPET}, as snippets "
             f"of {SNIPPET} frames are compared; got {frames}"
         )
     layers, backbone = keras.layers, application("ResNet50", size, weights, width)
-    clip = keras.Input((frames, size, size, 3), dtype="uint8", name="clip")
-    x = ClipToFrames(backbone.scale, backbone.offset, name="clip_to_frames")(clip)
-    x = apply_extended(backbone.cnn, x, before_each_3x3(), alternating(frames // SNIPPET))
+    modules = alternating(frames // SNIPPET)
+    clip, x = backbone_maps(backbone, size, frames, before_each_3x3(), modules)
     x = layers.GlobalAveragePooling2D(name="features")(x)
     x = FramesToClip(frames, name="frames_to_clip")(x)  # (B, U·T, C)
     x = layers.GlobalAveragePooling1D(name="clip_features")(x)
@@ -82,8 +70,6 @@ def before_each_3x3() -> dict[str, str]:
 
 def alternating(snippets: int) -> Any:
     """What puts the module of its bottleneck onto a layer's output: Intra-SIM in the first."""
-    from keras_ddl.networks.zoo.parts.dil_modules import InterSIM, IntraSIM
-
     order = list(before_each_3x3())
 
     def with_module(x: Any, block: str) -> Any:

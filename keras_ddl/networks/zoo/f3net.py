@@ -17,52 +17,36 @@ from __future__ import annotations
 from typing import Any
 
 from keras_ddl.framework import keras
-from keras_ddl.layers import ClipToFrames, FramesMean
+from keras_ddl.networks.backbones.backbone import require_size
 from keras_ddl.networks.zoo.method import Method
 from keras_ddl.networks.zoo.parts.cross_attention import CrossAttention
+from keras_ddl.networks.zoo.parts.frame_network import clip_frames, frame_judge
 from keras_ddl.networks.zoo.parts.frequencies import FAD, LFS
 from keras_ddl.networks.zoo.parts.xception_blocks import XceptionBlocks, start_streams
-from keras_ddl.presets import Preset
 
-MINIMUM_SIZE = 32
 PARTS = ((2, 8), (9, 13))  # of both streams, each followed by cross-attention
 DROPOUT = 0.2
 
 METHOD = Method(
     title="F3-Net",
-    row="F3-Net",
     temporal=False,
-    preset=Preset(
-        source="Qian et al. 2020; optimiser, rate and batch are ours, as for Xception",
-        values={
-            "network": "f3net",
-            "weights": "imagenet",
-            "size": 299,
-            "batch": 4,
-            "learning_rate": 2e-4,
-            "halve_every": 0,
-        },
-    ),
+    source="Qian et al. 2020; optimiser, rate and batch are ours, as for Xception",
+    values={
+        "weights": "imagenet",
+        "size": 299,
+        "batch": 4,
+        "learning_rate": 2e-4,
+        "halve_every": 0,
+    },
 )
 
 
 def build(size: int = 299, frames: int = 8, weights: str | None = None, width: float = 1.0) -> Any:
-    """A frame network under an average.
-
-    Args:
-        size: Side of the crops in pixels, at least 32.
-        weights: None, `imagenet` or a file of Xception's weights, for both streams.
-
-    Raises:
-        ValueError: size below 32, weights with a width other than 1.
-        UserError: the weights cannot be had.
-    """
-    if size < MINIMUM_SIZE:
-        raise ValueError(f"f3net needs a size of at least {MINIMUM_SIZE}; got {size}")
+    """A frame network under an average; size at least 32, weights for both streams."""
+    require_size("f3net", size)
     bands, local = XceptionBlocks("fad_", width), XceptionBlocks("lfs_", width)
-    clip = keras.Input((frames, size, size, 3), dtype="uint8", name="clip")
     # float32, as the frequencies are: in float16 a spectrum would be one of rounding
-    image = ClipToFrames(1 / 127.5, -1.0, dtype="float32", name="clip_to_frames")(clip)
+    clip, image = clip_frames(size, frames, 1 / 127.5, -1.0, dtype="float32")
     x = bands.convolution(FAD(name="fad")(image), 1)
     y = local.convolution(LFS(name="lfs")(image), 1, stride=1, padding="same")
     x, y = bands.convolution(x, 2), local.convolution(y, 2)
@@ -73,7 +57,6 @@ def build(size: int = 299, frames: int = 8, weights: str | None = None, width: f
     x = keras.layers.Concatenate(name="features")([x, y])  # (B·T, h, w, 4096)
     x = keras.layers.GlobalAveragePooling2D(name="pooled")(x)
     x = keras.layers.Dropout(DROPOUT, name="dropout")(x)
-    x = keras.layers.Dense(2, dtype="float32", name="frame_logits")(x)
-    model = keras.Model(clip, FramesMean(frames, dtype="float32", name="logits")(x), name="f3net")
+    model = frame_judge("f3net", clip, x, frames)
     start_streams(model, (bands, local), weights)
     return model

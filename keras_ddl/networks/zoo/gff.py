@@ -19,53 +19,37 @@ from __future__ import annotations
 from typing import Any
 
 from keras_ddl.framework import keras
-from keras_ddl.layers import ClipToFrames, FramesMean
-from keras_ddl.networks.backbones.backbone import scaled
+from keras_ddl.networks.backbones.backbone import require_size, scaled
+from keras_ddl.networks.channel_attention import channel_attention
 from keras_ddl.networks.zoo.method import Method
 from keras_ddl.networks.zoo.parts.cross_attention import CrossAttention
+from keras_ddl.networks.zoo.parts.frame_network import clip_frames, mean_of_frames
 from keras_ddl.networks.zoo.parts.gff_layers import CosineLogits, SpatialAttention, SRMResiduals
 from keras_ddl.networks.zoo.parts.xception_blocks import XceptionBlocks, start_streams
-from keras_ddl.presets import Preset
 
-MINIMUM_SIZE = 32
 PARTS = ((2, 4), (5, 8))  # of both streams, each followed by attention between them
 FUSED, RATIO = 2048, 16
 DROPOUT = 0.5
 
 METHOD = Method(
     title="GFF",
-    row="GFF",
     temporal=False,
-    preset=Preset(
-        source="Luo et al. 2021; epochs and a steady rate are ours",
-        values={
-            "network": "gff",
-            "weights": "imagenet",
-            "size": 256,
-            "batch": 4,
-            "learning_rate": 2e-4,
-            "halve_every": 0,
-        },
-    ),
+    source="Luo et al. 2021; epochs and a steady rate are ours",
+    values={
+        "weights": "imagenet",
+        "size": 256,
+        "batch": 4,
+        "learning_rate": 2e-4,
+        "halve_every": 0,
+    },
 )
 
 
 def build(size: int = 256, frames: int = 8, weights: str | None = None, width: float = 1.0) -> Any:
-    """A frame network under an average.
-
-    Args:
-        size: Side of the crops in pixels, at least 32.
-        weights: None, `imagenet` or a file of Xception's weights, for both streams.
-
-    Raises:
-        ValueError: size below 32, weights with a width other than 1.
-        UserError: the weights cannot be had.
-    """
-    if size < MINIMUM_SIZE:
-        raise ValueError(f"gff needs a size of at least {MINIMUM_SIZE}; got {size}")
+    """A frame network under an average; size at least 32, weights for both streams."""
+    require_size("gff", size)
     rgb, noise = XceptionBlocks("rgb_", width), XceptionBlocks("srm_", width)
-    clip = keras.Input((frames, size, size, 3), dtype="uint8", name="clip")
-    image = ClipToFrames(1 / 127.5, -1.0, name="clip_to_frames")(clip)
+    clip, image = clip_frames(size, frames, 1 / 127.5, -1.0)
     residuals = SRMResiduals(name="srm")(image)
     x, y = image, residuals
     for number in (1, 2):
@@ -78,10 +62,11 @@ def build(size: int = 256, frames: int = 8, weights: str | None = None, width: f
         x, y = CrossAttention(name=f"attention{last}")([x, y])
     x, y = rgb.blocks(x, 9, 14), noise.blocks(y, 9, 14)
     x = keras.layers.Concatenate(name="features")([x, y])  # (B·T, h, w, 4096)
-    x = keras.layers.GlobalAveragePooling2D(name="pooled")(_fused(x, scaled(FUSED, width)))
+    x = channel_attention(_convolved(x, scaled(FUSED, width), 1, "fusion"), RATIO, "weights")
+    x = keras.layers.GlobalAveragePooling2D(name="pooled")(x)
     x = keras.layers.Dropout(DROPOUT, name="dropout")(x)
     x = CosineLogits(dtype="float32", name="frame_logits")(x)
-    model = keras.Model(clip, FramesMean(frames, dtype="float32", name="logits")(x), name="gff")
+    model = mean_of_frames("gff", clip, x, frames)
     start_streams(model, (rgb, noise), weights)
     return model
 
@@ -107,20 +92,3 @@ def _guided(x: Any, residuals: Any, width: float) -> Any:
     x = keras.layers.Add(name="guided_add")([x, stronger])
     x = keras.layers.BatchNormalization(name="guided_bn")(x)
     return keras.layers.ReLU(name="guided_relu")(x)
-
-
-def _fused(x: Any, channels: int) -> Any:
-    """Both streams' channels made fewer, and weighted by what all positions say of them."""
-    layers = keras.layers
-    x = _convolved(x, channels, 1, "fusion")
-    squeeze = layers.Conv2D(
-        max(4, channels // RATIO), 1, activation="relu", use_bias=False, name="weights_squeeze"
-    )
-    excite = layers.Conv2D(channels, 1, use_bias=False, name="weights_excite")
-    mean = layers.GlobalAveragePooling2D(keepdims=True, name="weights_mean")(x)
-    peak = layers.GlobalMaxPooling2D(keepdims=True, name="weights_max")(x)
-    total = layers.Add(name="weights_sum")([excite(squeeze(mean)), excite(squeeze(peak))])
-    weighted = layers.Multiply(name="weighted")(
-        [x, layers.Activation("sigmoid", name="weights")(total)]
-    )
-    return layers.Add(name="weighted_add")([x, weighted])

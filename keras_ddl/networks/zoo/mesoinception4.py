@@ -15,7 +15,6 @@ from typing import Any
 from keras_ddl.framework import keras
 from keras_ddl.networks.zoo.method import Method
 from keras_ddl.networks.zoo.parts.meso_parts import Stage, convolution, meso_network
-from keras_ddl.presets import Preset
 
 BRANCHES = ((1, 4, 4, 2), (2, 4, 4, 2))  # channels of the two blocks' branches
 
@@ -23,29 +22,20 @@ METHOD = Method(
     title="MesoInception4",
     row="MesoNet",
     temporal=False,
-    preset=Preset(
-        source="Afchar et al. 2018; the steady rate is ours",
-        values={
-            "network": "mesoinception4",
-            "size": 256,
-            "batch": 9,
-            "learning_rate": 1e-3,
-            "halve_every": 0,
-        },
-    ),
+    source="Afchar et al. 2018; the steady rate is ours",
+    values={
+        "size": 256,
+        "batch": 9,
+        "learning_rate": 1e-3,
+        "halve_every": 0,
+    },
 )
 
 
 def build(size: int = 256, frames: int = 8, weights: str | None = None, width: float = 1.0) -> Any:
-    """A frame network under an average.
+    """A frame network under an average; size at least 32.
 
-    Args:
-        size: Side of the crops in pixels, at least 32.
-        weights: None, or one of the authors' files, which are for 256 px and width 1.
-
-    Raises:
-        ValueError: size below 32, weights of another network, size or width.
-        UserError: weights that are no file of Keras weights.
+    Its weights are one of the authors' files, which are for 256 px and width 1.
     """
     first = [_inception(branches, width) for branches in BRANCHES]
     return meso_network("mesoinception4", first, size, frames, weights, width)

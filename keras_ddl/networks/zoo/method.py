@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-
-from keras_ddl.presets import Preset
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -13,13 +13,19 @@ class Method:
 
     Args:
         title: What tables and figures call it.
-        row: Its row in the paper's tables, see `report.paper`; empty where it has none.
         temporal: Whether it looks at the frames of a clip together; of the others the frames'
             predictions are averaged, by `layers.FramesMean`.
-        preset: Its own training and, with `TrainConfig.spec`, its own clip.
+        source: Where its own training comes from.
+        values: Its own training and, with `TrainConfig.spec`, its own clip: the keys of
+            `TrainConfig` that differ from the defaults, as in a `Preset`.
+        row: Its row in the paper's tables, see `report.paper`; default: its title.
     """
 
     title: str
-    row: str
     temporal: bool
-    preset: Preset
+    source: str
+    values: Mapping[str, Any]
+    row: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "row", self.row or self.title)

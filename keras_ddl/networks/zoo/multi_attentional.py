@@ -19,9 +19,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from keras_ddl.framework import keras
 from keras_ddl.networks.backbones.backbone import scaled
 from keras_ddl.networks.zoo.method import Method
-from keras_ddl.presets import Preset
+from keras_ddl.networks.zoo.parts.applications import application
+from keras_ddl.networks.zoo.parts.attention_modules import (
+    AttentionMaps,
+    AttentionMean,
+    AttentionPooling,
+    TextureEnhancement,
+)
+from keras_ddl.networks.zoo.parts.frame_network import backbone_maps, frame_judge
 
 MAPS = 4
 TAPS = {"texture": "block2d_add", "attention": "block5f_add"}  # layers of Keras' EfficientNetB4
@@ -33,50 +41,29 @@ METHOD = Method(
     title="Multi-attentional",
     row="Multi-att",
     temporal=False,
-    preset=Preset(
-        source="Zhao et al. 2021",
-        values={
-            "network": "multi_attentional",
-            "weights": "imagenet",
-            "size": 380,
-            "batch": 2,
-            "learning_rate": 1e-4,
-            "halve_every": 5,
-            "epochs": 50,
-        },
-    ),
+    source="Zhao et al. 2021",
+    values={
+        "weights": "imagenet",
+        "size": 380,
+        "batch": 2,
+        "learning_rate": 1e-4,
+        "halve_every": 5,
+        "epochs": 50,
+    },
 )
 
 
 def build(size: int = 380, frames: int = 8, weights: str | None = None, width: float = 1.0) -> Any:
-    """A frame network with attention under an average.
-
-    Args:
-        size: Side of the crops in pixels, at least 32.
-        weights: None, `imagenet` or a file of the backbone's weights.
-
-    Raises:
-        ValueError: size below 32, weights with a width other than 1.
-        UserError: The weights cannot be had.
-    """
-    from keras_ddl.framework import keras
-    from keras_ddl.layers import ClipToFrames, FramesMean
-    from keras_ddl.networks.extend import apply_extended
-    from keras_ddl.networks.zoo.parts.applications import application
-
+    """A frame network with attention under an average; size at least 32."""
     backbone, taps = application("EfficientNetB4", size, weights, width), {}
 
     def keep(x: Any, tap: str) -> Any:
         taps[tap] = x
         return x
 
-    clip = keras.Input((frames, size, size, 3), dtype="uint8", name="clip")
-    x = ClipToFrames(backbone.scale, backbone.offset, name="clip_to_frames")(clip)
-    last = apply_extended(backbone.cnn, x, TAPS, keep)
+    clip, last = backbone_maps(backbone, size, frames, TAPS, keep)
     x = attentive_head(taps["texture"], taps["attention"], last, width)
-    x = keras.layers.Dense(2, dtype="float32", name="frame_logits")(x)
-    logits = FramesMean(frames, dtype="float32", name="logits")(x)
-    return keras.Model(clip, logits, name="multi_attentional")
+    return frame_judge("multi_attentional", clip, x, frames)
 
 
 def attentive_head(texture: Any, attention: Any, last: Any, width: float = 1.0) -> Any:
@@ -88,14 +75,6 @@ def attentive_head(texture: Any, attention: Any, last: Any, width: float = 1.0) 
         last: Features of the end.
         width: Factor on the channels of the branches.
     """
-    from keras_ddl.framework import keras
-    from keras_ddl.networks.zoo.parts.attention_modules import (
-        AttentionMaps,
-        AttentionMean,
-        AttentionPooling,
-        TextureEnhancement,
-    )
-
     layers, hidden = keras.layers, scaled(HIDDEN, width)
     maps = AttentionMaps(MAPS, name="attention_maps")(attention)
     x = TextureEnhancement(POOL, name="texture_enhancement")([texture, maps])

@@ -14,12 +14,10 @@ from __future__ import annotations
 from typing import Any
 
 from keras_ddl.framework import keras
-from keras_ddl.layers import ClipToFrames, FramesMean
-from keras_ddl.networks.backbones.backbone import scaled
+from keras_ddl.networks.backbones.backbone import require_size, scaled
 from keras_ddl.networks.zoo.method import Method
-from keras_ddl.presets import Preset
+from keras_ddl.networks.zoo.parts.frame_network import clip_frames, frame_judge
 
-MINIMUM_SIZE = 32
 DROPOUT = 0.25
 # Per block: channels and kernel of each convolution; all but the last end in pooling.
 BLOCKS = (
@@ -31,40 +29,26 @@ UNITS = 1024
 
 METHOD = Method(
     title="ShallowNet",
-    row="ShallowNet",
     temporal=False,
-    preset=Preset(
-        source="Tariq et al. 2018 and their code; the batch is ours",
-        values={
-            "network": "shallownet",
-            "size": 128,
-            "batch": 4,
-            "learning_rate": 5e-5,
-            "halve_every": 0,
-            "epochs": 50,
-        },
-    ),
+    source="Tariq et al. 2018 and their code; the batch is ours",
+    values={
+        "size": 128,
+        "batch": 4,
+        "learning_rate": 5e-5,
+        "halve_every": 0,
+        "epochs": 50,
+    },
 )
 
 
 def build(size: int = 128, frames: int = 8, weights: str | None = None, width: float = 1.0) -> Any:
-    """A frame network under an average.
-
-    Args:
-        size: Side of the crops in pixels, at least 32.
-        weights: None.
-
-    Raises:
-        ValueError: weights other than None, size below 32.
-    """
+    """A frame network under an average; size at least 32, weights None."""
     if weights is not None:
         raise ValueError(
             f"shallownet has no trained weights; got {weights!r}; set weights= to nothing"
         )
-    if size < MINIMUM_SIZE:
-        raise ValueError(f"shallownet needs a size of at least {MINIMUM_SIZE}; got {size}")
-    clip = keras.Input((frames, size, size, 3), dtype="uint8", name="clip")
-    x = ClipToFrames(name="clip_to_frames")(clip)
+    require_size("shallownet", size)
+    clip, x = clip_frames(size, frames)
     for number, block in enumerate(BLOCKS, 1):
         for part, (channels, kernel) in enumerate(block, 1):
             name = f"block{number}_conv{part}"
@@ -78,6 +62,4 @@ def build(size: int = 128, frames: int = 8, weights: str | None = None, width: f
     x = keras.layers.Dense(scaled(UNITS, width), activation="relu", name="dense")(x)
     x = keras.layers.BatchNormalization(name="dense_bn")(x)
     x = keras.layers.Dropout(DROPOUT, name="dense_dropout")(x)
-    x = keras.layers.Dense(2, dtype="float32", name="frame_logits")(x)
-    logits = FramesMean(frames, dtype="float32", name="logits")(x)
-    return keras.Model(clip, logits, name="shallownet")
+    return frame_judge("shallownet", clip, x, frames)

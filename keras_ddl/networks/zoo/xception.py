@@ -13,40 +13,25 @@ from __future__ import annotations
 from typing import Any
 
 from keras_ddl.networks.zoo.method import Method
+from keras_ddl.networks.zoo.parts.applications import application
 from keras_ddl.networks.zoo.parts.frame_network import frame_network
-from keras_ddl.presets import Preset
 
 METHOD = Method(
     title="Xception",
-    row="Xception",
     temporal=False,
-    preset=Preset(
-        source="Rössler et al. 2019",
-        values={
-            "network": "xception",
-            "weights": "imagenet",
-            "size": 299,
-            "batch": 4,
-            "learning_rate": 2e-4,
-            "halve_every": 0,
-            "frozen_epochs": 3,
-            "epochs": 18,
-        },
-    ),
+    source="Rössler et al. 2019",
+    values={
+        "weights": "imagenet",
+        "size": 299,
+        "batch": 4,
+        "learning_rate": 2e-4,
+        "halve_every": 0,
+        "frozen_epochs": 3,
+        "epochs": 18,
+    },
 )
 
 
 def build(size: int = 299, frames: int = 8, weights: str | None = None, width: float = 1.0) -> Any:
-    """A frame network under an average.
-
-    Args:
-        size: Side of the crops in pixels, at least 71.
-        weights: None, `imagenet` or a file of the backbone's weights.
-
-    Raises:
-        ValueError: size below 71, weights with a width other than 1.
-        UserError: The weights cannot be had.
-    """
-    from keras_ddl.networks.zoo.parts.applications import application
-
+    """A frame network under an average; size at least 71."""
     return frame_network("xception", application("Xception", size, weights, width), size, frames)

@@ -8,7 +8,7 @@ from typing import Any
 
 from keras_ddl.edge.errors import MISSING, UserError
 from keras_ddl.framework import keras
-from keras_ddl.networks.backbones.backbone import Backbone, scaled
+from keras_ddl.networks.backbones.backbone import Backbone, require_size, scaled
 from keras_ddl.networks.extend import apply_extended
 
 # Smallest size in pixels.
@@ -54,8 +54,7 @@ def application(name: str, size: int, weights: str | None = None, width: float =
         ValueError: size too small; weights with a width other than 1.
         UserError: the weights cannot be had.
     """
-    if size < SIZES[name]:
-        raise ValueError(f"{name} needs a size of at least {SIZES[name]}; got {size}")
+    require_size(name, size, SIZES[name])
     if weights and width != 1:
         raise ValueError(f"weights {weights} are for width 1; got {width}; set weights= to nothing")
     if weights not in (None, "imagenet") and not Path(weights).is_file():

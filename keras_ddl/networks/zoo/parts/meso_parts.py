@@ -11,9 +11,9 @@ import numpy as np
 
 from keras_ddl.edge.errors import UserError
 from keras_ddl.framework import keras
-from keras_ddl.layers import ClipToFrames, FramesMean
+from keras_ddl.networks.backbones.backbone import require_size
+from keras_ddl.networks.zoo.parts.frame_network import clip_frames, mean_of_frames
 
-MINIMUM_SIZE = 32  # which pooling makes 1
 Stage = Callable[[Any, str], Any]
 Stored = list[tuple[str, list[tuple[int, ...]]]]  # layer, shapes of its weights
 
@@ -57,22 +57,10 @@ def meso_network(
     Args:
         name: Of the network.
         first: Its two first stages.
-        size: Side of the crops in pixels, at least 32.
-        frames: Frames per clip.
-        weights: None, or the authors' file.
-        width: Factor on channel counts.
-
-    Returns:
-        A functional model: uint8 clips ``(B, T, size, size, 3)`` → logits ``(B, 2)``.
-
-    Raises:
-        ValueError: size below 32; weights of another network, another size or another width.
-        UserError: weights that are no file of Keras weights.
+        size, frames, weights, width: Of its `build`.
     """
-    if size < MINIMUM_SIZE:
-        raise ValueError(f"{name} needs a size of at least {MINIMUM_SIZE}; got {size}")
-    clip = keras.Input((frames, size, size, 3), dtype="uint8", name="clip")
-    x = ClipToFrames(name="clip_to_frames")(clip)
+    require_size(name, size)  # which pooling makes 1
+    clip, x = clip_frames(size, frames)
     shared = [convolution(16, 5, width)] * 2
     for number, (stage, pool) in enumerate(zip([*first, *shared], (2, 2, 2, 4), strict=True), 1):
         x = stage(x, f"conv{number}")
@@ -89,7 +77,7 @@ def meso_network(
         for kind, sign in (("real", 1), ("fake", -1))
     ]
     x = keras.layers.Concatenate(dtype="float32", name="frame_logits")(halves)
-    model = keras.Model(clip, FramesMean(frames, dtype="float32", name="logits")(x), name=name)
+    model = mean_of_frames(name, clip, x, frames)
     if weights:
         load_official(model, Path(weights))
     return model
