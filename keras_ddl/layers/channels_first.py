@@ -30,10 +30,6 @@ class ChannelsFirstClipToFrames(ClipToFrames):
     def _folded(self, clip: Any) -> Any:
         return tf.transpose(super()._folded(clip), (0, 3, 1, 2))
 
-    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
-        batch, height, width, channels = super().compute_output_shape(input_shape)
-        return (batch, channels, height, width)
-
 
 class ChannelsFirstFramesToChannels(FramesToChannels):
     """`FramesToChannels` of ``(batch·frames, C, height, width)``: a reshape, for C lies outside."""
@@ -44,10 +40,6 @@ class ChannelsFirstFramesToChannels(FramesToChannels):
         _, channels, height, width = inputs.shape
         return tf.reshape(inputs, (-1, self.frames * channels, height, width))
 
-    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
-        batch = None if input_shape[0] is None else input_shape[0] // self.frames
-        return (batch, input_shape[1] * self.frames, *input_shape[2:])
-
 
 class ChannelsFirstPaddedMaxPool2D(PaddedMaxPool2D):
     """`PaddedMaxPool2D` as one operator with padding of its own."""
@@ -57,10 +49,6 @@ class ChannelsFirstPaddedMaxPool2D(PaddedMaxPool2D):
     def call(self, inputs: Any) -> Any:
         padding = [[0, 0], [0, 0], *[[self.padding, self.padding]] * 2]
         return tf.nn.max_pool2d(inputs, self.pool_size, self.strides, padding, data_format="NCHW")
-
-    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
-        batch, channels, height, width = input_shape
-        return (batch, channels, self._pooled(height), self._pooled(width))
 
 
 class ChannelsFirstQuantPoint(QuantPoint):

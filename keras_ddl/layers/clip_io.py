@@ -35,11 +35,6 @@ class ClipToFrames(keras.layers.Layer):
         size = (shape[2] if height is None else height, shape[3] if width is None else width)
         return tf.reshape(clip, (-1, *size, channels))  # (B·T, H, W, 3)
 
-    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
-        batch, frames, height, width, channels = input_shape
-        folded = None if batch is None or frames is None else batch * frames
-        return (folded, height, width, channels)
-
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "scale": self.scale, "offset": self.offset}
 
@@ -65,10 +60,6 @@ class FramesToChannels(keras.layers.Layer):
         clips = tf.transpose(clips, (0, 2, 3, 1, 4))  # (B, H, W, T, C)
         return tf.reshape(clips, (-1, height, width, self.frames * channels))
 
-    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
-        batch = None if input_shape[0] is None else input_shape[0] // self.frames
-        return (batch, *input_shape[1:3], input_shape[3] * self.frames)
-
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "frames": self.frames}
 
@@ -88,10 +79,6 @@ class FramesToClip(keras.layers.Layer):
 
     def call(self, inputs: Any) -> Any:
         return tf.reshape(inputs, (-1, self.frames, *inputs.shape[1:]))  # (B, T, …)
-
-    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
-        batch = None if input_shape[0] is None else input_shape[0] // self.frames
-        return (batch, self.frames, *input_shape[1:])
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "frames": self.frames}

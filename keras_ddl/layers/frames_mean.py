@@ -32,9 +32,5 @@ class FramesMean(keras.layers.Layer):
         mean = tf.reduce_logsumexp(logs, 1) - math.log(self.frames)
         return tf.cast(mean, self.compute_dtype)
 
-    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
-        batch = None if input_shape[0] is None else input_shape[0] // self.frames
-        return (batch, input_shape[-1])
-
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "frames": self.frames}

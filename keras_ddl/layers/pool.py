@@ -33,16 +33,6 @@ class PaddedMaxPool2D(keras.layers.Layer):
         padded = tf.pad(inputs, padding, constant_values=lowest)
         return tf.nn.max_pool2d(padded, self.pool_size, self.strides, "VALID")
 
-    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
-        batch, height, width, channels = input_shape
-        return (batch, self._pooled(height), self._pooled(width), channels)
-
-    def _pooled(self, size: int | None) -> int | None:
-        """What is left of a height or width."""
-        if size is None:
-            return None
-        return (size + 2 * self.padding - self.pool_size) // self.strides + 1
-
     def get_config(self) -> dict[str, Any]:
         config = {"pool_size": self.pool_size, "strides": self.strides, "padding": self.padding}
         return {**super().get_config(), **config}

@@ -91,8 +91,5 @@ class ChannelBias(keras.layers.Layer):
         layout = "NCHW" if self.data_format == "channels_first" else "NHWC"
         return tf.nn.bias_add(inputs, tf.cast(self.bias, inputs.dtype), data_format=layout)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        return input_shape
-
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "data_format": self.data_format}

@@ -63,8 +63,5 @@ class QuantPoint(keras.layers.Layer):
         self._range["min_var"].assign(-value)
         self._range["max_var"].assign(value)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        return input_shape
-
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "bits": self.bits}

@@ -68,9 +68,6 @@ class AttentionMaps(_Part):
         # ELU(x) + 1, written so that it does not round to 0 for a very negative x
         return tf.exp(tf.minimum(x, tf.zeros((), x.dtype))) + tf.nn.relu(x)
 
-    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
-        return (*input_shape[:-1], self.maps)
-
     def macs(self) -> int:
         """Multiply-accumulates per image."""
         positions = self.input_shape[1] * self.input_shape[2]
@@ -150,10 +147,6 @@ class TextureEnhancement(_Part):
         merged = getattr(self, f"map{m}_merge")(normed(grown, "merge_bn"))
         return normed(merged, "bn")
 
-    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
-        (batch, *rest), (*_, maps) = input_shape
-        return (batch, maps, *rest)
-
     def macs(self) -> int:
         """Multiply-accumulates per image."""
         _, height, width, _ = self.input_shape[0]
@@ -183,10 +176,6 @@ class AttentionPooling(keras.layers.Layer):
         sums = tf.cast(pooled(features, resized(maps, features)), tf.float32)
         return tf.cast(tf.math.l2_normalize(sums, -1), self.compute_dtype)
 
-    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
-        (batch, *_, channels), (*_, maps) = input_shape
-        return (batch, maps, channels)
-
     def macs(self) -> int:
         """Multiply-accumulates per image."""
         (_, *_, height, width, channels), (*_, maps) = self.input_shape
@@ -209,10 +198,6 @@ class AttentionMean(keras.layers.Layer):
         total = tf.reduce_sum(resized(maps, features), -1, keepdims=True)
         share = total / tf.reduce_sum(total, (1, 2), keepdims=True)
         return pooled(features, share)[:, 0]
-
-    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
-        (batch, *_, channels), _ = input_shape
-        return (batch, channels)
 
     def macs(self) -> int:
         """Multiply-accumulates per image."""

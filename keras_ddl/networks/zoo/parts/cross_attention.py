@@ -79,9 +79,6 @@ class CrossAttention(keras.layers.Layer):
         _, height, width, channels = stream.shape
         return tf.reshape(stream, (-1, height * width, channels))
 
-    def compute_output_shape(self, input_shape: Any) -> list[Any]:
-        return [tuple(shape) for shape in input_shape]
-
     def macs(self) -> int:
         """Keys and values of both streams, all pairs, and what both take."""
         positions = self._positions

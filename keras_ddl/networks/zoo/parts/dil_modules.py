@@ -50,9 +50,6 @@ class _Module(keras.layers.Layer):
         )
         self._sublayer(name, layer, (None, None, None, channels))
 
-    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
-        return tuple(input_shape)
-
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "frames": self.frames, "reduction": self.reduction}
 

@@ -93,9 +93,6 @@ class FAD(_Bands):
         x = tf.matmul(tf.matmul(inverse, x), dct)
         return tf.transpose(x, (0, 2, 3, 1))
 
-    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
-        return (*input_shape[:3], 4 * input_shape[3])
-
     def macs(self) -> int:
         """Two products of matrices there, and two back for each band."""
         side = len(self._dct)
@@ -149,10 +146,6 @@ class LFS(_Bands):
         counts = tf.constant(self._base.sum((1, 2), keepdims=True))
         means = tf.reshape(self._masks(self._base) / counts, (LOCAL_BANDS, -1))  # (6, 100)
         return tf.matmul(strength, means, transpose_b=True)
-
-    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
-        sides = [None if side is None else (side - 1) // STRIDE for side in input_shape[1:3]]
-        return (input_shape[0], *sides, LOCAL_BANDS)
 
     def macs(self) -> int:
         """Every coefficient of every window, and the averages."""

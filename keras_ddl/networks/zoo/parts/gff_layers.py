@@ -67,9 +67,6 @@ class SRMResiduals(keras.layers.Layer):
             found = tf.nn.conv2d(inputs, kernel, 1, "SAME")
         return tf.clip_by_value(found, -LIMIT, LIMIT)
 
-    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
-        return (*input_shape[:3], 3 * (input_shape[3] if self.separate else 1))
-
     def macs(self) -> int:
         """Three filters over every channel."""
         return prod(self._shape[1:3]) * self._kernel.size
@@ -100,9 +97,6 @@ class SpatialAttention(keras.layers.Layer):
         mean = tf.reduce_mean(inputs, -1, keepdims=True)
         peak = tf.reduce_max(inputs, -1, keepdims=True)
         return tf.sigmoid(tf.nn.conv2d(tf.concat([mean, peak], -1), self.kernel, 1, "SAME"))
-
-    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
-        return (*input_shape[:3], 1)
 
     def macs(self) -> int:
         """The convolution."""
@@ -135,9 +129,6 @@ class CosineLogits(keras.layers.Layer):
     def call(self, inputs: Any) -> Any:
         features = tf.math.l2_normalize(inputs, -1)
         return self.scale * tf.matmul(features, tf.math.l2_normalize(self.kernel, 0))
-
-    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
-        return (input_shape[0], self.classes)
 
     def macs(self) -> int:
         """One product for each class."""
