@@ -10,13 +10,12 @@ from typing import Any, TypeVar
 
 from keras_ddl.data.layouts import Index
 from keras_ddl.data.layouts.index import Official
-from keras_ddl.data.video_index import SPLITS, Video
+from keras_ddl.data.video_index import CLASSES, SPLITS, Video
 from keras_ddl.edge.errors import MISSING, UserError
 from keras_ddl.edge.files import file_sha256
 from keras_ddl.edge.process_pool import unordered_map
 
 SHOWN = 5  # findings of a kind, and files of a finding, that are printed; the JSON has them all
-CLASSES = ("real", "fake")
 _FINE = ("", "")
 
 Item = TypeVar("Item")
@@ -210,9 +209,7 @@ def _files(videos: Iterable[Video]) -> tuple[str, ...]:
 
 
 def _bar(items: Iterable[Item], total: int, what: str, show: bool) -> Iterable[Item]:
-    if not show:
-        return items
     from tqdm import tqdm
 
-    shown: Iterable[Item] = tqdm(items, total=total, desc=what, unit="file", dynamic_ncols=True)
-    return shown
+    bar = {"desc": what, "unit": "file", "dynamic_ncols": True, "disable": not show}
+    return tqdm(items, total=total, **bar)

@@ -10,7 +10,7 @@ import argparse
 import hashlib
 import logging
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ from keras_ddl.data.prepared import FORMAT, JPEG_QUALITY, Cut, read_summary
 from keras_ddl.data.prepared_report import REPORT, write_report
 from keras_ddl.data.shard_writer import PreparedWriter, check_hashes, drop_parts
 from keras_ddl.data.video_index import Video
-from keras_ddl.edge.clipspec import ClipSpec
+from keras_ddl.edge.clipspec import CUTTING, ClipSpec
 from keras_ddl.edge.errors import CHECK_FAILED, Parser, UserError, run_cli
 from keras_ddl.edge.faces import FaceDetector
 from keras_ddl.edge.process_pool import unordered_map
@@ -151,13 +151,16 @@ def _add_missing(
     progress: bool,
 ) -> None:
     """Cut the videos that an earlier call has not finished."""
+    from tqdm import tqdm
+
     done = writer.done()
     if done:
         _log.info("going on: %d of %d videos are done", len(done), len(videos))
     jobs = [(n, video) for n, video in enumerate(videos) if n not in done]
     start = partial(_open, spec, rules)
     cuts = unordered_map(_cut, [video for _, video in jobs], processes, start, _lost)
-    for job, cut in _bar(cuts, len(videos), len(done), progress):
+    bar = {"desc": "face clips", "unit": "video", "dynamic_ncols": True, "disable": not progress}
+    for job, cut in tqdm(cuts, total=len(videos), initial=len(done), **bar):
         writer.add(*jobs[job], cut)
 
 
@@ -201,19 +204,6 @@ def _warned(video: Video, cut: Cut) -> Cut:
     return cut
 
 
-def _bar(
-    cuts: Iterable[tuple[int, Cut]], total: int, done: int, show: bool
-) -> Iterable[tuple[int, Cut]]:
-    if not show:
-        return cuts
-    from tqdm import tqdm
-
-    bar: Iterable[tuple[int, Cut]] = tqdm(
-        cuts, total=total, initial=done, desc="face clips", unit="video", dynamic_ncols=True
-    )
-    return bar
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     defaults = ClipSpec()
@@ -252,9 +242,8 @@ def _run(args: argparse.Namespace) -> int:
         return _check(args.check)
     if args.root is None:
         raise UserError("expected the dataset's folder, received none; name it before --out")
-    names = ("frames", "interval_ms", "size", "margin", "smoothing")
     try:
-        spec = ClipSpec(**{name: getattr(args, name) for name in names})
+        spec = ClipSpec(**{name: getattr(args, name) for name in CUTTING})
     except ValueError as error:
         raise UserError(str(error)) from error
     prepare(

@@ -8,6 +8,9 @@ from pathlib import Path
 SPLITS = ("train", "val", "test")
 """The three parts of a dataset, in the order in which they are used."""
 
+CLASSES = ("real", "fake")
+"""What the labels 0 and 1 stand for."""
+
 VIDEO_SUFFIXES = frozenset((".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"))
 """File names that a layout takes for videos; whether they are is found out on decoding."""
 

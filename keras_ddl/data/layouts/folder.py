@@ -9,10 +9,8 @@ from pathlib import Path
 
 from keras_ddl.data.layouts.held_out import SPLIT_SEED, split_by_identity
 from keras_ddl.data.layouts.index import Index, dataset_folder
-from keras_ddl.data.video_index import SPLITS, VIDEO_SUFFIXES, Video
+from keras_ddl.data.video_index import CLASSES, SPLITS, VIDEO_SUFFIXES, Video
 from keras_ddl.edge.errors import UserError
-
-CLASSES = ("real", "fake")
 
 _log = logging.getLogger(__name__)
 

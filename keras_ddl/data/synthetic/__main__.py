@@ -42,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     content.add_argument(
         "--videos-per-identity",
         type=int,
-        default=dataset.DEFAULT_VIDEOS_PER_IDENTITY,
+        default=dataset.Recipe.videos_per_identity,
         metavar="N",
         help="real videos of each person, and as many fake ones",
     )
@@ -54,16 +54,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     content.add_argument("--seed", type=int, default=0, help="another seed, other people")
     form = parser.add_argument_group("form")
-    form.add_argument("--frames", type=int, default=dataset.DEFAULT_FRAMES, help="per video")
-    form.add_argument("--fps", type=int, default=dataset.DEFAULT_FPS, help="frames per second")
+    form.add_argument("--frames", type=int, default=dataset.Recipe.frames, help="per video")
+    form.add_argument("--fps", type=int, default=dataset.Recipe.fps, help="frames per second")
     form.add_argument(
-        "--size", type=int, nargs=2, default=dataset.DEFAULT_SIZE, metavar=("WIDTH", "HEIGHT")
+        "--size", type=int, nargs=2, default=dataset.Recipe.size, metavar=("WIDTH", "HEIGHT")
     )
     form.add_argument(
         "--crf",
         type=int,
         nargs=2,
-        default=dataset.DEFAULT_CRF,
+        default=dataset.Recipe.crf,
         metavar=("LOW", "HIGH"),
         help="x264 quality, drawn from this range",
     )

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from keras_ddl.data.synthetic.encode import write_video
+from keras_ddl.data.video_index import CLASSES
 from keras_ddl.edge.errors import MISSING, UserError
 from keras_ddl.edge.files import PART, write_text
 from keras_ddl.edge.process_pool import unordered_map
@@ -19,14 +20,69 @@ log = logging.getLogger(__name__)
 
 VERSION = 1  # of the drawing: the same arguments under another version give other pixels
 MANIFEST = "manifest.json"
-LABELS = ("real", "fake")
 DEFAULT_IDENTITIES: Mapping[str, int] = {"train": 40, "val": 12, "test": 16}
-DEFAULT_VIDEOS_PER_IDENTITY = 1
-DEFAULT_FRAMES = 50
-DEFAULT_FPS = 25
-DEFAULT_SIZE = (320, 240)
 DEFAULT_DIFFICULTY = 0.3
-DEFAULT_CRF = (18, 23)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What decides a set: the same recipe gives the same pixels.
+
+    Args:
+        version: Of the drawing.
+        identities: People per split.
+        videos_per_identity: Videos of each person in each class.
+        frames: Frames per video.
+        fps: Frames per second.
+        size: Width and height in pixels, even, at least 160 x 120.
+        difficulty: 0 (most of the fake marks are redrawn per frame) to 1 (hardly any).
+        seed: Names the whole set; other seeds have other people.
+        crf: Lowest and highest x264 quality, drawn per pair of videos.
+
+    Raises:
+        UserError: A value is out of range.
+    """
+
+    version: int = VERSION
+    identities: Mapping[str, int] = field(default_factory=lambda: dict(DEFAULT_IDENTITIES))
+    videos_per_identity: int = 1
+    frames: int = 50
+    fps: int = 25
+    size: tuple[int, int] = (320, 240)
+    difficulty: float = DEFAULT_DIFFICULTY
+    seed: int = 0
+    crf: tuple[int, int] = (18, 23)
+
+    def __post_init__(self) -> None:
+        (width, height), (low, high), counts = self.size, self.crf, self.identities
+        names = all(name and Path(name).name == name for name in counts)
+        rules = (
+            (
+                bool(counts) and names and all(count >= 0 for count in counts.values()),
+                f"identities: expected split names with counts of 0 or more, got {counts}",
+            ),
+            (
+                min(self.videos_per_identity, self.frames, self.fps) >= 1,
+                "videos_per_identity, frames and fps: expected at least 1 each",
+            ),
+            (
+                width >= 160 and height >= 120 and width % 2 == height % 2 == 0,
+                f"size: expected even numbers, at least 160 x 120, got {width} x {height}",
+            ),
+            (
+                0.0 <= self.difficulty <= 1.0,
+                f"difficulty: expected 0 (easy) to 1 (hard), got {self.difficulty}",
+            ),
+            (self.seed >= 0, f"seed: expected 0 or more, got {self.seed}"),
+            (0 <= low <= high <= 51, f"crf: expected 0 <= low <= high <= 51, got {low} and {high}"),
+        )
+        for holds, message in rules:
+            if not holds:
+                raise UserError(message)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as the manifest holds it."""
+        return {**asdict(self), "size": list(self.size), "crf": list(self.crf)}
 
 
 @dataclass(frozen=True)
@@ -44,15 +100,7 @@ class SyntheticVideo:
     index: int
 
 
-Job = tuple[Path, SyntheticVideo, Mapping[str, Any]]
-
-
-@dataclass(frozen=True)
-class _Drawn:
-    """A video that was drawn, or how the process died that drew it."""
-
-    file: str
-    how: str = ""
+Job = tuple[Path, SyntheticVideo, Recipe]
 
 
 def plan(identities: Mapping[str, int], videos_per_identity: int) -> list[SyntheticVideo]:
@@ -62,42 +110,23 @@ def plan(identities: Mapping[str, int], videos_per_identity: int) -> list[Synthe
     for split, count in identities.items():
         for identity in range(first, first + count):
             for index in range(videos_per_identity):
-                for label in LABELS:
+                for label in CLASSES:
                     file = f"{split}/{label}/id{identity:03d}_{label}_{index}.mp4"
                     videos.append(SyntheticVideo(file, split, label, identity, index))
         first += count
     return videos
 
 
-def generate(
-    out: Path,
-    *,
-    identities: Mapping[str, int] | None = None,
-    videos_per_identity: int = DEFAULT_VIDEOS_PER_IDENTITY,
-    frames: int = DEFAULT_FRAMES,
-    fps: int = DEFAULT_FPS,
-    size: tuple[int, int] = DEFAULT_SIZE,
-    difficulty: float = DEFAULT_DIFFICULTY,
-    seed: int = 0,
-    crf: tuple[int, int] = DEFAULT_CRF,
-    processes: int = 1,
-) -> Path:
+def generate(out: Path, *, processes: int = 1, **recipe: Any) -> Path:
     """Write `out`/{split}/{real,fake}/idNNN_{label}_{index}.mp4 and `out`/manifest.json.
 
-    The same arguments give the same pixels. A finished set is left alone, an interrupted one is
-    completed, one made with other arguments is replaced.
+    A finished set is left alone, an interrupted one is completed, one of another recipe is
+    replaced.
 
     Args:
         out: Folder of the set; must be absent, empty, or made by this function.
-        identities: People per split; 40 train, 12 val, 16 test by default.
-        videos_per_identity: Videos of each person in each class.
-        frames: Frames per video.
-        fps: Frames per second.
-        size: Width and height in pixels, even, at least 160 x 120.
-        difficulty: 0 (most of the fake marks are redrawn per frame) to 1 (hardly any).
-        seed: Names the whole set; other seeds have other people.
-        crf: Lowest and highest x264 quality, drawn per pair of videos.
         processes: Worker processes; the pixels do not depend on it.
+        recipe: Fields of `Recipe`.
 
     Returns:
         `out`.
@@ -105,67 +134,28 @@ def generate(
     Raises:
         UserError: An argument out of range, a folder of other things, OpenCV or PyAV missing.
     """
-    out = Path(out)
-    arguments: dict[str, Any] = {
-        "version": VERSION,
-        "identities": dict(DEFAULT_IDENTITIES if identities is None else identities),
-        "videos_per_identity": videos_per_identity,
-        "frames": frames,
-        "fps": fps,
-        "size": list(size),
-        "difficulty": difficulty,
-        "seed": seed,
-        "crf": list(crf),
-    }
-    _check(arguments, processes)
+    out, made = Path(out), Recipe(**recipe)
+    if processes < 1:
+        raise UserError(f"processes: expected at least 1, got {processes}")
     _check_installed()
-    videos = plan(arguments["identities"], videos_per_identity)
-    if _prepare_folder(out, arguments, videos):
+    from tqdm import tqdm
+
+    videos = plan(made.identities, made.videos_per_identity)
+    if _prepare_folder(out, made, videos):
         log.info("synthetic set in %s is up to date: %d videos", out, len(videos))
         return out
     missing = [video for video in videos if not (out / video.file).exists()]
     log.info("synthetic set in %s: %d of %d videos to draw", out, len(missing), len(videos))
-    jobs: list[Job] = [(out, video, arguments) for video in missing]
-    lost = [entry.how for entry in _progress(_run(jobs, processes), len(jobs)) if entry.how]
+    jobs: list[Job] = [(out, video, made) for video in missing]
+    drawn = tqdm(_run(jobs, processes), total=len(jobs), unit="video", desc="synthetic videos")
+    lost = [how for how in drawn if how]
     if lost:
         raise UserError(
             f"{out}: {len(lost)} of {len(jobs)} videos are not drawn: a process died over them "
             f"({', '.join(sorted(set(lost)))}); run the same command again, which draws those alone"
         )
-    _write_manifest(out, arguments, videos, complete=True)
+    _write_manifest(out, made, videos, complete=True)
     return out
-
-
-def _check(arguments: Mapping[str, Any], processes: int) -> None:
-    """Raise a UserError for the first argument that is out of range."""
-    width, height = arguments["size"]
-    low, high = arguments["crf"]
-    counts = arguments["identities"]
-    names = all(name and Path(name).name == name for name in counts)
-    rules = (
-        (
-            bool(counts) and names and all(count >= 0 for count in counts.values()),
-            f"identities: expected split names with counts of 0 or more, got {counts}",
-        ),
-        (
-            min(arguments[key] for key in ("videos_per_identity", "frames", "fps")) >= 1,
-            "videos_per_identity, frames and fps: expected at least 1 each",
-        ),
-        (processes >= 1, f"processes: expected at least 1, got {processes}"),
-        (
-            width >= 160 and height >= 120 and width % 2 == height % 2 == 0,
-            f"size: expected even numbers, at least 160 x 120, got {width} x {height}",
-        ),
-        (
-            0.0 <= arguments["difficulty"] <= 1.0,
-            f"difficulty: expected 0 (easy) to 1 (hard), got {arguments['difficulty']}",
-        ),
-        (arguments["seed"] >= 0, f"seed: expected 0 or more, got {arguments['seed']}"),
-        (0 <= low <= high <= 51, f"crf: expected 0 <= low <= high <= 51, got {low} and {high}"),
-    )
-    for holds, message in rules:
-        if not holds:
-            raise UserError(message)
 
 
 def _check_installed() -> None:
@@ -178,9 +168,7 @@ def _check_installed() -> None:
         )
 
 
-def _prepare_folder(
-    out: Path, arguments: Mapping[str, Any], videos: Iterable[SyntheticVideo]
-) -> bool:
+def _prepare_folder(out: Path, recipe: Recipe, videos: list[SyntheticVideo]) -> bool:
     """Make the folder ready to draw into; True if it already holds the whole set."""
     made = _read_manifest(out)
     if made is None and any(out.rglob("*.mp4")):
@@ -188,19 +176,18 @@ def _prepare_folder(
             f"{out}: expected an empty folder or a synthetic set, found videos without a "
             f"{MANIFEST}; choose another folder"
         )
-    if made is not None and made["arguments"] != arguments:
+    if made is not None and made["arguments"] != recipe.to_json():
         log.info("%s was made with other arguments: replacing it", out)
         for entry in made["videos"]:
             (out / entry["file"]).unlink(missing_ok=True)
         made = None
-    videos = list(videos)
     if made and made["complete"] and all((out / video.file).exists() for video in videos):
         return True
     for video in videos:
         (out / video.file).parent.mkdir(parents=True, exist_ok=True)
     for leftover in out.rglob(f"*.mp4.*{PART}"):
         leftover.unlink()
-    _write_manifest(out, arguments, videos, complete=False)
+    _write_manifest(out, recipe, videos, complete=False)
     return False
 
 
@@ -231,73 +218,65 @@ def _read_manifest(out: Path) -> dict[str, Any] | None:
 
 
 def _write_manifest(
-    out: Path, arguments: Mapping[str, Any], videos: Iterable[SyntheticVideo], complete: bool
+    out: Path, recipe: Recipe, videos: Iterable[SyntheticVideo], complete: bool
 ) -> None:
     """Write the manifest at once: arguments, and per video its label, identity and parameters."""
     from keras_ddl.edge.portraits.forgery import share_of
     from keras_ddl.edge.portraits.render import draw_performance, video_seeds
 
-    share = share_of(arguments["difficulty"])
+    share = share_of(recipe.difficulty)
     entries = []
     for video in videos:
         fake = video.label == "fake"
-        seeds = video_seeds(arguments["seed"], video.identity, video.index, fake)
-        performance = draw_performance(seeds.shared, tuple(arguments["crf"]))
+        seeds = video_seeds(recipe.seed, video.identity, video.index, fake)
+        performance = draw_performance(seeds.shared, recipe.crf)
         parameters = {**asdict(performance), "fresh_share": share if fake else 0.0}
         entries.append({**asdict(video), "seeds": asdict(seeds), "parameters": parameters})
-    manifest = {"arguments": arguments, "complete": complete, "videos": entries}
+    manifest = {"arguments": recipe.to_json(), "complete": complete, "videos": entries}
     write_text(out / MANIFEST, json.dumps(manifest, indent=1) + "\n")
 
 
-def _draw(job: Job) -> _Drawn:
-    """Draw and write one video."""
+def _draw(job: Job) -> str:
+    """Draw and write one video; return "", for no process died over it."""
     from keras_ddl.edge.portraits.render import open_renderer
 
-    out, video, arguments = job
-    size, fps = tuple(arguments["size"]), arguments["fps"]
+    out, video, recipe = job
     renderer, performance = open_renderer(
-        arguments["seed"],
+        recipe.seed,
         video.identity,
         video.index,
         video.label == "fake",
-        arguments["difficulty"],
-        frames=arguments["frames"],
-        fps=fps,
-        size=size,
-        crf=tuple(arguments["crf"]),
+        recipe.difficulty,
+        frames=recipe.frames,
+        fps=recipe.fps,
+        size=recipe.size,
+        crf=recipe.crf,
     )
-    write_video(out / video.file, renderer, size=size, fps=fps, crf=performance.crf)
-    return _Drawn(video.file)
+    form = {"size": recipe.size, "fps": recipe.fps, "crf": performance.crf}
+    write_video(out / video.file, renderer, **form)
+    return ""
 
 
-def _run(jobs: list[Job], processes: int) -> Iterator[_Drawn]:
+def _run(jobs: list[Job], processes: int) -> Iterator[str]:
+    """Draw all videos; yield for each how the process died that drew it, "" for none."""
     if processes == 1 or len(jobs) < 2:
         yield from map(_draw, jobs)
         return
-    step = len(LABELS)  # twins in one process, which draws their portrait once
+    step = len(CLASSES)  # twins in one process, which draws their portrait once
     chunks = [jobs[start : start + step] for start in range(0, len(jobs), step)]
     for _, videos in unordered_map(_draw_all, chunks, processes, _one_thread, _lost):
         yield from videos
 
 
-def _draw_all(_: None, jobs: list[Job]) -> list[_Drawn]:
+def _draw_all(_: None, jobs: list[Job]) -> list[str]:
     return [_draw(job) for job in jobs]
 
 
-def _lost(jobs: list[Job], how: str) -> list[_Drawn]:
-    return [_Drawn(v.file, "" if (out / v.file).exists() else how) for out, v, _ in jobs]
+def _lost(jobs: list[Job], how: str) -> list[str]:
+    return ["" if (out / video.file).exists() else how for out, video, _ in jobs]
 
 
 def _one_thread() -> None:
     import cv2
 
     cv2.setNumThreads(1)
-
-
-def _progress(steps: Iterator[_Drawn], total: int) -> Iterable[_Drawn]:
-    """`steps` behind a progress bar where tqdm is installed."""
-    try:
-        from tqdm import tqdm
-    except ImportError:
-        return steps
-    return tqdm(steps, total=total, unit="video", desc="synthetic videos")

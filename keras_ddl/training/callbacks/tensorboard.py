@@ -13,6 +13,7 @@ from keras_ddl.data.augment_rules import SelfBlend
 from keras_ddl.data.pipeline import clip_dataset
 from keras_ddl.data.prepared import read_split
 from keras_ddl.data.pseudo_fakes import with_pseudo_fakes
+from keras_ddl.data.video_index import CLASSES
 from keras_ddl.framework import keras, tf
 from keras_ddl.layers import DFDC
 from keras_ddl.networks.model import with_inconsistency_map
@@ -22,7 +23,6 @@ from keras_ddl.training.devices import Devices
 
 FOLDER = "tensorboard"
 CLIPS = 2  # of each class
-_CLASSES = ("real", "fake")
 
 _log = logging.getLogger(__name__)
 
@@ -108,5 +108,5 @@ def _samples(prepared: Path, pseudo: SelfBlend | None) -> tuple[list[str], np.nd
         apart = max(1, (len(numbers) - 1) // (CLIPS - 1))
         chosen += numbers[::apart][:CLIPS].tolist()
     clips = clip_dataset(prepared, "val", len(chosen), pseudo=pseudo, only=chosen)
-    names = [f"{_CLASSES[data.labels[n]]} {'/'.join(filter(None, data.keys[n]))}" for n in chosen]
+    names = [f"{CLASSES[data.labels[n]]} {'/'.join(filter(None, data.keys[n]))}" for n in chosen]
     return names, next(iter(clips))[0].numpy()

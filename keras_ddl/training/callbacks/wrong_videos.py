@@ -6,12 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+from keras_ddl.data.video_index import CLASSES
 from keras_ddl.edge.files import write_text
 from keras_ddl.evaluation.hardest import read_lines
 from keras_ddl.framework import keras
 from keras_ddl.training.callbacks.validation import VideoAUC
-
-_CLASSES = ("real", "fake")
 
 
 class WrongVideos(keras.callbacks.Callback):
@@ -33,7 +32,7 @@ class WrongVideos(keras.callbacks.Callback):
         wrong = [
             {
                 "video": "/".join(part for part in key if part),
-                "label": _CLASSES[label],
+                "label": CLASSES[label],
                 "score": round(float(score), 4),
             }
             for key, label, score in zip(
