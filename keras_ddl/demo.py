@@ -5,7 +5,6 @@ Every step is the very command a user types; this file only runs them one after 
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from keras_ddl.edge.errors import MISSING, Parser, UserError, run_cli
+from keras_ddl.edge.files import read_json
 
 OUT = Path("runs/demo")
 RUN = Path("runs/latest")
@@ -90,9 +90,7 @@ def _step(title: str, *command: str, allowed: Sequence[int] = (0,)) -> None:
 
 def _detector(run: Path) -> str:
     """The face detector that cut the training clips."""
-    return (
-        str(json.loads((run / "clipspec.json").read_text(encoding="utf-8"))["detector"]) or "auto"
-    )
+    return str(read_json(run / "clipspec.json")["detector"]) or "auto"
 
 
 def sample_videos(run: Path) -> list[Path]:
@@ -101,9 +99,8 @@ def sample_videos(run: Path) -> list[Path]:
     Raises:
         UserError: the run's data is not there.
     """
-    recorded = json.loads((run / "config.json").read_text(encoding="utf-8"))["data"]
-    summary = Path(recorded["prepared"]) / "prepared.json"
-    root = Path(json.loads(summary.read_text(encoding="utf-8"))["root"])
+    prepared = Path(read_json(run / "config.json")["data"]["prepared"])
+    root = Path(read_json(prepared / "prepared.json")["root"])
     chosen: list[Path] = []
     for kind in ("real", "fake"):
         found = sorted((root / "test" / kind).glob("*.mp4"))

@@ -11,8 +11,9 @@ from typing import Any, TypeVar
 from keras_ddl.data.layouts import Index
 from keras_ddl.data.layouts.index import Official
 from keras_ddl.data.video_index import CLASSES, SPLITS, Video
-from keras_ddl.edge.errors import MISSING, UserError
+from keras_ddl.edge.errors import UserError
 from keras_ddl.edge.files import file_sha256
+from keras_ddl.edge.optional_import import need_pyav
 from keras_ddl.edge.process_pool import unordered_map
 
 SHOWN = 5  # findings of a kind, and files of a finding, that are printed; the JSON has them all
@@ -116,12 +117,7 @@ def _unreadable(
     paths: Sequence[Path], deep: bool, processes: int, progress: bool
 ) -> Iterator[Finding]:
     """Files that are no videos or, where every frame is decoded, hold fewer than they promise."""
-    try:
-        import av  # noqa: F401
-    except ImportError as error:
-        raise UserError(
-            f"video files need PyAV: {error}; install the 'edge' extra", MISSING
-        ) from error
+    need_pyav()
     results = unordered_map(_decode if deep else _open, paths, processes, _nothing, _lost)
     found = dict(_bar(results, len(paths), "decode" if deep else "open", progress))
     for number, path in enumerate(paths):

@@ -102,7 +102,7 @@ class PreparedWriter:
         entry = {"split": video.split, "video": {**common, **facts, **more}, "clips": rows}
         write_json(records.with_suffix(".json"), entry)
 
-    def finish(self, facts: Mapping[str, Any] | None = None) -> Path:
+    def finish(self, facts: Mapping[str, Any]) -> Path:
         """Join the videos to shards and put the folder in its place; return it."""
         entries = [(path, read_json(path)) for path in self._rows()]
         counts, shards = {}, {}
@@ -120,7 +120,7 @@ class PreparedWriter:
             counts[split] = {"clips": len(rows), **Counter(v["status"] for v in videos)}
         summary = {"format": FORMAT, "fingerprint": self._fingerprint, "splits": counts}
         self._spec.write(self._partial / SPEC)
-        write_json(self._partial / SUMMARY, {**summary, **(facts or {}), "shards": shards})
+        write_json(self._partial / SUMMARY, {**summary, **facts, "shards": shards})
         if self._out.exists():
             shutil.rmtree(self._out)
         self._partial.rename(self._out)
@@ -138,13 +138,12 @@ def write_prepared(
     spec: ClipSpec,
     cuts: Iterable[tuple[Video, Cut]],
     fingerprint: str,
-    facts: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write a prepared folder from videos and what they gave, in order."""
     with PreparedWriter(out, spec, fingerprint) as writer:
         for number, (video, cut) in enumerate(cuts):
             writer.add(number, video, cut)
-        return writer.finish(facts)
+        return writer.finish({})
 
 
 def check_hashes(prepared: Path) -> list[str]:

@@ -8,6 +8,16 @@ from typing import Any
 from keras_ddl.edge.errors import MISSING, UserError
 
 
+def need_pyav() -> Any:
+    """Import PyAV; a UserError, exit code 3, says what brings it."""
+    try:
+        return importlib.import_module("av")
+    except ImportError as error:
+        raise UserError(
+            f"video files need PyAV: {error}; install the 'edge' extra", MISSING
+        ) from error
+
+
 def need(module: str, purpose: str) -> Any:
     """Import `module`.
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from keras_ddl.edge.errors import MISSING, UserError
+from keras_ddl.edge.errors import UserError
+from keras_ddl.edge.optional_import import need_pyav
 from keras_ddl.edge.video_writer import VideoWriter
 
 if TYPE_CHECKING:
@@ -143,13 +144,7 @@ def _frames(
 
 def _open(path: Path) -> tuple[InputContainer, VideoStream]:
     """Open a file and choose its first real video stream, or say in one line what is wrong."""
-    try:
-        import av
-    except ImportError as error:
-        raise UserError(
-            f"video files need PyAV: {error}; install the 'edge' extra", MISSING
-        ) from error
-
+    av = need_pyav()
     if not path.is_file():
         raise _unreadable(path, "a folder" if path.is_dir() else "no such file")
     if path.stat().st_size == 0:

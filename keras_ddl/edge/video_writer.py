@@ -12,7 +12,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from keras_ddl.edge.errors import MISSING, UserError
+from keras_ddl.edge.errors import UserError
+from keras_ddl.edge.optional_import import need_pyav
 
 log = logging.getLogger(__name__)
 
@@ -116,13 +117,7 @@ class VideoWriter:
         return self._last
 
     def _open(self, rgb: np.ndarray) -> None:
-        try:
-            import av
-        except ImportError as error:
-            raise UserError(
-                f"video files need PyAV: {error}; install the 'edge' extra", MISSING
-            ) from error
-
+        av = need_pyav()
         width, height = self.size = (rgb.shape[1], rgb.shape[0])
         try:
             self._container = av.open(

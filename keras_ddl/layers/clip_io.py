@@ -39,7 +39,18 @@ class ClipToFrames(keras.layers.Layer):
         return {**super().get_config(), "scale": self.scale, "offset": self.offset}
 
 
-class FramesToChannels(keras.layers.Layer):
+class OfFrames(keras.layers.Layer):
+    """A layer of folded clips: the `frames` frames of each are consecutive in the batch axis."""
+
+    def __init__(self, frames: int = 8, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.frames = frames
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "frames": self.frames}
+
+
+class FramesToChannels(OfFrames):
     """The T frames' channels side by side, frame-major: channel ``t·C + c`` is channel c of frame
     t.
 
@@ -50,21 +61,14 @@ class FramesToChannels(keras.layers.Layer):
         frames·C)``.
     """
 
-    def __init__(self, frames: int = 8, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.frames = frames
-
     def call(self, inputs: Any) -> Any:
         _, height, width, channels = inputs.shape
         clips = tf.reshape(inputs, (-1, self.frames, height, width, channels))  # (B, T, H, W, C)
         clips = tf.transpose(clips, (0, 2, 3, 1, 4))  # (B, H, W, T, C)
         return tf.reshape(clips, (-1, height, width, self.frames * channels))
 
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "frames": self.frames}
 
-
-class FramesToClip(keras.layers.Layer):
+class FramesToClip(OfFrames):
     """Gives the frames of a clip an axis of their own, for layers that run along time.
 
     Args:
@@ -73,12 +77,5 @@ class FramesToClip(keras.layers.Layer):
     Input shape: ``(batch·frames, …)``. Output shape: ``(batch, frames, …)``.
     """
 
-    def __init__(self, frames: int = 8, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.frames = frames
-
     def call(self, inputs: Any) -> Any:
         return tf.reshape(inputs, (-1, self.frames, *inputs.shape[1:]))  # (B, T, …)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "frames": self.frames}

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from keras_ddl.framework import keras, tf
+from keras_ddl.framework import tf
+from keras_ddl.layers.clip_io import OfFrames
 
 
-class FramesMean(keras.layers.Layer):
+class FramesMean(OfFrames):
     """The mean of the frames' predictions, as logits.
 
     What is averaged are the frames' probabilities, as evaluations of frame networks do: the result
@@ -22,15 +23,8 @@ class FramesMean(keras.layers.Layer):
         at most 0.
     """
 
-    def __init__(self, frames: int = 8, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.frames = frames
-
     def call(self, inputs: Any) -> Any:
         clips = tf.reshape(inputs, (-1, self.frames, inputs.shape[-1]))  # (B, T, classes)
         logs = tf.nn.log_softmax(tf.cast(clips, tf.float32), -1)
         mean = tf.reduce_logsumexp(logs, 1) - math.log(self.frames)
         return tf.cast(mean, self.compute_dtype)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "frames": self.frames}

@@ -14,19 +14,14 @@ from __future__ import annotations
 from typing import Any
 
 from keras_ddl.networks.zoo.method import Method
-from keras_ddl.networks.zoo.parts.meso_parts import convolution, meso_network
+from keras_ddl.networks.zoo.parts.meso_parts import SOURCE, TRAINING, convolution, meso_network
 
 METHOD = Method(
     title="Meso4",
     row="MesoNet",
     temporal=False,
-    source="Afchar et al. 2018; the steady rate is ours",
-    values={
-        "size": 256,
-        "batch": 9,
-        "learning_rate": 1e-3,
-        "halve_every": 0,
-    },
+    source=SOURCE,
+    values=TRAINING,
 )
 
 

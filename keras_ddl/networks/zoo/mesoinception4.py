@@ -14,7 +14,13 @@ from typing import Any
 
 from keras_ddl.framework import keras
 from keras_ddl.networks.zoo.method import Method
-from keras_ddl.networks.zoo.parts.meso_parts import Stage, convolution, meso_network
+from keras_ddl.networks.zoo.parts.meso_parts import (
+    SOURCE,
+    TRAINING,
+    Stage,
+    convolution,
+    meso_network,
+)
 
 BRANCHES = ((1, 4, 4, 2), (2, 4, 4, 2))  # channels of the two blocks' branches
 
@@ -22,13 +28,8 @@ METHOD = Method(
     title="MesoInception4",
     row="MesoNet",
     temporal=False,
-    source="Afchar et al. 2018; the steady rate is ours",
-    values={
-        "size": 256,
-        "batch": 9,
-        "learning_rate": 1e-3,
-        "halve_every": 0,
-    },
+    source=SOURCE,
+    values=TRAINING,
 )
 
 

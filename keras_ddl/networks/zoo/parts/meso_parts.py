@@ -1,4 +1,4 @@
-"""Parts that Meso4 and MesoInception4 share: the network around two stages, its own weights."""
+"""Parts that Meso4 and MesoInception4 share: their training, the network around two stages."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from keras_ddl.framework import keras
 from keras_ddl.networks.backbones.backbone import require_size
 from keras_ddl.networks.zoo.parts.frame_network import clip_frames, mean_of_frames
 
+SOURCE = "Afchar et al. 2018; the steady rate is ours"
+TRAINING = {"size": 256, "batch": 9, "learning_rate": 1e-3, "halve_every": 0}
 Stage = Callable[[Any, str], Any]
 Stored = list[tuple[str, list[tuple[int, ...]]]]  # layer, shapes of its weights
 
