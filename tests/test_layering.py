@@ -55,8 +55,21 @@ TENSORFLOW = ("tensorflow", "keras", "tf_keras", "tensorflow_model_optimization"
 LIGHT = {*PACKAGES, *sys.stdlib_module_names, "numpy"}  # all that --help may need
 # Others' modules that a file in a script's folder would stand in for, beside those imported here.
 FOREIGN = {
-    *("onnx", "onnxruntime", "tensorrt", "cuda", "cv2", "av", "numpy", "tqdm", "gi", "yaml"),
-    *("starlette", "uvicorn", "anyio", "prometheus_client", "paho"),
+    "onnx",
+    "onnxruntime",
+    "tensorrt",
+    "cuda",
+    "cv2",
+    "av",
+    "numpy",
+    "tqdm",
+    "gi",
+    "yaml",
+    "starlette",
+    "uvicorn",
+    "anyio",
+    "prometheus_client",
+    "paho",
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -35,7 +36,7 @@ class Speed:
 
 
 @dataclass
-class Record:
+class Record(ABC):
     """What is known; results themselves lie in the run folders and are read from there.
 
     Args:
@@ -65,9 +66,9 @@ class Record:
     errors: dict[tuple[str, str], str] = field(default_factory=dict)
     export_errors: dict[tuple[str, str], str] = field(default_factory=dict)
 
+    @abstractmethod
     def write(self) -> None:
         """Write all files, each whole or not at all; called after every cell."""
-        raise NotImplementedError
 
     def program(self) -> dict[str, str | None]:
         """Return what made this."""

@@ -61,7 +61,9 @@ def test_every_set_has_its_table_and_its_picture_and_reports_are_linked(
     read = Read(page(found))
     assert read.tags.count("svg") == 2
     assert read.links == [
-        *("set0/xception/report.html", "set0/ddl/report.html", picture_file(found["datasets"][0])),
+        "set0/xception/report.html",
+        "set0/ddl/report.html",
+        picture_file(found["datasets"][0]),
         *("set1/xception/report.html", picture_file(found["datasets"][1])),
     ]
     text = " ".join(read.words)

@@ -212,7 +212,14 @@ def test_scores_and_verdicts_can_be_recomputed(
     assert end["video"]["fake_probability"] == pytest.approx(scores.mean(), abs=2e-5)
     assert (end["frames"], end["clips"], end["ended"]) == (50, len(clips), "source")
     assert set(end["latency_ms"]) == {
-        *("capture", "decode", "detect", "crop", "infer", "decide", "draw", "end_to_end"),
+        "capture",
+        "decode",
+        "detect",
+        "crop",
+        "infer",
+        "decide",
+        "draw",
+        "end_to_end",
     }
 
 

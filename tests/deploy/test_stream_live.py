@@ -105,7 +105,7 @@ def test_one_of_four_is_dead_one_freezes_one_changes_size_and_the_fourth_does_no
     tables = [f'[[source]]\nname = "{name}"\nurl = "{url}"\n' for name, url in sources.items()]
     streams.write_text("".join(table + "frozen_s = 0.5\n" for table in tables))
     process = watching(
-        *("--config", streams, "--jsonl", out, "--every", "0.3"), DOOR_PASSWORD="s3cret"
+        "--config", streams, "--jsonl", out, "--every", "0.3", DOOR_PASSWORD="s3cret"
     )
     for name in ("well", "frozen", "resized"):
         wait_for(out, lambda rows, name=name: len(of(rows, name, "clip")) >= 2)
@@ -151,8 +151,14 @@ def test_a_reader_that_never_reads_holds_up_nothing_but_its_lines(
 ) -> None:
     """The pipe is full after some two hundred lines; the video goes on, and so does the end."""
     process = watching(
-        *("--source", "synthetic://?size=320x240&faces=4", "--every", "0.04"),
-        *("--save", tmp_path / "out.mp4", "--max-seconds", "600"),
+        "--source",
+        "synthetic://?size=320x240&faces=4",
+        "--every",
+        "0.04",
+        "--save",
+        tmp_path / "out.mp4",
+        "--max-seconds",
+        "600",
     )
     growing = tmp_path / ".out.part.mp4"
     until = time.monotonic() + LONG_S

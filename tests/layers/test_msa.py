@@ -16,7 +16,9 @@ SHAPE = (3 * T, H, W, C)  # three clips
 DIRECTIONS = ("vertical", "horizontal")
 BRANCHES = [f"{d}_{s}" for d in DIRECTIONS for s in ("full", "half", "quarter")]
 QUANT_POINTS = [
-    *("input_quant", "half_input_quant", "quarter_input_quant"),
+    "input_quant",
+    "half_input_quant",
+    "quarter_input_quant",
     *(f"{branch}_quant" for branch in BRANCHES),
     *(f"{direction}_merge_quant" for direction in DIRECTIONS),
 ]
