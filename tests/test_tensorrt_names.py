@@ -15,6 +15,8 @@ import pytest
 from strict_cuda import NAMES
 from strict_tensorrt import ENUMS, FOLDER, VERSIONS, names_of
 
+from export.engine.options import FLAGS
+
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = [
     ROOT / name
@@ -81,12 +83,14 @@ def unknown(source: str, version: str) -> set[tuple[str, ...]]:
     return missing - GUARDED.keys()
 
 
-def optional_names() -> Iterator[tuple[str, ...]]:
+def optional_names() -> Iterator[str]:
     tree = ast.parse((ROOT / "export/engine/build.py").read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         if isinstance(node, ast.List):
             words = [e.value for e in node.elts if isinstance(e, ast.Constant)]
-            yield from (("?", str(word)) for word in words if str(word).isupper())
+            yield from (str(word) for word in words if str(word).isupper())
+    for flags in FLAGS.values():
+        yield from flags
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -113,7 +117,7 @@ def test_guarded_names_exist_somewhere_and_not_everywhere():
 
 
 def test_optional_flags_exist_in_some_version():
-    found = {name for _, name in optional_names()}
+    found = set(optional_names())
     known = {
         name
         for version in VERSIONS
