@@ -6,7 +6,7 @@ import argparse
 import functools
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +110,10 @@ def robustness(
                 known = {"identity": identity, "margins": _margins(model, videos, cuts)}
                 write_json(file, known)
             results.append(_judged(condition, spec, videos, known["margins"]))
-    units = {name: asdict(FAMILIES[name]) for name in families}
+    units = {
+        name: {"unit": FAMILIES[name].unit, "values": list(FAMILIES[name].values)}
+        for name in families
+    }
     result = RobustnessResult(len(videos), spec.weights_sha256, units, tuple(results))
     write_json(run / ROBUSTNESS, result.to_json())
     write_text(run / "robustness.md", table(result) + "\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -252,7 +253,7 @@ def randomise() -> Callable[..., None]:
 
 
 @pytest.fixture(scope="session")
-def flicker_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def flicker_set(made_once: Callable[..., Path]) -> Path:
     """A folder of prepared clips (4 frames, 32 px) that a person can check by eye.
 
     Every clip is one random flat-coloured pattern with weak noise. A real one stays as it is; a
@@ -288,7 +289,31 @@ def flicker_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     cuts.append((video("test", 0, "wall"), Cut("no face", "no face was found in any frame")))
     spec = ClipSpec(frames=4, size=32, detector="haar")
-    return write_prepared(tmp_path_factory.mktemp("sets") / "flicker", spec, cuts, "f" * 64)
+    return made_once("flicker", lambda out: write_prepared(out, spec, cuts, "f" * 64))
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Makes a file or folder once for all worker processes; the others wait for it.
+
+    Call: `made_once(name, make)`; `make(path)` makes it. To be read only.
+    """
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "made-once"
+    folder.mkdir(exist_ok=True)
+
+    def once(name: str, make: Callable[[Path], object]) -> Path:
+        path = folder / name
+        path.parent.mkdir(exist_ok=True)
+        done, lock_file = (path.with_name(f"{path.name}.{end}") for end in ("done", "lock"))
+        with lock_file.open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not done.exists():
+                make(path)
+                done.touch()
+        return path
+
+    return once
 
 
 TRAINED_RUN = (
@@ -310,10 +335,10 @@ def _trained(prepared: Path, out: Path, *options: str) -> Path:
 
 
 @pytest.fixture(scope="session")
-def trained_run(flicker_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained_run(flicker_set: Path, made_once: Callable[..., Path]) -> Path:
     """A complete run with both modules, and a profile of its first steps. To be read only."""
-    out = tmp_path_factory.mktemp("runs") / "trained"
-    return _trained(flicker_set, out, "--profile", "--set", *TRAINED_RUN)
+    options = ("--profile", "--set", *TRAINED_RUN)
+    return made_once("trained/run", lambda out: _trained(flicker_set, out, *options))
 
 
 @pytest.fixture(scope="session")
@@ -337,8 +362,6 @@ def plain_options() -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def plain_run(
-    flicker_set: Path, plain_options: list[str], tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def plain_run(flicker_set: Path, plain_options: list[str], made_once: Callable[..., Path]) -> Path:
     """A complete run of a backbone without modules. To be read only."""
-    return _trained(flicker_set, tmp_path_factory.mktemp("runs") / "plain", *plain_options)
+    return made_once("plain/run", lambda out: _trained(flicker_set, out, *plain_options))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -174,11 +175,16 @@ def tiny_clips(tmp_path: Any) -> Any:
     return path
 
 
-def exported(model: Any) -> Any:
+STAGES = ("block2", "block4", "block7")  # that get modules; all seven take twice the time
+
+
+def exported(model: Any, name: str, made_once: Callable[..., Path]) -> Any:
     pytest.importorskip("tf2onnx")
+    import onnx
+
     from export.to_onnx import onnx_from_keras
 
-    return onnx_from_keras(model)
+    return onnx.load(made_once(name, lambda path: onnx.save(onnx_from_keras(model), path)))
 
 
 def compact(randomise: Callable[..., None], modules: tuple[str, ...], **shape: Any) -> Any:
@@ -192,26 +198,26 @@ def compact(randomise: Callable[..., None], modules: tuple[str, ...], **shape: A
 
 @pytest.fixture(scope="session")
 def whole_network(randomise: Callable[..., None]) -> Any:
-    """Compact Xception with both modules: 8 frames of 64 × 64 pixels."""
-    return compact(randomise, ("dfdc", "msa"), size=64, width=0.25)
+    """Compact Xception with both modules at three stages: 8 frames of 64 × 64 pixels."""
+    return compact(randomise, ("dfdc", "msa"), size=64, width=0.25, stages=STAGES)
 
 
 @pytest.fixture(scope="session")
-def whole_graph(whole_network: Any) -> Any:
+def whole_graph(whole_network: Any, made_once: Callable[..., Path]) -> Any:
     """Its export."""
-    return exported(whole_network)
+    return exported(whole_network, "whole.onnx", made_once)
 
 
 @pytest.fixture(scope="session")
 def msa_network(randomise: Callable[..., None]) -> Any:
     """The smallest with MSA, 4 frames of 32 × 32; DFDC would have one channel at this width."""
-    return compact(randomise, ("msa",), frames=4, size=32, width=0.125)
+    return compact(randomise, ("msa",), frames=4, size=32, width=0.125, stages=STAGES)
 
 
 @pytest.fixture(scope="session")
-def msa_graph(msa_network: Any) -> Any:
+def msa_graph(msa_network: Any, made_once: Callable[..., Path]) -> Any:
     """Its export."""
-    return exported(msa_network)
+    return exported(msa_network, "msa.onnx", made_once)
 
 
 @pytest.fixture(scope="session")
@@ -226,6 +232,6 @@ def int8_network(msa_network: Any) -> Any:
 
 
 @pytest.fixture(scope="session")
-def int8_graph(int8_network: Any) -> Any:
+def int8_graph(int8_network: Any, made_once: Callable[..., Path]) -> Any:
     """Its export."""
-    return exported(int8_network)
+    return exported(int8_network, "int8.onnx", made_once)

@@ -87,8 +87,8 @@ def readers(model: Any) -> dict[str, set[str]]:
 @pytest.mark.parametrize(
     ("frames", "rule"),
     [
-        (4, "paper"),
         (8, "released"),  # what the authors released
+        pytest.param(4, "paper", marks=pytest.mark.slow),
         pytest.param(4, "released", marks=pytest.mark.slow),
         pytest.param(8, "paper", marks=pytest.mark.slow),
     ],
@@ -106,7 +106,7 @@ def test_compact_xception_gives_the_derived_logits(frames: int, rule: str, near)
     near(logits, data["logits"], 1e-5, "logits")
 
 
-@pytest.mark.parametrize("size", [128, 256])
+@pytest.mark.parametrize("size", [128, pytest.param(256, marks=pytest.mark.slow)])
 def test_compact_xception_gives_the_authors_logits(shared_reference, size: int, near) -> None:
     data = np.load(shared_reference / f"network_{size}.npz")
     near(released(8, size, "released")(clips(1, 8, size)), data["logits"], 1e-5, "logits")
@@ -131,7 +131,10 @@ def test_compact_xception_has_as_many_parameters_as_the_authors(modules) -> None
 @pytest.mark.parametrize("modules", ABLATIONS, ids=lambda names: "+".join(names) or "plain")
 @pytest.mark.parametrize(
     "backbone",
-    ["compact_xception", "resnet18", pytest.param("xception", marks=pytest.mark.slow)],
+    [
+        "resnet18",
+        *(pytest.param(n, marks=pytest.mark.slow) for n in ("compact_xception", "xception")),
+    ],
 )
 def test_every_ablation_is_one_argument(backbone: str, modules: tuple[str, ...]) -> None:
     some = STAGES[backbone][1:2] if len(modules) == 1 else []
