@@ -30,7 +30,15 @@ from keras_ddl.evaluation.results import EvaluationResult
 from keras_ddl.evaluation.split_scores import score_split
 from keras_ddl.evaluation.tables import table
 
-CONFIG = {"frames": 4, "size": 32, "width": 0.25, "batch": 8, "epochs": 1, "modules": ["dfdc"]}
+CONFIG = {
+    "backbone": "resnet18",
+    "frames": 4,
+    "size": 32,
+    "width": 0.25,
+    "batch": 8,
+    "epochs": 1,
+    "modules": ["dfdc"],
+}
 WRITTEN = ("clipspec.json", "test.json", "test_scores.csv", "report.html", "MODEL_CARD.md")
 
 

@@ -27,7 +27,15 @@ from keras_ddl.robustness import Condition, conditions, main, robustness, table
 from keras_ddl.train import train
 from keras_ddl.training.options import TrainingOptions
 
-TINY = {"frames": 8, "size": 32, "width": 0.125, "batch": 4, "epochs": 1, "modules": []}
+TINY = {
+    "backbone": "resnet18",
+    "frames": 8,
+    "size": 32,
+    "width": 0.125,
+    "batch": 4,
+    "epochs": 1,
+    "modules": [],
+}
 
 
 @pytest.fixture(scope="module")
