@@ -40,7 +40,7 @@ def test_every_number_by_hand():
     # Of the four pairs (real, fake) 3 are in order before, and after: (-2, -0.5), (-2, 6), (1, 6).
     assert found.auc == 0
     assert found.inconsistency == pytest.approx(0.2)  # 0.4 and 0.6; 0.5 and 0.5 are as one
-    assert found.map_mean == pytest.approx(0.05)
+    assert found.map_mean == pytest.approx(0.2)  # of that clip alone
     swapped = agreement(answers(before), answers([-2.0, 1.0, -3.0, 6.0]), 0.5, LABELS)
     assert swapped.auc == pytest.approx(-0.25)  # (-2, -3) is out of order too
 
@@ -95,8 +95,42 @@ def test_few_clips_are_judged_by_the_logits_of_all():
 
 def test_the_map_counts_where_it_must_be_exact():
     found = agreement(answers([1.0], maps=True), answers([1.5], maps=True), 0.5)
-    assert "map at most 0.0001" in broken(found, EXPORTED["fp32"])
+    assert "map mean at most 0.002" in broken(found, EXPORTED["fp32"])
     assert not any("map" in words for words in broken(found, EXPORTED["fp16"]))
+
+
+def blobs(shift: int = 0, turned: bool = False) -> np.ndarray:
+    """Maps of two clips, 8 frames of 16 × 16: a bright place that moves a cell in a frame."""
+    t, y, x = np.mgrid[0:8, 0:16, 0:16]
+    middle = 3 + (t + shift) % 8
+    away = (y - middle) ** 2 + (x - 5) ** 2
+    shown = np.exp(-away / 8.0)
+    return np.stack([shown.transpose(0, 2, 1) if turned else shown] * 2)
+
+
+@pytest.mark.parametrize(
+    ("found", "sound"),
+    [
+        (blobs(), True),
+        (blobs(shift=1), False),  # another frame's
+        (blobs(turned=True), False),  # rows for columns
+        (np.roll(blobs(), 1, axis=-1), False),  # a cell beside
+    ],
+)
+def test_a_map_of_another_place_or_frame_is_refused(found: np.ndarray, sound: bool):
+    reference = replace(answers([1.0, -1.0]), map=blobs())
+    other = agreement(reference, replace(answers([1.0, -1.0]), map=found), 0.5)
+    assert (broken(other, EXPORTED["fp32"]) == []) == sound
+
+
+def test_single_entries_that_rounding_chose_otherwise_pass():
+    """Two of 2,048: seen in a trained network, and in one whose modules almost sleep."""
+    found = blobs()
+    found[0, 3, 2, 2], found[1, 5, 9, 9] = 1.0, 0.3
+    reference = replace(answers([1.0, -1.0]), map=blobs())
+    other = agreement(reference, replace(answers([1.0, -1.0]), map=found), 0.5)
+    assert other.inconsistency is not None and other.inconsistency > 0.2
+    assert broken(other, EXPORTED["fp32"]) == []
 
 
 @pytest.mark.parametrize("table", [EXPORTED, PREPARED], ids=["exported", "prepared"])
