@@ -8,7 +8,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from multiprocessing import connection, get_context
+from multiprocessing import connection, get_context, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any, Generic, TypeVar
@@ -157,6 +157,7 @@ class ProcessPool(Generic[Opened, Job, Result]):
         ours, theirs = self._context.Pipe()
         arguments = (theirs, self._watched, self._start, self._work)
         process = self._context.Process(target=_serve, args=arguments, daemon=True)
+        resource_tracker.ensure_running()  # or starting it would unblock the signal again
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             process.start()

@@ -93,9 +93,9 @@ from pathlib import Path
 from keras_ddl.edge.errors import run_cli
 def body():
     try:
-        Path(sys.argv[1]).touch()
         for _ in range(1200):  # a minute
             print("\\rworking", end="", file=sys.stderr, flush=True)
+            Path(sys.argv[1]).touch()
             time.sleep(0.05)
     finally:
         Path(sys.argv[2]).touch()

@@ -115,6 +115,14 @@ if __name__ == "__main__":
 """
 
 
+def deaf_to_ctrl_c(pid: int) -> bool:
+    """Whether a process blocks SIGINT; the first that a program starts forgot to once."""
+    status = dict(
+        line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines()
+    )
+    return bool(int(status["SigBlk"], 16) >> (signal.SIGINT - 1) & 1)
+
+
 @pytest.mark.parametrize("kind", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_no_worker_outlives_its_parent(
     kind: signal.Signals, tmp_path: Path, processes: Any
@@ -130,12 +138,14 @@ def test_no_worker_outlives_its_parent(
             time.sleep(0.05)
         pids = [int(path.name) for path in workers.iterdir()]
         assert all(map(processes.alive, pids))
+        deaf = [deaf_to_ctrl_c(pid) for pid in pids]
         if kind == signal.SIGINT:  # as a terminal does, to everyone
             os.killpg(parent.pid, kind)
         else:
             parent.send_signal(kind)
         assert processes.end(pids)
         error = parent.stderr.read()
+    assert all(deaf)
     if kind == signal.SIGKILL:
         assert parent.returncode == -signal.SIGKILL
     else:
