@@ -111,10 +111,17 @@ def restore(chosen: Path, model: keras.Model, optimiser: bool = True) -> None:
             state = tf.train.Checkpoint(model=model, optimizer=model.optimizer)
             state.read(str(chosen / _STATE)).assert_existing_objects_matched()
         else:
-            state = tf.train.Checkpoint(model=model)
+            state = tf.train.Checkpoint(model=_layers(model))
             state.read(str(chosen / _STATE)).expect_partial()
     except (AssertionError, ValueError, tf.errors.OpError) as error:
         raise UserError(f"{chosen} does not fit the network: {_line(error)}") from error
+
+
+def _layers(model: keras.Model) -> tf.train.Checkpoint:
+    """A network as a checkpoint names it, without the optimiser that a compiled network keeps."""
+    children = model._trackable_children().items()
+    layers = {name: child for name, child in children if isinstance(child, keras.layers.Layer)}
+    return tf.train.Checkpoint(**layers)
 
 
 class WriteCheckpoints(keras.callbacks.Callback):

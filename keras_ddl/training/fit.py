@@ -153,9 +153,10 @@ def _train(
             rest_backbone(model, phase.rests)
             compile_model(model, config)
             if restored:
-                # A phase begins with a new optimiser.
                 begun = (progress.epoch, progress.step) != (phase.first, 0)
                 restore(restored, model, optimiser=begun)
+                if not begun:  # a phase has an optimiser of its own, whose averages begin here
+                    compile_model(model, config)
                 restored = None
         for first, last, skipped in _legs(progress, phase):
             start = (first, skipped)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from keras_ddl.training.batch_norm import backbone_layers
 from keras_ddl.training.callbacks.progress import Progress
 from keras_ddl.training.callbacks.validation import VideoAUC
 from keras_ddl.training.callbacks.wrong_videos import WrongVideos
+from keras_ddl.training.checkpoint import Checkpoints
 from keras_ddl.training.devices import Devices
 from keras_ddl.training.fit import Fitted, fit, make_optimiser, phases, training_clips
 from keras_ddl.training.options import TrainingOptions
@@ -237,3 +239,36 @@ def test_large_gradients_are_scaled_to_the_norm_and_small_ones_are_left() -> Non
     np.testing.assert_allclose(weight, adam([[0.6, -0.8], [0.1, 0.2]], 0.01), rtol=1e-5)
     unclipped = adam([[3.0, -4.0], [0.1, 0.2]], 0.01)
     assert np.abs(weight - unclipped).max() > 1e-3
+
+
+class StopsBefore(keras.callbacks.Callback):
+    """Ends a training as Ctrl-C does, before an epoch begins."""
+
+    def __init__(self, epoch: int) -> None:
+        super().__init__()
+        self.epoch = epoch
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        if epoch == self.epoch:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_a_training_goes_on_to_the_same_bits_where_the_backbone_joins_in(
+    ema: float, flicker_set: Path, tmp_path: Path
+) -> None:
+    """There begins another optimiser, and a network's checkpoint holds that of the phase before."""
+    asked = config(
+        network="ddl", backbone="resnet18", modules=[], frozen_epochs=1, ema=ema, deterministic=True
+    )
+    whole = fit(asked, flicker_set, tmp_path / "whole.h5", QUIET)
+    checkpoints = Checkpoints(tmp_path / "checkpoints")
+    options = replace(QUIET, checkpoint_every=0)
+    parts = asked, flicker_set, tmp_path / "parts.h5", options
+    with pytest.raises(KeyboardInterrupt):
+        fit(*parts, checkpoints=checkpoints, callbacks=[StopsBefore(1)])
+    again = fit(*parts, checkpoints=checkpoints)
+    assert again.history == whole.history
+    for ours, theirs in zip(again.model.get_weights(), whole.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
