@@ -129,7 +129,7 @@ def _keras_step(stages: Sequence[Sequence[Any]], args: argparse.Namespace) -> Ca
 def _torch_step(stages: Sequence[Sequence[Any]], args: argparse.Namespace) -> Callable[[], Any]:
     import torch
 
-    from benchmarks.naive_torch import torch_from_keras
+    from benchmarks.naive.naive_torch import torch_from_keras
 
     torch.set_num_threads(args.threads)
     modules = [
@@ -153,7 +153,7 @@ def _torch_step(stages: Sequence[Sequence[Any]], args: argparse.Namespace) -> Ca
 
 def _built(name: str, args: argparse.Namespace) -> Any:
     """The network of a subject."""
-    from benchmarks.naive_keras import naive
+    from benchmarks.naive.naive_keras import naive
     from keras_ddl.framework import tf
 
     tf.config.threading.set_intra_op_parallelism_threads(args.threads)
