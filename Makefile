@@ -8,6 +8,9 @@ PY := $(VENV)/bin/python
 EDGE_PY := $(EDGE_VENV)/bin/python
 READY := $(VENV)/.ready
 EDGE_READY := $(EDGE_VENV)/.ready
+EDGE_TESTS := tests/data tests/deploy tests/edge tests/report tests/comparison
+# The tests that passed without TensorFlow: `make test` does not run them a second time.
+EDGE_PASSED := $(EDGE_VENV)/passed
 # Tests of one file run in one process, in order; WORKERS=0 runs all in this one.
 WORKERS ?= 2
 PARALLEL := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
@@ -29,10 +32,11 @@ setup: $(READY)  ## build .venv (training, export, tests); nothing to do when it
 demo: setup  ## train a small detector, export it, judge a video; ends by saying where to look
 	$(PY) -m keras_ddl.demo
 
-test: lint edge-test  ## all checks: style, types, the half without TensorFlow on its own, every test
-	$(PY) -m pytest -m "not slow and not gpu and not service" $(PARALLEL)
+test: lint edge-test  ## all checks: style, types, tests without TensorFlow, then those that need it
+	$(PY) -m pytest -m "not slow and not gpu and not service" --leave-out $(EDGE_PASSED) $(PARALLEL)
 
-test-slow: setup  ## the tests that take minutes
+test-slow: setup  ## the tests that take minutes, and those of the device half on this Python
+	$(PY) -m pytest -m "not slow and not gpu and not service" $(PARALLEL) $(EDGE_TESTS)
 	$(PY) -m pytest -m "slow and not gpu"
 
 lint: setup  ## ruff and mypy
@@ -44,7 +48,7 @@ edge-env: $(EDGE_READY)  ## build .venv-edge: what a device has, without TensorF
 
 # Tests of the training half skip themselves here: they start with importorskip("tensorflow").
 edge-test: edge-env  ## run the tests of the edge half in it
-	$(EDGE_PY) -m pytest -r fE $(PARALLEL)
+	$(EDGE_PY) -m pytest -r fE --write-passed $(EDGE_PASSED) $(PARALLEL)
 
 bench: setup  ## speed of layers, int8, training step, preparation, input pipeline and two workers
 	$(PY) -m benchmarks.modules

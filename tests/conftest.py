@@ -36,15 +36,31 @@ LONGEST_FIRST = (
     "tests/data/test_prepare_killed.py",
     "tests/training/test_resume.py",
     "tests/test_robustness.py",
-    "tests/layers/test_keras3.py",
     "tests/export/test_to_onnx.py",
 )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the longest files first; all else, and the order inside a file, stays."""
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--write-passed", type=Path, help="write the names of tests that passed")
+    parser.addoption("--leave-out", type=Path, help="leave out the tests that such a file names")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what has passed elsewhere; put the longest files first, all else stays in order."""
     names = {str(ROOT / name): place for place, name in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: names.get(str(item.path), len(names)))
+    if config.option.leave_out is not None:
+        passed = set(config.option.leave_out.read_text(encoding="utf-8").splitlines())
+        config.hook.pytest_deselected(items=[item for item in items if item.nodeid in passed])
+        items[:] = [item for item in items if item.nodeid not in passed]
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Write what has passed: calls, since a test that skips has a setup that passes."""
+    if config.option.write_passed is not None:
+        reports = terminalreporter.stats.get("passed", [])
+        lines = sorted(report.nodeid for report in reports if report.when == "call")
+        config.option.write_passed.write_text("\n".join(lines), encoding="utf-8")
 
 
 def _beside(name: str) -> Path:

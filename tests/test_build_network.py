@@ -28,6 +28,7 @@ from keras_ddl.training.options import TrainingOptions
 SMALL = {"frames": 4, "size": 32, "width": 0.125, "batch": 8, "epochs": 1, "backbone": "resnet18"}
 
 
+@pytest.mark.slow
 def test_a_plain_runs_network_with_new_modules_says_what_it_said(plain_run: Path) -> None:
     """The modules start as the identity, so nothing that was learnt is lost."""
     extended = build_started(TrainConfig.from_dict({**SMALL, "weights": str(plain_run)}))
@@ -86,7 +87,9 @@ def test_the_authors_tensors_fill_the_whole_network(tmp_path: Path) -> None:
         build_started(small)
 
 
-@pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize(
+    "precision", [pytest.param("mixed_float16", marks=pytest.mark.slow), "mixed_bfloat16"]
+)
 def test_mixed_precision_computes_narrow_and_keeps_weights_and_logits_wide(precision: str) -> None:
     config = TrainConfig.from_dict({"frames": 4, "size": 32, "width": 0.125})
     model = build(config, precision=precision)

@@ -56,6 +56,7 @@ def test_a_command_writes_its_own_lines_alone(flicker_set: Path, tmp_path: Path)
 
 
 @needs_tensorflow
+@pytest.mark.slow
 def test_level_0_shows_all_of_it() -> None:
     done = run("-c", "import keras_ddl.framework", **{LEVEL: "0"})
     assert "absl::InitializeLog" in done.stderr
@@ -69,6 +70,7 @@ raise ImportError("not whole")
 
 
 @needs_tensorflow
+@pytest.mark.slow
 def test_a_failing_import_shows_its_warnings(tmp_path: Path) -> None:
     (tmp_path / "tf_keras.py").write_text(COMPLAINING)
     code = "import keras_ddl.edge.errors as e; e.run_cli(lambda: __import__('keras_ddl.framework'))"

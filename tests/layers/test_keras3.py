@@ -17,6 +17,8 @@ from keras_ddl.layers import DFDC, MSA
 
 ROOT = Path(__file__).resolve().parents[2]
 SHAPE = (8, 5, 6, 8)
+
+pytestmark = pytest.mark.slow
 SCRIPT = """
 import sys
 from pathlib import Path

@@ -151,6 +151,7 @@ def test_networks_give_the_same_logits_and_map(backbone, width, randomise, near)
     assert len(layout_changes(proto)) <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "options", "until", "stages"),
     [
@@ -160,12 +161,11 @@ def test_networks_give_the_same_logits_and_map(backbone, width, randomise, near)
             "block_5_add",  # what follows is more of the same
             {"early": "block_1_expand_relu", "late": "block_4_add"},
         ),
-        pytest.param(
+        (
             "EfficientNetB0",
             {},
             "top_activation",
             {"early": "block3a_expand_activation", "late": "block5c_add"},
-            marks=pytest.mark.slow,
         ),
     ],
 )

@@ -152,6 +152,7 @@ def test_compact_xception_costs_what_the_design_says(compact: Any) -> None:
     assert both / plain == pytest.approx(1.3, abs=0.05)
 
 
+@pytest.mark.slow
 def test_an_ablation_costs_what_its_own_network_does() -> None:
     small = {"frames": 4, "size": 64, "width": 0.25, "stages": ["stage1", "stage3"]}
     full = build_model("resnet18", **small)

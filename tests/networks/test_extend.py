@@ -44,7 +44,9 @@ APPLICATIONS = {
 }
 
 
-@pytest.mark.parametrize("name", APPLICATIONS)
+@pytest.mark.parametrize(
+    "name", ["MobileNetV2", pytest.param("EfficientNetB0", marks=pytest.mark.slow)]
+)
 def test_applications_extend_and_start_as_they_were(name: str) -> None:
     options, stages = APPLICATIONS[name]
     cnn = getattr(keras.applications, name)(

@@ -47,10 +47,8 @@ def test_nothing_but_zeros_has_a_range_all_the_same() -> None:
     assert [seen.range(method) for method in METHODS] == [0, 0, 0]
 
 
-@pytest.mark.parametrize(
-    "method",
-    [pytest.param(name, marks=[] if name == "entropy" else pytest.mark.slow) for name in METHODS],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("method", METHODS)
 def test_every_quantiser_of_a_network_gets_a_range(method: str) -> None:
     model = quantised(build_model("resnet18", ("dfdc", "msa"), 4, 32, width=0.125))
     clips = np.random.default_rng(0).integers(0, 256, (2, 4, 32, 32, 3), np.uint8)

@@ -106,6 +106,7 @@ def test_the_batch_found_fits_and_a_clearly_larger_one_does_not() -> None:
     assert row(found, found.batch) in rows
 
 
+@pytest.mark.slow
 def test_the_command_trains_nothing(
     flicker_set: Path,
     tmp_path: Path,

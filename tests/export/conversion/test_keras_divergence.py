@@ -24,9 +24,8 @@ CLIPS = np.random.default_rng(1).integers(0, 256, (2, 4, 32, 32, 3), np.uint8)
 SPOILT = "block3_sepconv1_pointwise"
 
 
-@pytest.mark.parametrize(
-    "modules", [("msa",), pytest.param(("dfdc",), marks=pytest.mark.slow)], ids=str
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("modules", [("msa",), ("dfdc",)], ids=str)
 def test_layers_are_matched_and_the_wrong_one_is_named(
     msa_network: Any, msa_graph: Any, randomise: Callable[..., None], modules: tuple[str, ...]
 ):

@@ -135,6 +135,7 @@ def test_a_flat_image_has_its_mean_and_nothing_else(near: Callable[..., None]) -
     near(inner[..., 1:], np.full((*inner.shape[:2], 5), -1), 1e-2)
 
 
+@pytest.mark.slow
 def test_the_map_has_the_size_of_the_other_streams_first_convolution() -> None:
     for size in range(32, 400):
         windows = (size + 2 * 4 - 10) // 2 + 1  # as the paper slides them
