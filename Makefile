@@ -33,7 +33,7 @@ demo: setup  ## train a small detector, export it, judge a video; ends by saying
 	$(PY) -m keras_ddl.demo
 
 test: lint edge-test  ## all checks: style, types, tests without TensorFlow, then those that need it
-	$(PY) -m pytest -m "not slow and not gpu and not service" --leave-out $(EDGE_PASSED) $(PARALLEL)
+	$(PY) -m pytest -m "not slow and not gpu and not service" --leave-out=$(EDGE_PASSED) $(PARALLEL)
 
 test-slow: setup  ## the tests that take minutes, and those of the device half on this Python
 	$(PY) -m pytest -m "not slow and not gpu and not service" $(PARALLEL) $(EDGE_TESTS)
@@ -48,7 +48,7 @@ edge-env: $(EDGE_READY)  ## build .venv-edge: what a device has, without TensorF
 
 # Tests of the training half skip themselves here: they start with importorskip("tensorflow").
 edge-test: edge-env  ## run the tests of the edge half in it
-	$(EDGE_PY) -m pytest -r fE --write-passed $(EDGE_PASSED) $(PARALLEL)
+	$(EDGE_PY) -m pytest -r fE --write-passed=$(EDGE_PASSED) $(PARALLEL)
 
 bench: setup  ## speed of layers, int8, training step, preparation, input pipeline and two workers
 	$(PY) -m benchmarks.modules
