@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,16 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         reports = terminalreporter.stats.get("passed", [])
         lines = sorted(report.nodeid for report in reports if report.when == "call")
         config.option.write_passed.write_text("\n".join(lines), encoding="utf-8")
+
+
+@pytest.fixture(autouse=True)
+def _kernels_as_they_were() -> Iterator[None]:
+    """A test that trains with deterministic kernels leaves none of them to the next."""
+    yield
+    if "tensorflow" in sys.modules:
+        from tensorflow.python.framework import config
+
+        config.disable_op_determinism()
 
 
 def _beside(name: str) -> Path:
