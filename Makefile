@@ -8,7 +8,6 @@ PY := $(VENV)/bin/python
 EDGE_PY := $(EDGE_VENV)/bin/python
 READY := $(VENV)/.ready
 EDGE_READY := $(EDGE_VENV)/.ready
-EDGE_TESTS := tests/data tests/deploy tests/edge tests/report tests/comparison
 # The tests that passed without TensorFlow: `make test` does not run them a second time.
 EDGE_PASSED := $(EDGE_VENV)/passed
 # Tests of one file run in one process, in order; WORKERS=0 runs all in this one.
@@ -35,8 +34,8 @@ demo: setup  ## train a small detector, export it, judge a video; ends by saying
 test: lint edge-test  ## all checks: style, types, tests without TensorFlow, then those that need it
 	$(PY) -m pytest -m "not slow and not gpu and not service" --leave-out=$(EDGE_PASSED) $(PARALLEL)
 
-test-slow: setup  ## the tests that take minutes, and those of the device half on this Python
-	$(PY) -m pytest -m "not slow and not gpu and not service" $(PARALLEL) $(EDGE_TESTS)
+test-slow: setup  ## every test in .venv, those that take minutes too
+	$(PY) -m pytest -m "not slow and not gpu and not service" $(PARALLEL)
 	$(PY) -m pytest -m "slow and not gpu"
 
 lint: setup  ## ruff and mypy
