@@ -160,7 +160,7 @@ class TrainConfig(Augment):
             self._check(name, getattr(self, name) in words, f"one of {known}")
         self._check("ema", 0 <= self.ema < 1, "0 to below 1")
         self._check("twins", not (self.twins and self.balance == "sampling"), "not with balance")
-        self._check("xla", not (self.xla and self.deterministic), "not with deterministic")
+        self._check("xla", not (self.xla and self.deterministic), "false with deterministic")
         self._check("shift", self.shift < 0.5, "less than 0.5")
         self._check("network", self.network in (DDL, *zoo.NAMES), f"{DDL}, {', '.join(zoo.NAMES)}")
         self._check("modules", set(self.modules) <= set(MODULES), f"some of {', '.join(MODULES)}")

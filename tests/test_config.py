@@ -71,7 +71,7 @@ def test_overrides_take_the_type_of_their_key() -> None:
         (["frames=6"], "frames: expected a positive multiple of 4, received 6"),
         (["synthetic_videos=1,2"], "three counts"),
         (["shift=0.5"], "shift: expected less than 0.5"),
-        (["xla=true", "deterministic=true"], "xla: expected not with deterministic"),
+        (["xla=true", "deterministic=true"], "xla: expected false with deterministic"),
     ],
 )
 def test_wrong_override_says_what_was_expected(overrides: list[str], message: str) -> None:
