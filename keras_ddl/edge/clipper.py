@@ -67,6 +67,7 @@ class FaceClipper:
         stride_ms: Least time between two clips of a track (see `ClipBuffer`).
         min_face: Tracks whose box is smaller, in pixels, have quality "small"; nearly black crops
             make it "dark". Their clips come all the same: what to make of them is the caller's.
+        varied: Vary the clips' intervals (see `ClipBuffer`).
 
     Attributes:
         measure: Called with "detect" or "crop", gives the context in which that is done: an
@@ -83,6 +84,7 @@ class FaceClipper:
         detect_every: int = DETECT_EVERY,
         stride_ms: float | None = None,
         min_face: float = MIN_FACE,
+        varied: bool = False,
     ) -> None:
         if detect_every < 1:
             raise ValueError(f"detect_every: expected at least 1, received {detect_every}")
@@ -95,7 +97,7 @@ class FaceClipper:
         # any more is cropped at its last place. Then its crops pause; no clip spans the gap.
         self._two_rounds_ms = 2 * detect_every * SMOOTHING_MS
         self._tracker = Tracker(spec.smoothing, max(MAX_GAP_MS, self._two_rounds_ms))
-        self._buffer = ClipBuffer(spec, stride_ms)
+        self._buffer = ClipBuffer(spec, stride_ms, varied)
         self._cuts = CutDetector()
         self._shape: tuple[int, ...] | None = None
         self._segment = 0

@@ -1,20 +1,24 @@
 """Clip sampling: one rule by time, for the training index and the live buffer.
 
 A clip has T frames at start, start + interval, …, start + (T − 1)·interval milliseconds; each is
-the frame nearest to its moment, at most half an interval away, and no frame serves twice. Frame
-rate is no part of the rule: 25, 29.97, 30, 50 fps and variable rates give clips of one tempo, and
-a source that is too slow, or a gap, gives none. At 40 ms and T = 8 the slowest steady rate that
-gives clips is 23.3 fps.
+the frame nearest to its moment, at most half an interval away, and no frame serves twice. With one
+interval, frame rate is no part of the rule: 25, 29.97, 30, 50 fps and variable rates give clips of
+one tempo, and a source that is too slow, or a gap, gives none. At 40 ms and T = 8 the slowest
+steady rate that gives clips is 23.3 fps. With a range of intervals a clip takes the first multiple
+of its source's period in that range: at 33 to 100 ms, 10 to 60 fps give clips of evenly spaced
+frames.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from keras_ddl.edge.clipspec import ClipSpec
 
+TOLERANCE = 0.08  # of the bounds of a range of intervals: 30.3 ms is about 33
 ROUNDING_MS = 1e-6  # times are floats: two that differ by less are the same
 
 
@@ -33,13 +37,35 @@ class Clip:
     track_id: int
 
 
-def select(times_ms: np.ndarray, start_ms: float, spec: ClipSpec) -> np.ndarray | None:
+def interval(times_ms: np.ndarray, spec: ClipSpec, turn: int = 0) -> float:
+    """Return the time between the frames of a clip that ends with the last of these, in ms.
+
+    Args:
+        times_ms: (N,) times of the frames, strictly increasing.
+        spec: Gives the range of intervals.
+        turn: Take the n-th multiple in the range, counted round; for clips to learn from.
+    """
+    newest = np.asarray(times_ms, np.float64)[-spec.frames - 1 :]
+    if not spec.longest_interval_ms or newest.size < 2:
+        return spec.interval_ms
+    period = float(np.median(np.diff(newest)))
+    first = max(1, math.ceil(spec.interval_ms * (1 - TOLERANCE) / period))
+    last = math.floor(spec.slowest_ms * (1 + TOLERANCE) / period)
+    if last < first:
+        return spec.interval_ms
+    return period * (first + turn % (last - first + 1))
+
+
+def select(
+    times_ms: np.ndarray, start_ms: float, spec: ClipSpec, interval_ms: float | None = None
+) -> np.ndarray | None:
     """Return which frames make the clip that starts at `start_ms`.
 
     Args:
         times_ms: (N,) times of the frames, strictly increasing.
         start_ms: Moment of the first frame of the clip; need not be a frame's time.
         spec: Gives the number of frames and the interval.
+        interval_ms: Another interval, from `interval`.
 
     Returns:
         (T,) strictly increasing indices into `times_ms`, the frame nearest to each moment (the
@@ -52,20 +78,21 @@ def select(times_ms: np.ndarray, start_ms: float, spec: ClipSpec) -> np.ndarray 
     times = _checked(times_ms)
     if times.size < spec.frames:
         return None
-    moments = start_ms + spec.interval_ms * np.arange(spec.frames)
+    step = spec.interval_ms if interval_ms is None else interval_ms
+    moments = start_ms + step * np.arange(spec.frames)
     right = np.clip(np.searchsorted(times, moments), 1, times.size - 1)
     left = right - 1
     nearer_right = times[right] - moments < moments - times[left] - ROUNDING_MS
     indices = np.where(nearer_right, right, left)
     distance = np.abs(times[indices] - moments)
-    if distance.max() > spec.interval_ms / 2 + ROUNDING_MS or np.diff(indices).min() < 1:
+    if distance.max() > step / 2 + ROUNDING_MS or np.diff(indices).min() < 1:
         return None
     return indices
 
 
 def longest_period_ms(spec: ClipSpec) -> float:
     """Return the longest time between frames, in ms, at which a steady source gives clips."""
-    return spec.interval_ms * (1 + 0.5 / (spec.frames - 1))
+    return spec.slowest_ms * (1 + 0.5 / (spec.frames - 1))
 
 
 def why_no_clip(times_ms: np.ndarray, spec: ClipSpec) -> str:
@@ -76,7 +103,9 @@ def why_no_clip(times_ms: np.ndarray, spec: ClipSpec) -> str:
         spec: Gives the number of frames and the interval.
     """
     times = _checked(times_ms)
-    if times.size and select(times, times[-1] - spec.span_ms, spec) is not None:
+    step = interval(times, spec)
+    span = step * (spec.frames - 1)
+    if times.size and select(times, times[-1] - span, spec, step) is not None:
         return ""
     longest = longest_period_ms(spec)
     periods = np.diff(times)
@@ -87,11 +116,11 @@ def why_no_clip(times_ms: np.ndarray, spec: ClipSpec) -> str:
             f"least every {longest:.1f} ms ({1000 / longest:.1f} fps)"
         )
     covered = float(times[-1] - times[0]) if times.size else 0.0
-    if periods.size and periods.max() > 1.5 * spec.interval_ms and covered >= spec.span_ms / 2:
+    if periods.size and periods.max() > 1.5 * step and covered >= span / 2:
         where = int(periods.argmax())
         return f"a gap of {periods[where]:.0f} ms after {times[where]:.0f} ms breaks the clip"
-    if covered < spec.span_ms - spec.interval_ms / 2:
-        return f"collecting: {covered:.0f} of {spec.span_ms:.0f} ms"
+    if covered < span - step / 2:
+        return f"collecting: {covered:.0f} of {span:.0f} ms"
     return "frames come too unevenly: no frame within half an interval of each moment"
 
 
@@ -104,6 +133,11 @@ def _checked(times_ms: np.ndarray) -> np.ndarray:
     return times
 
 
+def _turn(number: int) -> int:
+    """Spread numbers so that any evenly spaced ones fall on all turns alike (golden ratio)."""
+    return int(1000 * (0.6180339887 * number % 1))
+
+
 @dataclass
 class _Series:
     """The newest crops of one track and when its last clip ended."""
@@ -111,6 +145,7 @@ class _Series:
     times: list[float] = field(default_factory=list)
     crops: list[np.ndarray] = field(default_factory=list)
     last_end_ms: float = -np.inf
+    clips: int = 0
 
 
 class ClipBuffer:
@@ -128,17 +163,20 @@ class ClipBuffer:
         stride_ms: Least time between the ends of two clips of a track, kept to a quarter of an
             interval so that a jittering clock does not skip a clip. None = T·interval: clips
             that follow each other without sharing a frame. 0 = a clip with every frame.
+        varied: Let the clips of a track take all multiples in the range of intervals, mixed, so
+            that a model learns each tempo that its source can show.
 
     Raises:
         ValueError: `stride_ms` is negative or not finite.
     """
 
-    def __init__(self, spec: ClipSpec, stride_ms: float | None = None) -> None:
-        stride = spec.frames * spec.interval_ms if stride_ms is None else float(stride_ms)
-        if not (np.isfinite(stride) and stride >= 0):
+    def __init__(
+        self, spec: ClipSpec, stride_ms: float | None = None, varied: bool = False
+    ) -> None:
+        if stride_ms is not None and not (np.isfinite(stride_ms) and stride_ms >= 0):
             raise ValueError(f"stride_ms: expected a finite number ≥ 0, received {stride_ms!r}")
         self.spec = spec
-        self.stride_ms = stride
+        self._stride_ms, self._varied = stride_ms, varied
         self._series: dict[int, _Series] = {}
 
     def push(self, track_id: int, time_ms: float, crop: np.ndarray) -> Clip | None:
@@ -166,19 +204,23 @@ class ClipBuffer:
         series.times.append(float(time_ms))
         series.crops.append(crop)
         self._forget(float(time_ms))
-        if time_ms - series.last_end_ms < self.stride_ms - self.spec.interval_ms / 4:
+        times, count = np.array(series.times), self.spec.frames
+        step = interval(times, self.spec, _turn(series.clips) if self._varied else 0)
+        stride = count * step if self._stride_ms is None else self._stride_ms
+        if time_ms - series.last_end_ms < stride - step / 4:
             return None
-        indices = select(np.array(series.times), time_ms - self.spec.span_ms, self.spec)
+        indices = select(times, time_ms - step * (count - 1), self.spec, step)
         if indices is None:
             return None
-        series.last_end_ms = float(time_ms)
+        series.last_end_ms, series.clips = float(time_ms), series.clips + 1
         frames = np.stack([series.crops[index] for index in indices])  # (T, S, S, 3)
-        return Clip(frames, np.array(series.times)[indices], track_id)
+        return Clip(frames, times[indices], track_id)
 
     def _forget(self, now_ms: float) -> None:
         """Let go of crops no later clip can use, and of tracks gone silent."""
-        reach = self.spec.span_ms + self.spec.interval_ms / 2 + ROUNDING_MS
-        silent = max(reach, self.stride_ms)
+        longest = self.spec.slowest_ms * (1 + TOLERANCE)
+        reach = (self.spec.frames - 0.5) * longest + ROUNDING_MS
+        silent = max(reach, self._stride_ms or 0.0, self.spec.frames * longest)
         for track_id, series in list(self._series.items()):
             if now_ms - series.times[-1] > silent:
                 del self._series[track_id]

@@ -14,8 +14,16 @@ from keras_ddl.edge.files import write_text
 
 VERSION = 1
 DETECTORS = ("", "haar", "yunet")
-CUTTING = ("frames", "interval_ms", "size", "margin", "smoothing")
+CUTTING = ("frames", "interval_ms", "longest_interval_ms", "size", "margin", "smoothing")
 """Fields that decide how clips are cut, and that a user may set."""
+_FLOATS = (
+    "interval_ms",
+    "longest_interval_ms",
+    "margin",
+    "smoothing",
+    "threshold",
+    "temperature",
+)
 _HEX = frozenset("0123456789abcdef")
 
 
@@ -29,6 +37,9 @@ class ClipSpec:
     Args:
         frames: Frames per clip T, a multiple of 4 (MSA pools time by 4).
         interval_ms: Time between two frames of a clip in milliseconds; 40 = consecutive at 25 fps.
+            With `longest_interval_ms` the shortest such time.
+        longest_interval_ms: Clips take the first multiple of their source's own period that lies
+            between the two, so that 33 to 100 serves 10 to 60 frames a second; 0 = one interval.
         size: Side S of the square crop in pixels, at least 32.
         margin: Side of the crop over the side of the canonical face box, at least 1.
         smoothing: Weight of the past box per 40 ms in the exponential average, in [0, 1);
@@ -50,6 +61,7 @@ class ClipSpec:
 
     frames: int = 8
     interval_ms: float = 40.0
+    longest_interval_ms: float = 0.0
     size: int = 256
     margin: float = 1.3
     smoothing: float = 0.6
@@ -87,7 +99,7 @@ class ClipSpec:
             raise _error("size", "at least 32 pixels", self.size)
 
     def _check_floats(self) -> None:
-        for name in ("interval_ms", "margin", "smoothing", "threshold", "temperature"):
+        for name in _FLOATS:
             value = getattr(self, name)
             try:
                 number = float(value)
@@ -98,6 +110,9 @@ class ClipSpec:
             object.__setattr__(self, name, number)
         if self.interval_ms <= 0:
             raise _error("interval_ms", "above 0", self.interval_ms)
+        if self.longest_interval_ms and self.longest_interval_ms < self.interval_ms:
+            expected = f"0 or at least interval_ms, {self.interval_ms:g}"
+            raise _error("longest_interval_ms", expected, self.longest_interval_ms)
         if self.margin < 1:
             raise _error("margin", "at least 1", self.margin)
         if not 0 <= self.smoothing < 1:
@@ -124,8 +139,13 @@ class ClipSpec:
 
     @property
     def span_ms(self) -> float:
-        """Time from the first to the last frame of a clip, in milliseconds."""
+        """Time from the first to the last frame of the shortest clip, in milliseconds."""
         return (self.frames - 1) * self.interval_ms
+
+    @property
+    def slowest_ms(self) -> float:
+        """Longest time between two frames of a clip, in milliseconds."""
+        return self.longest_interval_ms or self.interval_ms
 
     def replace(self, **changes: Any) -> ClipSpec:
         """Return a copy with some fields changed; unknown names are a TypeError."""

@@ -5,10 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from keras_ddl.edge.clips import Clip, ClipBuffer, longest_period_ms, select, why_no_clip
+from keras_ddl.edge.clips import (
+    Clip,
+    ClipBuffer,
+    interval,
+    longest_period_ms,
+    select,
+    why_no_clip,
+)
 from keras_ddl.edge.clipspec import ClipSpec
 
 SPEC = ClipSpec(frames=8, interval_ms=40.0, size=32)
+RANGE = SPEC.replace(interval_ms=33.0, longest_interval_ms=100.0)
 
 
 def steady(fps: float, seconds: float = 2.0) -> np.ndarray:
@@ -228,3 +236,73 @@ def test_wrong_use_is_an_error() -> None:
         buffer.push(1, 140.0, crop.astype(np.float32))
     with pytest.raises(ValueError, match="stride_ms"):
         ClipBuffer(SPEC, stride_ms=-1)
+
+
+# A range of intervals
+
+
+@pytest.mark.parametrize(
+    ("fps", "step"),  # every n-th frame
+    [
+        (60.0, 2),
+        (59.94, 2),
+        (50.0, 2),
+        (30.0, 1),
+        (29.97, 1),
+        (25.0, 1),
+        (24.0, 1),
+        (20.0, 1),
+        (15.0, 1),
+        (12.0, 1),
+        (10.0, 1),
+    ],
+)
+def test_a_range_serves_every_rate_with_evenly_spaced_frames(fps: float, step: int) -> None:
+    clips = push_all(ClipBuffer(RANGE), steady(fps, 4.0))
+    assert len(clips) >= 3
+    for clip in clips[1:]:  # the first may begin half an interval before the source does
+        np.testing.assert_allclose(np.diff(clip.times_ms), step * 1000 / fps)
+        numbers = clip.frames[:, 0, 0, 0].astype(int)
+        assert set(np.diff(numbers) % 256) == {step}
+    gaps = np.diff([clip.times_ms[-1] for clip in clips])
+    np.testing.assert_allclose(gaps, 8 * step * 1000 / fps, atol=step * 500 / fps)
+
+
+@pytest.mark.parametrize("fps", [9.0, 5.0])
+def test_below_the_range_there_is_none_and_the_reason_names_the_rate(fps: float) -> None:
+    times = steady(fps, 6.0)
+    buffer = ClipBuffer(RANGE)
+    assert push_all(buffer, times) == []
+    reason = buffer.reason(1)
+    assert reason.startswith(f"frames come every {1000 / fps:.0f} ms ({fps:.1f} fps)")
+    assert "at least every 107.1 ms (9.3 fps)" in reason
+
+
+@pytest.mark.parametrize(("fps", "tempos"), [(30, [1, 2, 3]), (25, [1, 2]), (50, [2, 3, 4, 5])])
+@pytest.mark.parametrize("every", [1, 2, 3, 4])
+def test_clips_to_learn_from_take_every_tempo(fps: int, tempos: list[int], every: int) -> None:
+    clips = push_all(ClipBuffer(RANGE, stride_ms=100.0, varied=True), steady(fps, 40.0))[::every]
+    steps = [round(float(np.diff(clip.times_ms).mean() * fps / 1000)) for clip in clips]
+    counts = [steps.count(tempo) for tempo in tempos]
+    assert sum(counts) == len(steps) and min(counts) > 0.6 * max(counts)
+
+
+def test_an_interval_is_that_of_the_newest_frames() -> None:
+    times = np.concatenate([steady(15, 2.0), 2000 + steady(30, 1.0)])
+    assert interval(times, RANGE) == pytest.approx(1000 / 30)
+    assert interval(times[:30], RANGE) == pytest.approx(1000 / 15)
+    assert interval(times, SPEC) == 40.0
+    assert [round(interval(times, RANGE, turn)) for turn in range(4)] == [33, 67, 100, 33]
+
+
+def test_a_gap_in_a_range_breaks_the_clip_and_is_named() -> None:
+    times = np.delete(steady(15, 2.0), [20, 21])
+    buffer = ClipBuffer(RANGE)
+    push_all(buffer, times[:24])
+    assert buffer.reason(1) == "a gap of 200 ms after 1267 ms breaks the clip"
+
+
+def test_memory_is_bounded_by_the_longest_clip() -> None:
+    buffer = ClipBuffer(RANGE)
+    push_all(buffer, steady(60, 10.0))
+    assert len(buffer) <= 0.9 * 60

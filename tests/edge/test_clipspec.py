@@ -14,6 +14,7 @@ from keras_ddl.edge.clipspec import ClipSpec
 OTHER: dict[str, Any] = {
     "frames": 16,
     "interval_ms": 33.3,
+    "longest_interval_ms": 66.6,
     "size": 128,
     "margin": 1.5,
     "smoothing": 0.0,
@@ -141,3 +142,11 @@ def test_bad_json_is_an_error_that_says_what(text: str, says: str, tmp_path: Pat
     path.write_text(text)
     with pytest.raises(ValueError, match=r"bad\.json"):
         ClipSpec.read(path)
+
+
+def test_a_range_of_intervals_is_in_order_and_survives_a_file(tmp_path: Path) -> None:
+    spec = ClipSpec(interval_ms=33, longest_interval_ms=100)
+    assert ClipSpec.read(spec.write(tmp_path / "clipspec.json")) == spec
+    assert (spec.slowest_ms, ClipSpec().slowest_ms) == (100.0, 40.0)
+    with pytest.raises(ValueError, match="longest_interval_ms: expected 0 or at least interval_ms"):
+        ClipSpec(interval_ms=40, longest_interval_ms=33)

@@ -49,11 +49,14 @@ class Face:
         score: In (0, 1], comparable within one detector only.
         turn: How far the face is turned to a side, from 0 (the nose is midway between the eyes) to
             1 (it lies beside one of them) and beyond; None = the detector finds no eyes.
+        points: Five (x, y) in pixels: the eye on the picture's left, the other, the tip of the
+            nose, the corners of the mouth; None = the detector finds none.
     """
 
     box: Box
     score: float
     turn: float | None = None
+    points: tuple[tuple[float, float], ...] | None = None
 
 
 class FaceDetector(Protocol):
@@ -140,7 +143,9 @@ class YuNetDetector:
                 continue
             side = math.sqrt(w * h)
             box = _square(x + w / 2, y + h / 2 + DROP * side, side)
-            faces.append(Face(box, float(row[14]), _turn(*row[4:10].reshape(3, 2))))
+            points = row[4:14].reshape(5, 2)
+            place = tuple((float(x * factor), float(y * factor)) for x, y in points)
+            faces.append(Face(box, float(row[14]), _turn(*points[:3]), place))
         return _ranked(faces)
 
 
