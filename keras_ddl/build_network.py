@@ -50,6 +50,7 @@ def build(
             keep=config.keep,
             weights=weights,
             width=config.width,
+            stages=config.stages or None,
         )
     except ValueError as error:
         raise UserError(str(error)) from error

@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from keras_ddl.data.augment_rules import Augment, SelfBlend
+from keras_ddl.data.augment_rules import Augment
+from keras_ddl.data.pseudo_fakes import MODES
 from keras_ddl.data.synthetic import DEFAULT_DIFFICULTY
 from keras_ddl.edge.clipspec import CUTTING, ClipSpec
 from keras_ddl.edge.errors import UserError
@@ -18,13 +19,21 @@ from keras_ddl.networks.ablations import MODULES
 from keras_ddl.presets import PRESETS
 
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
-PSEUDO = ("steady", "temporal")
 SCALINGS = ("linear", "sqrt")
 BALANCES = ("sampling", "weights")
 SYNC = ("auto", "on", "off")
 DEFAULT_PRESET = "cpu"
 DDL = "ddl"
 
+_POSITIVE = (
+    "width",
+    "clips_per_video",
+    "batch",
+    "base_batch",
+    "epochs",
+    "learning_rate",
+    "tuned_rate",
+)
 _NOT_NEGATIVE = (
     "halve_every",
     "patience",
@@ -40,7 +49,7 @@ _NOT_NEGATIVE = (
     "zoom",
 )
 _WORDS = {
-    "pseudo_fakes": ("", *PSEUDO),
+    "pseudo_fakes": ("", *MODES),
     "scale_lr": ("", *SCALINGS),
     "balance": ("", *BALANCES),
     "sync_batch_norm": SYNC,
@@ -62,6 +71,7 @@ class TrainConfig(Augment):
             `keras_ddl.networks.zoo`, for which only `width` counts.
         backbone: Network that the modules go into.
         modules: Which of `dfdc` and `msa`; empty is the plain backbone.
+        stages: The backbone's stages that get modules, by name; empty is all of them.
         keep: DFDC's rule for how many positions survive: `paper`, `released` or a number.
         width: Factor on the network's channel counts.
         weights: What the network starts from: empty, `imagenet` (the backbone), a file of weights
@@ -69,6 +79,7 @@ class TrainConfig(Augment):
         frames: Frames per clip, a multiple of 4.
         size: Side of the square crops, pixels.
         interval_ms: Time between the frames of a clip, milliseconds.
+        longest_interval_ms: 0, or with `interval_ms` a range of such times, see `ClipSpec`.
         margin: Side of the crop over the side of the face box.
         smoothing: Weight of the past in the smoothed face box.
         detector: Face detector that cuts the crops: `auto`, `yunet` or `haar`.
@@ -84,6 +95,7 @@ class TrainConfig(Augment):
         base_batch: The batch that `learning_rate` was found with.
         frozen_epochs: Train only the modules and the head for so many epochs first, the backbone
             and its batch norm at rest; for backbones that start from trained weights.
+        tuned_rate: Factor on the learning rate once the backbone is trained too.
         sync_batch_norm: Batch norm over all devices' clips: `on`, `off`, or `auto`, which is on
             where a device has fewer than 16 clips per step.
         clip_norm: Largest norm of all gradients together; larger ones are scaled down. 0 = none.
@@ -97,9 +109,9 @@ class TrainConfig(Augment):
             its original then differ by the forgery alone (see `data.pipeline.twin_groups`).
         balance: Empty, `sampling` (draw as many reals as fakes, and as many of each method) or
             `weights` (count both classes alike in the loss).
-        pseudo_fakes: Learn from reals and fakes made of them: empty, `steady` or `temporal` (see
-            `keras_ddl.data.pseudo_fakes`); the set's own fakes are left out in training and
-            validation.
+        pseudo_fakes: Learn from reals and fakes made of them (`keras_ddl.data.pseudo_fakes`):
+            empty, `only`, or `mixed`, which keeps the set's own fakes. Judged by the set's own
+            fakes wherever a split has some.
         seed: Of weights, shuffling and augmentation.
         synthetic_videos: Videos per class in train, val and test of the generated set, used
             where no data is named.
@@ -114,12 +126,14 @@ class TrainConfig(Augment):
     network: str = DDL
     backbone: str = "compact_xception"
     modules: tuple[str, ...] = MODULES
+    stages: tuple[str, ...] = ()
     keep: int | str = "paper"
     width: float = 1.0
     weights: str = ""
     frames: int = 8
     size: int = 256
     interval_ms: float = 40.0
+    longest_interval_ms: float = 0.0
     margin: float = 1.3
     smoothing: float = 0.6
     detector: str = "auto"
@@ -133,6 +147,7 @@ class TrainConfig(Augment):
     scale_lr: str = ""
     base_batch: int = 12
     frozen_epochs: int = 0
+    tuned_rate: float = 1.0
     sync_batch_norm: str = "auto"
     clip_norm: float = 0.0
     ema: float = 0.0
@@ -149,7 +164,7 @@ class TrainConfig(Augment):
 
     def __post_init__(self) -> None:
         self.spec()  # validates frames, size, interval, margin and smoothing
-        for name in ("width", "clips_per_video", "batch", "base_batch", "epochs", "learning_rate"):
+        for name in _POSITIVE:
             self._check(name, getattr(self, name) > 0, "more than 0")
         for name in _NOT_NEGATIVE:
             self._check(name, getattr(self, name) >= 0, "0 or more")
@@ -191,12 +206,6 @@ class TrainConfig(Augment):
     def augment(self) -> Augment:
         """Return how far clips are changed in training."""
         return Augment(**{f.name: getattr(self, f.name) for f in fields(Augment)})
-
-    def pseudo(self) -> SelfBlend | None:
-        """Return how fakes are made of reals, where they are."""
-        if not self.pseudo_fakes:
-            return None
-        return SelfBlend(temporal=self.pseudo_fakes == "temporal", margin=self.margin)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the configuration as JSON-able values."""

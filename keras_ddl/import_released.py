@@ -8,46 +8,17 @@ unpickled freely.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
 
-from keras_ddl.edge.errors import MISSING, Parser, UserError, run_cli
+from keras_ddl.edge.errors import Parser, UserError, run_cli
 from keras_ddl.edge.files import atomic_write
-
-Transform = Callable[[np.ndarray], np.ndarray]
-
-
-class Slot(NamedTuple):
-    """One PyTorch tensor: its name, the Keras variable, and torch array → Keras array."""
-
-    name: str
-    variable: Any
-    transform: Transform
-
-
-def _as_is(array: np.ndarray) -> np.ndarray:
-    return array
-
-
-def _conv(array: np.ndarray) -> np.ndarray:  # (out, in, h, w) → (h, w, in, out)
-    return array.transpose(2, 3, 1, 0)
-
-
-def _depthwise(array: np.ndarray) -> np.ndarray:  # (C, 1, h, w) → (h, w, C, 1)
-    return array.transpose(2, 3, 0, 1)
-
-
-def _time_taps(array: np.ndarray) -> np.ndarray:  # (C, 1, 1, 3) or (C, 1, 3, 1) → (3, 1, C, 1)
-    return array.reshape(array.shape[0], 1, 3, 1).transpose(2, 3, 0, 1)
-
-
-def _dense(array: np.ndarray) -> np.ndarray:
-    return array.T
-
+from keras_ddl.networks.torch_file import read_tensors
+from keras_ddl.networks.torch_weights import Slot, fill, layer_slots
 
 MODEL_NAMES: tuple[tuple[str, str], ...] = (  # Keras layer name → PyTorch module name, first match
     (r"conv([12])", r"conv\1"),
@@ -65,7 +36,6 @@ MODEL_NAMES: tuple[tuple[str, str], ...] = (  # Keras layer name → PyTorch mod
     (r"logits", "fc"),
 )
 SEPARABLE = re.compile(r"block(\d)_sepconv(\d)_(depthwise|pointwise|bn)")
-SCALE_SUFFIXES = {"full": "", "half": "_down", "quarter": "_down2"}
 
 
 def load_released_weights(
@@ -85,41 +55,7 @@ def load_released_weights(
             ``num_batches_tracked`` counters are no weights and are ignored.
     """
     slots = list(_slots(layer_or_model))
-    given = {
-        name.removeprefix(prefix): np.asarray(array)
-        for name, array in arrays.items()
-        if name.startswith(prefix) and not name.endswith("num_batches_tracked")
-    }
-    problems = [f"missing {prefix}{slot.name}" for slot in slots if slot.name not in given]
-    problems += [
-        f"surplus {prefix}{name}" for name in sorted(given.keys() - {s.name for s in slots})
-    ]
-    values: list[np.ndarray] = []
-    for slot in slots:
-        if slot.name in given:
-            value, expected = _fitted(given[slot.name], slot), tuple(slot.variable.shape)
-            if value is None:
-                received = given[slot.name].shape
-                problems.append(
-                    f"misshapen {prefix}{slot.name}: {received} does not give {expected}"
-                )
-            else:
-                values.append(value)
-    if problems:
-        raise ValueError(
-            f"{len(problems)} of the released weights do not fit {layer_or_model.name}: "
-            + "; ".join(problems)
-        )
-    for slot, value in zip(slots, values, strict=True):
-        slot.variable.assign(value)
-
-
-def _fitted(array: np.ndarray, slot: Slot) -> np.ndarray | None:
-    try:
-        value = slot.transform(array)
-    except ValueError:
-        return None
-    return value if value.shape == tuple(slot.variable.shape) else None
+    fill(slots, arrays, f"{layer_or_model.name}", prefix)
 
 
 def _slots(target: Any) -> Iterator[Slot]:
@@ -131,13 +67,13 @@ def _slots(target: Any) -> Iterator[Slot]:
             raise ValueError(
                 f"{target.name} has no weights yet; call it once, or build(shape), first"
             )
-        yield from _layer_slots(target, "")
+        yield from layer_slots(target, "")
         return
     if not isinstance(target, keras.Model):
         raise ValueError(f"expected a DFDC, an MSA or a model; got {type(target).__name__}")
     for layer in target.layers:
         if layer.weights:
-            yield from _layer_slots(layer, f"{_torch_module(layer.name)}.")
+            yield from layer_slots(layer, f"{_torch_module(layer.name)}.")
 
 
 def _torch_module(name: str) -> str:
@@ -160,50 +96,11 @@ def _torch_module(name: str) -> str:
     )
 
 
-def _layer_slots(layer: Any, prefix: str) -> Iterator[Slot]:
-    from keras_ddl.framework import keras
-    from keras_ddl.layers import DFDC, MSA
-
-    layers = keras.layers
-    if isinstance(layer, DFDC):
-        yield Slot(f"{prefix}gamma", layer.gamma, _as_is)
-        for name, conv in (("q_conv", layer.query), ("k_conv", layer.key), ("v_conv", layer.value)):
-            yield Slot(f"{prefix}{name}.weight", conv.kernel, _conv)
-    elif isinstance(layer, MSA):
-        yield from _msa_slots(layer, prefix)
-    elif isinstance(layer, layers.BatchNormalization):
-        yield Slot(f"{prefix}weight", layer.gamma, _as_is)
-        yield Slot(f"{prefix}bias", layer.beta, _as_is)
-        yield Slot(f"{prefix}running_mean", layer.moving_mean, _as_is)
-        yield Slot(f"{prefix}running_var", layer.moving_variance, _as_is)
-    elif isinstance(layer, layers.DepthwiseConv2D):
-        yield Slot(f"{prefix}weight", layer.weights[0], _depthwise)
-    else:
-        dense = isinstance(layer, layers.Dense)
-        yield Slot(f"{prefix}weight", layer.kernel, _dense if dense else _conv)
-        if layer.use_bias:
-            yield Slot(f"{prefix}bias", layer.bias, _as_is)
-
-
-def _msa_slots(layer: Any, prefix: str) -> Iterator[Slot]:
-    yield Slot(f"{prefix}gamma", layer.gamma, _as_is)
-    for direction, branches in layer.branches.items():
-        for scale, (taps, _, pointwise, norm) in branches.items():
-            name = f"{prefix}{direction}_conv{SCALE_SUFFIXES[scale]}"
-            # weights[0]: the two Kerases call a depthwise kernel differently
-            yield Slot(f"{name}.0.conv1.weight", taps.weights[0], _time_taps)
-            yield from _layer_slots(pointwise, f"{name}.0.pointwise.")
-            yield from _layer_slots(norm, f"{name}.1.")
-        _, merge, norm = layer.merges[direction]
-        yield from _layer_slots(merge, f"{prefix}{direction}_conv_merge.0.")
-        yield from _layer_slots(norm, f"{prefix}{direction}_conv_merge.1.")
-
-
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """Names → arrays from ``.npz`` or, with PyTorch at hand, ``.pth``/``.pt`` in weights-only form.
+    """Names → arrays of a ``.npz`` or of PyTorch's ``.pth`` or ``.pt``, for which it is not needed.
 
     Raises:
-        UserError: no such file, another format, or PyTorch is needed and absent.
+        UserError: no such file, or another format.
     """
     if not path.is_file():
         raise UserError(f"no weights file {path}; expected an existing .npz, .pth or .pt")
@@ -211,31 +108,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         return _read_npz(path)
     if path.suffix not in (".pth", ".pt"):
         raise UserError(f"{path} is none of .npz, .pth, .pt; convert it with one of those names")
-    try:
-        import torch
-    except ImportError as error:
-        raise UserError(
-            f"reading {path.suffix} needs PyTorch, which is not installed; pip install torch, "
-            "or convert the file to .npz on a machine that has it",
-            MISSING,
-        ) from error
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise UserError(
-            f"{path} is no weights-only PyTorch file: {str(error).splitlines()[0]}"
-        ) from error
-    state = state.get("state_dict", state) if isinstance(state, dict) else state
-    if not isinstance(state, dict):
-        raise UserError(
-            f"{path} holds a {type(state).__name__}; "
-            "expected names and tensors, as state_dict() gives"
-        )
-    return {
-        name: tensor.detach().float().numpy()
-        for name, tensor in state.items()
-        if isinstance(tensor, torch.Tensor)
-    }
+    return read_tensors(path)
 
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:

@@ -84,7 +84,7 @@ def quantize(
         networks["QAT"] = _fine_tuned(tuned, config, prepared, folder, epochs, rate, progress)
 
     def scores(network: keras.Model, split: str) -> Scores:
-        return score_split(network, spec, prepared, split, config.pseudo())[0]
+        return score_split(network, spec, prepared, split, config.pseudo_fakes)[0]
 
     chosen = _chosen(networks, scores)
     networks[chosen].save_weights(str(folder / WEIGHTS))

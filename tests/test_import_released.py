@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import pickle
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -84,7 +82,7 @@ def test_missing_surplus_and_misshapen_are_listed_together(dfdc, dfdc_arrays: Ar
     with pytest.raises(ValueError) as caught:
         load_released_weights(dfdc, dfdc_arrays)
     message = str(caught.value)
-    assert message.startswith("5 of the released weights do not fit block2_dfdc: ")
+    assert message.startswith("5 of the tensors do not fit block2_dfdc: ")
     assert message.partition(": ")[2].split("; ") == [
         "missing gamma",
         "surplus other",
@@ -230,71 +228,4 @@ def test_other_files_are_one_line(name: str, exists: bool, message: str, tmp_pat
     if exists:
         path.write_bytes(b"")
     with pytest.raises(UserError, match=message):
-        read_arrays(path)
-
-
-def test_pth_without_torch_is_one_line(tmp_path: Path) -> None:
-    path = tmp_path / "weights.pth"
-    path.write_bytes(b"")
-    code = (
-        "import sys; sys.modules['torch'] = None  # as where it is not installed\n"
-        "from keras_ddl.import_released import main; sys.exit(main(sys.argv[1:]))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(path), "--out", str(tmp_path / "out.npz")],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode == 3
-    assert done.stderr.splitlines() == [
-        "error: reading .pth needs PyTorch, which is not installed; pip install torch, "
-        "or convert the file to .npz on a machine that has it"
-    ]
-
-
-class Malicious:
-    """Unpickling this creates a file."""
-
-    def __init__(self, trace: Path) -> None:
-        self.trace = trace
-
-    def __reduce__(self) -> tuple[Any, tuple[str, str]]:
-        return (open, (str(self.trace), "w"))
-
-
-@pytest.mark.parametrize("saved_by", ["torch", "pickle"])
-def test_pth_never_runs_what_it_holds(saved_by: str, tmp_path: Path) -> None:
-    torch = pytest.importorskip("torch")
-    path, trace = tmp_path / "weights.pth", tmp_path / "was_run"
-    if saved_by == "torch":
-        torch.save({"gamma": Malicious(trace)}, path)
-    else:
-        path.write_bytes(pickle.dumps(Malicious(trace), protocol=2))
-    with pytest.raises(UserError, match="is no weights-only PyTorch file") as caught:
-        read_arrays(path)
-    assert not trace.exists()
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("wrapped", [False, True])
-def test_pth_gives_its_tensors(wrapped: bool, tmp_path: Path, dfdc_arrays: Arrays) -> None:
-    torch = pytest.importorskip("torch")
-    state = {name: torch.from_numpy(value) for name, value in dfdc_arrays.items()}
-    state["gamma"].requires_grad_(True)
-    state["num_batches_tracked"] = torch.tensor(3)
-    path = tmp_path / "weights.pth"
-    torch.save({"epoch": 3, "state_dict": state} if wrapped else state, path)
-    arrays = read_arrays(path)
-    assert arrays.keys() == state.keys()
-    for name, value in dfdc_arrays.items():
-        np.testing.assert_array_equal(arrays[name], value)
-
-
-def test_pth_of_something_else_is_one_line(tmp_path: Path) -> None:
-    torch = pytest.importorskip("torch")
-    path = tmp_path / "weights.pth"
-    torch.save([torch.zeros(1)], path)
-    with pytest.raises(UserError, match="holds a list; expected names and tensors"):
         read_arrays(path)

@@ -7,6 +7,6 @@ from typing import Any
 from keras_ddl.framework import keras
 
 
-def batch_norm(**arguments: Any) -> Any:
+def batch_norm(epsilon: float = 1e-5, **arguments: Any) -> Any:
     """A `BatchNormalization` layer; its statistics move by a tenth per step."""
-    return keras.layers.BatchNormalization(epsilon=1e-5, momentum=0.9, **arguments)
+    return keras.layers.BatchNormalization(epsilon=epsilon, momentum=0.9, **arguments)

@@ -29,11 +29,12 @@ def build_model(
     side → 1×1 fusion → channel attention → global average → two logits.
 
     Args:
-        backbone: ``compact_xception`` (the authors' released network), ``xception`` or
-            ``resnet18``.
+        backbone: ``compact_xception`` (the authors' released network), ``xception``,
+            ``resnet18``, ``efficientnet_lite0`` to ``2``, or a network of `keras.applications`
+            by its name there, see `backbones.applications`.
         modules: Any of ``"dfdc"`` and ``"msa"``; ``()`` is the plain backbone of the ablation.
         frames: Frames per clip T, a multiple of 4.
-        size: Side of the square crops in pixels; None is the backbone's own (256, 299, 224).
+        size: Side of the square crops in pixels; None is the backbone's own, such as 256.
         keep: Positions DFDC keeps: ``"paper"`` = H, ``"released"`` = H − 1, or a number.
         weights: What the backbone starts from; see its `build`.
         width: Multiplies the channel counts, for reduced networks.
@@ -56,7 +57,7 @@ def build_model(
 
     check_frames("build_model", frames)
     build = backbones.get(backbone)
-    size = backbones.DEFAULT_SIZES[backbone] if size is None else size
+    size = backbones.DEFAULT_SIZES.get(backbone, backbones.OTHER_SIZE) if size is None else size
     network = build(size=size, weights=weights, width=width)
     chosen = dict(network.stages) if stages is None else _chosen(network.stages, stages)
 

@@ -163,7 +163,7 @@ def report(config: TrainConfig, prepared: Path, strategy: str, memory_limit: flo
         UserError: As `find_batch`; also for a strategy over several machines.
     """
     from keras_ddl.data.prepared import read_split
-    from keras_ddl.data.pseudo_fakes import with_pseudo_fakes
+    from keras_ddl.data.pseudo_fakes.rows import with_pseudo_fakes
 
     if strategy in ("multiworker", "tpu"):
         raise UserError(
@@ -171,7 +171,8 @@ def report(config: TrainConfig, prepared: Path, strategy: str, memory_limit: flo
             f"received {strategy}; find the batch of one worker, then set it times the workers"
         )
     data = read_split(prepared, "train")
-    clips = len((with_pseudo_fakes(data) if config.pseudo_fakes else data).labels)
+    mode = config.pseudo_fakes
+    clips = len((with_pseudo_fakes(data, mode).data if mode else data).labels)
     held = sum(_held_mib(prepared, split) for split in ("train", "val"))
 
     def limit() -> float:

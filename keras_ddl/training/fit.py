@@ -13,7 +13,7 @@ from keras_ddl.build_network import build_started
 from keras_ddl.config import TrainConfig
 from keras_ddl.data.pipeline import CACHE_BYTES, TrainingClips
 from keras_ddl.data.prepared import check_spec, read_split
-from keras_ddl.data.pseudo_fakes import with_pseudo_fakes
+from keras_ddl.data.pseudo_fakes.rows import judging_mode, with_pseudo_fakes
 from keras_ddl.edge.errors import UserError
 from keras_ddl.framework import keras, tf
 from keras_ddl.training.batch_norm import agree, rest_backbone, synchronise
@@ -184,7 +184,7 @@ def training_clips(
         twins=config.twins,
         balance=config.balance == "sampling",
         weights=config.balance == "weights",
-        pseudo=config.pseudo(),
+        pseudo=config.pseudo_fakes,
         cache_bytes=cache_bytes,
     )
 
@@ -257,7 +257,8 @@ def make_optimiser(config: TrainConfig) -> Any:
 def _check_classes(prepared: Path, config: TrainConfig) -> None:
     for split in ("train", "val"):
         data = read_split(prepared, split)
-        labels = (with_pseudo_fakes(data) if config.pseudo_fakes else data).labels
+        mode = config.pseudo_fakes if split == "train" else judging_mode(data, config.pseudo_fakes)
+        labels = (with_pseudo_fakes(data, mode).data if mode else data).labels
         if len(set(labels.tolist())) < 2:
             raise UserError(
                 f"{prepared}: expected clips of real and fake videos in {split}, received "

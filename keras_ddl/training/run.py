@@ -125,7 +125,7 @@ def _logging(
     callbacks = [
         WrongVideos(run / WRONG_VIDEOS, validation),
         HistoryCsv(run / HISTORY_CSV),
-        *tensorboard_logs(run, prepared, devices, config.pseudo()),
+        *tensorboard_logs(run, prepared, devices, config.pseudo_fakes),
     ]
     if options.profile and devices.chief:
         callbacks.append(ProfileSteps(run / FOLDER))
@@ -139,7 +139,7 @@ def _metrics(config: TrainConfig, prepared: Path, fitted: Fitted) -> dict[str, A
     from keras_ddl.training.callbacks.gammas import gammas
 
     spec = ClipSpec.read(prepared / "clipspec.json")
-    _, validation = score_split(fitted.model, spec, prepared, "val", config.pseudo())
+    _, validation = score_split(fitted.model, spec, prepared, "val", config.pseudo_fakes)
     return {
         "validation": validation,
         "selection": SELECTION,

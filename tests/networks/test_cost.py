@@ -13,6 +13,7 @@ from keras_ddl import build_model, extend
 from keras_ddl.framework import keras
 from keras_ddl.layers import DFDC, MSA, ClipToFrames, FramesToChannels
 from keras_ddl.networks.ablations import TITLES, VARIANTS
+from keras_ddl.networks.backbones import DEFAULT_SIZES
 from keras_ddl.networks.channels_first import channels_first
 from keras_ddl.networks.cost import ablation_cost, macs, parameters, released_macs
 from keras_ddl.networks.model import main
@@ -168,12 +169,8 @@ def test_an_ablation_costs_what_its_own_network_does() -> None:
 def test_summary_prints_every_network(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--summary"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len({line.rstrip() for line in lines[:14]}) == 14  # heading, rule, 3 × 4 rows
-    assert [line.split(",")[0] for line in lines[2:14:4]] == [
-        "compact_xception",
-        "xception",
-        "resnet18",
-    ]
+    assert len({line.rstrip() for line in lines[:26]}) == 26  # heading, rule, 6 × 4 rows
+    assert [line.split(",")[0] for line in lines[2:26:4]] == list(DEFAULT_SIZES)
     assert "10,592,688" in lines[5] and lines[5].endswith("30.85")
 
 

@@ -15,9 +15,9 @@ from typing import Any
 
 from keras_ddl.framework import keras
 from keras_ddl.layers import FramesToClip
+from keras_ddl.networks.backbones.applications import application
 from keras_ddl.networks.backbones.backbone import scaled
 from keras_ddl.networks.zoo.method import Method
-from keras_ddl.networks.zoo.parts.applications import application
 from keras_ddl.networks.zoo.parts.frame_network import pooled_features
 
 STATE, HIDDEN, DROPPED = 2048, 512, 0.5

@@ -17,8 +17,8 @@ from typing import Any
 
 from keras_ddl.framework import keras
 from keras_ddl.layers import FramesToClip
+from keras_ddl.networks.backbones.applications import application
 from keras_ddl.networks.zoo.method import Method
-from keras_ddl.networks.zoo.parts.applications import application
 from keras_ddl.networks.zoo.parts.dil_modules import InterSIM, IntraSIM
 from keras_ddl.networks.zoo.parts.frame_network import backbone_maps
 

@@ -20,9 +20,9 @@ from __future__ import annotations
 from typing import Any
 
 from keras_ddl.framework import keras
+from keras_ddl.networks.backbones.applications import application
 from keras_ddl.networks.backbones.backbone import scaled
 from keras_ddl.networks.zoo.method import Method
-from keras_ddl.networks.zoo.parts.applications import application
 from keras_ddl.networks.zoo.parts.attention_modules import (
     AttentionMaps,
     AttentionMean,

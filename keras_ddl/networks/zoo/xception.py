@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from keras_ddl.networks.backbones.applications import application
 from keras_ddl.networks.zoo.method import Method
-from keras_ddl.networks.zoo.parts.applications import application
 from keras_ddl.networks.zoo.parts.frame_network import frame_network
 
 METHOD = Method(

@@ -11,7 +11,8 @@ from keras_ddl.framework import keras
 def learning_rate(config: TrainConfig, epoch: int, step: int = 0) -> float:
     """Return the learning rate of a step.
 
-    It grows evenly over the first `warmup_steps` and is halved every `halve_every` epochs. A batch
+    It grows evenly over the first `warmup_steps`, is halved every `halve_every` epochs and is
+    `tuned_rate` times as high once a backbone that was at rest is trained too. A batch
     other than `base_batch` scales it, if the configuration says so: linearly, as one large step
     then stands for several small ones (Goyal et al. 2017), or by the square root, which keeps the
     noise of Adam's steps (Malladi et al. 2022).
@@ -25,7 +26,8 @@ def learning_rate(config: TrainConfig, epoch: int, step: int = 0) -> float:
     power = {"": 0.0, "linear": 1.0, "sqrt": 0.5}[config.scale_lr]
     scale = (config.batch / config.base_batch) ** power
     warm = min(1.0, (step + 1) / config.warmup_steps) if config.warmup_steps else 1.0
-    return config.learning_rate * scale * warm * 0.5**halvings
+    tuned = config.tuned_rate if 0 < config.frozen_epochs <= epoch else 1.0
+    return config.learning_rate * scale * tuned * warm * 0.5**halvings
 
 
 class LearningRate(keras.callbacks.Callback):

@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from keras_ddl.data.augment_rules import SelfBlend
 from keras_ddl.data.pipeline import clip_dataset
 from keras_ddl.data.prepared import read_split
-from keras_ddl.data.pseudo_fakes import with_pseudo_fakes
+from keras_ddl.data.pseudo_fakes.rows import judging_mode, with_pseudo_fakes
 from keras_ddl.data.video_index import CLASSES
 from keras_ddl.framework import keras, tf
 from keras_ddl.layers import DFDC
@@ -28,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 
 def tensorboard_logs(
-    run: Path, prepared: Path, devices: Devices, pseudo: SelfBlend | None = None
+    run: Path, prepared: Path, devices: Devices, pseudo: str = ""
 ) -> list[TensorBoardLog]:
     """Return the callback that writes RUN/tensorboard; none where it would have nothing to do.
 
@@ -58,11 +57,11 @@ class TensorBoardLog(keras.callbacks.Callback):
         folder: Of the files; None writes nothing.
         prepared: Folder of prepared clips.
         devices: That train.
-        pseudo: The fakes are made of reals.
+        pseudo: In which mode the network learns from pseudo-fakes.
     """
 
     def __init__(
-        self, folder: Path | None, prepared: Path, devices: Devices, pseudo: SelfBlend | None = None
+        self, folder: Path | None, prepared: Path, devices: Devices, pseudo: str = ""
     ) -> None:
         super().__init__()
         self._writer = tf.summary.create_file_writer(str(folder)) if folder else None
@@ -98,15 +97,16 @@ class TensorBoardLog(keras.callbacks.Callback):
         return strategy.experimental_local_results(self._look(tf.constant(self._clips)))[0].numpy()
 
 
-def _samples(prepared: Path, pseudo: SelfBlend | None) -> tuple[list[str], np.ndarray]:
+def _samples(prepared: Path, pseudo: str) -> tuple[list[str], np.ndarray]:
     """Names and pixels, uint8 (N, T, S, S, 3), of validation clips, evenly chosen in each class."""
     data = read_split(prepared, "val")
-    data = with_pseudo_fakes(data) if pseudo else data
+    mode = judging_mode(data, pseudo)
+    data = with_pseudo_fakes(data).data if mode else data
     chosen = []
     for label in (0, 1):
         numbers = np.flatnonzero(data.labels == label)
         apart = max(1, (len(numbers) - 1) // (CLIPS - 1))
         chosen += numbers[::apart][:CLIPS].tolist()
-    clips = clip_dataset(prepared, "val", len(chosen), pseudo=pseudo, only=chosen)
+    clips = clip_dataset(prepared, "val", len(chosen), pseudo=mode, only=chosen)
     names = [f"{CLASSES[data.labels[n]]} {'/'.join(filter(None, data.keys[n]))}" for n in chosen]
     return names, next(iter(clips))[0].numpy()

@@ -10,7 +10,7 @@ import numpy as np
 from keras_ddl.config import TrainConfig
 from keras_ddl.data.pipeline import clip_dataset
 from keras_ddl.data.prepared import read_split
-from keras_ddl.data.pseudo_fakes import with_pseudo_fakes
+from keras_ddl.data.pseudo_fakes.rows import judging_mode, with_pseudo_fakes
 from keras_ddl.edge.errors import CHECK_FAILED, UserError
 from keras_ddl.evaluation.clip_scores import Scores, summary
 from keras_ddl.framework import keras
@@ -40,10 +40,11 @@ class VideoAUC(keras.callbacks.Callback):
 
     def __init__(self, config: TrainConfig, prepared: Path, devices: Devices) -> None:
         super().__init__()
-        self._devices, self._batch, pseudo = devices, config.batch, config.pseudo()
-        self._clips = clip_dataset(prepared, "val", config.batch, pseudo=pseudo)
+        self._devices, self._batch = devices, config.batch
         data = read_split(prepared, "val")
-        self._data = with_pseudo_fakes(data) if pseudo else data
+        mode = judging_mode(data, config.pseudo_fakes)
+        self._clips = clip_dataset(prepared, "val", config.batch, pseudo=mode)
+        self._data = with_pseudo_fakes(data).data if mode else data
         self._scorer: Scorer | None = None
         self.videos: Scores | None = None
 

@@ -19,7 +19,7 @@ from naive_convolutions import softmax
 from keras_ddl.framework import keras
 from keras_ddl.layers import CUSTOM_OBJECTS
 from keras_ddl.networks import zoo
-from keras_ddl.networks.zoo.parts.applications import slimmed
+from keras_ddl.networks.backbones.applications import slimmed
 from keras_ddl.networks.zoo.parts.cross_attention import CrossAttention
 from keras_ddl.networks.zoo.parts.xception_blocks import XceptionBlocks, start_streams
 

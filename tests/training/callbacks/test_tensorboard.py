@@ -18,10 +18,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from keras_ddl.build_network import build
 from keras_ddl.config import TrainConfig
-from keras_ddl.data.augment_rules import SelfBlend
-from keras_ddl.data.pipeline import clip_dataset
 from keras_ddl.data.prepared import read_split
-from keras_ddl.data.pseudo_fakes import blend_with_itself
 from keras_ddl.framework import keras
 from keras_ddl.report.strip import SIDE
 from keras_ddl.training.callbacks.tensorboard import TensorBoardLog, tensorboard_logs
@@ -115,20 +112,14 @@ def test_another_process_adds_to_the_same_folder(flicker_set: Path, tmp_path: Pa
     assert sorted(set(points)) == [(1, 1.0), (2, 0.0), (3, -1.0)]
 
 
-def test_pseudo_fakes_are_shown_as_they_are_judged(flicker_set: Path, tmp_path: Path) -> None:
-    rules = SelfBlend()
-    log = TensorBoardLog(tmp_path, flicker_set, Devices(), rules)
+def test_a_set_with_fakes_of_its_own_shows_and_judges_by_them(
+    flicker_set: Path, tmp_path: Path
+) -> None:
+    log = TensorBoardLog(tmp_path, flicker_set, Devices(), "only")
     log.set_model(keras.Sequential([keras.layers.Dense(1, input_shape=(1,))]))
     log.on_epoch_end(0)
     found = read(tmp_path)
-    assert "clips/fake flicker/pseudo/val3" in found.Tags()["tensors"]
-    judged = list(clip_dataset(flicker_set, "val", 4, pseudo=rules).unbatch())
-    shown = clip_dataset(flicker_set, "val", 2, pseudo=rules, only=[1, 15])
-    clips, labels = next(iter(shown))
-    assert labels.numpy().tolist() == [1, 1]
-    np.testing.assert_array_equal(clips, [judged[1][0], judged[15][0]])
-    real = read_split(flicker_set, "val").clips[0]
-    np.testing.assert_array_equal(clips[0], blend_with_itself(real, np.array([1, 1]), rules))
+    assert "clips/fake flicker/fake/val3" in found.Tags()["tensors"]
 
 
 def test_a_missing_package_is_one_line(

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from keras_ddl.framework import keras
+from keras_ddl.networks.backbones.applications import application
 from keras_ddl.networks.backbones.backbone import scaled
-from keras_ddl.networks.zoo.parts.applications import application
 
 SIZE = 71  # at which `keras.applications` builds the network whose weights are taken over
 CONVOLUTIONS = {1: (32, 2), 2: (64, 1)}  # number → channels, stride

@@ -10,14 +10,22 @@ import pytest
 
 tf = pytest.importorskip("tensorflow")
 
+from keras_ddl import build_model
 from keras_ddl.framework import keras
-from keras_ddl.networks.zoo.parts.applications import SCALINGS, SIZES, application
+from keras_ddl.layers import DFDC
+from keras_ddl.networks.backbones.applications import SCALINGS, SIZES, application
 
 MODES = {  # how Keras itself prepares pictures
     "Xception": "tf",
     "InceptionV3": "tf",
     "DenseNet121": "torch",
     "ResNet50": "caffe",
+    "MobileNet": "tf",
+    "MobileNetV2": "tf",
+    "MobileNetV3Small": "tf",  # as without a layer of its own
+    "MobileNetV3Large": "tf",
+    "EfficientNetB0": "torch",  # as its own layers do
+    "EfficientNetB1": "torch",
     "EfficientNetB4": "torch",
 }
 
@@ -54,3 +62,23 @@ def test_efficientnet_is_the_same_network_from_imagenet_and_from_a_file(
     prepare = keras.applications.imagenet_utils.preprocess_input
     want = stem(prepare(pictures.copy(), "channels_last", "torch"))
     np.testing.assert_allclose(answers[0], want, 0, 1e-4 * np.abs(want).max())
+
+
+@pytest.mark.parametrize(
+    ("name", "stages"),
+    [
+        ("MobileNetV2", ["block_2_add", "block_5_add", "block_12_add", "block_15_add"]),
+        ("EfficientNetB0", ["block2b_add", "block3b_add", "block5c_add", "block6d_add"]),
+    ],
+)
+def test_modules_stand_at_the_last_sum_of_each_resolution(name: str, stages: list[str]) -> None:
+    assert list(application(name, 64, width=0.25).stages) == stages
+    model = build_model(name, ("dfdc",), 4, 64, width=0.25, stages=stages[1:2])
+    assert [layer.name for layer in model.layers if isinstance(layer, DFDC)] == [
+        f"{stages[1]}_dfdc"
+    ]
+
+
+def test_an_unknown_backbone_is_told_the_known_ones() -> None:
+    with pytest.raises(ValueError, match=r"compact_xception, .*efficientnet_lite0, .*MobileNetV2"):
+        build_model("MobileNetV9")

@@ -17,6 +17,12 @@ SIZES = {
     "InceptionV3": 75,
     "DenseNet121": 32,
     "ResNet50": 32,
+    "MobileNet": 32,
+    "MobileNetV2": 32,
+    "MobileNetV3Small": 32,
+    "MobileNetV3Large": 32,
+    "EfficientNetB0": 32,
+    "EfficientNetB1": 32,
     "EfficientNetB4": 32,
 }
 # What turns raw values 0…255, RGB, into what the ImageNet weights expect: scale and offset.
@@ -28,21 +34,26 @@ STANDARD = (
     [-mean / deviation for mean, deviation in zip(MEAN, DEVIATION, strict=True)],
 )
 SCALINGS: dict[str, tuple[Any, Any]] = {
-    "Xception": SYMMETRIC,
-    "InceptionV3": SYMMETRIC,
+    **dict.fromkeys(("Xception", "InceptionV3", "MobileNet", "MobileNetV2"), SYMMETRIC),
+    **dict.fromkeys(("MobileNetV3Small", "MobileNetV3Large"), SYMMETRIC),
     "DenseNet121": STANDARD,
     "ResNet50": (1.0, [-123.68, -116.779, -103.939]),
-    "EfficientNetB4": STANDARD,
+    **dict.fromkeys(("EfficientNetB0", "EfficientNetB1", "EfficientNetB4"), STANDARD),
 }
 # The first layer after what a network scales by itself. That part is replaced: EfficientNet has one
 # step more with `imagenet` than without, and one that forgets its weights when it is copied, so
 # that a trained network would be rebuilt as another.
-AFTER_OWN_SCALING = {"EfficientNetB4": "stem_conv_pad"}
+AFTER_OWN_SCALING = dict.fromkeys(
+    ("EfficientNetB0", "EfficientNetB1", "EfficientNetB4"), "stem_conv_pad"
+)
+NO_OWN_SCALING = {"MobileNetV3Small", "MobileNetV3Large"}
 COUNTS = ("filters", "units")
 
 
 def application(name: str, size: int, weights: str | None = None, width: float = 1.0) -> Backbone:
     """Return the CNN without its top; it takes raw values and scales them itself.
+
+    Its stages are the last residual sum of each resolution, by the layer's name.
 
     Args:
         name: A key of `SIZES`.
@@ -61,7 +72,8 @@ def application(name: str, size: int, weights: str | None = None, width: float =
         raise UserError(f"no weights file {weights}; expected imagenet or the path of a file")
     try:
         make = getattr(keras.applications, name)
-        cnn = make(include_top=False, weights=weights, input_shape=(size, size, 3))
+        more = {"include_preprocessing": False} if name in NO_OWN_SCALING else {}
+        cnn = make(include_top=False, weights=weights, input_shape=(size, size, 3), **more)
     except Exception as error:  # Keras raises a plain Exception where a download fails
         cause = str(error).splitlines()[0]
         raise UserError(
@@ -73,7 +85,15 @@ def application(name: str, size: int, weights: str | None = None, width: float =
         first = cnn.get_layer("conv1_conv")
         kernel, bias = first.get_weights()
         first.set_weights([kernel[:, :, ::-1], bias])
-    return Backbone(_scaling(slimmed(cnn, width) if width != 1 else cnn, name), {}, scale=1.0)
+    cnn = _scaling(slimmed(cnn, width) if width != 1 else cnn, name)
+    return Backbone(cnn, _stages(cnn), scale=1.0)
+
+
+def _stages(cnn: Any) -> dict[str, str]:
+    """The last residual sum of each resolution below a quarter of the input's."""
+    sums = [layer for layer in cnn.layers if isinstance(layer, keras.layers.Add)]
+    last = {layer.output.shape[1]: layer.name for layer in sums}
+    return {name: name for rows, name in last.items() if 4 * rows <= cnn.input_shape[1]}
 
 
 def _scaling(cnn: Any, name: str) -> Any:
