@@ -29,6 +29,15 @@ def prepared_for(config: TrainConfig, root: Path, cache: Path, layout: str) -> P
     """Prepare a dataset as a configuration asks, in a folder of `cache` named after both."""
     root, spec = Path(root), config.spec()
     rules = f"{root.resolve()} {layout} {spec.to_json()} {config.detector} {config.clips_per_video}"
+    rules += " wide" if config.pseudo_fakes else ""
     name = f"clips-{root.resolve().name}-{hashlib.sha256(rules.encode()).hexdigest()[:8]}"
-    clips = config.clips_per_video
-    return prepare(root, cache / name, spec, config.detector, PROCESSES, clips, layout)
+    return prepare(
+        root,
+        cache / name,
+        spec,
+        config.detector,
+        PROCESSES,
+        config.clips_per_video,
+        layout,
+        surroundings=bool(config.pseudo_fakes),
+    )

@@ -36,24 +36,3 @@ class Augment:
     blur: float = 0.0
     noise: float = 0.0
     cutout: float = 0.0
-
-
-@dataclass(frozen=True)
-class SelfBlend:
-    """Strengths of self-blending.
-
-    Args:
-        temporal: Let the changes fluctuate from frame to frame; else they are the clip's.
-        colour: Largest shift of a channel, grey levels.
-        gain: Largest relative change of a channel.
-        sharpness: Largest blur σ in pixels, and as much sharpening.
-        move: Largest move of the copy, share of the side.
-        margin: Crop side over face box: says how large the face is in the picture.
-    """
-
-    temporal: bool = True
-    colour: float = 12.0
-    gain: float = 0.08
-    sharpness: float = 1.2
-    move: float = 0.02
-    margin: float = 1.3

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from keras_ddl.data.prepared import JPEG_QUALITY, Cut, encode_clip
 from keras_ddl.data.sampling import ClipSampler
+from keras_ddl.data.surroundings import Surroundings, encode_wide, with_points
 from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.errors import UserError
 from keras_ddl.edge.faces import FaceDetector, Track
@@ -32,6 +34,8 @@ def cut_video(
     everyone: bool = False,
     mask: Path | None = None,
     quality: int = JPEG_QUALITY,
+    surroundings: bool = False,
+    varied: bool = False,
     change: Callable[[Iterator[Frame]], Iterator[Frame]] = iter,
 ) -> Cut:
     """Follow the faces of one video and sample their clips.
@@ -46,18 +50,23 @@ def cut_video(
         mask: Video of the manipulated region, same frames; takes the face that lies on it. Where
             none does, the longest track.
         quality: Of the JPEG frames.
+        surroundings: Keep wide crops and points too, of which pseudo-fakes are made.
+        varied: Vary the clips' intervals, where the spec has a range of them.
         change: What happens to the whole frames first (see `keras_ddl.evaluation.perturb`).
     """
     from keras_ddl.edge.clipper import FaceClipper
     from keras_ddl.edge.video import read_video
 
-    clipper = FaceClipper(spec, detector, stride_ms=spec.span_ms / 2)
-    sampler, manipulated = ClipSampler(clips_per_video), ManipulatedTrack(mask)
+    clipper = FaceClipper(spec, detector, stride_ms=spec.span_ms / 2, varied=varied)
+    wide, manipulated = Surroundings(spec) if surroundings else None, ManipulatedTrack(mask)
+    keep = encode_wide if wide else encode_clip
+    sampler = ClipSampler(clips_per_video, partial(keep, quality=quality))
     reason, end_ms = "", 0.0
     try:
         for frame in change(read_video(path)):
             step = clipper.push(frame)
-            sampler.push([track.id for track in step.tracks], step.clips)
+            complete = wide.push(step) if wide else step.clips
+            sampler.push([track.id for track in step.tracks], complete)
             manipulated.push(step.tracks)
             reason = next((clipper.reason(track.id) for track in step.tracks), reason)
             end_ms = frame.time_ms
@@ -69,10 +78,11 @@ def cut_video(
     if chosen is None or not sampler.clips(chosen):
         chosen = sampler.longest
     tracks = sampler.tracks() if everyone else (chosen,)
-    clips = [encode_clip(clip, quality) for track in tracks for clip in sampler.clips(track)]
+    clips = [clip for track in tracks for clip in sampler.clips(track)]
     if not clips:
         return Cut("too short", reason or "no complete clip of one face", duration_ms=end_ms)
-    return Cut("ok", clips=tuple(clips), duration_ms=end_ms)
+    chosen_clips = tuple(with_points(c, detector) for c in clips) if wide else tuple(clips)
+    return Cut("ok", clips=chosen_clips, duration_ms=end_ms)
 
 
 def lost_cut(path: Path, how: str) -> Cut:

@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_ddl.data.augment import augment_clip
-from keras_ddl.data.augment_rules import Augment, SelfBlend
+from keras_ddl.data.augment_rules import Augment
 from keras_ddl.data.clip_order import ClipOrder, Draw
-from keras_ddl.data.prepared import PreparedSplit, decode_record, read_split
-from keras_ddl.data.pseudo_fakes import blend_with_itself, with_pseudo_fakes
+from keras_ddl.data.prepared import SPEC, PreparedSplit, decode_record, read_split
+from keras_ddl.data.pseudo_fakes.blend import blended_crop
+from keras_ddl.data.pseudo_fakes.rows import with_pseudo_fakes
+from keras_ddl.data.pseudo_fakes.wide import WideClips
+from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.errors import UserError
 
 if TYPE_CHECKING:
@@ -29,7 +32,7 @@ def clip_dataset(
     split: str,
     batch: int,
     *,
-    pseudo: SelfBlend | None = None,
+    pseudo: str = "",
     only: Sequence[int] | None = None,
     cache_bytes: int = CACHE_BYTES,
 ) -> tf.data.Dataset:
@@ -39,7 +42,7 @@ def clip_dataset(
         prepared: Folder that `keras_ddl.data.prepare` wrote.
         split: `train`, `val` or `test`.
         batch: Clips per batch.
-        pseudo: Take the reals only, each followed by a fake made of it, always the same
+        pseudo: Empty, or `only` or `mixed`: beside each real a fake made of it, always the same
             (`keras_ddl.data.pseudo_fakes`).
         only: Numbers of the clips to return, pseudo-fakes counted, in place of all.
         cache_bytes: Keep the decoded clips in memory where they take no more than that.
@@ -50,11 +53,12 @@ def clip_dataset(
     Raises:
         UserError: If the folder is not a prepared one or the split is empty.
     """
-    clips = _Reader(read_split(prepared, split), pseudo, cache_bytes if only is None else 0)
+    clips = _reader(prepared, split, pseudo, cache_bytes if only is None else 0)
     numbers = range(len(clips.data.labels)) if only is None else only
 
     def draws() -> Iterator[Draw]:
-        return ((index, np.array([index, index], np.int32)) for index in numbers)
+        # Twins have one seed: that of the clip they are made of.
+        return ((index, np.repeat(np.int32(clips.source[index]), 2)) for index in numbers)
 
     dataset = clips.read(draws).batch(batch).prefetch(2)
     return _sized(dataset, -(-len(numbers) // batch))
@@ -73,7 +77,8 @@ class TrainingClips:
         augment: Change each clip, anew each pass.
         twins, balance: See `data.order.ClipOrder`.
         weights: Give each clip a weight that makes both classes count alike; their mean is 1.
-        pseudo: Take the reals only, each beside a fake made of it, another in each pass.
+        pseudo: Empty, or `only` or `mixed`: beside each real a fake made of it, another in each
+            pass; both are twins, whatever `twins` says.
         cache_bytes: Keep the decoded clips in memory where they take no more than that.
 
     Attributes:
@@ -95,13 +100,13 @@ class TrainingClips:
         twins: bool = False,
         balance: bool = False,
         weights: bool = False,
-        pseudo: SelfBlend | None = None,
+        pseudo: str = "",
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
         self._prepared, self._augment, self._weights = Path(prepared), augment, weights
-        self._clips = _Reader(read_split(prepared, split), pseudo, cache_bytes)
+        self._clips = _reader(prepared, split, pseudo, cache_bytes)
         self.data = self._clips.data
-        self.order = ClipOrder(self.data, seed, twins, balance)
+        self.order = ClipOrder(self.data, seed, twins or bool(pseudo), balance)
 
     def steps(self, batch: int) -> int:
         """Whole batches of a pass.
@@ -158,18 +163,19 @@ def class_weights(labels: np.ndarray) -> np.ndarray:
     return (len(labels) / (2 * np.maximum(counts, 1))).astype(np.float32)
 
 
+def _reader(prepared: Path, split: str, pseudo: str, cache_bytes: int) -> _Reader:
+    data = read_split(prepared, split)
+    return _PseudoReader(data, prepared, pseudo) if pseudo else _Reader(data, cache_bytes)
+
+
 class _Reader:
     """Clips of a split, read where a `tf.data` graph asks for them."""
 
-    def __init__(self, data: PreparedSplit, pseudo: SelfBlend | None, cache_bytes: int) -> None:
+    def __init__(self, data: PreparedSplit, cache_bytes: int) -> None:
         small = math.prod(data.clips.shape) <= cache_bytes
         self._stored, self._held = data.clips, _decoded(data) if small else None
         self._shape = data.clips.shape[1:]
-        self._source, self._pseudo = np.arange(len(data.clips)), pseudo
-        if pseudo is not None:
-            self._source = np.repeat(np.flatnonzero(data.labels == 0), 2)
-            data = with_pseudo_fakes(data)
-        self.data = data
+        self.data, self.source = data, np.arange(len(data.clips))
 
     def read(
         self, draws: Callable[[], Iterator[Draw]], augment: Augment | None = None
@@ -178,11 +184,7 @@ class _Reader:
         from keras_ddl.framework import tf
 
         def load(index: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-            clip = self._clip(_gather(self._source, index))
-            label = _gather(self.data.labels, index)
-            if self._pseudo is not None:
-                clip = tf.cond(label == 1, lambda: self._fake(clip, seed), lambda: clip)
-            return clip, label, seed
+            return self._clip(index, seed), _gather(self.data.labels, index), seed
 
         def change(clip: Any, label: Any, seed: Any) -> tuple[tf.Tensor, tf.Tensor]:
             return (augment_clip(clip, seed, augment) if augment else clip), label
@@ -193,7 +195,7 @@ class _Reader:
             dataset = dataset.map(step, tf.data.AUTOTUNE, deterministic=True)
         return dataset
 
-    def _clip(self, number: tf.Tensor) -> tf.Tensor:
+    def _clip(self, number: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         from keras_ddl.framework import tf
 
         held = self._held
@@ -203,12 +205,26 @@ class _Reader:
         record = tf.numpy_function(self._stored.record, [number], tf.string, stateful=False)
         return decode_record(tf.ensure_shape(record, ()), tuple(self._shape))
 
-    def _fake(self, clip: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+
+class _PseudoReader(_Reader):
+    """Reals, pseudo-fakes made of them and other fakes, all through the same disturbances."""
+
+    def __init__(self, data: PreparedSplit, prepared: Path, pseudo: str) -> None:
+        self._wide = WideClips(data.clips, ClipSpec.read(prepared / SPEC))
+        super().__init__(data, cache_bytes=0)
+        rows = with_pseudo_fakes(data, pseudo)
+        self.data, self.source, self._made = rows.data, rows.source, rows.made
+
+    def _clip(self, number: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         from keras_ddl.framework import tf
 
-        blend = functools.partial(blend_with_itself, rules=self._pseudo)
-        blended = tf.numpy_function(blend, [clip, seed], tf.uint8, stateful=False)
-        return tf.ensure_shape(blended, self._shape)
+        def make(number: np.ndarray, seed: np.ndarray) -> np.ndarray:
+            return blended_crop(
+                self._wide[int(self.source[number])], seed, bool(self._made[number]), self._shape[1]
+            )
+
+        clip = tf.numpy_function(make, [number, seed], tf.uint8, stateful=False)
+        return tf.ensure_shape(clip, self._shape)
 
 
 def _decoded(data: PreparedSplit) -> np.ndarray:

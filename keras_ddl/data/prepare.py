@@ -10,7 +10,7 @@ import argparse
 import hashlib
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -45,6 +45,7 @@ def prepare(
     layout: str = "folder",
     quality: int = JPEG_QUALITY,
     only: Sequence[str] = (),
+    surroundings: bool = False,
     progress: bool = True,
 ) -> Path:
     """Cut a dataset's videos into clips; go on where an earlier call was stopped.
@@ -65,6 +66,7 @@ def prepare(
         only: Take only videos whose dataset, method or compression is among these names; a kind
             of which none is named is not restricted, and reals have the method `real`, which is
             never left out.
+        surroundings: Keep wide crops of the clips too, of which pseudo-fakes are made.
         progress: Show a progress bar.
 
     Returns:
@@ -84,12 +86,12 @@ def prepare(
     videos = _chosen(list(LAYOUTS[layout](root).present()), only)
     _check_keys(videos)
     spec = spec.replace(detector=open_detector(detector).name)
-    fingerprint = _fingerprint(videos, spec, clips_per_video, quality)
+    rules = {"clips_per_video": clips_per_video, "quality": quality, "surroundings": surroundings}
+    fingerprint = _fingerprint(videos, spec, rules)
     if out.exists() and read_summary(out)["fingerprint"] == fingerprint:
         drop_parts(out)
         _log.info("%s is up to date", out)
     else:
-        rules = {"clips_per_video": clips_per_video, "quality": quality}
         with PreparedWriter(out, spec, fingerprint) as writer:
             _add_missing(writer, videos, spec, rules, processes, progress)
             writer.finish({"root": str(root.resolve()), "layout": layout, **rules})
@@ -128,12 +130,10 @@ def _check_keys(videos: Sequence[Video]) -> None:
         seen[key] = video
 
 
-def _fingerprint(
-    videos: Sequence[Video], spec: ClipSpec, clips_per_video: int, quality: int
-) -> str:
+def _fingerprint(videos: Sequence[Video], spec: ClipSpec, rules: Mapping[str, int]) -> str:
     """Digest of all that decides the clips: the files' names, sizes and times, and the rules."""
-    rules = f"{FORMAT} {clips_per_video} {quality} {spec.to_json()}"
-    digest = hashlib.sha256(rules.encode())
+    text = " ".join(map(str, (FORMAT, *map(int, rules.values()), spec.to_json())))
+    digest = hashlib.sha256(text.encode())
     for video in videos:
         stat = video.path.stat()
         mask = video.mask.name if video.mask else ""
@@ -189,6 +189,7 @@ def _cut(opened: _Opened, video: Video) -> Cut:
         opened.detector,
         everyone=video.label == 0,
         mask=video.mask,
+        varied=video.split == "train",
         **opened.rules,
     )
     return _warned(video, cut)
@@ -222,6 +223,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--only", nargs="+", default=[], metavar="NAME", help="datasets, methods, compressions"
     )
     parser.add_argument("--detector", choices=DETECTORS, default="haar")
+    parser.add_argument(
+        "--surroundings", action="store_true", help="keep what pseudo-fakes are made of"
+    )
     parser.add_argument("--clips-per-video", type=int, default=CLIPS_PER_VIDEO, metavar="N")
     parser.add_argument("--processes", type=int, default=PROCESSES, metavar="N")
     parser.add_argument(
@@ -230,6 +234,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     group = parser.add_argument_group("what a clip is")
     group.add_argument("--frames", type=int, default=defaults.frames)
     group.add_argument("--interval-ms", type=float, default=defaults.interval_ms)
+    group.add_argument(
+        "--longest-interval-ms",
+        type=float,
+        default=defaults.longest_interval_ms,
+        help="above --interval-ms: clips of many frame rates; default 0, one interval",
+    )
     group.add_argument("--size", type=int, default=defaults.size, help="side of a crop, pixels")
     group.add_argument("--margin", type=float, default=defaults.margin, help="crop over face box")
     group.add_argument("--smoothing", type=float, default=defaults.smoothing)
@@ -256,6 +266,7 @@ def _run(args: argparse.Namespace) -> int:
         layout=args.layout,
         quality=args.jpeg_quality,
         only=args.only,
+        surroundings=args.surroundings,
     )
     for split, counts in read_summary(args.out)["splits"].items():
         rest = [f"{count} {status}" for status, count in counts.items() if status != "clips"]

@@ -5,7 +5,8 @@ A prepared folder holds
 - `clipspec.json`, what a clip is, and `prepared.json`: fingerprint, counts, size and SHA-256 of
   every shard;
 - for each split `clips-NNNNN.tfrecord`: a `tf.train.Example` per clip with `frames` (T JPEG images,
-  4:4:4), `label`, `key`, `track` and `times_ms`;
+  4:4:4), `label`, `key`, `track` and `times_ms`; where pseudo-fakes will be made of them also
+  `wide` (the same frames with the surroundings of the face) and `points` (five of each face there);
 - for each split `index.json`: a row per clip (video key, label, track, first time stamp, where it
   lies in which shard) and a row per video with what became of it.
 """
@@ -23,7 +24,7 @@ import numpy as np
 
 from keras_ddl.data.video_index import SPLITS
 from keras_ddl.edge.clips import Clip
-from keras_ddl.edge.clipspec import ClipSpec
+from keras_ddl.edge.clipspec import CUTTING, ClipSpec
 from keras_ddl.edge.errors import MISSING, USAGE, UserError
 from keras_ddl.edge.files import read_json
 
@@ -34,6 +35,8 @@ FORMAT = 2
 SUMMARY = "prepared.json"
 SPEC = "clipspec.json"
 JPEG_QUALITY = 95
+WIDER = 1.5
+"""Side of a wide crop over that of the model's."""
 
 Key = tuple[str, str, str, str]
 
@@ -46,11 +49,15 @@ class EncodedClip:
         images: T JPEG files.
         times_ms: float64, (T,).
         track_id: The track the crops belong to.
+        wide: T JPEG files of crops `WIDER` times as wide; empty where they were not asked for.
+        points: float32, (T, 5, 2), of the faces in `wide`; NaN where none was found.
     """
 
     images: tuple[bytes, ...]
     times_ms: np.ndarray
     track_id: int
+    wide: tuple[bytes, ...] = ()
+    points: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -147,14 +154,17 @@ class StoredClips:
 
 def encode_clip(clip: Clip, quality: int = JPEG_QUALITY) -> EncodedClip:
     """Compress a clip's frames; chroma is not subsampled."""
+    images = tuple(encode_image(frame, quality) for frame in clip.frames)
+    return EncodedClip(images, clip.times_ms, int(clip.track_id))
+
+
+def encode_image(image: np.ndarray, quality: int) -> bytes:
+    """Compress an RGB picture as JPEG, 4:4:4."""
     import cv2
 
     rules = [cv2.IMWRITE_JPEG_QUALITY, quality]
     rules += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
-    images = [cv2.imencode(".jpg", np.ascontiguousarray(f[..., ::-1]), rules) for f in clip.frames]
-    return EncodedClip(
-        tuple(image.tobytes() for _, image in images), clip.times_ms, int(clip.track_id)
-    )
+    return bytes(cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), rules)[1])
 
 
 def decode_record(record: Any, shape: tuple[int, ...]) -> tf.Tensor:
@@ -232,7 +242,7 @@ def check_spec(prepared: Path, spec: ClipSpec, settable: bool = False) -> None:
         UserError: naming every field that differs, and what to pass to which command.
     """
     cut = ClipSpec.read(Path(prepared) / SPEC)
-    names = ("frames", "size", "interval_ms", "margin", "smoothing", "color")
+    names = (*CUTTING, "color")
     pairs = {name: (getattr(cut, name), getattr(spec, name)) for name in names}
     unlike = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
     if not unlike:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Generic, TypeVar
 
 from keras_ddl.edge.clips import Clip
 
@@ -11,7 +12,10 @@ MAX_TRACKS = 8  # people of one video whose clips are held at a time
 LEAST_SHARE = 0.25  # of the longest track's frames that a track needs to be taken
 
 
-class ClipSampler:
+Kept = TypeVar("Kept")
+
+
+class ClipSampler(Generic[Kept]):
     """Even sample of each long track's clips, which come one by one.
 
     The video's length is not known beforehand, so candidates are thinned as they pile up: past
@@ -19,14 +23,15 @@ class ClipSampler:
 
     Args:
         count: Number of clips wanted of each track.
+        keep: What is kept of a clip: itself, or something smaller.
     """
 
-    def __init__(self, count: int) -> None:
-        self._count = count
+    def __init__(self, count: int, keep: Callable[[Clip], Kept]) -> None:
+        self._count, self._keep = count, keep
         self._frames: Counter[int] = Counter()
         self._offered: Counter[int] = Counter()
         self._every: dict[int, int] = {}
-        self._kept: dict[int, list[Clip]] = {}
+        self._kept: dict[int, list[Kept]] = {}
 
     def push(self, tracks: Iterable[int], clips: Iterable[Clip]) -> None:
         """Take one frame's living tracks and the clips that it completed."""
@@ -51,7 +56,7 @@ class ClipSampler:
         least = LEAST_SHARE * self._frames[longest]
         return tuple(sorted(t for t in self._kept if self._frames[t] >= least))
 
-    def clips(self, track: int | None = None) -> tuple[Clip, ...]:
+    def clips(self, track: int | None = None) -> tuple[Kept, ...]:
         """Return up to `count` clips, one from each equal part of a track; default: the longest."""
         track = self.longest if track is None else track
         kept = self._kept.get(track, []) if track is not None else []
@@ -69,7 +74,7 @@ class ClipSampler:
         kept = self._kept.setdefault(track, [])
         every = self._every.setdefault(track, 1)
         if self._offered[track] % every == 0:
-            kept.append(clip)
+            kept.append(self._keep(clip))
         self._offered[track] += 1
         if len(kept) > 4 * self._count:
             kept[:] = kept[::2]

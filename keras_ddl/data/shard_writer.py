@@ -99,6 +99,7 @@ class PreparedWriter:
                 offset += len(payload) + sum(_FRAMING)
         facts = {"identities": list(video.identities), "clips": len(rows), "status": cut.status}
         more = {"message": cut.message, "duration_ms": round(cut.duration_ms, 3)}
+        more |= {"original": video.original} if video.original else {}
         entry = {"split": video.split, "video": {**common, **facts, **more}, "clips": rows}
         write_json(records.with_suffix(".json"), entry)
 
@@ -183,6 +184,9 @@ def _example(video: Video, clip: EncodedClip) -> bytes:
         "track": feature(int64_list=train.Int64List(value=[clip.track_id])),
         "times_ms": feature(float_list=train.FloatList(value=clip.times_ms)),
     }
+    if clip.wide and clip.points is not None:
+        features["wide"] = feature(bytes_list=train.BytesList(value=clip.wide))
+        features["points"] = feature(float_list=train.FloatList(value=clip.points.ravel()))
     example = tf.train.Example(features=tf.train.Features(feature=features))
     return bytes(example.SerializeToString(deterministic=True))
 

@@ -28,6 +28,8 @@ class Video:
         video_id: The video's name, unique within (dataset, method, compression).
         identities: The people in it; splits by identity go by these.
         split: `"train"`, `"val"` or `"test"`.
+        original: `video_id` of the real video that a fake was made from, of the same dataset and
+            compression; empty where it is not known.
         mask: Video of the manipulated region, same frames, where the dataset has one.
 
     Raises:
@@ -42,6 +44,7 @@ class Video:
     video_id: str
     identities: tuple[str, ...]
     split: str
+    original: str = ""
     mask: Path | None = None
 
     def __post_init__(self) -> None:

@@ -12,15 +12,19 @@ def _clip(track: int, start: float) -> Clip:
     return Clip(np.zeros((4, 1, 1, 3), np.uint8), start + 40.0 * np.arange(4), track)
 
 
+def same(clip: Clip) -> Clip:
+    return clip
+
+
 def test_sampler_takes_one_clip_from_each_equal_part() -> None:
-    sampler = ClipSampler(2)
+    sampler = ClipSampler(2, same)
     for start in range(6):  # halves 0 1 2 | 3 4 5: the middle of each
         sampler.push([1], [_clip(1, start)])
     assert [clip.times_ms[0] for clip in sampler.clips()] == [1, 4]
 
 
 def test_sampler_stays_even_and_bounded_over_a_long_video() -> None:
-    sampler = ClipSampler(4)
+    sampler = ClipSampler(4, same)
     for start in range(10_000):
         sampler.push([1], [_clip(1, start)])
     starts = [clip.times_ms[0] for clip in sampler.clips()]
@@ -30,7 +34,7 @@ def test_sampler_stays_even_and_bounded_over_a_long_video() -> None:
 
 
 def test_sampler_follows_the_longest_track() -> None:
-    sampler = ClipSampler(3)
+    sampler = ClipSampler(3, same)
     for start in range(3):
         sampler.push([1], [_clip(1, start)])
     for start in range(3, 10):
@@ -38,5 +42,5 @@ def test_sampler_follows_the_longest_track() -> None:
     assert sampler.longest == 2
     assert sampler.tracks() == (1, 2)  # 3 of 7 frames are enough
     assert {clip.track_id for clip in sampler.clips()} == {2}
-    empty = ClipSampler(3)
+    empty = ClipSampler(3, same)
     assert empty.longest is None and empty.clips() == ()

@@ -109,6 +109,7 @@ def _videos(clips: list[_Clip]) -> Iterator[Video]:
             video_id=f"{clip.part:02d}/{clip.path.stem}",
             identities=(clip.original,),
             split=SPLIT_OF_PART[part_of[clip.original]],
+            original=f"{part_of[clip.original]:02d}/{clip.original}" if clip.label else "",
         )
 
 

@@ -115,5 +115,6 @@ def _listed(
                     video_id=stem,
                     identities=people,
                     split=split,
+                    original="" if method == "real" else target,
                     mask=masks.get(stem),
                 )

@@ -11,7 +11,7 @@ from keras_ddl.data.video_index import SPLITS, Video
 from keras_ddl.edge.errors import UserError
 
 REQUIRED = ("path", "label")
-OPTIONAL = ("split", "video", "method", "identity")
+OPTIONAL = ("split", "video", "method", "identity", "pair")
 LABELS = {"0": 0, "real": 0, "1": 1, "fake": 1}
 FILE = "manifest.csv"
 
@@ -21,8 +21,9 @@ def manifest(root: Path) -> Index:
 
     Columns: `path` (absolute, or relative to the file), `label` (0 or real, 1 or fake), and
     optionally `split`, `video` (the video's name; the path without it), `method` (`real` and
-    `fake` without it) and `identity` (people, `;` between several; without it the file name up to
-    its first underscore). Without a `split` column people are held out
+    `fake` without it), `identity` (people, `;` between several; without it the file name up to its
+    first underscore) and `pair` (the `path` of the real video that a fake was made from). Without
+    a `split` column people are held out
     (`keras_ddl.data.layouts.held_out`).
 
     Args:
@@ -70,4 +71,5 @@ def _video(table: Path, number: int, row: Row, dataset: str, has_split: bool) ->
         video_id=value("video", inner.as_posix()),
         identities=tuple(person.strip() for person in people if person.strip()),
         split=split,
+        original=Path(value("pair")).as_posix() if label and value("pair") else "",
     )

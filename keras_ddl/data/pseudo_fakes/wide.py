@@ -1,0 +1,80 @@
+"""Wide clips: real clips with the surroundings of the face, read back from a prepared folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from keras_ddl.data.prepared import WIDER, StoredClips
+from keras_ddl.data.pseudo_fakes.regions import camera, frontal_points
+from keras_ddl.edge.clipspec import ClipSpec
+from keras_ddl.edge.errors import UserError
+
+
+@dataclass(frozen=True)
+class WideFrames:
+    """A clip with the surroundings of its face.
+
+    Args:
+        frames: uint8, (T, W, W, 3), RGB.
+        times_ms: float64, (T,), increasing.
+        points: float, (T, 5, 2) in pixels, see `regions.POINTS`; NaN where no face was found.
+        margin: Side of the crop over the side of the face box.
+    """
+
+    frames: np.ndarray
+    times_ms: np.ndarray
+    points: np.ndarray
+    margin: float
+
+    def cameras(self) -> list[np.ndarray]:
+        """The face's camera in each frame; frames without a face take it from their neighbours."""
+        known = np.isfinite(self.points).all((1, 2))
+        if not known.any():
+            view = camera(frontal_points(self.frames.shape[1], self.margin))
+            return [view] * len(self.frames)
+        views = np.stack([camera(points) for points in self.points[known]])
+        flat = [
+            np.interp(self.times_ms, self.times_ms[known], column)
+            for column in views.reshape(len(views), -1).T
+        ]
+        return list(np.array(flat).T.reshape(-1, 2, 4))
+
+
+class WideClips:
+    """The wide clips of a split, by number.
+
+    Args:
+        stored: The split's clips.
+        spec: What they were cut by.
+    """
+
+    def __init__(self, stored: StoredClips, spec: ClipSpec) -> None:
+        self._stored, self._margin = stored, spec.margin * WIDER
+
+    def __getitem__(self, number: int) -> WideFrames:
+        """Return one clip.
+
+        Raises:
+            UserError: The folder was prepared without surroundings.
+        """
+        import cv2
+
+        from keras_ddl.framework import tf
+
+        example = tf.train.Example.FromString(self._stored.record(number))
+        features = example.features.feature
+        images = features["wide"].bytes_list.value
+        if not images:
+            raise UserError(
+                f"{self._stored.folder.parent} holds no surroundings of the faces, of which "
+                "pseudo-fakes are made; prepare the videos again with --surroundings"
+            )
+        frames = [
+            cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_COLOR) for image in images
+        ]
+        points = np.array(features["points"].float_list.value, np.float64)
+        times = np.array(features["times_ms"].float_list.value, np.float64)
+        pixels = np.stack([frame[..., ::-1] for frame in frames])
+        return WideFrames(pixels, times, points.reshape(-1, 5, 2), self._margin)
