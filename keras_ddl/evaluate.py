@@ -37,6 +37,8 @@ from keras_ddl.evaluation.calibration import (
 )
 from keras_ddl.evaluation.clip_scores import Scores
 from keras_ddl.evaluation.operating_point import OperatingPoint
+from keras_ddl.evaluation.pairs import paired
+from keras_ddl.evaluation.probes import probe
 from keras_ddl.evaluation.results import TEST, EvaluationResult, SetResult
 from keras_ddl.evaluation.split_scores import fates, split_logits
 from keras_ddl.evaluation.tables import table
@@ -130,7 +132,7 @@ def choose(subject: Subject, own: Path) -> Subject:
     Raises:
         UserError: If the validation clips are of one class only.
     """
-    data, logits = split_logits(subject.model, own, "val", subject.config.pseudo())
+    data, logits = split_logits(subject.model, own, "val", subject.config.pseudo_fakes)
     margins = margins_from_logits(logits)
     fingerprint = read_summary(own)["fingerprint"]
     try:
@@ -213,6 +215,8 @@ def _score(subject: Subject, folder: Path, name: str) -> ScoredSet:
         nll_before=nll(data.labels, margins),
         nll_after=nll(data.labels, margins, spec.temperature),
         videos=fates(data),
+        pairs=paired(scores.videos(), data.videos),
+        probes=probe(subject.model, data, spec.margin),
     )
     return ScoredSet(name, data.clips, margins, scores, result)
 

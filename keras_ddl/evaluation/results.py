@@ -10,6 +10,8 @@ from typing import Any
 
 from keras_ddl.edge.files import read_json
 from keras_ddl.evaluation.operating_point import OperatingPoint
+from keras_ddl.evaluation.pairs import PairedResult
+from keras_ddl.evaluation.probes import ProbeResult
 
 TEST = "test.json"
 ROBUSTNESS = "robustness.json"
@@ -120,6 +122,8 @@ class SetResult(Breakdown):
         ece_before, ece_after: Expected calibration error of clips, at temperature 1 and the run's.
         nll_before, nll_after: Their mean negative log-likelihood in nats, likewise.
         videos: How many videos by what became of them: `ok`, or why they have no score.
+        pairs: Fakes against their own originals, by method.
+        probes: Reals that something harmless happened to.
     """
 
     name: str
@@ -132,11 +136,15 @@ class SetResult(Breakdown):
     nll_before: float
     nll_after: float
     videos: Mapping[str, int]
+    pairs: tuple[PairedResult, ...] = ()
+    probes: tuple[ProbeResult, ...] = ()
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> SetResult:
         """Take a set of `test.json`."""
-        values = {field.name: found[field.name] for field in fields(cls)}
+        values = {field.name: found[field.name] for field in fields(cls) if field.name in found}
+        for name, kind_of in (("pairs", PairedResult), ("probes", ProbeResult)):
+            values[name] = tuple(kind_of(**row) for row in found.get(name, ()))
         for kind in _GROUPS:
             values[kind] = tuple(GroupResult.from_json(row) for row in values[kind])
         return cls(**values)
@@ -145,7 +153,8 @@ class SetResult(Breakdown):
         """Return the set as `test.json` holds it."""
         about = {name: getattr(self, name) for name in _ABOUT}
         groups = {kind: [row.to_json() for row in rows] for kind, rows in self.groups().items()}
-        return {**about, **vars(self), **groups}
+        more = {name: [vars(row) for row in getattr(self, name)] for name in ("pairs", "probes")}
+        return {**about, **vars(self), **groups, **more}
 
     def without_score(self) -> dict[str, int]:
         """Return how many videos have no score, by why."""

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_ddl.data.augment_rules import SelfBlend
 from keras_ddl.data.pipeline import clip_dataset
 from keras_ddl.data.prepared import PreparedSplit, read_split
-from keras_ddl.data.pseudo_fakes import with_pseudo_fakes
+from keras_ddl.data.pseudo_fakes.rows import judging_mode, with_pseudo_fakes
 from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.errors import UserError
 from keras_ddl.evaluation.clip_scores import Scores, clip_logits, summary
@@ -27,7 +26,7 @@ def score_split(
     spec: ClipSpec,
     prepared: Path,
     split: str = "test",
-    pseudo: SelfBlend | None = None,
+    pseudo: str = "",
 ) -> tuple[Scores, dict[str, Any]]:
     """Score a split of prepared clips.
 
@@ -36,7 +35,8 @@ def score_split(
         spec: Gives threshold and temperature.
         prepared: Folder of prepared clips.
         split: `train`, `val` or `test`.
-        pseudo: Score reals and fakes made of them, not the split's own fakes.
+        pseudo: In which mode the model learnt from pseudo-fakes; where the split has no fakes of
+            its own, reals and fakes made of them are scored.
 
     Returns:
         The clips' scores, and the results: clip and video level, threshold, and what became of
@@ -52,12 +52,13 @@ def score_split(
 
 
 def split_logits(
-    model: keras.Model, prepared: Path, split: str, pseudo: SelfBlend | None = None
+    model: keras.Model, prepared: Path, split: str, pseudo: str = ""
 ) -> tuple[PreparedSplit, np.ndarray]:
-    """Return a split and its clips' logits ``(N, 2)``; `pseudo`: with fakes made of its reals."""
+    """Return a split and its clips' logits ``(N, 2)``; `pseudo` as for `score_split`."""
     data = read_split(prepared, split)
-    logits = clip_logits(model, clip_dataset(prepared, split, BATCH, pseudo=pseudo))
-    return with_pseudo_fakes(data) if pseudo else data, logits
+    mode = judging_mode(data, pseudo)
+    logits = clip_logits(model, clip_dataset(prepared, split, BATCH, pseudo=mode))
+    return with_pseudo_fakes(data).data if mode else data, logits
 
 
 def fates(data: PreparedSplit) -> dict[str, int]:

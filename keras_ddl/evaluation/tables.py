@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from keras_ddl.evaluation.results import Breakdown, GroupResult, SetResult, SplitResult
+from keras_ddl.evaluation.pairs import PairedResult
+from keras_ddl.evaluation.probes import ProbeResult
+from keras_ddl.evaluation.results import GroupResult, SetResult, SplitResult
 
 BAR = "\\|"
 COLUMNS = {"ACC": "accuracy", "AUC": "auc", "F1": "f1"}
@@ -52,7 +54,7 @@ def label(row: GroupResult) -> str:
     return " ".join(name for name in names.values() if name)
 
 
-def _details(result: Breakdown) -> list[str]:
+def _details(result: SetResult) -> list[str]:
     ends = result.intervals["video"]
     listed = ", ".join(
         f"{short} {ends[name][0]:.4f} to {ends[name][1]:.4f}" for short, name in COLUMNS.items()
@@ -61,6 +63,28 @@ def _details(result: Breakdown) -> list[str]:
     for kind, rows in result.groups().items():
         if len(rows) > 1:
             lines += _rows(kind, rows)
+    return lines + _pairs(result.pairs) + _probes(result.probes)
+
+
+def _pairs(rows: Sequence[PairedResult]) -> list[str]:
+    if not rows:
+        return []
+    wide = max(len(row.method or "all") for row in rows) + 2
+    return ["fakes that score higher than their own originals:"] + [
+        f"  {row.method or 'all':<{wide}}{row.accuracy:.2f} ({row.low:.2f} to {row.high:.2f}) "
+        f"of {row.pairs} pairs"
+        for row in rows
+    ]
+
+
+def _probes(rows: Sequence[ProbeResult]) -> list[str]:
+    if not rows:
+        return []
+    lines = [f"AUC of changed against untouched reals, {rows[0].clips} clips; 0.5 is right:"]
+    wide = max(len(row.name) for row in rows) + 2
+    for row in rows:
+        warning = "  taken for a forgery" if row.fooled else ""
+        lines.append(f"  {row.name:<{wide}}{row.auc:.2f}{warning}")
     return lines
 
 
