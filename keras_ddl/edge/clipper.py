@@ -13,6 +13,7 @@ from keras_ddl.edge.clips import Clip, ClipBuffer
 from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.faces.crop import square_crop
 from keras_ddl.edge.faces.detect import FaceDetector
+from keras_ddl.edge.faces.repeated_frames import RepeatDetector
 from keras_ddl.edge.faces.scene_cut import CutDetector
 from keras_ddl.edge.faces.track import MAX_GAP_MS, SMOOTHING_MS, Track, Tracker
 from keras_ddl.edge.video import Frame
@@ -99,6 +100,8 @@ class FaceClipper:
         self._tracker = Tracker(spec.smoothing, max(MAX_GAP_MS, self._two_rounds_ms))
         self._buffer = ClipBuffer(spec, stride_ms, varied)
         self._cuts = CutDetector()
+        # Without repeats a source is slower, which clips of one interval cannot be.
+        self._repeats = RepeatDetector() if spec.longest_interval_ms else None
         self._shape: tuple[int, ...] | None = None
         self._segment = 0
         self._time_ms: float | None = None
@@ -111,12 +114,14 @@ class FaceClipper:
         """Take the next frame of the source.
 
         A frame with the very time of the one before is passed over: it gives the same tracks and
-        neither crops nor clips.
+        neither crops nor clips. So is, where the spec has a range of intervals, a frame that
+        repeats the picture before it in a video full of such frames.
 
         Args:
             frame: Image uint8 (H, W, 3) RGB and its time.
         """
-        if frame.time_ms == self._time_ms:
+        repeated = self._repeats is not None and self._repeats.push(frame.image)
+        if repeated or frame.time_ms == self._time_ms:
             return FrameResult(frame, self._tracks, reasons=self._reasons())
         before = {track.id for track in self._tracks}
         cut = self._is_new_scene(frame)
