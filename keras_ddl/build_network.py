@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keras_ddl.config import DDL, TrainConfig
+from keras_ddl.config import DDL, FRAMES, TrainConfig
 from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.errors import UserError
 from keras_ddl.edge.files import file_sha256, read_json
@@ -21,7 +21,10 @@ _log = logging.getLogger(__name__)
 
 
 def build(
-    config: TrainConfig, backbone_weights: str = "", precision: str = "float32"
+    config: TrainConfig,
+    backbone_weights: str = "",
+    precision: str = "float32",
+    frames: int | None = None,
 ) -> keras.Model:
     """Build the configuration's network.
 
@@ -29,6 +32,7 @@ def build(
         config: Says which.
         backbone_weights: What the backbone starts from, see its `build`; empty is nothing.
         precision: Keras' policy for its layers; a trained network is used in float32.
+        frames: Per clip, in place of the configuration's; for networks that judge frame by frame.
     """
     from keras_ddl.framework import keras
     from keras_ddl.networks import zoo
@@ -36,16 +40,18 @@ def build(
 
     before = keras.mixed_precision.global_policy()
     keras.mixed_precision.set_global_policy(precision)
-    weights = backbone_weights or None
+    weights, frames = backbone_weights or None, frames or config.frames
     try:
+        if config.network == FRAMES:
+            return _by_frames(config, weights, frames)
         if config.network != DDL:
             method = zoo.get(config.network)
-            model: keras.Model = method.build(config.size, config.frames, weights, config.width)
+            model: keras.Model = method.build(config.size, frames, weights, config.width)
             return model
         return build_model(
             config.backbone,
             modules=config.modules,
-            frames=config.frames,
+            frames=frames,
             size=config.size,
             keep=config.keep,
             weights=weights,
@@ -56,6 +62,14 @@ def build(
         raise UserError(str(error)) from error
     finally:
         keras.mixed_precision.set_global_policy(before)
+
+
+def _by_frames(config: TrainConfig, weights: str | None, frames: int) -> keras.Model:
+    from keras_ddl.networks import backbones
+    from keras_ddl.networks.zoo.parts.frame_network import frame_network
+
+    backbone = backbones.get(config.backbone)(config.size, weights, config.width)
+    return frame_network(f"{config.backbone}_frames", backbone, config.size, frames)
 
 
 def load_run(path: Path | None = None) -> tuple[keras.Model, TrainConfig, ClipSpec]:
@@ -86,7 +100,9 @@ def load_run(path: Path | None = None) -> tuple[keras.Model, TrainConfig, ClipSp
     return model, config, spec
 
 
-def build_started(config: TrainConfig, precision: str = "float32") -> keras.Model:
+def build_started(
+    config: TrainConfig, precision: str = "float32", frames: int | None = None
+) -> keras.Model:
     """Build a configuration's network with the weights it starts from.
 
     Those of the backbone (`imagenet`, a Keras file) are the backbone's own business. A run may have
@@ -96,19 +112,20 @@ def build_started(config: TrainConfig, precision: str = "float32") -> keras.Mode
     Args:
         config: Says which network, and in `weights` what it starts from.
         precision: Keras' policy for its layers.
+        frames: See `build`.
 
     Raises:
         UserError: If the weights are not there, of no known kind, or another network's.
     """
     path = Path(config.weights)
     if not config.weights or config.weights == "imagenet" or path.suffix == ".h5":
-        return build(config, config.weights, precision)
+        return build(config, config.weights, precision, frames)
     if not path.is_dir() and path.suffix not in RELEASED:
         raise UserError(
             "weights: expected imagenet, a file .h5 (backbone), .npz, .pth or .pt (the authors' "
             f"tensors) or a run folder, received {path}"
         )
-    model = build(config, precision=precision)
+    model = build(config, precision=precision, frames=frames)
     _load(model, path)
     return model
 

@@ -24,6 +24,7 @@ BALANCES = ("sampling", "weights")
 SYNC = ("auto", "on", "off")
 DEFAULT_PRESET = "cpu"
 DDL = "ddl"
+FRAMES = "frames"
 
 _POSITIVE = (
     "width",
@@ -67,8 +68,9 @@ class TrainConfig(Augment):
 
     Args:
         preset: Name of the preset this configuration started from.
-        network: `ddl`, the paper's, which the next four keys describe, or a comparison method of
-            `keras_ddl.networks.zoo`, for which only `width` counts.
+        network: `ddl`, the paper's, which the next four keys describe; `frames`, its backbone
+            judging frame by frame; or a comparison method of `keras_ddl.networks.zoo`, for which
+            only `width` counts.
         backbone: Network that the modules go into.
         modules: Which of `dfdc` and `msa`; empty is the plain backbone.
         stages: The backbone's stages that get modules, by name; empty is all of them.
@@ -93,6 +95,8 @@ class TrainConfig(Augment):
         scale_lr: Multiply the learning rate by batch / `base_batch` (`linear`) or by its square
             root (`sqrt`); empty = take it as it is.
         base_batch: The batch that `learning_rate` was found with.
+        single_frames: Learn from one frame of each clip, drawn anew in each pass, where a network
+            judges frame by frame: the frames of a clip are nearly alike, and cost as much each.
         frozen_epochs: Train only the modules and the head for so many epochs first, the backbone
             and its batch norm at rest; for backbones that start from trained weights.
         tuned_rate: Factor on the learning rate once the backbone is trained too.
@@ -146,6 +150,7 @@ class TrainConfig(Augment):
     warmup_steps: int = 0
     scale_lr: str = ""
     base_batch: int = 12
+    single_frames: bool = False
     frozen_epochs: int = 0
     tuned_rate: float = 1.0
     sync_batch_norm: str = "auto"
@@ -177,7 +182,10 @@ class TrainConfig(Augment):
         self._check("twins", not (self.twins and self.balance == "sampling"), "not with balance")
         self._check("xla", not (self.xla and self.deterministic), "false with deterministic")
         self._check("shift", self.shift < 0.5, "less than 0.5")
-        self._check("network", self.network in (DDL, *zoo.NAMES), f"{DDL}, {', '.join(zoo.NAMES)}")
+        networks = (DDL, FRAMES, *zoo.NAMES)
+        self._check("network", self.network in networks, ", ".join(networks))
+        if self.single_frames and not self.by_frames():
+            raise ValueError(f"single_frames: {self.network} looks at frames together; set it to false")
         self._check("modules", set(self.modules) <= set(MODULES), f"some of {', '.join(MODULES)}")
         self._check("frozen_epochs", self.frozen_epochs < self.epochs, f"below {self.epochs}")
         counts = self.synthetic_videos
@@ -194,10 +202,18 @@ class TrainConfig(Augment):
     def described(self) -> str:
         """Return the network in words, as `compact_xception with DFDC, MSA`."""
         slim = f", width {self.width:g}" if self.width != 1 else ""
+        if self.network == FRAMES:
+            return f"{self.backbone}{slim} frame by frame"
         if self.network != DDL:
             return self.network + slim
         modules = f"with {', '.join(self.modules).upper()}" if self.modules else "without modules"
         return f"{self.backbone}{slim} {modules}"
+
+    def by_frames(self) -> bool:
+        """Return whether the network judges each frame alone."""
+        if self.network in (DDL, FRAMES):
+            return self.network == FRAMES
+        return not zoo.get(self.network).METHOD.temporal
 
     def spec(self) -> ClipSpec:
         """Return what a clip is under this configuration."""

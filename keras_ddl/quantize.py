@@ -148,7 +148,8 @@ def _fine_tuned(
 
     gentle = {"halve_every": 0, "warmup_steps": 0, "scale_lr": "", "frozen_epochs": 0}
     once = {"patience": 0, "ema": 0.0, "precision": "float32", "xla": False, "weights": ""}
-    tuning = replace(config, epochs=epochs, learning_rate=rate, **gentle, **once)
+    whole = {"single_frames": False}
+    tuning = replace(config, epochs=epochs, learning_rate=rate, **gentle, **once, **whole)
     weights = folder / f"tuned-{WEIGHTS}"
     try:
         options = TrainingOptions(progress=progress)

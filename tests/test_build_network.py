@@ -18,8 +18,8 @@ from keras_ddl import train as training
 from keras_ddl.build_network import build, build_started, load_run
 from keras_ddl.config import TrainConfig
 from keras_ddl.edge.errors import UserError
-from keras_ddl.edge.files import file_sha256, read_json
-from keras_ddl.edge.runs import WEIGHTS, start_run
+from keras_ddl.edge.files import file_sha256, read_json, write_json
+from keras_ddl.edge.runs import CONFIG, WEIGHTS, finish_run, start_run
 from keras_ddl.framework import keras
 from keras_ddl.import_released import load_released_weights
 from keras_ddl.training.fit import make_optimiser
@@ -104,3 +104,26 @@ def test_mixed_precision_computes_narrow_and_keeps_weights_and_logits_wide(preci
     )
     scaled = isinstance(model.optimizer, keras.mixed_precision.LossScaleOptimizer)
     assert scaled == (precision == "mixed_float16")
+
+
+def test_a_backbone_that_judged_frame_by_frame_is_where_the_paper_s_network_starts(
+    tmp_path: Path,
+) -> None:
+    """Its layers are taken over; modules and head are new."""
+    size = {"size": 32, "frames": 4, "width": 0.125}
+    frames = TrainConfig(network="frames", **size)
+    run = start_run(tmp_path / "run")
+    model = build(frames)
+    for weight in model.weights:
+        weight.assign(weight + 0.01)
+    model.save_weights(str(run / WEIGHTS), save_format="h5")
+    write_json(run / CONFIG, {"config": frames.to_dict()})
+    frames.spec().replace(weights_sha256=file_sha256(run / WEIGHTS)).write(run / "clipspec.json")
+    finish_run(run)
+    started = build_started(TrainConfig(weights=str(run), **size))
+    ours = {layer.name: layer for layer in started.layers}
+    taken = [layer for layer in model.layers if layer.weights and layer.name in ours]
+    assert len(taken) > 20
+    for layer in taken:
+        for one, other in zip(layer.get_weights(), ours[layer.name].get_weights(), strict=True):
+            np.testing.assert_array_equal(one, other)

@@ -15,6 +15,7 @@ from keras_ddl.data.augment_rules import Augment
 from keras_ddl.data.clip_order import ClipOrder, Draw
 from keras_ddl.data.prepared import SPEC, PreparedSplit, decode_record, read_split
 from keras_ddl.data.pseudo_fakes.blend import blended_crop
+from keras_ddl.data.pseudo_fakes.donor import Donors
 from keras_ddl.data.pseudo_fakes.rows import with_pseudo_fakes
 from keras_ddl.data.pseudo_fakes.wide import WideClips
 from keras_ddl.edge.clipspec import ClipSpec
@@ -33,6 +34,7 @@ def clip_dataset(
     batch: int,
     *,
     pseudo: str = "",
+    single: bool = False,
     only: Sequence[int] | None = None,
     cache_bytes: int = CACHE_BYTES,
 ) -> tf.data.Dataset:
@@ -44,6 +46,7 @@ def clip_dataset(
         batch: Clips per batch.
         pseudo: Empty, or `only` or `mixed`: beside each real a fake made of it, always the same
             (`keras_ddl.data.pseudo_fakes`).
+        single: Of each clip one frame alone, T = 1, always the same.
         only: Numbers of the clips to return, pseudo-fakes counted, in place of all.
         cache_bytes: Keep the decoded clips in memory where they take no more than that.
 
@@ -53,7 +56,7 @@ def clip_dataset(
     Raises:
         UserError: If the folder is not a prepared one or the split is empty.
     """
-    clips = _reader(prepared, split, pseudo, cache_bytes if only is None else 0)
+    clips = _reader(prepared, split, pseudo, cache_bytes if only is None else 0, single)
     numbers = range(len(clips.data.labels)) if only is None else only
 
     def draws() -> Iterator[Draw]:
@@ -79,6 +82,7 @@ class TrainingClips:
         weights: Give each clip a weight that makes both classes count alike; their mean is 1.
         pseudo: Empty, or `only` or `mixed`: beside each real a fake made of it, another in each
             pass; both are twins, whatever `twins` says.
+        single: Of each clip one frame alone, T = 1, another in each pass.
         cache_bytes: Keep the decoded clips in memory where they take no more than that.
 
     Attributes:
@@ -101,10 +105,11 @@ class TrainingClips:
         balance: bool = False,
         weights: bool = False,
         pseudo: str = "",
+        single: bool = False,
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
         self._prepared, self._augment, self._weights = Path(prepared), augment, weights
-        self._clips = _reader(prepared, split, pseudo, cache_bytes)
+        self._clips = _reader(prepared, split, pseudo, cache_bytes, single)
         self.data = self._clips.data
         self.order = ClipOrder(self.data, seed, twins or bool(pseudo), balance)
 
@@ -163,18 +168,22 @@ def class_weights(labels: np.ndarray) -> np.ndarray:
     return (len(labels) / (2 * np.maximum(counts, 1))).astype(np.float32)
 
 
-def _reader(prepared: Path, split: str, pseudo: str, cache_bytes: int) -> _Reader:
+def _reader(
+    prepared: Path, split: str, pseudo: str, cache_bytes: int, single: bool = False
+) -> _Reader:
     data = read_split(prepared, split)
-    return _PseudoReader(data, prepared, pseudo) if pseudo else _Reader(data, cache_bytes)
+    if pseudo:
+        return _PseudoReader(data, prepared, pseudo, single)
+    return _Reader(data, cache_bytes, single)
 
 
 class _Reader:
     """Clips of a split, read where a `tf.data` graph asks for them."""
 
-    def __init__(self, data: PreparedSplit, cache_bytes: int) -> None:
+    def __init__(self, data: PreparedSplit, cache_bytes: int, single: bool = False) -> None:
         small = math.prod(data.clips.shape) <= cache_bytes
         self._stored, self._held = data.clips, _decoded(data) if small else None
-        self._shape = data.clips.shape[1:]
+        self._shape, self._single = data.clips.shape[1:], single
         self.data, self.source = data, np.arange(len(data.clips))
 
     def read(
@@ -184,7 +193,11 @@ class _Reader:
         from keras_ddl.framework import tf
 
         def load(index: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-            return self._clip(index, seed), _gather(self.data.labels, index), seed
+            clip = self._clip(index, seed)
+            if self._single and clip.shape[0] > 1:
+                at = seed[1] % clip.shape[0]
+                clip = tf.expand_dims(tf.gather(clip, at), 0)
+            return clip, _gather(self.data.labels, index), seed
 
         def change(clip: Any, label: Any, seed: Any) -> tuple[tf.Tensor, tf.Tensor]:
             return (augment_clip(clip, seed, augment) if augment else clip), label
@@ -209,9 +222,12 @@ class _Reader:
 class _PseudoReader(_Reader):
     """Reals, pseudo-fakes made of them and other fakes, all through the same disturbances."""
 
-    def __init__(self, data: PreparedSplit, prepared: Path, pseudo: str) -> None:
+    def __init__(
+        self, data: PreparedSplit, prepared: Path, pseudo: str, single: bool = False
+    ) -> None:
         self._wide = WideClips(data.clips, ClipSpec.read(prepared / SPEC))
-        super().__init__(data, cache_bytes=0)
+        self._donors = Donors(self._wide, data)
+        super().__init__(data, 0, single)
         rows = with_pseudo_fakes(data, pseudo)
         self.data, self.source, self._made = rows.data, rows.source, rows.made
 
@@ -219,12 +235,15 @@ class _PseudoReader(_Reader):
         from keras_ddl.framework import tf
 
         def make(number: np.ndarray, seed: np.ndarray) -> np.ndarray:
-            return blended_crop(
-                self._wide[int(self.source[number])], seed, bool(self._made[number]), self._shape[1]
-            )
+            source, made, size = int(self.source[number]), bool(self._made[number]), self._shape[1]
+            clip, donor = self._wide[source], self._donors.draw(source, seed) if made else None
+            if self._single:
+                at = int(seed[1]) % len(clip.frames)
+                clip, donor = clip.frame(at), donor.frame(at) if donor else None
+            return blended_crop(clip, seed, made, size, donor).frames
 
         clip = tf.numpy_function(make, [number, seed], tf.uint8, stateful=False)
-        return tf.ensure_shape(clip, self._shape)
+        return tf.ensure_shape(clip, (1 if self._single else self._shape[0], *self._shape[1:]))
 
 
 def _decoded(data: PreparedSplit) -> np.ndarray:

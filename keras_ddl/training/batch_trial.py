@@ -136,7 +136,7 @@ def random_clips(config: TrainConfig, batch: int) -> tf.data.Dataset:
     from keras_ddl.framework import tf
 
     def clip(_: Any) -> tuple[Any, ...]:
-        shape = (config.frames, config.size, config.size, 3)
+        shape = (1 if config.single_frames else config.frames, config.size, config.size, 3)
         noise = tf.cast(tf.random.uniform(shape, 0, 256, tf.int32), tf.uint8)
         label = tf.random.uniform((), 0, 2, tf.int32)
         return (noise, label, 1.0) if config.balance == "weights" else (noise, label)

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from keras_ddl.build_network import build_started
+from keras_ddl.build_network import build, build_started
 from keras_ddl.config import TrainConfig
 from keras_ddl.data.pipeline import CACHE_BYTES, TrainingClips
 from keras_ddl.data.prepared import check_spec, read_split
@@ -130,6 +130,8 @@ def fit(
         _train(model, config, devices, clips, progress, restored, in_order)
     finally:
         bar.close()
+    if config.single_frames:
+        model = build(config)  # of the same layers, for whole clips
     model.load_weights(str(weights))
     seconds = time.monotonic() - started
     return Fitted(model, progress.history, progress.best_epoch, seconds, meter.joules())
@@ -185,6 +187,7 @@ def training_clips(
         balance=config.balance == "sampling",
         weights=config.balance == "weights",
         pseudo=config.pseudo_fakes,
+        single=config.single_frames,
         cache_bytes=cache_bytes,
     )
 
@@ -207,7 +210,7 @@ def _legs(state: Progress, phase: Phase) -> Iterator[tuple[int, int, int]]:
 def untrained(config: TrainConfig, devices: Devices) -> keras.Model:
     """Build the configuration's network, with the weights it starts from, where it is trained."""
     with devices.strategy.scope():
-        model = build_started(config, config.precision)
+        model = build_started(config, config.precision, 1 if config.single_frames else None)
         if devices.synchronises(config.sync_batch_norm, config.batch):
             synchronise(model)
     return model

@@ -13,6 +13,7 @@ import pytest
 
 tf = pytest.importorskip("tensorflow")
 
+from keras_ddl.build_network import build
 from keras_ddl.config import TrainConfig
 from keras_ddl.data.prepared import read_split
 from keras_ddl.edge.errors import CHECK_FAILED, UserError
@@ -272,3 +273,25 @@ def test_a_training_goes_on_to_the_same_bits_where_the_backbone_joins_in(
     assert again.history == whole.history
     for ours, theirs in zip(again.model.get_weights(), whole.model.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+def test_single_frames_train_the_network_that_judges_clips(
+    flicker_set: Path, tmp_path: Path
+) -> None:
+    asked = config(single_frames=True)
+    batch, labels = next(iter(training_clips(asked, flicker_set).stream(8)))
+    assert batch.shape == (8, 1, 32, 32, 3) and labels.shape == (8,)
+    fitted = fit(asked, flicker_set, tmp_path / "w.h5", QUIET)
+    assert fitted.model.input_shape == (None, 4, 32, 32, 3)
+    kept = build(asked)
+    kept.load_weights(str(tmp_path / "w.h5"))
+    for one, other in zip(fitted.model.get_weights(), kept.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_single_frames_are_for_networks_that_judge_frame_by_frame() -> None:
+    with pytest.raises(UserError, match="single_frames: ddl looks at frames together"):
+        config(network="ddl", single_frames=True)
+    assert config(network="frames", single_frames=True).by_frames()
+    with pytest.raises(UserError, match="single_frames: convlstm"):
+        config(network="convlstm", single_frames=True)

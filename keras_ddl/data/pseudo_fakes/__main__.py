@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_ddl.data.prepared import SPEC, read_split
 from keras_ddl.data.pseudo_fakes.blend import blended_crop
+from keras_ddl.data.pseudo_fakes.donor import Donors
 from keras_ddl.data.pseudo_fakes.wide import WideClips
 from keras_ddl.data.video_index import SPLITS
 from keras_ddl.edge.clipspec import ClipSpec
@@ -37,15 +38,18 @@ def sheet(prepared: Path, split: str, count: int, seed: int) -> np.ndarray:
     spec = ClipSpec.read(prepared / SPEC)
     data = read_split(prepared, split)
     wide = WideClips(data.clips, spec)
+    donors = Donors(wide, data)
     random = np.random.default_rng(seed)
     reals = np.flatnonzero(data.labels == 0)
     numbers = random.choice(reals, min(count, len(reals)), replace=False)
-    return np.vstack([_row(wide, int(number), seed, spec.size) for number in numbers])
+    return np.vstack([_row(wide, donors, int(number), seed, spec.size) for number in numbers])
 
 
-def _row(wide: WideClips, number: int, seed: int, size: int) -> np.ndarray:
-    clip = wide[number]
-    real, fake = (blended_crop(clip, (seed, number), made, size) for made in (False, True))
+def _row(wide: WideClips, donors: Donors, number: int, seed: int, size: int) -> np.ndarray:
+    clip, donor = wide[number], donors.draw(number, (seed, number))
+    real, fake = (
+        blended_crop(clip, (seed, number), made, size, donor).frames for made in (False, True)
+    )
     apart = np.clip(128 + LOUDER * (fake.astype(int) - real), 0, 255).astype(np.uint8)
     chosen = np.linspace(0, len(real) - 1, FRAMES).round().astype(int)
     gap = np.full((size, GAP, 3), 255, np.uint8)

@@ -1,4 +1,4 @@
-"""Appearance of pictures over time: colour, light, sharpness, resolution; steady and restless."""
+"""Appearance of pictures over time: colour, light and sharpness, steady and restless."""
 
 from __future__ import annotations
 
@@ -22,12 +22,10 @@ class Appearance:
     Args:
         matrices: float64, (T, 3, 4): RGB → RGB, around grey levels of 0 to 255.
         sharpness: float64, (T,): σ of a blur in pixels; below 0 as much sharpening.
-        resolution: Side to which frames are reduced, and enlarged again; share of their own.
     """
 
     matrices: np.ndarray
     sharpness: np.ndarray
-    resolution: float = 1.0
 
     def apply(self, frame: np.ndarray, number: int) -> np.ndarray:
         """Change one frame: (H, W, 3) float32, 0 to 255, RGB → the same, not clipped."""
@@ -38,20 +36,7 @@ class Appearance:
         if abs(sigma) > 0.15:
             smooth = cv2.GaussianBlur(changed, (0, 0), abs(sigma))
             changed = smooth if sigma > 0 else 2 * changed - smooth
-        return at_resolution(changed, self.resolution)
-
-
-def at_resolution(frame: np.ndarray, resolution: float) -> np.ndarray:
-    """A frame as it looks after it was smaller once."""
-    import cv2
-
-    if resolution >= 1:
-        return frame
-    size = (frame.shape[1], frame.shape[0])
-    least = [max(8, round(side * resolution)) for side in size]
-    small = cv2.resize(frame, least, interpolation=cv2.INTER_AREA)
-    large: np.ndarray = cv2.resize(small, size, interpolation=cv2.INTER_CUBIC)
-    return large
+        return changed
 
 
 def draw_appearance(
@@ -59,7 +44,6 @@ def draw_appearance(
     times_ms: np.ndarray,
     steady: float,
     restless: float,
-    resolution: float = 1.0,
 ) -> Appearance:
     """Draw a change of appearance.
 
@@ -68,14 +52,13 @@ def draw_appearance(
         times_ms: (T,), of the frames.
         steady: Strength of what stays, 0 to about 1.
         restless: Strength of what changes over time, likewise.
-        resolution: See `Appearance`.
     """
     chosen = random.random(COLUMNS) < 0.6  # so that each kind also comes alone
     values = steady * random.standard_normal(COLUMNS) * chosen
     moving = fluctuation(random, times_ms, memory_ms(random), COLUMNS) * RESTLESS
     rows = values + restless * moving * (random.random(COLUMNS) < 0.6)
     matrices = np.array([_matrix(row) for row in np.clip(rows, -2.5, 2.5)])
-    return Appearance(matrices, np.clip(SHARPNESS * rows[:, 7], -1.0, 2.0), resolution)
+    return Appearance(matrices, np.clip(SHARPNESS * rows[:, 7], -1.0, 2.0))
 
 
 def _matrix(row: np.ndarray) -> np.ndarray:

@@ -1,26 +1,30 @@
 """Pseudo-fakes: a real clip's face blended back into it, beside a twin that stayed real.
 
 As in self-blended images, source and target are the same clip, and either may be changed: its
-colour, light, sharpness or resolution, and a little its shape. The fake carries the source's face
-inside the target, so that the one thing that only fakes have is a border between two statistics,
-steady or restless. Whatever else is drawn (the target's change, flicker, white balance, blur,
-noise, resampling, warps, compression, doubled frames) the twin gets too.
+colour, light, sharpness or texture, and a little its shape. In a share of the fakes the source is
+another person's face, laid over the target's and given its colours. The fake carries the source's
+face inside the target, so that the one thing that only fakes have is a border between two
+statistics, steady or restless. Whatever else is drawn (the target's change, flicker, white balance,
+blur, noise, resampling, warps, compression, doubled frames) the twin gets too.
 
 Shiohara and Yamasaki, Detecting Deepfakes with Self-Blended Images, CVPR 2022, section 3; drift of
-facial features over time: Yan et al., video-level blending, 2024. The series over time are this
-project's.
+facial features over time: Yan et al., video-level blending, 2024; other people's faces: Li et al.,
+Face X-ray, CVPR 2020, section 3.2. The series over time are this project's.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from keras_ddl.data.prepared import WIDER
-from keras_ddl.data.pseudo_fakes.appearance import Appearance, at_resolution, draw_appearance
+from keras_ddl.data.pseudo_fakes.appearance import Appearance, draw_appearance
+from keras_ddl.data.pseudo_fakes.donor import laid_over
 from keras_ddl.data.pseudo_fakes.fluctuation import fluctuation, memory_ms
 from keras_ddl.data.pseudo_fakes.regions import outline, soft_mask
+from keras_ddl.data.pseudo_fakes.texture import as_jpeg, at_resolution, draw_texture
 from keras_ddl.data.pseudo_fakes.wide import WideFrames
 from keras_ddl.edge.faces.crop import square_crop
 
@@ -37,11 +41,27 @@ SHIFT, ZOOM, TREMBLE = 0.04, 0.08, 0.006  # of a crop, shares of its side
 GRID = 5  # control points of a warp, in either direction
 
 
-def blended_crop(clip: WideFrames, seed: Any, fake: bool, size: int) -> np.ndarray:
+@dataclass(frozen=True)
+class Blend:
+    """One of two twins.
+
+    Args:
+        frames: uint8, (T, H, W, 3), RGB.
+        masks: float32, (T, H, W): share of the pixel that comes from the source, in [0, 1]; 0 all
+            over in the real twin.
+    """
+
+    frames: np.ndarray
+    masks: np.ndarray
+
+
+def blended_crop(
+    clip: WideFrames, seed: Any, fake: bool, size: int, donor: WideFrames | None = None
+) -> Blend:
     """The twin that `blend` draws, cut to the model's crop, a little beside its place.
 
     Returns:
-        uint8, (T, size, size, 3).
+        H = W = size; the masks in steps of 1/255.
     """
     random = np.random.default_rng([*np.ravel(seed), 3])
     wide, count = clip.frames.shape[1], len(clip.frames)
@@ -50,34 +70,42 @@ def blended_crop(clip: WideFrames, seed: Any, fake: bool, size: int) -> np.ndarr
     tremble = TREMBLE * side * fluctuation(random, clip.times_ms, 120.0, 2) * random.random()
     side *= float(np.exp(random.uniform(-ZOOM, ZOOM)))
     corners = np.clip(wide / 2 + place + tremble - side / 2, 0, wide - side)
-    frames = blend(clip, seed, fake)
-    return np.stack(
-        [square_crop(frames[i], (*corners[i], side, side), 1.0, size) for i in range(count)]
-    )
+    twin = blend(clip, seed, fake, donor)
+    boxes = [(*corner, side, side) for corner in corners]
+    frames = [square_crop(f, box, 1.0, size) for f, box in zip(twin.frames, boxes, strict=True)]
+    masks = np.zeros((count, size, size), np.float32)
+    if fake:
+        grey = np.repeat(np.rint(255 * twin.masks).astype(np.uint8)[..., None], 3, axis=-1)
+        cut = [square_crop(g, box, 1.0, size)[..., 0] for g, box in zip(grey, boxes, strict=True)]
+        masks = np.stack(cut).astype(np.float32) / 255
+    return Blend(np.stack(frames), masks)
 
 
-def blend(clip: WideFrames, seed: Any, fake: bool) -> np.ndarray:
+def blend(clip: WideFrames, seed: Any, fake: bool, donor: WideFrames | None = None) -> Blend:
     """Draw a twin pair from a real clip and return one of the two.
 
     Args:
         clip: A real clip.
         seed: For `numpy.random.default_rng`; equal seeds give twins.
         fake: Which twin.
-
-    Returns:
-        uint8, (T, W, W, 3).
+        donor: Another person's clip, whose face the fake gets in place of the clip's own.
     """
     swap, target, shared = (np.random.default_rng([*np.ravel(seed), k]) for k in range(3))
     frames = list(clip.frames[_doubled(shared, len(clip.frames))].astype(np.float32))
-    change = draw_appearance(
-        target, clip.times_ms, _strength(target), _strength(target), _resolution(target)
-    )
+    change = draw_appearance(target, clip.times_ms, _strength(target), _strength(target))
+    texture = draw_texture(target)
     of_target = bool(target.random() < 0.5)
-    base = [change.apply(f, i) for i, f in enumerate(frames)] if of_target else frames
+    source, base, opacity = frames, frames, float(swap.choice(OPACITIES))
+    if fake and donor is not None:
+        source, opacity = laid_over(donor, clip, swap), 1.0  # two people would shine through
+    if of_target:
+        base = [texture.apply(change.apply(f, i), i) for i, f in enumerate(base)]
+    elif fake:
+        source = [texture.apply(change.apply(f, i), i) for i, f in enumerate(source)]
+    masks = [np.zeros(f.shape[:2], np.float32) for f in frames]
     if fake:
-        source = frames if of_target else [change.apply(f, i) for i, f in enumerate(frames)]
-        base = _blended(swap, clip, source, base)
-    return _disturbed(shared, clip, base)
+        base, masks = _blended(swap, clip, source, base, opacity)
+    return _disturbed(shared, clip, base, masks)
 
 
 def _strength(random: np.random.Generator) -> float:
@@ -85,16 +113,13 @@ def _strength(random: np.random.Generator) -> float:
     return 0.0 if random.random() < 0.2 else float(random.uniform(0.15, 1.2) ** 1.5)
 
 
-def _resolution(random: np.random.Generator) -> float:
-    return 1.0 if random.random() < 0.5 else float(random.uniform(0.25, 0.9))
-
-
 def _blended(
     random: np.random.Generator,
     clip: WideFrames,
     source: list[np.ndarray],
     target: list[np.ndarray],
-) -> list[np.ndarray]:
+    opacity: float,
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
     views, count = clip.cameras(), len(source)
     unit = float(np.mean([np.linalg.norm(view[:, 0]) for view in views]))  # between the eyes
     region = str(random.choice(list(REGIONS), p=list(REGIONS.values())))
@@ -104,21 +129,21 @@ def _blended(
         1 + 0.02 * restless * fluctuation(random, clip.times_ms, memory_ms(random))
     )
     blur = unit * random.uniform(0.02, 0.22)
-    opacity = float(random.choice(OPACITIES))
     flicker = np.abs(fluctuation(random, clip.times_ms, memory_ms(random)))
     opacities = opacity * (1 - 0.12 * restless * flicker[:, 0])
     if random.random() < 0.1 and count > 2:  # the swapper misses a frame
         opacities[random.integers(count)] = 0
     warps = _warps(random, clip, unit, 0.03 * _strength(random), 0.012 * _strength(random))
     jitter = 0.015 * restless * fluctuation(random, clip.times_ms, memory_ms(random), 2)
-    result = []
+    result, masks = [], []
     for i in range(count):
         view = views[i].copy()
         view[:, 3] += unit * jitter[i]
         mask = soft_mask(line, view, source[i].shape[:2], float(grow[i, 0]), blur)
-        mask = (mask * opacities[i])[..., None]
-        result.append(mask * _warped(source[i], warps[i]) + (1 - mask) * target[i])
-    return result
+        masks.append((mask * opacities[i]).astype(np.float32))
+        share = masks[i][..., None]
+        result.append(share * _warped(source[i], warps[i]) + (1 - share) * target[i])
+    return result, masks
 
 
 def _warps(
@@ -163,8 +188,11 @@ def _doubled(random: np.random.Generator, count: int) -> np.ndarray:
 
 
 def _disturbed(
-    random: np.random.Generator, clip: WideFrames, frames: list[np.ndarray]
-) -> np.ndarray:
+    random: np.random.Generator,
+    clip: WideFrames,
+    frames: list[np.ndarray],
+    masks: list[np.ndarray],
+) -> Blend:
     """What happens to whole pictures: camera, sensor, transport. The same for both twins."""
     changed: Appearance | None = None
     if random.random() < 0.6:
@@ -176,15 +204,19 @@ def _disturbed(
     unit = clip.frames.shape[1] / clip.margin / 2.45
     bent = random.random() < 0.2
     warps = _warps(random, clip, unit, 0.02 * _strength(random), 0.012 * _strength(random))
+    if bent:
+        frames, masks = (
+            [_warped(p, w) for p, w in zip(part, warps, strict=True)] for part in (frames, masks)
+        )
     result = []
     for i, frame in enumerate(frames):
-        frame = _warped(frame, warps[i]) if bent else frame
         frame = changed.apply(frame, i) if changed else frame
         frame = at_resolution(frame, resolution)
         if noise:
             frame = frame + random.standard_normal(frame.shape, np.float32) * noise
         result.append(frame)
-    return _compressed(random, np.clip(np.rint(result), 0, 255).astype(np.uint8))
+    pixels = _compressed(random, np.clip(np.rint(result), 0, 255).astype(np.uint8))
+    return Blend(pixels, np.stack(masks))
 
 
 def _compressed(random: np.random.Generator, frames: np.ndarray) -> np.ndarray:
@@ -195,13 +227,6 @@ def _compressed(random: np.random.Generator, frames: np.ndarray) -> np.ndarray:
     if kind < 0.5:
         return recompress(frames, round(16 + 22 * quality))
     if kind < 0.625:
-        return _as_jpeg(frames, round(40 + 55 * quality))
+        return np.stack([as_jpeg(frame, round(40 + 55 * quality)) for frame in frames])
     return frames
 
-
-def _as_jpeg(frames: np.ndarray, quality: int) -> np.ndarray:
-    import cv2
-
-    rules = [cv2.IMWRITE_JPEG_QUALITY, quality]
-    files = [cv2.imencode(".jpg", cv2.cvtColor(f, cv2.COLOR_RGB2BGR), rules)[1] for f in frames]
-    return np.stack([cv2.imdecode(file, cv2.IMREAD_COLOR)[..., ::-1] for file in files])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +28,11 @@ class WideFrames:
     times_ms: np.ndarray
     points: np.ndarray
     margin: float
+
+    def frame(self, number: int) -> WideFrames:
+        """Return one frame as a clip of its own."""
+        at = slice(number, number + 1)
+        return WideFrames(self.frames[at], self.times_ms[at], self.points[at], self.margin)
 
     def cameras(self) -> list[np.ndarray]:
         """The face's camera in each frame; frames without a face take it from their neighbours."""
@@ -61,10 +67,7 @@ class WideClips:
         """
         import cv2
 
-        from keras_ddl.framework import tf
-
-        example = tf.train.Example.FromString(self._stored.record(number))
-        features = example.features.feature
+        features = self._features(number)
         images = features["wide"].bytes_list.value
         if not images:
             raise UserError(
@@ -74,7 +77,19 @@ class WideClips:
         frames = [
             cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_COLOR) for image in images
         ]
-        points = np.array(features["points"].float_list.value, np.float64)
         times = np.array(features["times_ms"].float_list.value, np.float64)
         pixels = np.stack([frame[..., ::-1] for frame in frames])
-        return WideFrames(pixels, times, points.reshape(-1, 5, 2), self._margin)
+        return WideFrames(pixels, times, _points(features), self._margin)
+
+    def points(self, number: int) -> np.ndarray:
+        """Return the points of one clip, without its pictures; see `WideFrames`."""
+        return _points(self._features(number))
+
+    def _features(self, number: int) -> Any:
+        from keras_ddl.framework import tf
+
+        return tf.train.Example.FromString(self._stored.record(number)).features.feature
+
+
+def _points(features: Any) -> np.ndarray:
+    return np.array(features["points"].float_list.value, np.float64).reshape(-1, 5, 2)

@@ -24,7 +24,8 @@ class VideoAUC(keras.callbacks.Callback):
     """Scores of the validation clips after each epoch, at clip and at video level.
 
     Adds `val_loss`, `val_clip_auc`, `val_video_auc` and `val_video_accuracy` to the epoch's logs,
-    in one pass over the clips, shared by all devices. Stands before the callbacks that read them.
+    in one pass over the clips, shared by all devices. Where the network learns from single frames,
+    it is judged by one of each clip. Stands before the callbacks that read them.
 
     Args:
         config: What is trained: its batch, and whether fakes are made of reals.
@@ -43,7 +44,8 @@ class VideoAUC(keras.callbacks.Callback):
         self._devices, self._batch = devices, config.batch
         data = read_split(prepared, "val")
         mode = judging_mode(data, config.pseudo_fakes)
-        self._clips = clip_dataset(prepared, "val", config.batch, pseudo=mode)
+        single = config.single_frames
+        self._clips = clip_dataset(prepared, "val", config.batch, pseudo=mode, single=single)
         self._data = with_pseudo_fakes(data).data if mode else data
         self._scorer: Scorer | None = None
         self.videos: Scores | None = None

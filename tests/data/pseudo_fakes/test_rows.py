@@ -109,3 +109,12 @@ def test_the_sheet_is_a_picture(prepared: Path, tmp_path: Path, capsys) -> None:
     assert main([str(prepared), "--sheet", str(sheet), "--rows", "2"]) == 0
     assert cv2.imread(str(sheet)).shape == (2 * (32 + 4), 3 * (4 * 32 + 4), 3)
     assert f"look at {sheet}" in capsys.readouterr().out
+
+
+def test_single_frames_are_the_same_of_both_twins(prepared: Path) -> None:
+    first, labels = whole(TrainingClips(prepared, 1, pseudo="only", single=True).one_pass(2))
+    assert first.shape[1:] == (1, 32, 32, 3)
+    assert all(set(pair.tolist()) == {0, 1} for pair in labels.reshape(-1, 2))
+    apart = np.abs(first[::2].astype(int) - first[1::2]).mean(axis=(1, 2, 3, 4))
+    strangers = np.abs(first[::2].astype(int) - np.roll(first[1::2], 1, 0)).mean(axis=(1, 2, 3, 4))
+    assert apart.mean() < strangers.mean()
