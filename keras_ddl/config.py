@@ -185,7 +185,9 @@ class TrainConfig(Augment):
         networks = (DDL, FRAMES, *zoo.NAMES)
         self._check("network", self.network in networks, ", ".join(networks))
         if self.single_frames and not self.by_frames():
-            raise ValueError(f"single_frames: {self.network} looks at frames together; set it to false")
+            raise ValueError(
+                f"single_frames: {self.network} looks at frames together; set it to false"
+            )
         self._check("modules", set(self.modules) <= set(MODULES), f"some of {', '.join(MODULES)}")
         self._check("frozen_epochs", self.frozen_epochs < self.epochs, f"below {self.epochs}")
         counts = self.synthetic_videos

@@ -36,6 +36,7 @@ from keras_ddl.evaluation.calibration import (
     probabilities_from_margins,
 )
 from keras_ddl.evaluation.clip_scores import Scores
+from keras_ddl.evaluation.false_alarms import false_alarms
 from keras_ddl.evaluation.operating_point import OperatingPoint
 from keras_ddl.evaluation.pairs import paired
 from keras_ddl.evaluation.probes import probe
@@ -215,6 +216,7 @@ def _score(subject: Subject, folder: Path, name: str) -> ScoredSet:
         nll_before=nll(data.labels, margins),
         nll_after=nll(data.labels, margins, spec.temperature),
         videos=fates(data),
+        false_alarms=false_alarms(scores.videos(), data.videos, spec.threshold),
         pairs=paired(scores.videos(), data.videos),
         probes=probe(subject.model, data, spec.margin),
     )

@@ -18,7 +18,7 @@ from keras_ddl.edge.errors import Parser, run_cli
 from keras_ddl.edge.files import write_text
 from keras_ddl.edge.runs import find_run
 from keras_ddl.evaluation.operating_point import OperatingPoint
-from keras_ddl.evaluation.results import Numbers
+from keras_ddl.evaluation.results import Numbers, SetResult
 from keras_ddl.evaluation.tables import label, markdown_table
 from keras_ddl.report.run_facts import RunFacts
 
@@ -162,8 +162,41 @@ def _test(facts: RunFacts) -> list[str]:
             f"{part.name} ({seen}, `{part.fingerprint}`), threshold {part.threshold:g}; "
             "in brackets 95 % of 1000 resamples of whole videos:",
             markdown_table(("level", *_NUMBERS, "real", "fake"), rows),
+            *_errors_known(part),
         ]
     return paragraphs
+
+
+def _errors_known(part: SetResult) -> list[str]:
+    """False alarms, pairs and probes of one set, where they were measured."""
+    tables = (
+        (
+            "reals of",
+            ("called fake", "of"),
+            [
+                (row.source or "all", _share(row.rate, row.low, row.high), row.reals)
+                for row in part.false_alarms
+            ],
+        ),
+        (
+            "fakes by",
+            ("above their originals", "pairs"),
+            [
+                (row.method or "all", _share(row.accuracy, row.low, row.high), row.pairs)
+                for row in part.pairs
+            ],
+        ),
+        (
+            "reals, harmlessly changed",
+            ("AUC against themselves", "clips"),
+            [(row.name, f"{row.auc:.2f}", row.clips) for row in part.probes],
+        ),
+    )
+    return [markdown_table((first, *heads), rows) for first, heads, rows in tables if rows]
+
+
+def _share(value: float, low: float, high: float) -> str:
+    return f"{value:.2f} [{low:.2f}, {high:.2f}]"
 
 
 def _breakdown(facts: RunFacts) -> list[str]:

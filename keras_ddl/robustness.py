@@ -236,7 +236,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     parser = Parser(
         prog="python -m keras_ddl.robustness",
-        description="Score a run's test videos under ten kinds of damage at five levels.",
+        description="Score a run's test videos under eleven kinds of damage at five levels.",
     )
     parser.add_argument("run", type=Path, nargs="?", help="run folder; default runs/latest")
     parser.add_argument(

@@ -26,6 +26,7 @@ from keras_ddl.edge.files import file_sha256, read_json, write_json
 SHARD_BYTES = 256 << 20
 PARTS = "parts"
 FINGERPRINT = "fingerprint.json"
+_OPTIONAL = ("original", "source")  # facts of a video that not every dataset gives
 _FRAMING = (12, 4)  # bytes of a TFRecord before and after its payload
 
 
@@ -99,7 +100,7 @@ class PreparedWriter:
                 offset += len(payload) + sum(_FRAMING)
         facts = {"identities": list(video.identities), "clips": len(rows), "status": cut.status}
         more = {"message": cut.message, "duration_ms": round(cut.duration_ms, 3)}
-        more |= {"original": video.original} if video.original else {}
+        more |= {name: getattr(video, name) for name in _OPTIONAL if getattr(video, name)}
         entry = {"split": video.split, "video": {**common, **facts, **more}, "clips": rows}
         write_json(records.with_suffix(".json"), entry)
 

@@ -30,6 +30,8 @@ class Video:
         split: `"train"`, `"val"` or `"test"`.
         original: `video_id` of the real video that a fake was made from, of the same dataset and
             compression; empty where it is not known.
+        source: Where the video was taken from, such as a channel or a project; empty where it is
+            not known.
         mask: Video of the manipulated region, same frames, where the dataset has one.
 
     Raises:
@@ -45,6 +47,7 @@ class Video:
     identities: tuple[str, ...]
     split: str
     original: str = ""
+    source: str = ""
     mask: Path | None = None
 
     def __post_init__(self) -> None:

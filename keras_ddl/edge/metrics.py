@@ -8,6 +8,7 @@ is a ValueError with the counts.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Iterable
 from typing import NamedTuple
 
@@ -49,6 +50,22 @@ class Interval(NamedTuple):
 
     low: float
     high: float
+
+
+def wilson(hits: float, count: int) -> Interval:
+    """Wilson's 95 % interval of a share.
+
+    Args:
+        hits: How many of `count`; a half is possible where ties count so.
+        count: At least 1.
+
+    Source: Wilson, "Probable inference, the law of succession, and statistical inference", 1927.
+    """
+    z = 1.959964
+    share, spread = hits / count, z**2 / count
+    middle = (share + spread / 2) / (1 + spread)
+    reach = math.sqrt(share * (1 - share) * spread + spread**2 / 4) / (1 + spread)
+    return Interval(max(0.0, middle - reach), min(1.0, middle + reach))
 
 
 def _checked(labels: ArrayLike, scores: ArrayLike) -> tuple[Ints, Floats]:

@@ -6,14 +6,12 @@ tell them apart; a set of fakes from one source and reals from another has no su
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from keras_ddl.edge.metrics import wilson
 from keras_ddl.evaluation.clip_scores import Scores
-
-Z = 1.959964  # of 95 %
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,4 @@ def paired(scores: Scores, videos: Sequence[Mapping[str, Any]]) -> tuple[PairedR
 
 def _result(method: str, wins: Sequence[float]) -> PairedResult:
     count, higher = len(wins), float(sum(wins))
-    share, spread = higher / count, Z**2 / count
-    middle = (share + spread / 2) / (1 + spread)
-    reach = math.sqrt(share * (1 - share) * spread + spread**2 / 4) / (1 + spread)
-    return PairedResult(method, count, higher, max(0.0, middle - reach), min(1.0, middle + reach))
+    return PairedResult(method, count, higher, *wilson(higher, count))

@@ -1,8 +1,8 @@
 """Perturbations of whole frames: what happens to a video between a camera and a moderator.
 
 Seven families at the five levels of DeeperForensics-1.0 (saturation, contrast, block noise,
-Gaussian noise, Gaussian blur, pixelation, H.264), and three more that files and streams meet: JPEG,
-lost frames, a lower frame rate.
+Gaussian noise, Gaussian blur, pixelation, H.264), and four more that files and streams meet: JPEG,
+lost frames, a lower frame rate, and a low one stored as a higher.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ FAMILIES = {
     "H.264": Family("constant rate factor", (30, 32, 35, 38, 40)),
     "JPEG": Family("quality", (90, 70, 50, 30, 10)),
     "lost frames": Family("share lost; time stamps stay", (0.02, 0.05, 0.1, 0.2, 0.4)),
-    "frame rate": Family("frames per second shown, each repeated", (20, 15, 12, 10, 5)),
+    "frame rate": Family("frames per second", (24, 15, 12, 10, 8)),
+    "repeated frames": Family("frames per second shown, each repeated", (20, 15, 12, 10, 5)),
 }
 
 
@@ -63,7 +64,8 @@ def perturb(frames: Iterable[Frame], family: str, level: int, seed: int = 0) -> 
         seed: Of what is drawn at random; one sequence for the whole video.
 
     Yields:
-        Frames of the same size and time, fewer of them for `lost frames`.
+        Frames of the same size and time; fewer of them for `lost frames` and `frame rate`, which
+        gives them even times.
 
     Raises:
         UserError: An unknown family or level.
@@ -80,6 +82,8 @@ def perturb(frames: Iterable[Frame], family: str, level: int, seed: int = 0) -> 
     if family == "lost frames":
         return (frame for frame in frames if random.random() >= value)
     if family == "frame rate":
+        return _slower(frames, 1000 / value)
+    if family == "repeated frames":
         return _repeated(frames, 1000 / value)
     change: Change = partial(_CHANGES[family], value)
     return (replace(frame, image=change(frame.image, random)) for frame in frames)
@@ -176,6 +180,24 @@ def _repeated(frames: Iterable[Frame], period_ms: float) -> Iterator[Frame]:
             while due <= frame.time_ms + 1e-6:
                 due += period_ms
         yield replace(frame, image=frame.image if shown is None else shown)
+
+
+def _slower(frames: Iterable[Frame], period_ms: float) -> Iterator[Frame]:
+    """The frames nearest to a slower camera's ticks, each at its tick; a slow video as it is."""
+    before: Frame | None = None
+    due = 0.0
+    for frame in frames:
+        if before is None:
+            due = frame.time_ms
+        elif frame.time_ms - before.time_ms >= period_ms:
+            yield before
+            due = frame.time_ms
+        elif due <= (before.time_ms + frame.time_ms) / 2:
+            yield replace(before, time_ms=due)
+            due += period_ms
+        before = frame
+    if before is not None and due <= before.time_ms + period_ms / 2:
+        yield replace(before, time_ms=due)
 
 
 def _bytes(values: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_ddl.edge.files import read_json
+from keras_ddl.evaluation.false_alarms import FalseAlarms
 from keras_ddl.evaluation.operating_point import OperatingPoint
 from keras_ddl.evaluation.pairs import PairedResult
 from keras_ddl.evaluation.probes import ProbeResult
@@ -106,6 +107,11 @@ class Breakdown:
 
 
 _GROUPS = ("datasets", "compressions", "methods")
+_LISTS: dict[str, Any] = {
+    "false_alarms": FalseAlarms,
+    "pairs": PairedResult,
+    "probes": ProbeResult,
+}
 _ABOUT = ("name", "split", "threshold", "fingerprint", "trained_on")
 
 
@@ -122,6 +128,7 @@ class SetResult(Breakdown):
         ece_before, ece_after: Expected calibration error of clips, at temperature 1 and the run's.
         nll_before, nll_after: Their mean negative log-likelihood in nats, likewise.
         videos: How many videos by what became of them: `ok`, or why they have no score.
+        false_alarms: Reals called fake, all and by source.
         pairs: Fakes against their own originals, by method.
         probes: Reals that something harmless happened to.
     """
@@ -136,6 +143,7 @@ class SetResult(Breakdown):
     nll_before: float
     nll_after: float
     videos: Mapping[str, int]
+    false_alarms: tuple[FalseAlarms, ...] = ()
     pairs: tuple[PairedResult, ...] = ()
     probes: tuple[ProbeResult, ...] = ()
 
@@ -143,7 +151,7 @@ class SetResult(Breakdown):
     def from_json(cls, found: Mapping[str, Any]) -> SetResult:
         """Take a set of `test.json`."""
         values = {field.name: found[field.name] for field in fields(cls) if field.name in found}
-        for name, kind_of in (("pairs", PairedResult), ("probes", ProbeResult)):
+        for name, kind_of in _LISTS.items():
             values[name] = tuple(kind_of(**row) for row in found.get(name, ()))
         for kind in _GROUPS:
             values[kind] = tuple(GroupResult.from_json(row) for row in values[kind])
@@ -153,7 +161,7 @@ class SetResult(Breakdown):
         """Return the set as `test.json` holds it."""
         about = {name: getattr(self, name) for name in _ABOUT}
         groups = {kind: [row.to_json() for row in rows] for kind, rows in self.groups().items()}
-        more = {name: [vars(row) for row in getattr(self, name)] for name in ("pairs", "probes")}
+        more = {name: [vars(row) for row in getattr(self, name)] for name in _LISTS}
         return {**about, **vars(self), **groups, **more}
 
     def without_score(self) -> dict[str, int]:

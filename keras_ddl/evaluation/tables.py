@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from keras_ddl.evaluation.false_alarms import FalseAlarms
 from keras_ddl.evaluation.pairs import PairedResult
 from keras_ddl.evaluation.probes import ProbeResult
 from keras_ddl.evaluation.results import GroupResult, SetResult, SplitResult
@@ -63,7 +64,20 @@ def _details(result: SetResult) -> list[str]:
     for kind, rows in result.groups().items():
         if len(rows) > 1:
             lines += _rows(kind, rows)
-    return lines + _pairs(result.pairs) + _probes(result.probes)
+    return (
+        lines + _false_alarms(result.false_alarms) + _pairs(result.pairs) + _probes(result.probes)
+    )
+
+
+def _false_alarms(rows: Sequence[FalseAlarms]) -> list[str]:
+    if not rows:
+        return []
+    wide = max(len(row.source or "all") for row in rows) + 2
+    return ["reals called fake at the threshold:"] + [
+        f"  {row.source or 'all':<{wide}}{row.rate:.2f} ({row.low:.2f} to {row.high:.2f}), "
+        f"{row.called} of {row.reals}"
+        for row in rows
+    ]
 
 
 def _pairs(rows: Sequence[PairedResult]) -> list[str]:

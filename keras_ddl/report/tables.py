@@ -95,6 +95,51 @@ def group_table(kind: str, parts: Sequence[SetResult]) -> Table | None:
     return Table(kind, [kind[:-1], *COLUMNS], {"": rows}) if rows else None
 
 
+def false_alarm_table(parts: Sequence[SetResult]) -> Table | None:
+    """Return the share of reals called fake, by source; None where no set has reals."""
+    groups: dict[str, list[Row]] = {
+        part.name: [
+            [
+                row.source or "all",
+                number(row.rate, (row.low, row.high)),
+                f"{row.called}/{row.reals}",
+            ]
+            for row in part.false_alarms
+        ]
+        for part in parts
+        if part.false_alarms
+    }
+    heads = ("source", "share called fake", "of")
+    return Table("false-alarms", heads, groups) if groups else None
+
+
+def pair_table(parts: Sequence[SetResult]) -> Table | None:
+    """Return how often fakes score above their originals; None where no original is known."""
+    groups: dict[str, list[Row]] = {
+        part.name: [
+            [row.method or "all", number(row.accuracy, (row.low, row.high)), str(row.pairs)]
+            for row in part.pairs
+        ]
+        for part in parts
+        if part.pairs
+    }
+    heads = ("method", "share of fakes above their originals", "pairs")
+    return Table("pairs", heads, groups) if groups else None
+
+
+def probe_table(parts: Sequence[SetResult]) -> Table | None:
+    """Return the AUC of harmlessly changed reals against themselves; None where not measured."""
+    groups: dict[str, list[Row]] = {
+        part.name: [
+            [row.name, number(row.auc), "taken for a forgery" if row.fooled else ""]
+            for row in part.probes
+        ]
+        for part in parts
+        if part.probes
+    }
+    return Table("probes", ("change of reals", "AUC", ""), groups) if groups else None
+
+
 def paper_table(dataset: str) -> Table | None:
     """Return all that the paper prints for a dataset; None where it prints nothing."""
     rows: list[Row] = [

@@ -102,13 +102,27 @@ def test_lost_frames_leave_the_times_of_the_others(picture: np.ndarray) -> None:
     assert all(frame.time_ms == 40.0 * frame.index for frame in out)
 
 
-def test_a_lower_frame_rate_repeats_frames(picture: np.ndarray) -> None:
+def test_a_low_rate_stored_as_a_higher_repeats_frames(picture: np.ndarray) -> None:
     """25 frames a second shown as 10: a new picture every 100 ms, at the next frame."""
-    out = list(perturb(frames(picture, 25), "frame rate", 4))
+    out = list(perturb(frames(picture, 25), "repeated frames", 4))
     assert [frame.time_ms for frame in out] == [40.0 * i for i in range(25)]
     fresh = [0] + [i for i in range(1, 25) if (out[i].image != out[i - 1].image).any()]
     assert fresh == [0, 3, 5, 8, 10, 13, 15, 18, 20, 23]
     assert (out[3].image == np.roll(picture, 3, 1)).all()
+
+
+def test_a_lower_rate_has_fewer_frames_at_even_times(picture: np.ndarray) -> None:
+    """25 frames a second as 10: every 100 ms the frame nearest to that moment."""
+    out = list(perturb(frames(picture, 26), "frame rate", 4))
+    np.testing.assert_allclose(np.diff([frame.time_ms for frame in out]), 100)
+    taken = [frame.index for frame in out]
+    assert len(taken) == len(set(taken)) == 11
+    assert all(abs(40.0 * frame.index - frame.time_ms) <= 20 for frame in out)
+
+
+def test_a_video_slower_than_asked_stays_as_it_is(picture: np.ndarray) -> None:
+    out = list(perturb(frames(picture, 9, period=125.0), "frame rate", 1))
+    assert [frame.time_ms for frame in out] == [125.0 * i for i in range(9)]
 
 
 @pytest.mark.parametrize("family", FAMILIES)

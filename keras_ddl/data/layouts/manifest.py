@@ -11,7 +11,7 @@ from keras_ddl.data.video_index import SPLITS, Video
 from keras_ddl.edge.errors import UserError
 
 REQUIRED = ("path", "label")
-OPTIONAL = ("split", "video", "method", "identity", "pair")
+OPTIONAL = ("split", "video", "method", "identity", "pair", "source")
 LABELS = {"0": 0, "real": 0, "1": 1, "fake": 1}
 FILE = "manifest.csv"
 
@@ -22,9 +22,9 @@ def manifest(root: Path) -> Index:
     Columns: `path` (absolute, or relative to the file), `label` (0 or real, 1 or fake), and
     optionally `split`, `video` (the video's name; the path without it), `method` (`real` and
     `fake` without it), `identity` (people, `;` between several; without it the file name up to its
-    first underscore) and `pair` (the `path` of the real video that a fake was made from). Without
-    a `split` column people are held out
-    (`keras_ddl.data.layouts.held_out`).
+    first underscore) `pair` (the `path` of the real video that a fake was made from) and `source`
+    (where a video was taken from, by which false alarms are told). Without a `split` column people
+    are held out (`keras_ddl.data.layouts.held_out`).
 
     Args:
         root: The CSV file, or a folder with a `manifest.csv`.
@@ -72,4 +72,5 @@ def _video(table: Path, number: int, row: Row, dataset: str, has_split: bool) ->
         identities=tuple(person.strip() for person in people if person.strip()),
         split=split,
         original=Path(value("pair")).as_posix() if label and value("pair") else "",
+        source=value("source"),
     )

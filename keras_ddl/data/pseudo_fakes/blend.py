@@ -229,4 +229,3 @@ def _compressed(random: np.random.Generator, frames: np.ndarray) -> np.ndarray:
     if kind < 0.625:
         return np.stack([as_jpeg(frame, round(40 + 55 * quality)) for frame in frames])
     return frames
-

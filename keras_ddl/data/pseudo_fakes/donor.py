@@ -54,9 +54,7 @@ def _direction(points: np.ndarray) -> np.ndarray:
     return seen
 
 
-def laid_over(
-    donor: WideFrames, clip: WideFrames, random: np.random.Generator
-) -> list[np.ndarray]:
+def laid_over(donor: WideFrames, clip: WideFrames, random: np.random.Generator) -> list[np.ndarray]:
     """The donor's frames, moved so that its face covers the clip's.
 
     Args:

@@ -14,7 +14,9 @@ from keras_ddl.data.pseudo_fakes.wide import WideFrames
 SIZE, MARGIN = 120, 1.95
 
 
-def face(place: tuple[float, float], unit: float, angle: float, skin: tuple[int, ...]) -> WideFrames:
+def face(
+    place: tuple[float, float], unit: float, angle: float, skin: tuple[int, ...]
+) -> WideFrames:
     """A flat face: skin with a dark dot at each of the five points."""
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     points = unit * POINTS[:, :2] @ turn.T + place
