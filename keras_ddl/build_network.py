@@ -57,6 +57,7 @@ def build(
             weights=weights,
             width=config.width,
             stages=config.stages or None,
+            localise=config.localise,
         )
     except ValueError as error:
         raise UserError(str(error)) from error
@@ -69,7 +70,25 @@ def _by_frames(config: TrainConfig, weights: str | None, frames: int) -> keras.M
     from keras_ddl.networks.zoo.parts.frame_network import frame_network
 
     backbone = backbones.get(config.backbone)(config.size, weights, config.width)
-    return frame_network(f"{config.backbone}_frames", backbone, config.size, frames)
+    name = f"{config.backbone}_frames"
+    return frame_network(name, backbone, config.size, frames, config.localise)
+
+
+def stage_layer(config: TrainConfig) -> str:
+    """Return the name of the layer after which the stage `rest_before` begins.
+
+    Raises:
+        UserError: The backbone has no such stage.
+    """
+    from keras_ddl.networks import backbones
+
+    stages = backbones.get(config.backbone)(config.size, None, config.width).stages
+    if config.rest_before not in stages:
+        raise UserError(
+            f"rest_before: expected a stage of {config.backbone}: {', '.join(stages)}, received "
+            f"{config.rest_before}"
+        )
+    return stages[config.rest_before]
 
 
 def load_run(path: Path | None = None) -> tuple[keras.Model, TrainConfig, ClipSpec]:

@@ -43,6 +43,7 @@ _NOT_NEGATIVE = (
     "seed",
     "synthetic_seed",
     "clip_norm",
+    "localise_weight",
     "brightness",
     "contrast",
     "saturation",
@@ -74,6 +75,9 @@ class TrainConfig(Augment):
         backbone: Network that the modules go into.
         modules: Which of `dfdc` and `msa`; empty is the plain backbone.
         stages: The backbone's stages that get modules, by name; empty is all of them.
+        localise: The backbone's stage on which a localisation head stands, which learns from the
+            masks of pseudo-fakes where forgeries are; empty is none.
+        localise_weight: Of its cross-entropy, beside that of the decision.
         keep: DFDC's rule for how many positions survive: `paper`, `released` or a number.
         width: Factor on the network's channel counts.
         weights: What the network starts from: empty, `imagenet` (the backbone), a file of weights
@@ -99,6 +103,8 @@ class TrainConfig(Augment):
             judges frame by frame: the frames of a clip are nearly alike, and cost as much each.
         frozen_epochs: Train only the modules and the head for so many epochs first, the backbone
             and its batch norm at rest; for backbones that start from trained weights.
+        rest_before: The backbone's stage up to which it stays at rest in all epochs: its first
+            layers hold what all pictures have in common, and cost the most; empty is none.
         tuned_rate: Factor on the learning rate once the backbone is trained too.
         sync_batch_norm: Batch norm over all devices' clips: `on`, `off`, or `auto`, which is on
             where a device has fewer than 16 clips per step.
@@ -131,6 +137,8 @@ class TrainConfig(Augment):
     backbone: str = "compact_xception"
     modules: tuple[str, ...] = MODULES
     stages: tuple[str, ...] = ()
+    localise: str = ""
+    localise_weight: float = 1.0
     keep: int | str = "paper"
     width: float = 1.0
     weights: str = ""
@@ -152,6 +160,7 @@ class TrainConfig(Augment):
     base_batch: int = 12
     single_frames: bool = False
     frozen_epochs: int = 0
+    rest_before: str = ""
     tuned_rate: float = 1.0
     sync_batch_norm: str = "auto"
     clip_norm: float = 0.0
@@ -190,6 +199,9 @@ class TrainConfig(Augment):
             )
         self._check("modules", set(self.modules) <= set(MODULES), f"some of {', '.join(MODULES)}")
         self._check("frozen_epochs", self.frozen_epochs < self.epochs, f"below {self.epochs}")
+        for name in ("localise", "rest_before"):
+            with_backbone = self.network in (DDL, FRAMES) or not getattr(self, name)
+            self._check(name, with_backbone, f"nothing with the network {self.network}")
         counts = self.synthetic_videos
         self._check(
             "synthetic_videos",

@@ -225,10 +225,9 @@ def _score(subject: Subject, folder: Path, name: str) -> ScoredSet:
 
 def _heat(model: keras.Model) -> Heat | None:
     """Return what computes the inconsistency map of a clip, None where the network has none."""
-    from keras_ddl.layers import DFDC
-    from keras_ddl.networks.model import with_inconsistency_map
+    from keras_ddl.networks.model import shows_map, with_inconsistency_map
 
-    if not any(isinstance(layer, DFDC) for layer in model.layers):
+    if not shows_map(model):
         return None
     with_map = with_inconsistency_map(model)
     return lambda clip: np.asarray(with_map(clip[None], training=False)[1][0], np.float32)

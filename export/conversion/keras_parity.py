@@ -24,14 +24,13 @@ def ask_keras(model: Any, clips: np.ndarray, temperature: float) -> Answers:
     """Let a Keras network judge clips, one at a time.
 
     Args:
-        model: Keras model, ``clip`` → ``logits`` ``(B, 2)``; with DFDC its map is computed too.
+        model: Keras model, ``clip`` → ``logits`` ``(B, 2)``; its map is computed too.
         clips: uint8 ``(N, T, S, S, 3)``.
         temperature: What the exported graph divides the logits by.
     """
-    from keras_ddl.layers import DFDC
-    from keras_ddl.networks.model import with_inconsistency_map
+    from keras_ddl.networks.model import shows_map, with_inconsistency_map
 
-    maps = any(isinstance(layer, DFDC) for layer in model.layers)
+    maps = shows_map(model)
     network = with_inconsistency_map(model) if maps else model
     margins, found = [], []
     for clip in clips:

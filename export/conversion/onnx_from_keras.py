@@ -34,7 +34,7 @@ def onnx_from_keras(
 
     Args:
         model: A model of `build_model`: uint8 ``clip`` ``(B, T, S, S, 3)`` → ``logits`` ``(B, 2)``.
-        inconsistency_map: Add the second output where the network has DFDC layers.
+        inconsistency_map: Add the second output where the network has a map.
         opset: ONNX operator set.
         temperature: Divides the logits inside the graph: a probability that has left a float32
             sigmoid has lost what a later division would need.
@@ -90,11 +90,10 @@ def onnx_from_keras(
 def _served(model: Any, inconsistency_map: bool, temperature: float) -> tuple[Any, list[str]]:
     """The function that the graph computes, and the names of its outputs."""
     from keras_ddl.framework import tf
-    from keras_ddl.layers import DFDC
-    from keras_ddl.networks.model import with_inconsistency_map
+    from keras_ddl.networks.model import shows_map, with_inconsistency_map
 
     names = ["fake_probability"]
-    if inconsistency_map and any(isinstance(layer, DFDC) for layer in model.layers):
+    if inconsistency_map and shows_map(model):
         model = with_inconsistency_map(model)
         names.append("inconsistency_map")
 

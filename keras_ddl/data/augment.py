@@ -31,14 +31,7 @@ def augment_clip(clip: tf.Tensor, seed: tf.Tensor, rules: Augment) -> tf.Tensor:
     """
     from keras_ddl.framework import tf
 
-    draw = tf.random.stateless_uniform([6], seed, -1.0, 1.0)
-    if rules.flip:
-        clip = tf.cond(draw[0] < 0, lambda: tf.reverse(clip, [2]), lambda: clip)
-    if rules.zoom:
-        clip = _zoomed(clip, 1 + rules.zoom * tf.abs(draw[5]))
-    pad = round(rules.shift * clip.shape[1])
-    if pad:
-        clip = _shifted(clip, draw[1:3], pad)
+    clip, draw = place(clip, seed, rules), _draw(seed)
     if rules.brightness or rules.contrast or rules.saturation:
         values = tf.cast(clip, tf.float32)
         if rules.saturation:
@@ -54,6 +47,25 @@ def augment_clip(clip: tf.Tensor, seed: tf.Tensor, rules: Augment) -> tf.Tensor:
         if share:
             clip = _sometimes(clip, seed + 2 + number, share, change)
     return clip
+
+
+def place(clip: tf.Tensor, seed: tf.Tensor, rules: Augment) -> tf.Tensor:
+    """Mirror, enlarge and move a clip, or its masks, uint8 (T, S, S, 1), as `augment_clip` does."""
+    from keras_ddl.framework import tf
+
+    draw = _draw(seed)
+    if rules.flip:
+        clip = tf.cond(draw[0] < 0, lambda: tf.reverse(clip, [2]), lambda: clip)
+    if rules.zoom:
+        clip = _zoomed(clip, 1 + rules.zoom * tf.abs(draw[5]))
+    pad = round(rules.shift * clip.shape[1])
+    return _shifted(clip, draw[1:3], pad) if pad else clip
+
+
+def _draw(seed: tf.Tensor) -> tf.Tensor:
+    from keras_ddl.framework import tf
+
+    return tf.random.stateless_uniform([6], seed, -1.0, 1.0)
 
 
 def _sometimes(clip: tf.Tensor, seed: tf.Tensor, share: float, change: Any) -> tf.Tensor:

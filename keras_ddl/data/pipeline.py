@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_ddl.data.augment import augment_clip
+from keras_ddl.data.augment import augment_clip, place
 from keras_ddl.data.augment_rules import Augment
 from keras_ddl.data.clip_order import ClipOrder, Draw
 from keras_ddl.data.prepared import SPEC, PreparedSplit, decode_record, read_split
@@ -132,6 +132,7 @@ class TrainingClips:
         start: tuple[int, int] = (0, 0),
         part: tuple[int, int] = (0, 1),
         replicas: int = 1,
+        grid: int = 0,
     ) -> tf.data.Dataset:
         """Return batches of pass after pass, without end.
 
@@ -140,16 +141,23 @@ class TrainingClips:
             start: Pass and step to begin with.
             part: Number of this worker and of all workers.
             replicas: Over all workers; each takes batches of its own, in turn.
+            grid: Cells along the side of the masks, where they are wanted; 0 = not.
 
         Returns:
             Batches of (clip uint8 (b, T, S, S, 3), label int32 (b,)) with b = batch / replicas,
-            and float32 (b,) weights where they are asked for.
+            and float32 (b,) weights where they are asked for. With a grid the label's place is
+            taken by (label, masks): float32 (b, T, grid, grid), the forged share of each cell, -1
+            where it is not known.
         """
         draws = functools.partial(self.order.stream, batch, start, part)
-        dataset = self._clips.read(draws, self._augment)
+        dataset = self._clips.read(draws, self._augment, grid)
         if self._weights:
             weights = class_weights(self.data.labels)
-            dataset = dataset.map(lambda clip, label: (clip, label, _gather(weights, label)))
+
+            def weighted(clip: Any, truth: Any) -> tuple[Any, Any, Any]:
+                return clip, truth, _gather(weights, truth[0] if grid else truth)
+
+            dataset = dataset.map(weighted)
         return dataset.batch(batch // replicas, drop_remainder=True).prefetch(2)
 
     def one_pass(self, batch: int, epoch: int = 0) -> tf.data.Dataset:
@@ -185,22 +193,33 @@ class _Reader:
         self._stored, self._held = data.clips, _decoded(data) if small else None
         self._shape, self._single = data.clips.shape[1:], single
         self.data, self.source = data, np.arange(len(data.clips))
+        self._known = data.labels == 0  # whose forged pixels are known
 
     def read(
-        self, draws: Callable[[], Iterator[Draw]], augment: Augment | None = None
+        self, draws: Callable[[], Iterator[Draw]], augment: Augment | None = None, grid: int = 0
     ) -> tf.data.Dataset:
-        """Return (clip, label) for each draw, the clip changed as its seed says."""
+        """Return (clip, label) for each draw, the clip changed as its seed says.
+
+        With a grid (clip, (label, masks)), see `TrainingClips.stream`.
+        """
         from keras_ddl.framework import tf
 
-        def load(index: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        def load(index: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, ...]:
             clip = self._clip(index, seed)
             if self._single and clip.shape[0] > 1:
                 at = seed[1] % clip.shape[0]
                 clip = tf.expand_dims(tf.gather(clip, at), 0)
-            return clip, _gather(self.data.labels, index), seed
+            return clip, index, seed
 
-        def change(clip: Any, label: Any, seed: Any) -> tuple[tf.Tensor, tf.Tensor]:
-            return (augment_clip(clip, seed, augment) if augment else clip), label
+        def change(clip: Any, index: Any, seed: Any) -> tuple[Any, Any]:
+            label = _gather(self.data.labels, index)
+            pixels = clip[..., :3]
+            pixels = augment_clip(pixels, seed, augment) if augment else pixels
+            if not grid:
+                return pixels, label
+            forged = place(clip[..., 3:], seed, augment) if augment else clip[..., 3:]
+            cells = tf.image.resize(forged, (grid, grid), "area")[..., 0] / 255
+            return pixels, (label, tf.where(_gather(self._known, index), cells, -1.0))
 
         row = (tf.TensorSpec((), tf.int64), tf.TensorSpec((2,), tf.int32))
         dataset = tf.data.Dataset.from_generator(draws, output_signature=row)
@@ -209,6 +228,13 @@ class _Reader:
         return dataset
 
     def _clip(self, number: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """The clip, and in a fourth channel the share of each pixel that is forged."""
+        from keras_ddl.framework import tf
+
+        pixels = self._pixels(number)
+        return tf.concat([pixels, tf.zeros_like(pixels[..., :1])], -1)
+
+    def _pixels(self, number: tf.Tensor) -> tf.Tensor:
         from keras_ddl.framework import tf
 
         held = self._held
@@ -230,6 +256,7 @@ class _PseudoReader(_Reader):
         super().__init__(data, 0, single)
         rows = with_pseudo_fakes(data, pseudo)
         self.data, self.source, self._made = rows.data, rows.source, rows.made
+        self._known = (rows.data.labels == 0) | rows.made
 
     def _clip(self, number: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         from keras_ddl.framework import tf
@@ -240,10 +267,13 @@ class _PseudoReader(_Reader):
             if self._single:
                 at = int(seed[1]) % len(clip.frames)
                 clip, donor = clip.frame(at), donor.frame(at) if donor else None
-            return blended_crop(clip, seed, made, size, donor).frames
+            twin = blended_crop(clip, seed, made, size, donor)
+            forged = np.rint(255 * twin.masks).astype(np.uint8)
+            return np.concatenate([twin.frames, forged[..., None]], -1)
 
         clip = tf.numpy_function(make, [number, seed], tf.uint8, stateful=False)
-        return tf.ensure_shape(clip, (1 if self._single else self._shape[0], *self._shape[1:]))
+        frames = 1 if self._single else self._shape[0]
+        return tf.ensure_shape(clip, (frames, *self._shape[1:3], 4))
 
 
 def _decoded(data: PreparedSplit) -> np.ndarray:

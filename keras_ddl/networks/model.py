@@ -22,6 +22,7 @@ def build_model(
     weights: str | None = None,
     width: float = 1.0,
     stages: Sequence[str] | None = None,
+    localise: str = "",
 ) -> Any:
     """A deepfake detector for face clips.
 
@@ -39,6 +40,8 @@ def build_model(
         weights: What the backbone starts from; see its `build`.
         width: Multiplies the channel counts, for reduced networks.
         stages: Which of the backbone's stages get modules; None is all of them.
+        localise: The stage on whose features a localisation head stands (`networks.localise`);
+            empty is none.
 
     Returns:
         A functional model: input ``clip``, raw uint8 RGB ``(batch, frames, size, size, 3)``, scaled
@@ -53,7 +56,8 @@ def build_model(
     from keras_ddl.layers import ClipToFrames
     from keras_ddl.layers.checks import check_frames
     from keras_ddl.networks import backbones
-    from keras_ddl.networks.extend import apply_extended, stage_modules
+    from keras_ddl.networks.extend import stage_modules
+    from keras_ddl.networks.localise import apply_localising
 
     check_frames("build_model", frames)
     build = backbones.get(backbone)
@@ -63,9 +67,9 @@ def build_model(
 
     clip = keras.Input((frames, size, size, 3), dtype="uint8", name="clip")
     x = ClipToFrames(network.scale, network.offset, name="clip_to_frames")(clip)
-    x = apply_extended(network.cnn, x, chosen, stage_modules(modules, frames, keep))
+    x, cells = apply_localising(network, x, chosen, stage_modules(modules, frames, keep), localise)
     name = "_".join((backbone, *modules)) if modules else f"{backbone}_plain"
-    return keras.Model(clip, _head(x, frames, width), name=name)
+    return keras.Model(clip, _head(x, frames, width, cells), name=name)
 
 
 def _chosen(available: Any, stages: Sequence[str]) -> dict[str, str]:
@@ -75,17 +79,21 @@ def _chosen(available: Any, stages: Sequence[str]) -> dict[str, str]:
     return {stage: layer for stage, layer in available.items() if stage in stages}
 
 
-def _head(x: Any, frames: int, width: float) -> Any:
+def _head(x: Any, frames: int, width: float, cells: Any = None) -> Any:
     """Features of the frames ``(B·T, h, w, C)`` → logits ``(B, 2)``.
+
+    `cells` are a localisation head's logits; its evidence, averaged over the frames, joins the
+    features.
 
     The paper gives the order of the steps; widths and ratio are those of the released network.
     Where a backbone has more than 256 channels a 1×1 convolution reduces them first: our choice,
     without which the fusion alone would have 16.8 million parameters on Xception.
     """
     from keras_ddl.framework import keras
-    from keras_ddl.layers import FramesToChannels, TemporalContrast
+    from keras_ddl.layers import FramesToChannels, FramesToClip, TemporalContrast
     from keras_ddl.networks.backbones.backbone import scaled
     from keras_ddl.networks.channel_attention import channel_attention
+    from keras_ddl.networks.localise import evidence, with_evidence
 
     layers = keras.layers
     if x.shape[-1] > REDUCED_CHANNELS:
@@ -94,6 +102,10 @@ def _head(x: Any, frames: int, width: float) -> Any:
     x = _conv_bn_relu(x, scaled(FUSION_CHANNELS, width), "fusion", TemporalContrast(frames))
     x = channel_attention(x, ATTENTION_RATIO, "attention")
     x = layers.GlobalAveragePooling2D(name="features")(x)
+    if cells is not None:
+        found = FramesToClip(frames, dtype="float32", name="localise_frames")(evidence(cells))
+        found = layers.GlobalAveragePooling1D(dtype="float32", name="localise_clip")(found)
+        x = with_evidence(x, found)
     return layers.Dense(2, dtype="float32", name="logits")(x)
 
 
@@ -105,26 +117,41 @@ def _conv_bn_relu(x: Any, channels: int, name: str, start: Any = "glorot_uniform
     return keras.layers.ReLU(name=f"{name}_relu")(batch_norm(name=f"{name}_bn")(x))
 
 
+def shows_map(model: Any) -> bool:
+    """Whether `with_inconsistency_map` can tell where a network looked."""
+    from keras_ddl.layers import DFDC
+    from keras_ddl.networks.localise import has_map
+
+    return has_map(model) or any(isinstance(layer, DFDC) for layer in model.layers)
+
+
 def with_inconsistency_map(model: Any, grid: int | None = None) -> Any:
-    """The same network with a second output: where its DFDC layers looked.
+    """The same network with a second output: where in the face it looked.
+
+    That is the localisation head's map where there is one, else what the DFDC layers kept.
 
     Args:
-        model: A model of `build_model` with DFDC modules; its layers are shared.
-        grid: Height and width of the map; None is an eighth of the clip's size.
+        model: A model that `shows_map`; its layers are shared.
+        grid: Height and width of a map of DFDC; None is an eighth of the clip's size. A
+            localisation head's map is as large as its stage.
 
     Returns:
-        A model with the outputs ``logits`` ``(B, 2)`` and ``inconsistency_map`` ``(B, T, grid,
-        grid)``.
+        A model with the outputs ``logits`` ``(B, 2)`` and ``inconsistency_map`` ``(B, T, h, w)`` in
+        [0, 1].
 
     Raises:
-        ValueError: the network has no DFDC layer.
+        ValueError: the network has neither.
     """
     from keras_ddl.framework import keras
-    from keras_ddl.layers import DFDC, InconsistencyMap
+    from keras_ddl.layers import DFDC, ForgeryMap, InconsistencyMap
+    from keras_ddl.networks.localise import LAYER, has_map
 
+    if has_map(model):
+        look = ForgeryMap(model.input_shape[1], dtype="float32", name="inconsistency_map")
+        return keras.Model(model.input, [model.output, look(model.get_layer(LAYER).output)])
     stages = [layer for layer in model.layers if isinstance(layer, DFDC)]
     if not stages:
-        raise ValueError(f"{model.name} has no DFDC layer, so no inconsistency map")
+        raise ValueError(f"{model.name} has no localisation head and no DFDC layer, so no map")
     grid = model.input_shape[2] // 8 if grid is None else grid
     view = InconsistencyMap(stages, grid, name="inconsistency_map")
     return keras.Model(model.input, [model.output, view([stage.input for stage in stages])])

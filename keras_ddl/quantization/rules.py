@@ -27,6 +27,7 @@ class Rule:
 RULES = (
     Rule("logits", False, "the answer itself, from one position"),
     Rule("attention_*", False, "works on one position, and a sigmoid follows"),
+    Rule("localise", False, "one channel, shown to people"),
     Rule("*", True, "everything that multiplies much"),
 )
 

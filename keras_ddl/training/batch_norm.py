@@ -7,6 +7,7 @@ from typing import Any
 from keras_ddl.edge.errors import UserError
 from keras_ddl.framework import keras
 from keras_ddl.layers import DFDC, MSA
+from keras_ddl.networks.localise import LAYER
 
 # The first layer after the backbone; in the zoo, where there is a backbone, it is `features`.
 _HEAD = ("reduce", "frames_to_channels", "features")
@@ -48,6 +49,20 @@ def rest_backbone(model: keras.Model, rest: bool) -> None:
         layer.trainable = not rest
 
 
+def rest_until(model: keras.Model, layer: str) -> None:
+    """Freeze the backbone's layers up to one, its batch norm included; the others stay as they are.
+
+    Args:
+        model: Of `build_network.build`; to be compiled afterwards.
+        layer: The last that is frozen.
+    """
+    for one in backbone_layers(model):
+        one.trainable = False
+        if one.name == layer:
+            return
+    raise ValueError(f"{model.name} has no backbone layer {layer}")
+
+
 def backbone_layers(model: keras.Model) -> list[Any]:
     """Layers of the CNN that the modules, or a zoo method's head, were put onto.
 
@@ -65,5 +80,7 @@ def backbone_layers(model: keras.Model) -> list[Any]:
     return [
         layer
         for layer in model.layers[:end]
-        if not isinstance(layer, (DFDC, MSA)) and not hasattr(layer, "macs")
+        if not isinstance(layer, (DFDC, MSA))
+        and not hasattr(layer, "macs")
+        and not layer.name.startswith(LAYER)
     ]

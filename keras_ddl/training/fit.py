@@ -9,14 +9,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from keras_ddl.build_network import build, build_started
+from keras_ddl.build_network import build, build_started, stage_layer
 from keras_ddl.config import TrainConfig
 from keras_ddl.data.pipeline import CACHE_BYTES, TrainingClips
 from keras_ddl.data.prepared import check_spec, read_split
 from keras_ddl.data.pseudo_fakes.rows import judging_mode, with_pseudo_fakes
 from keras_ddl.edge.errors import UserError
 from keras_ddl.framework import keras, tf
-from keras_ddl.training.batch_norm import agree, rest_backbone, synchronise
+from keras_ddl.training.batch_norm import agree, rest_backbone, rest_until, synchronise
 from keras_ddl.training.callbacks.averaged_weights import AveragedWeights
 from keras_ddl.training.callbacks.best_weights import BestWeights
 from keras_ddl.training.callbacks.gammas import GammaLog
@@ -28,6 +28,7 @@ from keras_ddl.training.callbacks.validation import VideoAUC
 from keras_ddl.training.checkpoint import Checkpoints, WriteCheckpoints, restore
 from keras_ddl.training.devices import Devices
 from keras_ddl.training.energy import energy_meter
+from keras_ddl.training.localise import grid_of, localising
 from keras_ddl.training.options import TrainingOptions
 
 
@@ -105,6 +106,9 @@ def fit(
     restored, progress = chosen or (None, Progress())
     done = progress.epoch * steps + progress.step
     model = untrained(config, devices) if model is None else model
+    if config.localise:
+        with devices.strategy.scope():
+            model = localising(model, config.localise_weight)
     bar = TrainingBar(config.epochs, steps, done, options.progress and devices.chief)
     started = time.monotonic() - progress.seconds
     meter, averages = energy_meter(devices, progress.joules), AveragedWeights()
@@ -130,8 +134,8 @@ def fit(
         _train(model, config, devices, clips, progress, restored, in_order)
     finally:
         bar.close()
-    if config.single_frames:
-        model = build(config)  # of the same layers, for whole clips
+    if config.single_frames or config.localise:
+        model = build(config)  # of the same layers, for whole clips and without the training step
     model.load_weights(str(weights))
     seconds = time.monotonic() - started
     return Fitted(model, progress.history, progress.best_epoch, seconds, meter.joules())
@@ -153,6 +157,8 @@ def _train(
             continue
         with devices.strategy.scope():
             rest_backbone(model, phase.rests)
+            if config.rest_before:
+                rest_until(model, stage_layer(config))
             compile_model(model, config)
             if restored:
                 begun = (progress.epoch, progress.step) != (phase.first, 0)
@@ -162,7 +168,9 @@ def _train(
                 restored = None
         for first, last, skipped in _legs(progress, phase):
             start = (first, skipped)
-            stream = partial(clips.stream, config.batch, start, part, devices.replicas)
+            stream = partial(
+                clips.stream, config.batch, start, part, devices.replicas, grid_of(model)
+            )
             model.fit(
                 devices.spread(stream),
                 initial_epoch=first,

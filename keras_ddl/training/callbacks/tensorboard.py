@@ -14,8 +14,7 @@ from keras_ddl.data.prepared import read_split
 from keras_ddl.data.pseudo_fakes.rows import judging_mode, with_pseudo_fakes
 from keras_ddl.data.video_index import CLASSES
 from keras_ddl.framework import keras, tf
-from keras_ddl.layers import DFDC
-from keras_ddl.networks.model import with_inconsistency_map
+from keras_ddl.networks.model import shows_map, with_inconsistency_map
 from keras_ddl.report.strip import tiles
 from keras_ddl.training.callbacks.gammas import gammas
 from keras_ddl.training.devices import Devices
@@ -48,7 +47,7 @@ class TensorBoardLog(keras.callbacks.Callback):
 
     Scalars: all of the epoch's logs as `epoch/<name>`, γ of every module as `gamma/<name>`.
     Pictures: two real and two fake validation clips, `clips/<class> <video>`, the frames side by
-    side and, where the network has DFDC, below each where the network looked.
+    side and, where the network has a map, below each where the network looked.
 
     One folder for a run, however often it is interrupted: every process adds a file. An epoch that
     comes again after `--resume` is written again, with the same numbers.
@@ -84,7 +83,7 @@ class TensorBoardLog(keras.callbacks.Callback):
 
     def _maps(self) -> Any:
         """Per clip its inconsistency map, float32 (T, h, w), or None."""
-        if not any(isinstance(layer, DFDC) for layer in self.model.layers):
+        if not shows_map(self.model):
             return [None] * len(self._clips)
         strategy = self._devices.strategy
         if self._look is None:

@@ -9,6 +9,7 @@ from keras_ddl.framework import keras
 from keras_ddl.layers import ClipToFrames, FramesMean
 from keras_ddl.networks.backbones.backbone import Backbone
 from keras_ddl.networks.extend import apply_extended
+from keras_ddl.networks.localise import apply_localising, evidence, with_evidence
 
 
 def clip_frames(
@@ -51,9 +52,16 @@ def pooled_features(backbone: Backbone, size: int, frames: int) -> tuple[Any, An
     return clip, keras.layers.GlobalAveragePooling2D(name="features")(x)
 
 
-def frame_network(name: str, backbone: Backbone, size: int, frames: int) -> Any:
-    """A CNN, its pooled features, two logits per frame, and the mean of the frames' predictions."""
-    clip, x = pooled_features(backbone, size, frames)
+def frame_network(name: str, backbone: Backbone, size: int, frames: int, localise: str = "") -> Any:
+    """A CNN, its pooled features, two logits per frame, and the mean of the frames' predictions.
+
+    `localise` is the stage of a localisation head, see `networks.localise`; empty is none.
+    """
+    clip, x = clip_frames(size, frames, backbone.scale, backbone.offset)
+    x, cells = apply_localising(backbone, x, {}, None, localise)
+    x = keras.layers.GlobalAveragePooling2D(name="features")(x)
+    if cells is not None:
+        x = with_evidence(x, evidence(cells))
     return frame_judge(name, clip, x, frames)
 
 
