@@ -37,6 +37,7 @@ from keras_ddl.evaluation.calibration import (
 )
 from keras_ddl.evaluation.clip_scores import Scores
 from keras_ddl.evaluation.false_alarms import false_alarms
+from keras_ddl.evaluation.localisation import localisation
 from keras_ddl.evaluation.operating_point import OperatingPoint
 from keras_ddl.evaluation.pairs import paired
 from keras_ddl.evaluation.probes import probe
@@ -204,6 +205,7 @@ def _score(subject: Subject, folder: Path, name: str) -> ScoredSet:
     except ValueError as error:
         raise UserError(f"{folder}, test: {error}") from error
     fingerprint = read_summary(folder)["fingerprint"]
+    heat = _heat(subject.model)
     result = SetResult(
         **vars(numbers),
         name=name,
@@ -219,6 +221,7 @@ def _score(subject: Subject, folder: Path, name: str) -> ScoredSet:
         false_alarms=false_alarms(scores.videos(), data.videos, spec.threshold),
         pairs=paired(scores.videos(), data.videos),
         probes=probe(subject.model, data, spec.margin),
+        localisation=localisation(heat, data, folder) if heat else None,
     )
     return ScoredSet(name, data.clips, margins, scores, result)
 

@@ -361,6 +361,32 @@ def _trained(prepared: Path, out: Path, *options: str) -> Path:
 
 
 @pytest.fixture(scope="session")
+def wide_set(made_once: Callable[..., Path], draw_face: Any, write_mp4: Any) -> Path:
+    """A folder of prepared clips (4 frames, 32 px) with the surroundings of the faces.
+
+    Two real videos and a fake to learn from, a real to validate with, one to test; of one drawn
+    face each.
+    """
+    pytest.importorskip("tensorflow")
+    from keras_ddl.data.prepare import prepare
+    from keras_ddl.edge.clipspec import ClipSpec
+
+    names = ("train/real/a", "train/real/b", "train/fake/a_x", "val/real/c", "test/real/d")
+
+    def made(out: Path) -> None:
+        root = out.parent / "wide-videos"
+        for number, name in enumerate(names):
+            path = root / f"{name}.mp4"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            wall = np.full((120, 160, 3), 90 + 20 * number, np.uint8)
+            write_mp4(path, (draw_face(wall, 72 + 0.5 * i, 60, 60) for i in range(14)))
+        spec = ClipSpec(frames=4, size=32)
+        prepare(root, out, spec, "haar", 1, 2, surroundings=True, progress=False)
+
+    return made_once("wide-clips", made)
+
+
+@pytest.fixture(scope="session")
 def trained_run(flicker_set: Path, made_once: Callable[..., Path]) -> Path:
     """A complete run with both modules, and a profile of its first steps. To be read only."""
     options = ("--profile", "--set", *TRAINED_RUN)

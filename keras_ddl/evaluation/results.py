@@ -10,6 +10,7 @@ from typing import Any
 
 from keras_ddl.edge.files import read_json
 from keras_ddl.evaluation.false_alarms import FalseAlarms
+from keras_ddl.evaluation.localisation import LocalisationResult
 from keras_ddl.evaluation.operating_point import OperatingPoint
 from keras_ddl.evaluation.pairs import PairedResult
 from keras_ddl.evaluation.probes import ProbeResult
@@ -131,6 +132,8 @@ class SetResult(Breakdown):
         false_alarms: Reals called fake, all and by source.
         pairs: Fakes against their own originals, by method.
         probes: Reals that something harmless happened to.
+        localisation: How well the network's map points at forgeries; None where it has none or
+            the clips were prepared without surroundings.
     """
 
     name: str
@@ -146,6 +149,7 @@ class SetResult(Breakdown):
     false_alarms: tuple[FalseAlarms, ...] = ()
     pairs: tuple[PairedResult, ...] = ()
     probes: tuple[ProbeResult, ...] = ()
+    localisation: LocalisationResult | None = None
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> SetResult:
@@ -153,6 +157,8 @@ class SetResult(Breakdown):
         values = {field.name: found[field.name] for field in fields(cls) if field.name in found}
         for name, kind_of in _LISTS.items():
             values[name] = tuple(kind_of(**row) for row in found.get(name, ()))
+        where = found.get("localisation")
+        values["localisation"] = None if where is None else LocalisationResult(**where)
         for kind in _GROUPS:
             values[kind] = tuple(GroupResult.from_json(row) for row in values[kind])
         return cls(**values)
@@ -162,6 +168,7 @@ class SetResult(Breakdown):
         about = {name: getattr(self, name) for name in _ABOUT}
         groups = {kind: [row.to_json() for row in rows] for kind, rows in self.groups().items()}
         more = {name: [vars(row) for row in getattr(self, name)] for name in _LISTS}
+        more["localisation"] = self.localisation and vars(self.localisation)
         return {**about, **vars(self), **groups, **more}
 
     def without_score(self) -> dict[str, int]:

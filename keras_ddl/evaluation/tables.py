@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from keras_ddl.evaluation.false_alarms import FalseAlarms
+from keras_ddl.evaluation.localisation import LocalisationResult
 from keras_ddl.evaluation.pairs import PairedResult
 from keras_ddl.evaluation.probes import ProbeResult
 from keras_ddl.evaluation.results import GroupResult, SetResult, SplitResult
@@ -65,7 +66,11 @@ def _details(result: SetResult) -> list[str]:
         if len(rows) > 1:
             lines += _rows(kind, rows)
     return (
-        lines + _false_alarms(result.false_alarms) + _pairs(result.pairs) + _probes(result.probes)
+        lines
+        + _false_alarms(result.false_alarms)
+        + _pairs(result.pairs)
+        + _probes(result.probes)
+        + _localisation(result.localisation)
     )
 
 
@@ -100,6 +105,16 @@ def _probes(rows: Sequence[ProbeResult]) -> list[str]:
         warning = "  taken for a forgery" if row.fooled else ""
         lines.append(f"  {row.name:<{wide}}{row.auc:.2f}{warning}")
     return lines
+
+
+def _localisation(found: LocalisationResult | None) -> list[str]:
+    if found is None:
+        return []
+    return [
+        f"the map on {found.clips} pseudo-fakes: brightest inside the forgery {found.pointing:.2f} "
+        f"({found.low:.2f} to {found.high:.2f}), a random point {found.chance:.2f}; pixel AUC "
+        f"{found.pixel_auc:.2f}; brighter than on the real twin {found.contrast:.2f}"
+    ]
 
 
 def _rows(kind: str, rows: Sequence[GroupResult]) -> list[str]:

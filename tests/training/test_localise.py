@@ -1,4 +1,4 @@
-"""Training of a localisation head: masks reach the loss, and the head learns where forgeries are."""
+"""Training of a localisation head: masks reach the loss, and it learns where forgeries are."""
 
 from __future__ import annotations
 

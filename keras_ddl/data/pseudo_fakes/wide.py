@@ -81,6 +81,10 @@ class WideClips:
         pixels = np.stack([frame[..., ::-1] for frame in frames])
         return WideFrames(pixels, times, _points(features), self._margin)
 
+    def stored(self, number: int) -> bool:
+        """Return whether a clip was prepared with its surroundings."""
+        return bool(self._features(number)["wide"].bytes_list.value)
+
     def points(self, number: int) -> np.ndarray:
         """Return the points of one clip, without its pictures; see `WideFrames`."""
         return _points(self._features(number))

@@ -13,7 +13,6 @@ pytest.importorskip("av")
 pytest.importorskip("tensorflow")
 
 from keras_ddl.data.pipeline import TrainingClips, clip_dataset
-from keras_ddl.data.prepare import prepare
 from keras_ddl.data.prepared import read_split
 from keras_ddl.data.pseudo_fakes.__main__ import main
 from keras_ddl.data.pseudo_fakes.rows import METHOD, judging_mode, with_pseudo_fakes
@@ -26,18 +25,8 @@ SPEC = ClipSpec(frames=4, size=32)
 
 
 @pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory, draw_face, write_mp4) -> Path:
-    """Two real videos and a fake to learn from, a real to validate with, of one drawn face each."""
-    root = tmp_path_factory.mktemp("pseudo") / "set"
-    names = ("train/real/a", "train/real/b", "train/fake/a_x", "val/real/c", "test/real/d")
-    for number, name in enumerate(names):
-        path = root / f"{name}.mp4"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        wall = np.full((120, 160, 3), 90 + 20 * number, np.uint8)
-        write_mp4(path, (draw_face(wall, 72 + 0.5 * i, 60, 60) for i in range(14)))
-    return prepare(
-        root, root.parent / "clips", SPEC, "haar", 1, 2, surroundings=True, progress=False
-    )
+def prepared(wide_set: Path) -> Path:
+    return wide_set
 
 
 def whole(dataset: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,103 @@
+"""Localisation: whether a network's map points at the forged pixels, on fakes whose mask is known.
+
+Those are pseudo-fakes made of a split's reals, so that the clips must have been prepared with the
+surroundings of the faces. A map says something if it is brightest inside the forgery more often
+than a random point would lie there, and brighter on fakes than on their real twins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from keras_ddl.data.prepared import SPEC, PreparedSplit
+from keras_ddl.data.pseudo_fakes.blend import Blend, blended_crop
+from keras_ddl.data.pseudo_fakes.donor import Donors
+from keras_ddl.data.pseudo_fakes.wide import WideClips
+from keras_ddl.edge.clipspec import ClipSpec
+from keras_ddl.edge.metrics import auc, wilson
+
+CLIPS = 64  # at most, evenly chosen
+FORGED = 0.5
+"""Share of a cell's largest possible blend from which it counts as forged."""
+
+Heat = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class LocalisationResult:
+    """How well a map points at forgeries.
+
+    Args:
+        clips: How many pseudo-fakes.
+        pointing: Share of the frames whose brightest cell is forged (the pointing game).
+        low, high: Wilson's 95 % interval of it, counting clips, not frames.
+        chance: Share of all cells that is forged: what a random point would reach.
+        pixel_auc: Mean over the clips of the AUC of forged against other cells.
+        contrast: Chance that a fake's map is brighter, on average, than its real twin's.
+    """
+
+    clips: int
+    pointing: float
+    low: float
+    high: float
+    chance: float
+    pixel_auc: float
+    contrast: float
+
+
+def localisation(
+    heat: Heat, data: PreparedSplit, prepared: Path, seed: int = 0
+) -> LocalisationResult | None:
+    """Hold a map against the masks of pseudo-fakes.
+
+    Args:
+        heat: From a clip, uint8 (T, S, S, 3), to its map, (T, h, w) in [0, 1].
+        data: A split of prepared clips; its reals are taken, evenly over it.
+        prepared: Their folder.
+        seed: Of the fakes.
+
+    Returns:
+        The result; None where the split has no reals or no surroundings.
+    """
+    reals = np.flatnonzero(data.labels == 0)
+    spec = ClipSpec.read(prepared / SPEC)
+    wide = WideClips(data.clips, spec)
+    if not len(reals) or not wide.stored(int(reals[0])):
+        return None
+    donors = Donors(wide, data)
+    hits, shares, aucs, brighter = [], [], [], []
+    for number in reals[np.linspace(0, len(reals) - 1, min(CLIPS, len(reals))).round().astype(int)]:
+        clip, at = wide[int(number)], (seed, int(number))
+        donor = donors.draw(int(number), at)
+        real, fake = (blended_crop(clip, at, made, spec.size, donor) for made in (False, True))
+        found, plain = heat(fake.frames), heat(real.frames)
+        forged = _forged(fake, found.shape[1])
+        brighter.append(np.sign(found.mean() - plain.mean()) / 2 + 0.5)
+        shown = forged.any((1, 2))
+        if not shown.any():
+            continue
+        peaks = found.reshape(len(found), -1).argmax(1)
+        inside = forged.reshape(len(forged), -1)[np.arange(len(peaks)), peaks]
+        hits.append(inside[shown].mean())
+        shares.append(forged[shown].mean())
+        if not forged[shown].all():
+            aucs.append(auc(forged[shown].ravel().astype(int), found[shown].ravel()))
+    if not aucs:
+        return None
+    low, high = wilson(float(np.sum(hits)), len(hits))
+    means = (float(np.mean(values)) for values in (shares, aucs, brighter))
+    return LocalisationResult(len(hits), float(np.mean(hits)), low, high, *means)
+
+
+def _forged(fake: Blend, grid: int) -> np.ndarray:
+    """Which cells are forged, bool (T, grid, grid)."""
+    import cv2
+
+    cells = [cv2.resize(m, (grid, grid), interpolation=cv2.INTER_AREA) for m in fake.masks]
+    most = max(float(fake.masks.max()), 1e-6)
+    forged: np.ndarray = np.stack(cells) >= FORGED * most
+    return forged

@@ -1,0 +1,52 @@
+"""Localisation: maps whose worth is known, held against the masks of pseudo-fakes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("tensorflow")
+pytest.importorskip("cv2")
+
+from keras_ddl.data.prepared import read_split
+from keras_ddl.evaluation import localisation as module
+from keras_ddl.evaluation.localisation import localisation
+
+
+@pytest.fixture
+def twins(monkeypatch: pytest.MonkeyPatch) -> list[module.Blend]:
+    """Notes every twin that is made, in order."""
+    made: list[module.Blend] = []
+    draw = module.blended_crop
+
+    def noted(*args: object) -> module.Blend:
+        made.append(draw(*args))
+        return made[-1]
+
+    monkeypatch.setattr(module, "blended_crop", noted)
+    return made
+
+
+def test_a_map_that_knows_points_right(wide_set: Path, twins: list[module.Blend]) -> None:
+    def told(clip: np.ndarray) -> np.ndarray:
+        one = next(t for t in reversed(twins) if t.frames is clip)
+        return np.stack([mask[::4, ::4] for mask in one.masks])
+
+    data = read_split(wide_set, "train")
+    found = localisation(told, data, wide_set)
+    assert found is not None and found.pointing > 0.9 and found.pixel_auc > 0.95
+    assert found.contrast > 0.9 and 0.005 < found.chance < 0.6
+
+
+def test_a_map_that_does_not_know_points_by_chance(wide_set: Path) -> None:
+    data, random = read_split(wide_set, "train"), np.random.default_rng(0)
+    found = localisation(lambda clip: random.random((len(clip), 8, 8)), data, wide_set)
+    assert found is not None
+    assert abs(found.pointing - found.chance) < 0.25 and 0.35 < found.pixel_auc < 0.65
+
+
+def test_without_surroundings_nothing_is_said(flicker_set: Path) -> None:
+    data = read_split(flicker_set, "val")
+    assert localisation(lambda clip: np.ones((len(clip), 4, 4)), data, flicker_set) is None
