@@ -82,6 +82,9 @@ class TrainConfig(Augment):
         width: Factor on the network's channel counts.
         weights: What the network starts from: empty, `imagenet` (the backbone), a file of weights
             or of the authors' tensors, or the folder of another run, see `build_network`.
+        begin: Preset that is trained first, on the same clips and with the same backbone, into
+            RUN/begin; this configuration then starts from it. Empty is none, and so it is where
+            `weights` are named.
         frames: Frames per clip, a multiple of 4.
         size: Side of the square crops, pixels.
         interval_ms: Time between the frames of a clip, milliseconds.
@@ -142,6 +145,7 @@ class TrainConfig(Augment):
     keep: int | str = "paper"
     width: float = 1.0
     weights: str = ""
+    begin: str = ""
     frames: int = 8
     size: int = 256
     interval_ms: float = 40.0
@@ -199,6 +203,9 @@ class TrainConfig(Augment):
             )
         self._check("modules", set(self.modules) <= set(MODULES), f"some of {', '.join(MODULES)}")
         self._check("frozen_epochs", self.frozen_epochs < self.epochs, f"below {self.epochs}")
+        self._check(
+            "begin", self.begin in ("", *PRESETS), f"nothing or one of {', '.join(PRESETS)}"
+        )
         for name in ("localise", "rest_before"):
             with_backbone = self.network in (DDL, FRAMES) or not getattr(self, name)
             self._check(name, with_backbone, f"nothing with the network {self.network}")

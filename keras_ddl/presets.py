@@ -36,6 +36,22 @@ _SMALL = {
     "synthetic_difficulty": 0.0,
 }
 
+_EDGE = {
+    "backbone": "efficientnet_lite0",
+    "size": 224,
+    "frames": 4,
+    "interval_ms": 33.0,
+    "longest_interval_ms": 100.0,
+    "clips_per_video": 12,
+    "detector": "yunet",
+    "localise": "stage6",
+    "pseudo_fakes": "mixed",
+    # What pseudo-fakes draw themselves, for both twins alike:
+    "brightness": 0.0,
+    "contrast": 0.0,
+    "shift": 0.0,
+}
+
 PRESETS: dict[str, Preset] = {
     "paper": Preset(
         source="the paper's settings: T 8, 256 px, batch 12, Adam 1e-3 halved every 8 epochs, "
@@ -54,6 +70,43 @@ PRESETS: dict[str, Preset] = {
         hardware="two CPU cores",
         expected="docs/ablation.md",
         values=_SMALL,
+    ),
+    "edge-frames": Preset(
+        source="this project: EfficientNet-Lite0 from ImageNet, judging single frames of real "
+        "videos and of pseudo-fakes made of them; the first step of edge",
+        hardware="two CPU cores, or one GPU",
+        expected="docs/real.md",
+        values={
+            **_EDGE,
+            "network": "frames",
+            "weights": "imagenet",
+            "single_frames": True,
+            "rest_before": "stage3",
+            "batch": 32,
+            "epochs": 20,
+            "learning_rate": 6e-4,
+            "halve_every": 6,
+            "warmup_steps": 60,
+            "ema": 0.99,
+        },
+    ),
+    "edge": Preset(
+        source="this project: from edge-frames, DFDC and MSA at the narrow ends of late stages, "
+        "clips of 10 to 60 frames a second",
+        hardware="two CPU cores, or one GPU",
+        expected="docs/real.md",
+        values={
+            **_EDGE,
+            "begin": "edge-frames",
+            "stages": ("stage5", "stage6"),
+            "rest_before": "stage5",
+            "batch": 8,
+            "epochs": 5,
+            "learning_rate": 2e-4,
+            "halve_every": 2,
+            "warmup_steps": 60,
+            "ema": 0.99,
+        },
     ),
     "smoke": Preset(
         source="this project: shows that the chain holds together, learns nothing",

@@ -20,6 +20,7 @@ from keras_ddl.edge.files import read_json
 from keras_ddl.edge.runs import CONFIG, find_unfinished, start_run
 from keras_ddl.evaluation.results import SplitResult
 from keras_ddl.evaluation.tables import table
+from keras_ddl.training.begin import begin
 from keras_ddl.training.devices import open_devices
 from keras_ddl.training.options import CHECKPOINT_STEPS, TrainingOptions
 from keras_ddl.training.run import train
@@ -125,6 +126,7 @@ def _run(args: argparse.Namespace) -> int:
     if devices.chief and not (run and (run / CONFIG).is_file()):
         run = start_run(run)
     try:
+        config = begin(config, prepared, run, options)
         metrics = train(config, prepared, run, options)
     except KeyboardInterrupt:
         raise UserError(

@@ -56,10 +56,15 @@ def find_unfinished(path: Path | None = None) -> Path:
     return Path(path)
 
 
-def finish_run(run: Path) -> None:
-    """Take the mark and the checkpoints away and point `latest`, beside the run, to it."""
+def finish_run(run: Path, latest: bool = True) -> None:
+    """Take the mark and the checkpoints away and point `latest`, beside the run, to it.
+
+    Without `latest` that link stays as it is: for a run that is part of another.
+    """
     shutil.rmtree(run / CHECKPOINTS, ignore_errors=True)
     (run / INCOMPLETE).unlink()
+    if not latest:
+        return
     link = run.parent / LATEST
     if link.exists() and not link.is_symlink():
         raise UserError(f"{link} is not a link: move it away, then {run} can become the latest")

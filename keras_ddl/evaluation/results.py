@@ -168,8 +168,8 @@ class SetResult(Breakdown):
         about = {name: getattr(self, name) for name in _ABOUT}
         groups = {kind: [row.to_json() for row in rows] for kind, rows in self.groups().items()}
         more = {name: [vars(row) for row in getattr(self, name)] for name in _LISTS}
-        more["localisation"] = self.localisation and vars(self.localisation)
-        return {**about, **vars(self), **groups, **more}
+        where = {"localisation": self.localisation and vars(self.localisation)}
+        return {**about, **vars(self), **groups, **more, **where}
 
     def without_score(self) -> dict[str, int]:
         """Return how many videos have no score, by why."""

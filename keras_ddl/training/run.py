@@ -38,7 +38,11 @@ _log = logging.getLogger(__name__)
 
 
 def train(
-    config: TrainConfig, prepared: Path, run: Path, options: TrainingOptions
+    config: TrainConfig,
+    prepared: Path,
+    run: Path,
+    options: TrainingOptions,
+    latest: bool = True,
 ) -> dict[str, Any]:
     """Train and fill a run folder that `runs.start_run` made; `latest` then points to it.
 
@@ -49,6 +53,7 @@ def train(
         prepared: Folder of prepared clips.
         run: The run folder; the same on all workers.
         options: How it runs.
+        latest: Point `latest` to the run when it is complete.
 
     Returns:
         What `metrics.json` holds: validation results of the selected epoch, γ, times, sizes.
@@ -61,7 +66,7 @@ def train(
             with tempfile.TemporaryDirectory(prefix="keras-ddl-worker-") as aside:
                 return _fill(config, prepared, Path(aside), checkpoints, options)
         metrics = _fill(config, prepared, run, checkpoints, options)
-        finish_run(run)
+        finish_run(run, latest)
     return metrics
 
 
@@ -79,7 +84,7 @@ def _fill(
 
     devices = options.devices
     described = manifest(config, prepared, devices)
-    write_json(run / CONFIG, {"config": config.to_dict(), "data": _data(prepared)})
+    write_config(run, config, prepared)
     write_json(run / "manifest.json", described)
     validation = VideoAUC(config, prepared, devices)
     with _logging(config, prepared, run, validation, options) as callbacks:
@@ -125,7 +130,7 @@ def _logging(
     callbacks = [
         WrongVideos(run / WRONG_VIDEOS, validation),
         HistoryCsv(run / HISTORY_CSV),
-        *tensorboard_logs(run, prepared, devices, config.pseudo_fakes),
+        *tensorboard_logs(run, prepared, devices, config.pseudo_fakes, config.single_frames),
     ]
     if options.profile and devices.chief:
         callbacks.append(ProfileSteps(run / FOLDER))
@@ -150,9 +155,11 @@ def _metrics(config: TrainConfig, prepared: Path, fitted: Fitted) -> dict[str, A
     }
 
 
-def _data(prepared: Path) -> dict[str, str]:
+def write_config(run: Path, config: TrainConfig, prepared: Path) -> None:
+    """Write down what a run trains and on which clips: what `--resume` goes by."""
     fingerprint = read_summary(prepared)["fingerprint"]
-    return {"prepared": str(Path(prepared).resolve()), "fingerprint": fingerprint}
+    data = {"prepared": str(Path(prepared).resolve()), "fingerprint": fingerprint}
+    write_json(run / CONFIG, {"config": config.to_dict(), "data": data})
 
 
 def _write_spec(run: Path, config: TrainConfig, prepared: Path, metrics: dict[str, Any]) -> None:

@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 
 def tensorboard_logs(
-    run: Path, prepared: Path, devices: Devices, pseudo: str = ""
+    run: Path, prepared: Path, devices: Devices, pseudo: str = "", single: bool = False
 ) -> list[TensorBoardLog]:
     """Return the callback that writes RUN/tensorboard; none where it would have nothing to do.
 
@@ -39,7 +39,7 @@ def tensorboard_logs(
     if not installed and devices.workers == 1:
         return []
     folder = Path(run) / FOLDER if devices.chief and installed else None
-    return [TensorBoardLog(folder, prepared, devices, pseudo)]
+    return [TensorBoardLog(folder, prepared, devices, pseudo, single)]
 
 
 class TensorBoardLog(keras.callbacks.Callback):
@@ -57,15 +57,21 @@ class TensorBoardLog(keras.callbacks.Callback):
         prepared: Folder of prepared clips.
         devices: That train.
         pseudo: In which mode the network learns from pseudo-fakes.
+        single: Whether it learns from single frames.
     """
 
     def __init__(
-        self, folder: Path | None, prepared: Path, devices: Devices, pseudo: str = ""
+        self,
+        folder: Path | None,
+        prepared: Path,
+        devices: Devices,
+        pseudo: str = "",
+        single: bool = False,
     ) -> None:
         super().__init__()
         self._writer = tf.summary.create_file_writer(str(folder)) if folder else None
         self._devices = devices
-        self._names, self._clips = _samples(prepared, pseudo)
+        self._names, self._clips = _samples(prepared, pseudo, single)
         self._look: Any = None
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -96,7 +102,7 @@ class TensorBoardLog(keras.callbacks.Callback):
         return strategy.experimental_local_results(self._look(tf.constant(self._clips)))[0].numpy()
 
 
-def _samples(prepared: Path, pseudo: str) -> tuple[list[str], np.ndarray]:
+def _samples(prepared: Path, pseudo: str, single: bool) -> tuple[list[str], np.ndarray]:
     """Names and pixels, uint8 (N, T, S, S, 3), of validation clips, evenly chosen in each class."""
     data = read_split(prepared, "val")
     mode = judging_mode(data, pseudo)
@@ -106,6 +112,6 @@ def _samples(prepared: Path, pseudo: str) -> tuple[list[str], np.ndarray]:
         numbers = np.flatnonzero(data.labels == label)
         apart = max(1, (len(numbers) - 1) // (CLIPS - 1))
         chosen += numbers[::apart][:CLIPS].tolist()
-    clips = clip_dataset(prepared, "val", len(chosen), pseudo=mode, only=chosen)
+    clips = clip_dataset(prepared, "val", len(chosen), pseudo=mode, single=single, only=chosen)
     names = [f"{CLASSES[data.labels[n]]} {'/'.join(filter(None, data.keys[n]))}" for n in chosen]
     return names, next(iter(clips))[0].numpy()
