@@ -34,6 +34,7 @@ from keras_ddl.edge.bundle import DEFAULT_BUNDLE
 from keras_ddl.edge.clipper import DETECT_EVERY, FaceClipper
 from keras_ddl.edge.errors import USAGE, Parser, UserError, run_cli
 from keras_ddl.edge.faces import FaceDetector, open_detector
+from keras_ddl.edge.measured import known_errors
 from keras_ddl.edge.optional_import import need
 
 TRUTHS = ("real", "fake")
@@ -178,6 +179,8 @@ def _run(args: argparse.Namespace) -> int:
         return code
     heading = f"model {bundle.model_id} | trained on: {bundle.domain} | faces: {detector.name}"
     write_png(contact_sheet(panels, f"{heading} | footage: {args.domain}"), args.out)
+    if not policy_for(bundle, args.domain).abstain:
+        print(f"known errors: {known_errors(bundle.spec)}", file=sys.stderr)
     if args.faces:
         for panel in panels:
             print(_line(panel))

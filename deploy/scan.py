@@ -46,6 +46,7 @@ from keras_ddl import __version__
 from keras_ddl.edge.bundle import MODEL_FILE
 from keras_ddl.edge.errors import USAGE, Parser, UserError, run_cli
 from keras_ddl.edge.files import file_sha256
+from keras_ddl.edge.measured import known_errors
 from keras_ddl.edge.process_pool import ProcessPool
 
 OUT = Path("runs/scan")
@@ -192,6 +193,7 @@ def _about(bundle: Bundle, backend: str, options: Options) -> dict[str, Any]:
         "weights_sha256": bundle.spec.weights_sha256,
         "model_sha256": file_sha256(bundle.path / MODEL_FILE),
         "domain": bundle.domain,
+        "known_errors": known_errors(bundle.spec),
         "backend": backend,
         "clipspec": json.loads(bundle.spec.to_json()),
     }

@@ -24,6 +24,7 @@ from deploy.judging.verdict import policy_for
 from deploy.log_lines import set_up_logging
 from deploy.streaming.options import stream_parser
 from keras_ddl.edge.errors import INTERRUPTED, MISSING, UserError, run_cli
+from keras_ddl.edge.measured import known_errors
 
 if TYPE_CHECKING:
     from deploy.bundle import Bundle
@@ -104,6 +105,8 @@ def _run(args: argparse.Namespace) -> int:
             _say(f"{plan.name} | model {bundle.model_id} | {backend.name}")
         if why := policy_for(bundle, args.domain).abstain:
             _say(f"no verdict on real footage: {why}; scores follow")
+        else:
+            _say(f"known errors: {known_errors(bundle.spec)}")
         with stopper.listening():
             sources = runner.run(sinks)
     return _conclude(runner, sources, stopper.by_signal)

@@ -26,6 +26,7 @@ from keras_ddl.datasets import prepared_for
 from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.errors import Parser, UserError, run_cli
 from keras_ddl.edge.files import read_json, write_json, write_text
+from keras_ddl.edge.measured import Measured, onto
 from keras_ddl.edge.optional_import import need
 from keras_ddl.edge.runs import find_run
 from keras_ddl.evaluation.breakdown import DATASET, breakdown
@@ -157,7 +158,7 @@ def score(subject: Subject, folders: Sequence[Path]) -> tuple[ScoredSet, ...]:
 
 def write(subject: Subject, sets: Sequence[ScoredSet]) -> EvaluationResult:
     """Write all files of an evaluation into the run; return what `test.json` holds."""
-    run, spec = subject.run, subject.spec
+    run, spec = subject.run, onto(subject.spec, [_measured(scored.result) for scored in sets])
     result = EvaluationResult(
         threshold=spec.threshold,
         temperature=spec.temperature,
@@ -179,6 +180,22 @@ def write(subject: Subject, sets: Sequence[ScoredSet]) -> EvaluationResult:
     write_report(run / REPORT, content)
     write_model_card(run)
     return result
+
+
+def _measured(found: SetResult) -> Measured:
+    """What a bundle carries of a test set."""
+    alarms, ends = found.false_alarms[0], found.intervals["video"]["auc"]
+    digits = 4
+    return Measured(
+        name=found.name,
+        trained_on=found.trained_on,
+        reals=int(found.video["real"]),
+        fakes=int(found.video["fake"]),
+        auc=round(found.video["auc"], digits),
+        auc_interval=(round(ends[0], digits), round(ends[1], digits)),
+        false_alarms=round(alarms.rate, digits),
+        false_alarms_interval=(round(alarms.low, digits), round(alarms.high, digits)),
+    )
 
 
 def _own(recorded: dict[str, Any], run: Path) -> Path:

@@ -92,6 +92,12 @@ def shared_reference() -> Path:
     return _beside("reference")
 
 
+@pytest.fixture(scope="session")
+def shared_mesonet() -> Path:
+    """The folder of MesoNet's published weights beside the project; skips, naming it, if absent."""
+    return _beside("mesonet")
+
+
 class Processes:
     """Asks /proc who is alive."""
 

@@ -11,11 +11,12 @@ from numpy.typing import ArrayLike
 
 from keras_ddl.data.prepared import Key
 from keras_ddl.edge.clipspec import ClipSpec
+from keras_ddl.edge.measured import CALIBRATION
 from keras_ddl.edge.metrics import roc, two_classes
 from keras_ddl.evaluation.calibration import ece, fit_temperature, probabilities_from_margins
 from keras_ddl.evaluation.clip_scores import Scores
 
-RECORD = "calibration"
+RECORD = CALIBRATION
 """Where the record lies in `ClipSpec.metrics`."""
 _DIGITS = 6
 _THRESHOLD_DIGITS = 4

@@ -1,0 +1,33 @@
+"""Error rates in a ClipSpec: written, read back, and said in words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from keras_ddl.edge.clipspec import ClipSpec
+from keras_ddl.edge.measured import Measured, known_errors, measured, onto
+
+FOUND = Measured("clips", False, 26, 12, 0.785, (0.61, 0.92), 0.0769, (0.0214, 0.2414))
+
+
+def test_rates_survive_the_file(tmp_path: Path) -> None:
+    spec = onto(ClipSpec(metrics={"other": 1}), [FOUND])
+    spec.write(tmp_path / "clipspec.json")
+    read = ClipSpec.read(tmp_path / "clipspec.json")
+    assert measured(read) == (FOUND,) and read == spec
+    assert onto(read, [FOUND]) == spec and read.metrics["other"] == 1
+
+
+def test_what_is_known_is_said_and_what_is_not_too() -> None:
+    assert known_errors(ClipSpec()) == (
+        "false alarms on real people were never measured; the threshold was chosen on nothing (0.5)"
+    )
+    assert known_errors(onto(ClipSpec(metrics={"calibration": {}}), [FOUND])) == (
+        "clips: AUC 0.79 (0.61 to 0.92) on 12 fake and 26 real videos; 8% of the reals called fake "
+        "(2% to 24%)"
+    )
+
+
+def test_what_another_version_wrote_is_left_out() -> None:
+    for rows in ([{"name": "x"}], [3], "text", None, [{**vars(FOUND), "auc_interval": []}]):
+        assert measured(ClipSpec(metrics={"test": rows})) == ()
