@@ -125,6 +125,8 @@ class TrainConfig(Augment):
         pseudo_fakes: Learn from reals and fakes made of them (`keras_ddl.data.pseudo_fakes`):
             empty, `only`, or `mixed`, which keeps the set's own fakes. Judged by the set's own
             fakes wherever a split has some.
+        false_alarms: Share of real videos that `evaluate` lets be called fake when it chooses the
+            threshold; 0 chooses by balanced accuracy.
         seed: Of weights, shuffling and augmentation.
         synthetic_videos: Videos per class in train, val and test of the generated set, used
             where no data is named.
@@ -175,6 +177,7 @@ class TrainConfig(Augment):
     twins: bool = False
     balance: str = ""
     pseudo_fakes: str = ""
+    false_alarms: float = 0.0
     seed: int = 0
     synthetic_videos: tuple[int, ...] = (60, 20, 30)
     synthetic_difficulty: float = DEFAULT_DIFFICULTY
@@ -193,6 +196,7 @@ class TrainConfig(Augment):
             self._check(name, getattr(self, name) in words, f"one of {known}")
         self._check("ema", 0 <= self.ema < 1, "0 to below 1")
         self._check("twins", not (self.twins and self.balance == "sampling"), "not with balance")
+        self._check("false_alarms", 0 <= self.false_alarms < 0.5, "0 to below 0.5")
         self._check("xla", not (self.xla and self.deterministic), "false with deterministic")
         self._check("shift", self.shift < 0.5, "less than 0.5")
         networks = (DDL, FRAMES, *zoo.NAMES)

@@ -81,6 +81,7 @@ def evaluate(
     data: Path | None = None,
     layout: str = "folder",
     keep: bool = False,
+    false_alarms: float | None = None,
 ) -> EvaluationResult:
     """Choose a run's threshold and temperature on validation, then score test splits.
 
@@ -95,6 +96,7 @@ def evaluate(
         layout: How that dataset lies; a name in `LAYOUTS`.
         keep: Take threshold and temperature as `clipspec.json` has them, for a run whose
             validation clips are not at hand.
+        false_alarms: Share of reals that may be called fake, in place of the configuration's.
 
     Returns:
         What `test.json` holds; docs/evaluation.md describes it.
@@ -117,17 +119,18 @@ def evaluate(
         check_spec(folder, spec)
     subject = Subject(run, model, config, spec, recorded["fingerprint"])
     if own is not None and not keep:
-        subject = choose(subject, own)
+        subject = choose(subject, own, false_alarms)
     sets = score(subject, folders)
     return write(subject, sets)
 
 
-def choose(subject: Subject, own: Path) -> Subject:
+def choose(subject: Subject, own: Path, false_alarms: float | None = None) -> Subject:
     """Choose temperature and threshold on the very clips on which the training chose its epoch.
 
     Args:
         subject: The run.
         own: The prepared clips that it was trained on.
+        false_alarms: See `OperatingPoint.fit`; default: the configuration's.
 
     Returns:
         The run with a spec that carries the two.
@@ -138,8 +141,9 @@ def choose(subject: Subject, own: Path) -> Subject:
     data, logits = split_logits(subject.model, own, "val", subject.config.pseudo_fakes)
     margins = margins_from_logits(logits)
     fingerprint = read_summary(own)["fingerprint"]
+    share = subject.config.false_alarms if false_alarms is None else false_alarms
     try:
-        point = OperatingPoint.fit(data.keys, data.labels, margins, fingerprint)
+        point = OperatingPoint.fit(data.keys, data.labels, margins, fingerprint, share)
     except ValueError as error:
         raise UserError(f"{own}, val: {error}") from error
     return replace(subject, spec=point.onto(subject.spec))
@@ -293,6 +297,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         dest="keep",
         help="take threshold and temperature from the run's clipspec.json",
     )
+    parser.add_argument(
+        "--false-alarms",
+        type=float,
+        metavar="SHARE",
+        help="choose the threshold that this share of real videos exceeds, as 0.05; default: as "
+        "the run's configuration says",
+    )
     parser.add_argument("--json", action="store_true", help="print the JSON, not the tables")
     args = parser.parse_args(argv)
     return run_cli(lambda: _run(args))
@@ -300,7 +311,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     run = find_run(args.run)
-    result = evaluate(run, args.prepared, args.data, args.layout, args.keep)
+    result = evaluate(run, args.prepared, args.data, args.layout, args.keep, args.false_alarms)
     if args.json:
         print((run / TEST).read_text(encoding="utf-8"))
         return 0

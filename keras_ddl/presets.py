@@ -46,6 +46,7 @@ _EDGE = {
     "detector": "yunet",
     "localise": "stage6",
     "pseudo_fakes": "mixed",
+    "false_alarms": 0.05,
     # What pseudo-fakes draw themselves, for both twins alike:
     "brightness": 0.0,
     "contrast": 0.0,

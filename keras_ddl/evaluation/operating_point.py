@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +23,10 @@ _DIGITS = 6
 _THRESHOLD_DIGITS = 4
 EDGE = 1e-6
 """How close to 0 and 1 a threshold may come: float32 probabilities tell nothing finer apart."""
+BY_REALS = (
+    "of reals like those of validation {:.1%} are called fake: bound of a prediction interval of a "
+    "real video's log-odds, taken for normal, from {} reals"
+)
 RULE = (
     "highest balanced accuracy of validation videos; middle of the widest interval of thresholds "
     "that reach it; ties: the interval nearest to 0.5"
@@ -78,13 +83,20 @@ class OperatingPoint:
 
     @classmethod
     def fit(
-        cls, keys: tuple[Key, ...], labels: np.ndarray, margins: np.ndarray, fingerprint: str
+        cls,
+        keys: tuple[Key, ...],
+        labels: np.ndarray,
+        margins: np.ndarray,
+        fingerprint: str,
+        false_alarms: float = 0.0,
     ) -> OperatingPoint:
         """Fit the temperature to clips, then choose the threshold on their videos.
 
         Args:
             keys, labels, margins: One per validation clip; see `calibration`.
             fingerprint: Of the prepared clips they come from.
+            false_alarms: Share of real videos that may be called fake, see `threshold_by_reals`; 0
+                chooses by `RULE` instead.
 
         Raises:
             ValueError: One class alone.
@@ -94,7 +106,11 @@ class OperatingPoint:
             probabilities_from_margins(margins, value) for value in (1.0, fitted.value)
         )
         videos = Scores(keys, labels, after).videos()
-        chosen = choose_threshold(videos.labels, videos.probabilities)
+        if false_alarms:
+            chosen = threshold_by_reals(videos.labels, videos.probabilities, false_alarms)
+        else:
+            chosen = choose_threshold(videos.labels, videos.probabilities)
+        reals = int((videos.labels == 0).sum())
         return cls(
             split="val",
             fingerprint=fingerprint,
@@ -107,7 +123,7 @@ class OperatingPoint:
             ece_before=round(ece(labels, before), _DIGITS),
             ece_after=round(ece(labels, after), _DIGITS),
             threshold=chosen.value,
-            rule=RULE,
+            rule=BY_REALS.format(false_alarms, reals) if false_alarms else RULE,
             interval=[round(chosen.low, _DIGITS), round(chosen.high, _DIGITS)],
             balanced_accuracy=round(chosen.balanced_accuracy, _DIGITS),
         )
@@ -145,6 +161,48 @@ def choose_threshold(labels: ArrayLike, scores: ArrayLike) -> Threshold:
     readable = round(middle, _THRESHOLD_DIGITS)
     value = next(number for number in (readable, middle, high) if low < number <= high)
     return Threshold(value, low, high, reached)
+
+
+def threshold_by_reals(labels: ArrayLike, scores: ArrayLike, share: float) -> Threshold:
+    """Choose the threshold that so many reals exceed, whatever the fakes do.
+
+    A handful of reals cannot show a rare false alarm; their spread can foresee it. The log-odds of
+    real videos are taken for normal, with unknown mean and variance, and the threshold is the upper
+    bound of the prediction interval of another one.
+
+    Args:
+        labels, scores: One per video; scores in [0, 1].
+        share: Of the reals that may be called fake, in (0, 0.5).
+
+    Raises:
+        ValueError: One class alone, fewer than three reals, a share outside (0, 0.5).
+    """
+    y, s = two_classes(labels, scores)
+    reals = np.clip(s[y == 0], EDGE, 1 - EDGE)
+    if not 0 < share < 0.5 or len(reals) < 3:
+        raise ValueError(
+            f"expected a share of false alarms in (0, 0.5) and at least 3 real videos to choose a "
+            f"threshold on, received {share:g} and {len(reals)}"
+        )
+    odds = np.log(reals / (1 - reals))
+    reach = _student_quantile(1 - share, len(odds) - 1) * odds.std(ddof=1)
+    bound = float(odds.mean() + reach * np.sqrt(1 + 1 / len(odds)))
+    value = float(np.clip(1 / (1 + np.exp(-bound)), EDGE, 1 - EDGE))
+    value = round(value, _THRESHOLD_DIGITS) if EDGE < round(value, _THRESHOLD_DIGITS) < 1 else value
+    balanced = ((s[y == 1] >= value).mean() + (s[y == 0] < value).mean()) / 2
+    return Threshold(value, value, value, float(balanced))
+
+
+def _student_quantile(share: float, freedom: int) -> float:
+    """Quantile of Student's t; to 1 % from 4 degrees of freedom on (Abramowitz, Stegun 26.7.5)."""
+    z = NormalDist().inv_cdf(share)
+    terms = (
+        (z**3 + z) / 4,
+        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
+        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
+        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
+    )
+    return float(z + sum(term / freedom**power for power, term in enumerate(terms, 1)))
 
 
 def _best_spans(y: np.ndarray, s: np.ndarray) -> tuple[float, list[tuple[float, float]]]:

@@ -23,6 +23,7 @@ SHARED = (
     "detector",
     "clips_per_video",
     "pseudo_fakes",
+    "false_alarms",
     "precision",
     "deterministic",
     "seed",

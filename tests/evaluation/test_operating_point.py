@@ -10,11 +10,43 @@ import pytest
 
 from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.metrics import confusion
-from keras_ddl.evaluation.operating_point import EDGE, RECORD, OperatingPoint, choose_threshold
+from keras_ddl.evaluation.operating_point import (
+    EDGE,
+    RECORD,
+    OperatingPoint,
+    _student_quantile,
+    choose_threshold,
+    threshold_by_reals,
+)
 
 KEYS = tuple(("d", "m", "", name) for name in "aabbccdd")
 LABELS = np.array([0, 0, 0, 0, 1, 1, 1, 1], np.int32)
 MARGINS = np.array([-9.0, -7.0, -1.0, 6.0, 8.0, -2.0, 9.0, 7.0])
+
+
+def test_a_share_of_false_alarms_is_what_new_reals_then_have() -> None:
+    """Drawn from the very normal that is assumed: over many draws of 12 reals, 5 % of new ones."""
+    random = np.random.default_rng(0)
+    exceeded = []
+    for _ in range(400):
+        odds = random.normal(-1.0, 1.5, 13)
+        scores = 1 / (1 + np.exp(-odds))
+        labels = np.array([0] * 12 + [1])
+        value = threshold_by_reals(labels, scores, 0.05).value
+        new = 1 / (1 + np.exp(-random.normal(-1.0, 1.5, 200)))
+        exceeded.append((new >= value).mean())
+    assert 0.043 < np.mean(exceeded) < 0.057
+
+
+def test_students_quantile() -> None:
+    """Tables: t(.95; 4) = 2.132, t(.95; 11) = 1.796, t(.99; 30) = 2.457."""
+    for share, freedom, known in ((0.95, 4, 2.132), (0.95, 11, 1.796), (0.99, 30, 2.457)):
+        assert _student_quantile(share, freedom) == pytest.approx(known, rel=2e-3)
+
+
+def test_too_few_reals_say_nothing_about_false_alarms() -> None:
+    with pytest.raises(ValueError, match="at least 3 real videos"):
+        threshold_by_reals([0, 0, 1], [0.1, 0.2, 0.9], 0.05)
 
 
 def test_the_threshold_is_chosen_on_calibrated_video_scores() -> None:

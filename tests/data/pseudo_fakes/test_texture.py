@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("cv2")
 
-from keras_ddl.data.pseudo_fakes.texture import Texture, as_jpeg, draw_texture
+from keras_ddl.data.pseudo_fakes.texture import ENLARGED, REDUCED, Texture, as_jpeg, draw_texture
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def frame() -> np.ndarray:
 
 
 def roughness(picture: np.ndarray) -> float:
-    return float(picture[8:56, 4:26].std())
+    return float(picture[8:56, 4:26].std((0, 1)).mean())
 
 
 def test_nothing_asked_nothing_changed(frame: np.ndarray) -> None:
@@ -37,6 +37,21 @@ def test_resolution_takes_grain_and_edge(frame: np.ndarray) -> None:
     coarse = Texture(resolution=0.25).apply(frame, 0)
     assert roughness(coarse) < 0.6 * roughness(frame)
     assert np.abs(np.diff(coarse.mean((0, 2)))).max() < 60
+
+
+@pytest.mark.parametrize("down", REDUCED)
+@pytest.mark.parametrize("up", ENLARGED)
+def test_every_way_through_a_smaller_size_keeps_the_picture(
+    frame: np.ndarray, down: str, up: str
+) -> None:
+    changed = Texture(resolution=0.5, down=down, up=up).apply(frame, 0)
+    assert changed.shape == frame.shape and abs(changed.mean() - frame.mean()) < 1.5
+    assert 1 < np.abs(changed - frame).mean() < 8
+
+
+def test_sharpening_steepens_the_edge(frame: np.ndarray) -> None:
+    sharp = Texture(sharpening=1.0).apply(frame, 0)
+    assert np.ptp(sharp.mean((0, 2))) > np.ptp(frame.mean((0, 2))) + 5
 
 
 def test_grain_is_another_in_every_frame_and_the_same_again(frame: np.ndarray) -> None:
