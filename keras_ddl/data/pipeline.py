@@ -263,11 +263,9 @@ class _PseudoReader(_Reader):
 
         def make(number: np.ndarray, seed: np.ndarray) -> np.ndarray:
             source, made, size = int(self.source[number]), bool(self._made[number]), self._shape[1]
-            clip, donor = self._wide[source], self._donors.draw(source, seed) if made else None
-            if self._single:
-                at = int(seed[1]) % len(clip.frames)
-                clip, donor = clip.frame(at), donor.frame(at) if donor else None
-            twin = blended_crop(clip, seed, made, size, donor)
+            frame = int(seed[1]) % self._shape[0] if self._single else None
+            donor = self._donors.draw(source, seed, frame) if made else None
+            twin = blended_crop(self._wide.read(source, frame), seed, made, size, donor)
             forged = np.rint(255 * twin.masks).astype(np.uint8)
             return np.concatenate([twin.frames, forged[..., None]], -1)
 

@@ -30,8 +30,11 @@ class Donors:
         keys = [tuple(row["key"]) for row in data.rows]
         self._people = [set(people.get(key, ())) or {key} for key in keys]
 
-    def draw(self, number: int, seed: Any) -> WideFrames | None:
-        """Draw a donor for a clip; None in most draws, and where there is nobody else."""
+    def draw(self, number: int, seed: Any, frame: int | None = None) -> WideFrames | None:
+        """Draw a donor for a clip; None in most draws, and where there is nobody else.
+
+        `frame` as for `WideClips.read`.
+        """
         random = np.random.default_rng([*np.ravel(seed), 4])
         if random.random() >= SHARE:
             return None
@@ -41,7 +44,7 @@ class Donors:
             return None
         own = _direction(self._wide.points(number))
         apart = [np.abs(_direction(self._wide.points(other)) - own).sum() for other in others]
-        return self._wide[others[int(np.argmin(apart))]]
+        return self._wide.read(others[int(np.argmin(apart))], frame)
 
 
 def _direction(points: np.ndarray) -> np.ndarray:

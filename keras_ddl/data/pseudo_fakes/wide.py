@@ -29,11 +29,6 @@ class WideFrames:
     points: np.ndarray
     margin: float
 
-    def frame(self, number: int) -> WideFrames:
-        """Return one frame as a clip of its own."""
-        at = slice(number, number + 1)
-        return WideFrames(self.frames[at], self.times_ms[at], self.points[at], self.margin)
-
     def cameras(self) -> list[np.ndarray]:
         """The face's camera in each frame; frames without a face take it from their neighbours."""
         known = np.isfinite(self.points).all((1, 2))
@@ -60,7 +55,15 @@ class WideClips:
         self._stored, self._margin = stored, spec.margin * WIDER
 
     def __getitem__(self, number: int) -> WideFrames:
+        """Return one clip; raises as `read`."""
+        return self.read(number)
+
+    def read(self, number: int, frame: int | None = None) -> WideFrames:
         """Return one clip.
+
+        Args:
+            number: Of the clip.
+            frame: Its number, to read no other.
 
         Raises:
             UserError: The folder was prepared without surroundings.
@@ -74,12 +77,11 @@ class WideClips:
                 f"{self._stored.folder.parent} holds no surroundings of the faces, of which "
                 "pseudo-fakes are made; prepare the videos again with --surroundings"
             )
-        frames = [
-            cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_COLOR) for image in images
-        ]
+        part = slice(None) if frame is None else slice(frame, frame + 1)
+        frames = [cv2.imdecode(np.frombuffer(i, np.uint8), cv2.IMREAD_COLOR) for i in images[part]]
         times = np.array(features["times_ms"].float_list.value, np.float64)
         pixels = np.stack([frame[..., ::-1] for frame in frames])
-        return WideFrames(pixels, times, _points(features), self._margin)
+        return WideFrames(pixels, times[part], _points(features)[part], self._margin)
 
     def stored(self, number: int) -> bool:
         """Return whether a clip was prepared with its surroundings."""
