@@ -7,7 +7,7 @@ import logging
 import sys
 from datetime import datetime, timezone
 
-from keras_ddl.edge.quiet import silence_libraries
+from deploy.machine.quiet import silence_libraries
 
 FORMATS = ("text", "json")
 

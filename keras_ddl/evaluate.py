@@ -10,69 +10,34 @@ import csv
 import io
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import Any
 
 from keras_ddl.build_network import load_run
 from keras_ddl.comparison.related_results import related_results
-from keras_ddl.config import TrainConfig
 from keras_ddl.data.layouts import LAYOUTS
 from keras_ddl.data.prepare import CACHE
-from keras_ddl.data.prepared import check_spec, read_split, read_summary
+from keras_ddl.data.prepared import check_spec, read_summary
 from keras_ddl.datasets import prepared_for
 from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.errors import Parser, UserError, run_cli
 from keras_ddl.edge.files import read_json, write_json, write_text
-from keras_ddl.edge.measured import Measured, onto
+from keras_ddl.edge.measured import onto
 from keras_ddl.edge.optional_import import need
 from keras_ddl.edge.runs import find_run
-from keras_ddl.evaluation.breakdown import DATASET, breakdown
-from keras_ddl.evaluation.calibration import (
-    ece,
-    margins_from_logits,
-    nll,
-    probabilities_from_margins,
-)
-from keras_ddl.evaluation.clip_scores import Scores
-from keras_ddl.evaluation.false_alarms import false_alarms
-from keras_ddl.evaluation.localisation import localisation
+from keras_ddl.evaluation.breakdown import DATASET
+from keras_ddl.evaluation.calibration import margins_from_logits
 from keras_ddl.evaluation.operating_point import OperatingPoint
-from keras_ddl.evaluation.pairs import paired
-from keras_ddl.evaluation.probes import probe
-from keras_ddl.evaluation.results import TEST, EvaluationResult, SetResult
-from keras_ddl.evaluation.split_scores import fates, split_logits
+from keras_ddl.evaluation.results import TEST, EvaluationResult
+from keras_ddl.evaluation.score_sets import ScoredSet, Subject, heat_of, measured_of, score
+from keras_ddl.evaluation.split_scores import split_logits
 from keras_ddl.evaluation.tables import table
 from keras_ddl.model_card import write_model_card
-from keras_ddl.report import REPORT, Content, ScoredSet, write_report
-from keras_ddl.report.content import Heat
+from keras_ddl.report import REPORT, Content, write_report
 from keras_ddl.report.run_facts import RunFacts
 
-if TYPE_CHECKING:
-    from keras_ddl.framework import keras
-
 KEEP = "--keep-operating-point"
-
-
-@dataclass(frozen=True)
-class Subject:
-    """A run whose network is to be judged.
-
-    Args:
-        run: Its folder.
-        model: The network.
-        config: The training's configuration.
-        spec: Gives threshold and temperature.
-        fingerprint: Of the prepared clips that it was trained on.
-    """
-
-    run: Path
-    model: keras.Model
-    config: TrainConfig
-    spec: ClipSpec
-    fingerprint: str
 
 
 def evaluate(
@@ -86,7 +51,8 @@ def evaluate(
     """Choose a run's threshold and temperature on validation, then score test splits.
 
     Writes `test.json`, `test_scores.csv`, `report.html` and `MODEL_CARD.md` into the run and the
-    two numbers into its `clipspec.json`; the same files again when nothing has changed.
+    two numbers and the error rates into its `clipspec.json`; the same files again when nothing has
+    changed.
 
     Args:
         run: A complete run folder.
@@ -149,20 +115,9 @@ def choose(subject: Subject, own: Path, false_alarms: float | None = None) -> Su
     return replace(subject, spec=point.onto(subject.spec))
 
 
-def score(subject: Subject, folders: Sequence[Path]) -> tuple[ScoredSet, ...]:
-    """Score the test splits of prepared clips.
-
-    Raises:
-        UserError: If one is of one class only.
-    """
-    return tuple(
-        _score(subject, folder, name) for folder, name in zip(folders, _names(folders), strict=True)
-    )
-
-
 def write(subject: Subject, sets: Sequence[ScoredSet]) -> EvaluationResult:
     """Write all files of an evaluation into the run; return what `test.json` holds."""
-    run, spec = subject.run, onto(subject.spec, [_measured(scored.result) for scored in sets])
+    run, spec = subject.run, onto(subject.spec, [measured_of(scored.result) for scored in sets])
     result = EvaluationResult(
         threshold=spec.threshold,
         temperature=spec.temperature,
@@ -178,28 +133,12 @@ def write(subject: Subject, sets: Sequence[ScoredSet]) -> EvaluationResult:
     content = Content(
         facts=RunFacts.read(run),
         sets=tuple(sets),
-        heat=_heat(subject.model),
+        heat=heat_of(subject.model),
         related=related_results(run, tested),
     )
     write_report(run / REPORT, content)
     write_model_card(run)
     return result
-
-
-def _measured(found: SetResult) -> Measured:
-    """What a bundle carries of a test set."""
-    alarms, ends = found.false_alarms[0], found.intervals["video"]["auc"]
-    digits = 4
-    return Measured(
-        name=found.name,
-        trained_on=found.trained_on,
-        reals=int(found.video["real"]),
-        fakes=int(found.video["fake"]),
-        auc=round(found.video["auc"], digits),
-        auc_interval=(round(ends[0], digits), round(ends[1], digits)),
-        false_alarms=round(alarms.rate, digits),
-        false_alarms_interval=(round(alarms.low, digits), round(alarms.high, digits)),
-    )
 
 
 def _own(recorded: dict[str, Any], run: Path) -> Path:
@@ -213,60 +152,6 @@ def _own(recorded: dict[str, Any], run: Path) -> Path:
     if read_summary(own)["fingerprint"] != recorded["fingerprint"]:
         raise UserError(f"{own} has changed since {run.name} was trained; {remedy}")
     return own
-
-
-def _score(subject: Subject, folder: Path, name: str) -> ScoredSet:
-    spec = subject.spec
-    data, logits = split_logits(subject.model, folder, "test")
-    margins = margins_from_logits(logits)
-    before = probabilities_from_margins(margins)
-    scores = Scores(data.keys, data.labels, probabilities_from_margins(margins, spec.temperature))
-    try:
-        numbers = breakdown(scores, spec.threshold)
-    except ValueError as error:
-        raise UserError(f"{folder}, test: {error}") from error
-    fingerprint = read_summary(folder)["fingerprint"]
-    heat = _heat(subject.model)
-    result = SetResult(
-        **vars(numbers),
-        name=name,
-        split="test",
-        threshold=spec.threshold,
-        fingerprint=fingerprint,
-        trained_on=fingerprint == subject.fingerprint,
-        ece_before=ece(data.labels, before),
-        ece_after=ece(data.labels, scores.probabilities),
-        nll_before=nll(data.labels, margins),
-        nll_after=nll(data.labels, margins, spec.temperature),
-        videos=fates(data),
-        false_alarms=false_alarms(scores.videos(), data.videos, spec.threshold),
-        pairs=paired(scores.videos(), data.videos),
-        probes=probe(subject.model, data, spec.margin),
-        localisation=localisation(heat, data, folder) if heat else None,
-    )
-    return ScoredSet(name, data.clips, margins, scores, result)
-
-
-def _heat(model: keras.Model) -> Heat | None:
-    """Return what computes the inconsistency map of a clip, None where the network has none."""
-    from keras_ddl.networks.model import shows_map, with_inconsistency_map
-
-    if not shows_map(model):
-        return None
-    with_map = with_inconsistency_map(model)
-    return lambda clip: np.asarray(with_map(clip[None], training=False)[1][0], np.float32)
-
-
-def _names(folders: Sequence[Path]) -> list[str]:
-    """Call each set by its datasets, and by its folder too where two would be called alike."""
-    named = [
-        ", ".join(dict.fromkeys(key[DATASET] for key in read_split(folder, "test").keys))
-        for folder in folders
-    ]
-    return [
-        name if named.count(name) == 1 else f"{name} ({folder.name})"
-        for name, folder in zip(named, folders, strict=True)
-    ]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -21,6 +21,7 @@ from keras_ddl.data.prepared import read_split, read_summary
 from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.errors import UserError
 from keras_ddl.edge.files import file_sha256
+from keras_ddl.edge.measured import measured
 from keras_ddl.edge.runs import INCOMPLETE, WEIGHTS
 from keras_ddl.evaluate import KEEP, evaluate, main
 from keras_ddl.evaluation.calibration import fit_temperature, probabilities_from_margins
@@ -213,11 +214,15 @@ def test_changed_clips_are_refused(untouched: Path, clips: Path, tmp_path: Path)
         evaluate(copy)
     with pytest.raises(UserError, match="has changed"):  # its validation split is needed still
         evaluate(copy, [clips])
-    before = (copy / "clipspec.json").read_bytes()
+    before = ClipSpec.read(copy / "clipspec.json")
     result = evaluate(copy, [changed], keep=True)
     assert result.sets[0].fingerprint == "0" * 64
     assert (result.threshold, result.calibration) == (0.5, None)
-    assert (copy / "clipspec.json").read_bytes() == before
+    after = ClipSpec.read(copy / "clipspec.json")
+    assert (after.threshold, after.temperature) == (before.threshold, before.temperature)
+    (found,) = measured(after)
+    assert not found.trained_on
+    assert found.auc == pytest.approx(result.sets[0].video["auc"], abs=1e-4)
     config["data"]["prepared"] = str(tmp_path / "gone")
     (copy / "config.json").write_text(json.dumps(config))
     with pytest.raises(UserError, match="is not there"):

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from deploy.machine.quiet import silence_libraries
 from deploy.sources.camera import DEV, list_cameras
 from deploy.sources.csi import gstreamer
-from keras_ddl.edge.quiet import silence_libraries
 
 MEMINFO = Path("/proc/meminfo")
 BOARD = Path("/proc/device-tree/model")  # of a Jetson: "NVIDIA Jetson Orin Nano …"

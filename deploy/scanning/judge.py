@@ -80,8 +80,8 @@ def open_kit(options: Options) -> Kit:
     import cv2
 
     from deploy.bundle import open_bundle
+    from deploy.machine.quiet import silence_libraries
     from keras_ddl.edge.faces import open_detector
-    from keras_ddl.edge.quiet import silence_libraries
 
     silence_libraries()
     cv2.setNumThreads(options.threads)

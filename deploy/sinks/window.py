@@ -7,10 +7,10 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from deploy.machine.quiet import quiet_stderr
 from deploy.sinks.base import Output, Sink
 from keras_ddl.edge.errors import MISSING, UserError
 from keras_ddl.edge.optional_import import need
-from keras_ddl.edge.quiet import quiet_stderr
 
 QUIT_KEYS = (ord("q"), 27)  # q and Esc
 NO_WINDOWS = "this OpenCV is built without windows (opencv-python-headless)"

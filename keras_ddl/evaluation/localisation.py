@@ -25,6 +25,7 @@ FORGED = 0.5
 """Share of a cell's largest possible blend from which it counts as forged."""
 
 Heat = Callable[[np.ndarray], np.ndarray]
+"""From a clip, uint8 (T, S, S, 3), to its map, float (T, h, w) in [0, 1]."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from keras_ddl.data.prepared import Key
-from keras_ddl.report.content import ScoredSet
+from keras_ddl.evaluation.score_sets import ScoredSet
 
 CASES = 8
 CLOSEST = 3

@@ -2,41 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-import numpy as np
+from typing import TYPE_CHECKING, NamedTuple
 
 from keras_ddl.edge.pages import Table
-from keras_ddl.evaluation.clip_scores import Scores
-from keras_ddl.evaluation.results import SetResult
+from keras_ddl.evaluation.localisation import Heat
+from keras_ddl.evaluation.score_sets import ScoredSet
 from keras_ddl.report.run_facts import RunFacts
 
 if TYPE_CHECKING:
     from markupsafe import Markup
-
-Heat = Callable[[np.ndarray], np.ndarray]
-"""From a clip, uint8 (T, S, S, 3), to its inconsistency map, float (T, h, w) in [0, 1]."""
-
-
-@dataclass(frozen=True)
-class ScoredSet:
-    """Test split with what the network says about it.
-
-    Args:
-        name: What tables call it.
-        clips: Gives uint8 clips (T, S, S, 3), RGB, by number.
-        margins: float64, (N,), logit of fake minus logit of real, before any temperature.
-        scores: The clips' probabilities, after the temperature.
-        result: Its part of `test.json`.
-    """
-
-    name: str
-    clips: Any
-    margins: np.ndarray
-    scores: Scores
-    result: SetResult
 
 
 class Related(NamedTuple):

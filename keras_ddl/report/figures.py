@@ -12,7 +12,7 @@ from keras_ddl.edge.metrics import roc
 from keras_ddl.evaluation.calibration import probabilities_from_margins, reliability
 from keras_ddl.evaluation.clip_scores import Scores
 from keras_ddl.evaluation.results import UNTOUCHED, RobustnessResult
-from keras_ddl.report.content import ScoredSet
+from keras_ddl.evaluation.score_sets import ScoredSet
 from keras_ddl.report.svg import Plot
 
 BARS = 20

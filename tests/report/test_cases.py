@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from keras_ddl.evaluation.clip_scores import Scores
+from keras_ddl.evaluation.score_sets import ScoredSet
 from keras_ddl.report.cases import worst_cases, wrongness
-from keras_ddl.report.content import ScoredSet
 
 # video: label, scores of its clips
 VIDEOS = {

@@ -1,0 +1,152 @@
+"""Scores of a run on the test splits of prepared clips, with all that tables and reports say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from keras_ddl.config import TrainConfig
+from keras_ddl.data.prepared import read_split, read_summary
+from keras_ddl.edge.clipspec import ClipSpec
+from keras_ddl.edge.errors import UserError
+from keras_ddl.edge.measured import Measured
+from keras_ddl.evaluation.breakdown import DATASET, breakdown
+from keras_ddl.evaluation.calibration import (
+    ece,
+    margins_from_logits,
+    nll,
+    probabilities_from_margins,
+)
+from keras_ddl.evaluation.clip_scores import Scores
+from keras_ddl.evaluation.false_alarms import false_alarms
+from keras_ddl.evaluation.localisation import Heat, localisation
+from keras_ddl.evaluation.pairs import paired
+from keras_ddl.evaluation.probes import probe
+from keras_ddl.evaluation.results import SetResult
+from keras_ddl.evaluation.split_scores import fates, split_logits
+
+if TYPE_CHECKING:
+    from keras_ddl.framework import keras
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A run whose network is to be judged.
+
+    Args:
+        run: Its folder.
+        model: The network.
+        config: The training's configuration.
+        spec: Gives threshold and temperature.
+        fingerprint: Of the prepared clips that it was trained on.
+    """
+
+    run: Path
+    model: keras.Model
+    config: TrainConfig
+    spec: ClipSpec
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class ScoredSet:
+    """Test split with what the network says about it.
+
+    Args:
+        name: What tables call it.
+        clips: Gives uint8 clips (T, S, S, 3), RGB, by number.
+        margins: float64, (N,), logit of fake minus logit of real, before any temperature.
+        scores: The clips' probabilities, after the temperature.
+        result: Its part of `test.json`.
+    """
+
+    name: str
+    clips: Any
+    margins: np.ndarray
+    scores: Scores
+    result: SetResult
+
+
+def score(subject: Subject, folders: Sequence[Path]) -> tuple[ScoredSet, ...]:
+    """Score the test splits of prepared clips.
+
+    Raises:
+        UserError: If one is of one class only.
+    """
+    return tuple(
+        _score(subject, folder, name) for folder, name in zip(folders, _names(folders), strict=True)
+    )
+
+
+def _score(subject: Subject, folder: Path, name: str) -> ScoredSet:
+    spec = subject.spec
+    data, logits = split_logits(subject.model, folder, "test")
+    margins = margins_from_logits(logits)
+    before = probabilities_from_margins(margins)
+    scores = Scores(data.keys, data.labels, probabilities_from_margins(margins, spec.temperature))
+    try:
+        numbers = breakdown(scores, spec.threshold)
+    except ValueError as error:
+        raise UserError(f"{folder}, test: {error}") from error
+    fingerprint = read_summary(folder)["fingerprint"]
+    heat = heat_of(subject.model)
+    result = SetResult(
+        **vars(numbers),
+        name=name,
+        split="test",
+        threshold=spec.threshold,
+        fingerprint=fingerprint,
+        trained_on=fingerprint == subject.fingerprint,
+        ece_before=ece(data.labels, before),
+        ece_after=ece(data.labels, scores.probabilities),
+        nll_before=nll(data.labels, margins),
+        nll_after=nll(data.labels, margins, spec.temperature),
+        videos=fates(data),
+        false_alarms=false_alarms(scores.videos(), data.videos, spec.threshold),
+        pairs=paired(scores.videos(), data.videos),
+        probes=probe(subject.model, data, spec.margin),
+        localisation=localisation(heat, data, folder) if heat else None,
+    )
+    return ScoredSet(name, data.clips, margins, scores, result)
+
+
+def _names(folders: Sequence[Path]) -> list[str]:
+    """Call each set by its datasets, and by its folder too where two would be called alike."""
+    named = [
+        ", ".join(dict.fromkeys(key[DATASET] for key in read_split(folder, "test").keys))
+        for folder in folders
+    ]
+    return [
+        name if named.count(name) == 1 else f"{name} ({folder.name})"
+        for name, folder in zip(named, folders, strict=True)
+    ]
+
+
+def heat_of(model: keras.Model) -> Heat | None:
+    """Return what computes the map of a clip, None where the network has none."""
+    from keras_ddl.networks.model import shows_map, with_inconsistency_map
+
+    if not shows_map(model):
+        return None
+    with_map = with_inconsistency_map(model)
+    return lambda clip: np.asarray(with_map(clip[None], training=False)[1][0], np.float32)
+
+
+def measured_of(found: SetResult) -> Measured:
+    """What a bundle carries of a test set."""
+    alarms, ends = found.false_alarms[0], found.intervals["video"]["auc"]
+    digits = 4
+    return Measured(
+        name=found.name,
+        trained_on=found.trained_on,
+        reals=int(found.video["real"]),
+        fakes=int(found.video["fake"]),
+        auc=round(found.video["auc"], digits),
+        auc_interval=(round(ends[0], digits), round(ends[1], digits)),
+        false_alarms=round(alarms.rate, digits),
+        false_alarms_interval=(round(alarms.low, digits), round(alarms.high, digits)),
+    )
