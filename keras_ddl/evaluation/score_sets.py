@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_ddl.config import TrainConfig
+from keras_ddl.data.pipeline import clip_dataset
 from keras_ddl.data.prepared import read_split, read_summary
+from keras_ddl.data.pseudo_fakes.rows import judging_mode
 from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.errors import UserError
 from keras_ddl.edge.measured import Measured
@@ -31,6 +33,9 @@ from keras_ddl.evaluation.split_scores import fates, split_logits
 
 if TYPE_CHECKING:
     from keras_ddl.framework import keras
+
+
+MADE = "fakes made of its reals"
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,25 @@ class ScoredSet:
     result: SetResult
 
 
+class MadeClips:
+    """The clips of a split with pseudo-fakes, as the network was shown them, by number.
+
+    Args:
+        prepared: Folder of prepared clips.
+        split: `train`, `val` or `test`.
+        mode: How fakes are made, see `pseudo_fakes.MODES`.
+    """
+
+    def __init__(self, prepared: Path, split: str, mode: str) -> None:
+        self._prepared, self._split, self._mode = prepared, split, mode
+
+    def __getitem__(self, number: int) -> np.ndarray:
+        """Return one clip, uint8 (T, S, S, 3)."""
+        one = clip_dataset(self._prepared, self._split, 1, pseudo=self._mode, only=[int(number)])
+        clip: np.ndarray = next(iter(one))[0][0].numpy()
+        return clip
+
+
 def score(subject: Subject, folders: Sequence[Path]) -> tuple[ScoredSet, ...]:
     """Score the test splits of prepared clips.
 
@@ -84,7 +108,11 @@ def score(subject: Subject, folders: Sequence[Path]) -> tuple[ScoredSet, ...]:
 
 def _score(subject: Subject, folder: Path, name: str) -> ScoredSet:
     spec = subject.spec
-    data, logits = split_logits(subject.model, folder, "test")
+    pseudo = subject.config.pseudo_fakes
+    data, logits = split_logits(subject.model, folder, "test", pseudo)
+    mode = judging_mode(read_split(folder, "test"), pseudo)
+    clips = MadeClips(folder, "test", mode) if mode else data.clips
+    name = f"{name}, {MADE}" if mode else name
     margins = margins_from_logits(logits)
     before = probabilities_from_margins(margins)
     scores = Scores(data.keys, data.labels, probabilities_from_margins(margins, spec.temperature))
@@ -111,7 +139,7 @@ def _score(subject: Subject, folder: Path, name: str) -> ScoredSet:
         probes=probe(subject.model, data, spec.margin),
         localisation=localisation(heat, data, folder) if heat else None,
     )
-    return ScoredSet(name, data.clips, margins, scores, result)
+    return ScoredSet(name, clips, margins, scores, result)
 
 
 def _names(folders: Sequence[Path]) -> list[str]:

@@ -111,7 +111,15 @@ def fit(
             model = localising(model, config.localise_weight)
     bar = TrainingBar(config.epochs, steps, done, options.progress and devices.chief)
     started = time.monotonic() - progress.seconds
-    meter, averages = energy_meter(devices, progress.joules), AveragedWeights()
+    meter = energy_meter(devices, progress.joules)
+    part = (devices.worker, devices.workers)
+
+    def batches(epoch: int) -> Any:
+        start = (epoch, 0)
+        stream = partial(clips.stream, config.batch, start, part, devices.replicas)
+        return devices.spread(stream)
+
+    averages = AveragedWeights(batches)
     record = [Record(progress, config.patience)]
     if checkpoints:
         every = options.checkpoint_every

@@ -70,6 +70,26 @@ def test_other_files_are_left_out_with_a_warning(
     assert "left out 1 files" in caplog.text and "notes.txt" in caplog.text
 
 
+def test_a_folder_of_videos_is_real_and_people_are_held_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for person in range(8):
+        _touch(tmp_path, f"ann{person}_1.mp4", f"ann{person}_2.mp4", f"Bob {person}/talk.mov")
+    with caplog.at_level(logging.WARNING):
+        videos = list(folder(tmp_path).present())
+    assert "its 24 videos are real" in caplog.text
+    assert {video.label for video in videos} == {0} and len(videos) == 24
+    by_split = {s: {v.identities for v in videos if v.split == s} for s in ("train", "val", "test")}
+    assert sum(map(len, by_split.values())) == len(set.union(*by_split.values())) == 16
+    assert ("Bob 3",) in set.union(*by_split.values())
+
+
+def test_a_folder_that_sounds_of_fakes_is_not_taken_for_real(tmp_path: Path) -> None:
+    _touch(tmp_path, "Real/a_1.mp4", "Fakes/b_1.mp4", "Real/c_1.mp4")
+    with pytest.raises(UserError, match="received a folder Fakes; sort the videos"):
+        folder(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("names", "message"),
     [

@@ -18,6 +18,7 @@ from keras_ddl.build_network import load_run
 from keras_ddl.config import TrainConfig, load
 from keras_ddl.edge.errors import UserError
 from keras_ddl.edge.runs import INCOMPLETE
+from keras_ddl.evaluate import evaluate
 from keras_ddl.training.begin import FOLDER, begin, first_step
 from keras_ddl.training.options import TrainingOptions
 
@@ -29,6 +30,7 @@ SMALL = (
     "batch=4",
     "epochs=1",
     "detector=haar",
+    "false_alarms=0",
     "interval_ms=40",
     "longest_interval_ms=0",
 )
@@ -82,4 +84,8 @@ sys.exit(train.main(sys.argv[1:]))
             model.get_layer(name).get_weights(), source.get_layer(name).get_weights(), strict=True
         ):
             np.testing.assert_array_equal(one, other)
+    # Reals alone are judged beside fakes made of them, and the report shows those.
+    found = evaluate(run)
+    assert [part.name for part in found.sets] == ["wide-videos, fakes made of its reals"]
+    assert found.sets[0].video["fake"] == found.sets[0].video["real"] == 1
     assert json.loads((run / "config.json").read_text())["config"]["begin"] == "edge-frames"

@@ -1,4 +1,5 @@
-"""Plain folders: `root/{train,val,test}/{real,fake}/**`, or without splits `root/{real,fake}`."""
+"""Plain folders: `root/{train,val,test}/{real,fake}/**`, without splits `root/{real,fake}`, or
+reals alone."""
 
 from __future__ import annotations
 
@@ -12,6 +13,8 @@ from keras_ddl.data.layouts.index import Index, dataset_folder
 from keras_ddl.data.video_index import CLASSES, SPLITS, VIDEO_SUFFIXES, Video
 from keras_ddl.edge.errors import UserError
 
+_SUSPICIOUS = ("fake", "manip", "swap", "synth", "generated", "forg")
+
 _log = logging.getLogger(__name__)
 
 
@@ -23,6 +26,9 @@ def folder(root: Path, seed: int = SPLIT_SEED) -> Index:
     (`id007_talk.mp4` → `id007`), identities are shuffled with `seed`, and 15 % each go
     to validation and test (at least one each).
 
+    A folder with neither holds real videos alone, of which pseudo-fakes can be made: directly in it
+    as above, or in a folder for each person.
+
     Args:
         root: The folder.
         seed: Seed of the held-out split; unused where the folders carry splits.
@@ -32,38 +38,72 @@ def folder(root: Path, seed: int = SPLIT_SEED) -> Index:
         folder below `fake/`; `video_id` is the path below the class folder.
 
     Raises:
-        UserError: If there is no such folder, no video in it, or too few identities to hold out.
+        UserError: If there is no such folder, no video in it, or too few identities to hold out;
+            also if a folder's name sounds of fakes where all are to be real.
     """
     root = dataset_folder(root)
     given = [split for split in SPLITS if (root / split).is_dir()]
     if given:
         videos = [video for split in given for video in _part(root, root / split, split)]
     else:
-        videos = list(_part(root, root, "train"))
+        sorted_out = any((root / name).is_dir() for name in CLASSES)
+        videos = list(_part(root, root, "train") if sorted_out else _reals(root))
         split_of = split_by_identity((v.identities[0] for v in videos), seed) if videos else {}
         videos = [replace(v, split=split_of[v.identities[0]]) for v in videos]
         videos.sort(key=lambda v: SPLITS.index(v.split))
     if not videos:
         raise UserError(
-            f"{root} holds no video; expected {{train,val,test}}/{{real,fake}}/*.mp4 or "
-            "{real,fake}/*.mp4 in it"
+            f"{root} holds no video; expected {{train,val,test}}/{{real,fake}}/*.mp4, "
+            "{real,fake}/*.mp4, or real videos alone in it"
         )
     return Index(tuple(videos))
+
+
+def _reals(root: Path) -> Iterator[Video]:
+    """The videos of a folder of reals."""
+    named = [path.name for path in sorted(root.iterdir()) if path.is_dir()]
+    for name in named:
+        if any(word in name.lower() for word in _SUSPICIOUS):
+            raise UserError(
+                f"{root}: expected folders real and fake, or real videos alone, received a folder "
+                f"{name}; sort the videos into real/ and fake/, or name --layout"
+            )
+    videos = _videos_below(root)
+    if videos:
+        _log.warning("%s has no folders real and fake: its %d videos are real", root, len(videos))
+    for path in videos:
+        inner = path.relative_to(root)
+        person = inner.parts[0] if len(inner.parts) > 1 else path.stem.split("_")[0]
+        yield Video(
+            path=path,
+            label=0,
+            dataset=root.resolve().name,
+            method=CLASSES[0],
+            compression="",
+            video_id=inner.as_posix(),
+            identities=(person,),
+            split="train",
+        )
+
+
+def _videos_below(base: Path) -> list[Path]:
+    """Videos by name, sorted; says what else is there."""
+    files = sorted(f for f in base.rglob("*") if f.is_file() and not f.name.startswith("."))
+    others = [f for f in files if f.suffix.lower() not in VIDEO_SUFFIXES]
+    if others:
+        _log.warning(
+            "%s: left out %d files that are not videos by name, the first is %s",
+            base,
+            len(others),
+            others[0].name,
+        )
+    return sorted(set(files) - set(others))
 
 
 def _part(root: Path, part: Path, split: str) -> Iterator[Video]:
     for label, name in enumerate(CLASSES):
         base = part / name
-        files = sorted(f for f in base.rglob("*") if f.is_file() and not f.name.startswith("."))
-        others = [f for f in files if f.suffix.lower() not in VIDEO_SUFFIXES]
-        if others:
-            _log.warning(
-                "%s: left out %d files that are not videos by name, the first is %s",
-                base,
-                len(others),
-                others[0].name,
-            )
-        for path in sorted(set(files) - set(others)):
+        for path in _videos_below(base):
             inner = path.relative_to(base)
             method = inner.parts[0] if label == 1 and len(inner.parts) > 1 else name
             yield Video(

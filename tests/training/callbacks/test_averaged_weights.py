@@ -46,3 +46,36 @@ def test_the_average_follows_the_weights_and_training_goes_on_with_its_own() -> 
     callback.back.on_epoch_end(0, {})
     for weight, expected in zip(model.trainable_variables, raw, strict=True):
         np.testing.assert_array_equal(weight.numpy(), expected)
+
+
+def test_batch_norm_takes_the_statistics_of_the_averaged_weights() -> None:
+    """One step with momentum one half: the moving ones are half way, the new ones all the way."""
+    layers = keras.layers
+    image = layers.Input((4,))
+    scaled = layers.Dense(4, use_bias=False, kernel_initializer="identity")(image)
+    norm = layers.BatchNormalization(momentum=0.5)
+    model = keras.Model(image, layers.Dense(2)(norm(scaled)))
+    optimiser = keras.optimizers.Adam(1e-3, use_ema=True, ema_momentum=0.5)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(optimiser, loss)
+    values = np.random.default_rng(0).normal(3, 2, (256, 4)).astype(np.float32)
+    model.train_on_batch(values, np.zeros(256))
+    before = [value.numpy() for value in model.non_trainable_variables]
+    asked = []
+
+    def batches(epoch: int) -> list[tuple[np.ndarray, None]]:
+        asked.append(epoch)
+        return [(tf.constant(values), None)] * 30
+
+    callback = AveragedWeights(batches)
+    callback.set_model(model)
+    callback.on_train_begin()
+    callback.on_epoch_end(4)
+    mean, variance = norm.moving_mean.numpy(), norm.moving_variance.numpy()
+    seen = values @ model.layers[1].get_weights()[0]
+    np.testing.assert_allclose(mean, seen.mean(0), rtol=1e-3)
+    np.testing.assert_allclose(variance, seen.var(0), rtol=2e-2)
+    assert asked == [4]
+    callback.back.on_epoch_end(4, {})
+    for value, expected in zip(model.non_trainable_variables, before, strict=True):
+        np.testing.assert_array_equal(value.numpy(), expected)
