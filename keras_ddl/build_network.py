@@ -126,7 +126,7 @@ def build_started(
 
     Those of the backbone (`imagenet`, a Keras file) are the backbone's own business. A run may have
     other modules: layers that both networks have are taken over, modules that only the new one has
-    stay the identity they start as.
+    start with the configuration's γ, which is the identity where it is 0.
 
     Args:
         config: Says which network, and in `weights` what it starts from.
@@ -138,15 +138,26 @@ def build_started(
     """
     path = Path(config.weights)
     if not config.weights or config.weights == "imagenet" or path.suffix == ".h5":
-        return build(config, config.weights, precision, frames)
+        model = build(config, config.weights, precision, frames)
+        _wake_modules(model, config.gamma)
+        return model
     if not path.is_dir() and path.suffix not in RELEASED:
         raise UserError(
             "weights: expected imagenet, a file .h5 (backbone), .npz, .pth or .pt (the authors' "
             f"tensors) or a run folder, received {path}"
         )
     model = build(config, precision=precision, frames=frames)
+    _wake_modules(model, config.gamma)
     _load(model, path)
     return model
+
+
+def _wake_modules(model: keras.Model, gamma: float) -> None:
+    from keras_ddl.layers import DFDC, MSA
+
+    for layer in model.layers:
+        if isinstance(layer, (DFDC, MSA)):
+            layer.gamma.assign([gamma])
 
 
 def _load(model: keras.Model, path: Path) -> None:

@@ -75,6 +75,7 @@ class TrainConfig(Augment):
         backbone: Network that the modules go into.
         modules: Which of `dfdc` and `msa`; empty is the plain backbone.
         stages: The backbone's stages that get modules, by name; empty is all of them.
+        gamma: γ that new modules start with; 0, the paper's, lets them sleep until they are of use.
         localise: The backbone's stage on which a localisation head stands, which learns from the
             masks of pseudo-fakes where forgeries are; empty is none.
         localise_weight: Of its cross-entropy, beside that of the decision.
@@ -142,6 +143,7 @@ class TrainConfig(Augment):
     backbone: str = "compact_xception"
     modules: tuple[str, ...] = MODULES
     stages: tuple[str, ...] = ()
+    gamma: float = 0.0
     localise: str = ""
     localise_weight: float = 1.0
     keep: int | str = "paper"

@@ -127,3 +127,15 @@ def test_a_backbone_that_judged_frame_by_frame_is_where_the_paper_s_network_star
     for layer in taken:
         for one, other in zip(layer.get_weights(), ours[layer.name].get_weights(), strict=True):
             np.testing.assert_array_equal(one, other)
+
+
+def test_new_modules_start_with_the_gamma_asked_for() -> None:
+    small = {"frames": 4, "size": 32, "width": 0.125, "backbone": "resnet18"}
+    for gamma in (0.0, 0.2):
+        model = build_started(TrainConfig(gamma=gamma, **small))
+        found = {
+            float(layer.gamma[0])
+            for layer in model.layers
+            if hasattr(layer, "gamma") and layer.gamma.shape == (1,)
+        }
+        assert found == {np.float32(gamma)}
