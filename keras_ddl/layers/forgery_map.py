@@ -14,11 +14,13 @@ class ForgeryMap(OfFrames):
     Args:
         frames: Frames per clip T, consecutive in the batch axis.
 
-    Input shape: ``(batch·frames, height, width, 1)``, logits. Output shape: ``(batch, frames,
+    Input shape: ``(batch·frames, height, width, 1)``, logits, or ``(batch·frames, 1, height,
+        width)``: with one channel both lie alike in memory. Output shape: ``(batch, frames,
         height, width)``, float32 in [0, 1].
     """
 
     def call(self, inputs: Any) -> Any:
-        _, height, width, _ = inputs.shape
+        sides = inputs.shape[1:]
+        height, width = sides[:-1] if sides[-1] == 1 else sides[1:]
         share = tf.sigmoid(tf.cast(inputs, tf.float32))
         return tf.reshape(share, (-1, self.frames, height, width))

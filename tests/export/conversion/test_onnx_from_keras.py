@@ -26,6 +26,8 @@ from export.conversion.keras_parity import ask_exported, ask_keras
 from export.parity.agreement import agreement
 from export.to_onnx import onnx_from_keras
 from keras_ddl import build_model
+from keras_ddl.build_network import build
+from keras_ddl.config import TrainConfig
 from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.networks.model import with_inconsistency_map
 from keras_ddl.networks.zoo import clrnet
@@ -101,6 +103,29 @@ def test_map_is_one_at_its_highest_and_zero_without_gamma(whole_network: Any) ->
     np.testing.assert_allclose(found.max(axis=(1, 2, 3)), 1, atol=1e-6)
     silent = build_model("compact_xception", ("dfdc",), frames=4, size=32, width=0.125)
     assert not with_inconsistency_map(silent)(sample[:, :4, :32, :32])[1].numpy().any()
+
+
+@pytest.mark.parametrize("network", ["frames", "ddl"])
+def test_a_localisation_heads_map_is_the_second_output(
+    network: str, tmp_path: Path, randomise: Callable[..., None]
+) -> None:
+    """EfficientNet-Lite0, which no test above has, with the head and in the exported layout."""
+    asked = {"frames": 4, "size": 64, "width": 0.25, "localise": "stage5", "stages": ("stage5",)}
+    config = TrainConfig(network=network, backbone="efficientnet_lite0", **asked)
+    model = build(config)
+    randomise(model)
+    sample = clips(3)[:, :4]
+    logits, found = with_inconsistency_map(model)(sample)
+    assert found.shape == (3, 4, 4, 4) and 0.01 < np.ptp(found.numpy()) <= 1
+    folder = write_bundle(
+        tmp_path / "bundle", onnx_from_keras(model), config.spec(), lambda candidate: None
+    )
+    _, backend = open_bundle(folder)
+    with backend:
+        answer = backend.infer({"clip": sample})
+    margin = (logits[:, 1] - logits[:, 0]).numpy()
+    np.testing.assert_allclose(answer["fake_probability"], 1 / (1 + np.exp(-margin)), atol=1e-5)
+    np.testing.assert_allclose(answer["inconsistency_map"], found, atol=1e-4)
 
 
 def test_graph_has_no_layout_transposes(whole_graph: Any) -> None:
