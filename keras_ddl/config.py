@@ -123,6 +123,8 @@ class TrainConfig(Augment):
             its original then differ by the forgery alone (see `data.pipeline.twin_groups`).
         balance: Empty, `sampling` (draw as many reals as fakes, and as many of each method) or
             `weights` (count both classes alike in the loss).
+        mining: Share of each pass that is drawn from the quarter of the videos which the network
+            judged worst after the pass before; 0 = none.
         pseudo_fakes: Learn from reals and fakes made of them (`keras_ddl.data.pseudo_fakes`):
             empty, `only`, or `mixed`, which keeps the set's own fakes. Judged by the set's own
             fakes wherever a split has some.
@@ -178,6 +180,7 @@ class TrainConfig(Augment):
     deterministic: bool = False
     twins: bool = False
     balance: str = ""
+    mining: float = 0.0
     pseudo_fakes: str = ""
     false_alarms: float = 0.0
     seed: int = 0
@@ -198,6 +201,8 @@ class TrainConfig(Augment):
             self._check(name, getattr(self, name) in words, f"one of {known}")
         self._check("ema", 0 <= self.ema < 1, "0 to below 1")
         self._check("twins", not (self.twins and self.balance == "sampling"), "not with balance")
+        self._check("mining", 0 <= self.mining <= 1, "0 to 1")
+        self._check("mining", not (self.mining and self.balance == "sampling"), "0 with balance")
         self._check("false_alarms", 0 <= self.false_alarms < 0.5, "0 to below 0.5")
         self._check("xla", not (self.xla and self.deterministic), "false with deterministic")
         self._check("shift", self.shift < 0.5, "less than 0.5")

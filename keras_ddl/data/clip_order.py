@@ -28,42 +28,53 @@ class ClipOrder:
         seed: Of order and augmentation.
         twins: Keep clips of the same people side by side and augment them alike, see `twin_groups`.
         balance: Draw as many reals as fakes, and as many of each method, see `balanced_order`.
+        mining: Share of a pass that is drawn from hard videos besides, see `mined_order`.
 
     Raises:
-        ValueError: If both `twins` and `balance` are asked for.
+        ValueError: If `balance` is asked for with `twins` or `mining`.
     """
 
     data: PreparedSplit
     seed: int
     twins: bool = False
     balance: bool = False
+    mining: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.twins and self.balance:
-            raise ValueError("expected twins or balance, received both")
+        if self.balance and (self.twins or self.mining):
+            raise ValueError("expected balance alone, received twins or mining with it")
 
     def __len__(self) -> int:
         """Draws of a pass: as many as there are clips."""
         return len(self.data.labels)
 
-    def draws(self, number: int) -> list[Draw]:
-        """All draws of one pass, from 0."""
+    def draws(self, number: int, hard: Sequence[Key] = ()) -> list[Draw]:
+        """All draws of one pass, from 0; `hard` are the videos that come more often."""
         if self.balance:
             kinds = [key[:2] for key in self.data.keys]
             return list(balanced_order(self.data.labels, kinds, self.seed, number))
         groups = twin_groups(self.data) if self.twins else np.arange(len(self))
+        if self.mining and hard:
+            known = set(hard)
+            of_hard = [i for i, key in enumerate(self.data.keys) if key in known]
+            again = np.unique(groups[of_hard])
+            return mined_order(groups, again, self.mining, self.seed, number)
         return list(epoch_order(groups, self.seed, number))
 
     def steps(self, batch: int) -> int:
         """Whole batches of a pass."""
         return len(self) // batch
 
-    def clips_of(self, batch: int, epoch: int, step: int) -> list[int]:
+    def clips_of(self, batch: int, epoch: int, step: int, hard: Sequence[Key] = ()) -> list[int]:
         """Numbers of the clips of one batch."""
-        return [clip for clip, _ in self.draws(epoch)[step * batch : (step + 1) * batch]]
+        return [clip for clip, _ in self.draws(epoch, hard)[step * batch : (step + 1) * batch]]
 
     def stream(
-        self, batch: int, start: tuple[int, int] = (0, 0), part: tuple[int, int] = (0, 1)
+        self,
+        batch: int,
+        start: tuple[int, int] = (0, 0),
+        part: tuple[int, int] = (0, 1),
+        hard: Sequence[Key] = (),
     ) -> Iterator[Draw]:
         """Yield the draws of pass after pass, without end.
 
@@ -71,12 +82,13 @@ class ClipOrder:
             batch: Clips per step, over all workers.
             start: Pass and step to begin with.
             part: Number of this worker and of all workers; the number of workers divides `batch`.
+            hard: Videos that come more often, in every pass of the stream.
         """
         worker, workers = part
         share = batch // workers
         first = start[1]
         for epoch in itertools.count(start[0]):
-            draws = self.draws(epoch)
+            draws = self.draws(epoch, hard)
             for step in range(first, self.steps(batch)):
                 place = step * batch + worker * share
                 yield from draws[place : place + share]
@@ -98,6 +110,34 @@ def epoch_order(groups: np.ndarray, seed: int, epoch: int) -> Iterator[Draw]:
     place = random.permutation(count)[groups]
     for index in np.lexsort((random.permutation(len(groups)), place)):
         yield int(index), seeds[groups[index]]
+
+
+def mined_order(
+    groups: np.ndarray, hard: np.ndarray, share: float, seed: int, epoch: int
+) -> list[Draw]:
+    """The draws of `epoch_order` with hard groups drawn again between them.
+
+    A pass stays as long as it is, so that some groups wait for another one.
+
+    Args:
+        groups: As for `epoch_order`.
+        hard: Those that come again.
+        share: Of such draws, over all groups.
+        seed: Of the order.
+        epoch: Number of the pass.
+    """
+    runs: list[list[Draw]] = []
+    for _, run in itertools.groupby(
+        epoch_order(groups, seed, epoch), key=lambda draw: groups[draw[0]]
+    ):
+        runs.append(list(run))
+    random = np.random.default_rng((seed, epoch, 1))
+    for group in random.choice(hard, round(share * len(runs))):
+        clips = np.flatnonzero(groups == group)
+        change = random.integers(0, 2**31 - 1, 2, dtype=np.int32)
+        place = int(random.integers(len(runs) + 1))
+        runs.insert(place, [(int(clip), change) for clip in clips])
+    return [draw for run in runs for draw in run][: len(groups)]
 
 
 def balanced_order(

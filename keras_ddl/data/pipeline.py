@@ -13,7 +13,7 @@ import numpy as np
 from keras_ddl.data.augment import augment_clip, place
 from keras_ddl.data.augment_rules import Augment
 from keras_ddl.data.clip_order import ClipOrder, Draw
-from keras_ddl.data.prepared import SPEC, PreparedSplit, decode_record, read_split
+from keras_ddl.data.prepared import SPEC, Key, PreparedSplit, decode_record, read_split
 from keras_ddl.data.pseudo_fakes.blend import blended_crop
 from keras_ddl.data.pseudo_fakes.donor import Donors
 from keras_ddl.data.pseudo_fakes.rows import with_pseudo_fakes
@@ -78,7 +78,7 @@ class TrainingClips:
         seed: Of order, augmentation and pseudo-fakes.
         split: `train`, `val` or `test`.
         augment: Change each clip, anew each pass.
-        twins, balance: See `data.order.ClipOrder`.
+        twins, balance, mining: See `data.order.ClipOrder`.
         weights: Give each clip a weight that makes both classes count alike; their mean is 1.
         pseudo: Empty, or `only` or `mixed`: beside each real a fake made of it, another in each
             pass; both are twins, whatever `twins` says.
@@ -104,6 +104,7 @@ class TrainingClips:
         twins: bool = False,
         balance: bool = False,
         weights: bool = False,
+        mining: float = 0.0,
         pseudo: str = "",
         single: bool = False,
         cache_bytes: int = CACHE_BYTES,
@@ -111,7 +112,7 @@ class TrainingClips:
         self._prepared, self._augment, self._weights = Path(prepared), augment, weights
         self._clips = _reader(prepared, split, pseudo, cache_bytes, single)
         self.data = self._clips.data
-        self.order = ClipOrder(self.data, seed, twins or bool(pseudo), balance)
+        self.order = ClipOrder(self.data, seed, twins or bool(pseudo), balance, mining)
 
     def steps(self, batch: int) -> int:
         """Whole batches of a pass.
@@ -133,6 +134,7 @@ class TrainingClips:
         part: tuple[int, int] = (0, 1),
         replicas: int = 1,
         grid: int = 0,
+        hard: Sequence[Key] = (),
     ) -> tf.data.Dataset:
         """Return batches of pass after pass, without end.
 
@@ -142,6 +144,7 @@ class TrainingClips:
             part: Number of this worker and of all workers.
             replicas: Over all workers; each takes batches of its own, in turn.
             grid: Cells along the side of the masks, where they are wanted; 0 = not.
+            hard: Videos that come more often, with `mining`.
 
         Returns:
             Batches of (clip uint8 (b, T, S, S, 3), label int32 (b,)) with b = batch / replicas,
@@ -149,7 +152,7 @@ class TrainingClips:
             taken by (label, masks): float32 (b, T, grid, grid), the forged share of each cell, -1
             where it is not known.
         """
-        draws = functools.partial(self.order.stream, batch, start, part)
+        draws = functools.partial(self.order.stream, batch, start, part, hard)
         dataset = self._clips.read(draws, self._augment, grid)
         if self._weights:
             weights = class_weights(self.data.labels)
@@ -164,9 +167,10 @@ class TrainingClips:
         """Return the whole batches of one pass."""
         return _sized(self.stream(batch, (epoch, 0)).take(self.steps(batch)), self.steps(batch))
 
-    def videos_of(self, batch: int, epoch: int, step: int) -> list[str]:
+    def videos_of(self, batch: int, epoch: int, step: int, hard: Sequence[Key] = ()) -> list[str]:
         """Names of the videos whose clips are in one batch, each once, as `dataset/method/id`."""
-        keys = [self.data.keys[clip] for clip in self.order.clips_of(batch, epoch, step)]
+        clips = self.order.clips_of(batch, epoch, step, hard)
+        keys = [self.data.keys[clip] for clip in clips]
         return list(dict.fromkeys("/".join(part for part in key if part) for key in keys))
 
 

@@ -20,6 +20,7 @@ from keras_ddl.training.batch_norm import agree, rest_backbone, rest_until, sync
 from keras_ddl.training.callbacks.averaged_weights import AveragedWeights
 from keras_ddl.training.callbacks.best_weights import BestWeights
 from keras_ddl.training.callbacks.gammas import GammaLog
+from keras_ddl.training.callbacks.hard_videos import HardVideos
 from keras_ddl.training.callbacks.learning_rate import LearningRate
 from keras_ddl.training.callbacks.not_finite import StopWhenNotFinite
 from keras_ddl.training.callbacks.progress import GoOn, Progress, Record
@@ -127,12 +128,13 @@ def fit(
     in_order = [
         GoOn(progress.sums),
         LearningRate(config, steps, progress.step),
-        StopWhenNotFinite(clips, config.batch, progress.step),
+        StopWhenNotFinite(clips, config.batch, progress.step, progress),
         keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: agree(model)),
         averages,
         validation or VideoAUC(config, prepared, devices),
         BestWeights(weights, progress),
         GammaLog(),
+        *([HardVideos(config, prepared, clips, devices, progress)] if config.mining else ()),
         *callbacks,
         averages.back,
         *record,
@@ -174,11 +176,10 @@ def _train(
                 if not begun:  # a phase has an optimiser of its own, whose averages begin here
                     compile_model(model, config)
                 restored = None
-        for first, last, skipped in _legs(progress, phase):
+        for first, last, skipped in _legs(progress, phase, bool(config.mining)):
             start = (first, skipped)
-            stream = partial(
-                clips.stream, config.batch, start, part, devices.replicas, grid_of(model)
-            )
+            order = (config.batch, start, part, devices.replicas)
+            stream = partial(clips.stream, *order, grid_of(model), progress.hard_keys())
             model.fit(
                 devices.spread(stream),
                 initial_epoch=first,
@@ -201,6 +202,7 @@ def training_clips(
         augment=config.augment(),
         twins=config.twins,
         balance=config.balance == "sampling",
+        mining=config.mining,
         weights=config.balance == "weights",
         pseudo=config.pseudo_fakes,
         single=config.single_frames,
@@ -215,10 +217,15 @@ def phases(config: TrainConfig) -> list[Phase]:
     return [phase for phase in both if phase.last > phase.first]
 
 
-def _legs(state: Progress, phase: Phase) -> Iterator[tuple[int, int, int]]:
-    """Calls of `model.fit`, as (first epoch, end, steps to skip): an epoch begun comes alone."""
+def _legs(state: Progress, phase: Phase, singly: bool) -> Iterator[tuple[int, int, int]]:
+    """Calls of `model.fit`, as (first epoch, end, steps to skip): an epoch begun comes alone.
+
+    Where each epoch decides what the next one draws, every epoch does.
+    """
     if state.step:
         yield state.epoch, state.epoch + 1, state.step
+    while singly and state.epoch < phase.last:
+        yield state.epoch, state.epoch + 1, 0
     if state.epoch < phase.last:
         yield state.epoch, phase.last, 0
 

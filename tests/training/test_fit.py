@@ -20,6 +20,7 @@ from keras_ddl.edge.errors import CHECK_FAILED, UserError
 from keras_ddl.evaluation.hardest import hardest, read_lines
 from keras_ddl.framework import keras
 from keras_ddl.training.batch_norm import backbone_layers
+from keras_ddl.training.callbacks.hard_videos import HardVideos
 from keras_ddl.training.callbacks.progress import Progress
 from keras_ddl.training.callbacks.validation import VideoAUC
 from keras_ddl.training.callbacks.wrong_videos import WrongVideos
@@ -295,3 +296,17 @@ def test_single_frames_are_for_networks_that_judge_frame_by_frame() -> None:
     assert config(network="frames", single_frames=True).by_frames()
     with pytest.raises(UserError, match="single_frames: convlstm"):
         config(network="convlstm", single_frames=True)
+
+
+def test_hard_videos_are_noted_and_come_more_often(flicker_set: Path, tmp_path: Path) -> None:
+    asked = config(mining=1.0)
+    clips, progress = training_clips(asked, flicker_set), Progress()
+    callback = HardVideos(asked, flicker_set, clips, Devices(), progress)
+    callback.set_model(linear())
+    callback.on_epoch_end(0)
+    keys = clips.data.keys
+    assert len(progress.hard) == round(0.25 * len(set(keys)))
+    drawn = [keys[clip] for clip, _ in clips.order.draws(1, progress.hard_keys())]
+    assert sum(key in progress.hard_keys() for key in drawn) > len(drawn) / 3
+    fitted = fit(asked, flicker_set, tmp_path / "w.h5", QUIET)  # every epoch a leg of its own
+    assert len(fitted.history["loss"]) == asked.epochs

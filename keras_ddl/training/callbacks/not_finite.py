@@ -8,6 +8,7 @@ from typing import Any
 from keras_ddl.data.pipeline import TrainingClips
 from keras_ddl.edge.errors import CHECK_FAILED, UserError
 from keras_ddl.framework import keras, tf
+from keras_ddl.training.callbacks.progress import Progress
 
 
 class StopWhenNotFinite(keras.callbacks.Callback):
@@ -19,14 +20,18 @@ class StopWhenNotFinite(keras.callbacks.Callback):
         clips: What is learnt from.
         batch: Clips per step.
         first: Step of its epoch with which the training goes on.
+        progress: Knows the hard videos.
 
     Raises:
         UserError: In training; names the batch's videos.
     """
 
-    def __init__(self, clips: TrainingClips, batch: int, first: int = 0) -> None:
+    def __init__(
+        self, clips: TrainingClips, batch: int, first: int = 0, progress: Progress | None = None
+    ) -> None:
         super().__init__()
         self._clips, self._batch, self._first = clips, batch, first
+        self._progress = progress or Progress()
         self._epoch = 0
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -37,7 +42,8 @@ class StopWhenNotFinite(keras.callbacks.Callback):
         if math.isfinite(loss) and bool(_finite(self.model.trainable_variables)):
             return
         step = self._first + batch
-        videos = ", ".join(self._clips.videos_of(self._batch, self._epoch, step))
+        hard = self._progress.hard_keys()
+        videos = ", ".join(self._clips.videos_of(self._batch, self._epoch, step, hard))
         raise UserError(
             f"training diverged at step {step + 1} of epoch {self._epoch + 1}: loss {loss:.3g} or "
             f"weights are not finite; its batch: {videos}; look at these clips, set a lower "

@@ -20,6 +20,7 @@ class Progress:
         joules: Energy of the GPUs, likewise; None where it is not reported.
         history: Per quantity its value at each finished epoch.
         sums: State of the running metrics of the unfinished epoch.
+        hard: Keys of the videos that come more often in the unfinished epoch, with mining.
     """
 
     epoch: int = 0
@@ -29,6 +30,11 @@ class Progress:
     joules: float | None = 0.0
     history: dict[str, list[float]] = field(default_factory=dict)
     sums: list[list[float]] = field(default_factory=list)
+    hard: list[list[str]] = field(default_factory=list)
+
+    def hard_keys(self) -> list[Any]:
+        """Return `hard` as keys of videos."""
+        return [(*key,) for key in self.hard]
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON-able values; floats survive to the bit."""
