@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.backends import Backend, open_backend
-from keras_ddl.edge.bundle import METADATA_KEY, MODEL_FILE, SPEC_FILE, bundle_of, read_spec
+from keras_ddl.edge.bundle import (
+    METADATA_KEY,
+    MODEL_FILE,
+    SPEC_FILE,
+    bundle_of,
+    check_sums,
+    read_spec,
+)
 from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.errors import CHECK_FAILED, UserError
 from keras_ddl.edge.files import file_sha256
@@ -46,7 +53,8 @@ def open_bundle(
         device: Where ONNX Runtime computes: "cpu", "cuda" or "tensorrt"; an engine has its own.
 
     Raises:
-        UserError: files missing (3), unreadable (2), or sidecar, metadata and graph disagree (4).
+        UserError: files missing (3), unreadable (2), not those that were exported, or sidecar,
+            metadata and graph disagree (4).
     """
     path = model = Path(path)
     if path.suffix == ".engine":
@@ -54,6 +62,7 @@ def open_bundle(
     else:
         model = path / MODEL_FILE
     spec = read_spec(path)
+    check_sums(path)
     backend = open_backend(model, threads, device)
     try:
         _verify(spec, backend, path)

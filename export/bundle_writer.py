@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from keras_ddl.edge.bundle import METADATA_KEY, MODEL_FILE, SPEC_FILE
+from keras_ddl.edge.bundle import METADATA_KEY, MODEL_FILE, SPEC_FILE, write_sums
 from keras_ddl.edge.clipspec import ClipSpec
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def write_bundle(
     with part_folder(folder) as candidate:
         (candidate / MODEL_FILE).write_bytes(proto.SerializeToString(deterministic=True))
         spec.write(candidate / SPEC_FILE)
+        write_sums(candidate)
         gate(candidate)
         _swap(candidate, folder)
     return folder

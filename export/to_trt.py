@@ -25,7 +25,13 @@ from export.engine.prepare import PreparedGraph
 from export.graph.onnx_graph import load_model
 from export.graph.tensor_ranges import METHODS
 from export.parity.clips import clips_for
-from keras_ddl.edge.bundle import DEFAULT_BUNDLE, ENGINE_FOLDER, MODEL_FILE, read_spec
+from keras_ddl.edge.bundle import (
+    DEFAULT_BUNDLE,
+    ENGINE_FOLDER,
+    MODEL_FILE,
+    check_sums,
+    read_spec,
+)
 from keras_ddl.edge.errors import MISSING, Parser, UserError, run_cli
 
 PRECISIONS = {
@@ -77,6 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(arguments: argparse.Namespace) -> int:
     bundle: Path = arguments.bundle
     spec = read_spec(bundle)
+    check_sums(bundle)
     options = options_from(arguments, bundle / ENGINE_FOLDER / "timing.cache")
     machine = Machine.look()
     target = machine.target(arguments.tensorrt)

@@ -2,6 +2,7 @@
 
 BUNDLE/model.onnx      the graph; its metadata hold the ClipSpec under the key `clipspec`
 BUNDLE/clipspec.json   the same ClipSpec
+BUNDLE/SHA256SUMS      digests of both, as `sha256sum -c` reads them
 BUNDLE/trt/            what `export/to_trt.py` built from it: graphs, plans, engines
 """
 
@@ -10,10 +11,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from keras_ddl.edge.clipspec import ClipSpec
-from keras_ddl.edge.errors import MISSING, USAGE, UserError
+from keras_ddl.edge.errors import CHECK_FAILED, MISSING, USAGE, UserError
+from keras_ddl.edge.files import file_sha256, write_text
 
 MODEL_FILE = "model.onnx"
 SPEC_FILE = "clipspec.json"
+SUMS_FILE = "SHA256SUMS"
 METADATA_KEY = "clipspec"
 ENGINE_FOLDER = "trt"
 RUN_BUNDLE = "bundle"  # folder of a run; further forms of it have the form's name behind
@@ -42,6 +45,41 @@ def read_spec(bundle: Path) -> ClipSpec:
         return ClipSpec.read(bundle / SPEC_FILE)
     except ValueError as error:
         raise UserError(f"cannot read '{bundle / SPEC_FILE}': {error}", USAGE) from error
+
+
+def write_sums(bundle: Path) -> None:
+    """Write the digests of a bundle's two files beside them."""
+    lines = [f"{file_sha256(bundle / name)}  {name}\n" for name in (MODEL_FILE, SPEC_FILE)]
+    write_text(bundle / SUMS_FILE, "".join(lines))
+
+
+def check_sums(bundle: Path) -> None:
+    """Hold a bundle's two files against the digests that were written with them.
+
+    So a model is what was exported, and not what a disk or a hand made of it. Whoever changes the
+    digests too is not noticed here.
+
+    Raises:
+        UserError: there are no digests, or a file has another one (4).
+    """
+    again = f"export '{bundle}' again with `python export/to_onnx.py`"
+    try:
+        lines = (bundle / SUMS_FILE).read_text(encoding="ascii").splitlines()
+    except (OSError, UnicodeDecodeError):
+        raise UserError(
+            f"expected {SUMS_FILE} in bundle '{bundle}', which tells whether its model is what was "
+            f"exported, found none that can be read: {again}",
+            CHECK_FAILED,
+        ) from None
+    known = {name.strip(): digest for digest, _, name in (line.partition("  ") for line in lines)}
+    for name in (MODEL_FILE, SPEC_FILE):
+        found, expected = file_sha256(bundle / name), known.get(name, "none")
+        if found != expected:
+            raise UserError(
+                f"'{bundle / name}' is not the file that was exported: expected SHA-256 "
+                f"{expected}, found {found}: {again}",
+                CHECK_FAILED,
+            )
 
 
 def bundle_of(engine: Path) -> Path | None:

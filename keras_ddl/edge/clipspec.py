@@ -165,7 +165,7 @@ class ClipSpec:
         """
         try:
             values = json.loads(text)
-        except json.JSONDecodeError as error:
+        except (json.JSONDecodeError, RecursionError) as error:  # the latter of nested brackets
             raise ValueError(f"ClipSpec: expected JSON, received something else: {error}") from None
         if not isinstance(values, dict):
             raise ValueError(f"ClipSpec: expected a JSON object, received {type(values).__name__}")

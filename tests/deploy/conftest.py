@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from keras_ddl.edge.bundle import write_sums
 from keras_ddl.edge.clipspec import ClipSpec
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -76,6 +77,7 @@ def write_bundle(folder: Path, **changes: object) -> Path:
     spec = ClipSpec(**{**fields, **changes})
     write_model(folder / "model.onnx", spec, metadata=spec.to_json())
     spec.write(folder / "clipspec.json")
+    write_sums(folder)
     return folder
 
 

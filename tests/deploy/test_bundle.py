@@ -12,6 +12,7 @@ import pytest
 
 from deploy.backends import Backend, open_backend
 from deploy.bundle import open_bundle, training_domain
+from keras_ddl.edge.bundle import write_sums
 from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.errors import UserError
 
@@ -86,6 +87,7 @@ def test_a_sidecar_of_another_model_is_refused(tmp_path: Path, synthetic_bundle:
     shutil.copytree(synthetic_bundle, tmp_path / "b")
     spec = ClipSpec.read(tmp_path / "b" / "clipspec.json")
     spec.replace(threshold=0.25, margin=1.5).write(tmp_path / "b" / "clipspec.json")
+    write_sums(tmp_path / "b")
     error = refusal(tmp_path / "b")
     assert error.exit_code == 4
     assert "margin, threshold" in str(error)
@@ -98,6 +100,7 @@ def test_a_model_without_a_usable_spec_is_refused(
     spec = ClipSpec(size=64)
     spec.write(tmp_path / "clipspec.json")
     make_model(tmp_path / "model.onnx", spec, metadata=metadata)
+    write_sums(tmp_path)
     error = refusal(tmp_path)
     assert error.exit_code == 4
     assert words in str(error)
@@ -109,6 +112,7 @@ def test_a_graph_of_another_size_than_its_spec_is_refused(
     spec = ClipSpec(size=64)
     spec.write(tmp_path / "clipspec.json")
     make_model(tmp_path / "model.onnx", spec.replace(size=96), metadata=spec.to_json())
+    write_sums(tmp_path)
     error = refusal(tmp_path)
     assert error.exit_code == 4
     assert "(None, 8, 64, 64, 3)" in str(error)
@@ -118,9 +122,34 @@ def test_a_graph_of_another_size_than_its_spec_is_refused(
 def test_a_damaged_model_or_sidecar_is_one_line(tmp_path: Path, synthetic_bundle: Path) -> None:
     shutil.copytree(synthetic_bundle, tmp_path / "b")
     (tmp_path / "b" / "model.onnx").write_bytes(b"not a model")
+    write_sums(tmp_path / "b")
     assert refusal(tmp_path / "b").exit_code == 2
-    (tmp_path / "b" / "clipspec.json").write_text("{")
-    assert refusal(tmp_path / "b").exit_code == 2
+    for damaged in ("{", "[" * 100_000):
+        (tmp_path / "b" / "clipspec.json").write_text(damaged)
+        error = refusal(tmp_path / "b")
+        assert error.exit_code == 2 and "\n" not in str(error)
+
+
+def test_a_model_that_is_not_what_was_exported_is_refused(
+    tmp_path: Path, synthetic_bundle: Path
+) -> None:
+    """One bit of the last weight: the graph loads, and its contract still names the old model."""
+    shutil.copytree(synthetic_bundle, tmp_path / "b")
+    model = tmp_path / "b" / "model.onnx"
+    whole = model.read_bytes()
+    changed = bytearray(whole)
+    changed[len(whole) // 2] ^= 1
+    model.write_bytes(changed)
+    error = refusal(tmp_path / "b")
+    assert error.exit_code == 4
+    assert hashlib.sha256(whole).hexdigest() in str(error)
+    assert hashlib.sha256(bytes(changed)).hexdigest() in str(error)
+    model.write_bytes(whole)
+    (tmp_path / "b" / "SHA256SUMS").unlink()
+    assert refusal(tmp_path / "b").exit_code == 4
+    write_sums(tmp_path / "b")
+    _, backend = open_bundle(tmp_path / "b")
+    backend.close()
 
 
 @pytest.mark.parametrize("name", ["model.pt", "absent.onnx"])

@@ -20,6 +20,7 @@ from deploy.backends.sidecar import EngineSidecar, system_name
 from deploy.bundle import open_bundle
 from deploy.machine.machine_report import devices, memory, opencv
 from deploy.sources.csi import gstreamer
+from keras_ddl.edge.bundle import write_sums
 from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.files import file_sha256
 
@@ -51,6 +52,7 @@ def write_bundle(folder: Path, version: str = "", gpu: Gpu = ORIN) -> Path:
     (folder / "model.onnx").write_bytes(b"the model")
     spec = ClipSpec(frames=4, size=32, weights_sha256="a" * 64)
     spec.write(folder / "clipspec.json")
+    write_sums(folder)
     if version:
         path = folder / "trt" / "model.fp16.engine"
         path.parent.mkdir()

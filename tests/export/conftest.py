@@ -154,6 +154,7 @@ def tiny_bundle(tiny_model: Any, tmp_path: Any) -> Any:
     """A bundle around the tiny graph."""
     import onnx
 
+    from keras_ddl.edge.bundle import write_sums
     from keras_ddl.edge.clipspec import ClipSpec
 
     folder = tmp_path / "bundle"
@@ -164,6 +165,7 @@ def tiny_bundle(tiny_model: Any, tmp_path: Any) -> Any:
     onnx.helper.set_model_props(model, {"clipspec": spec.to_json()})
     (folder / "model.onnx").write_bytes(model.SerializeToString())
     spec.write(folder / "clipspec.json")
+    write_sums(folder)
     return folder
 
 

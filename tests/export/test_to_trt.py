@@ -15,6 +15,7 @@ import pytest
 
 from deploy.backends import gpu
 from deploy.backends.gpu import Gpu, first_gpu, gpus
+from keras_ddl.edge.bundle import write_sums
 from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.errors import UserError
 
@@ -45,6 +46,7 @@ def bundle(tmp_path: Path) -> Path:
     folder.mkdir()
     (folder / "model.onnx").write_bytes(b"not looked into")
     (folder / "clipspec.json").write_text(ClipSpec().to_json(), encoding="utf-8")
+    write_sums(folder)
     return folder
 
 

@@ -24,6 +24,7 @@ from deploy.backends.sidecar import (
     system_name,
 )
 from deploy.machine.choose_model import choose_model
+from keras_ddl.edge.bundle import write_sums
 from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.errors import UserError
 from keras_ddl.edge.files import file_sha256
@@ -65,6 +66,7 @@ def write_engine(folder: Path, version: str, least: int = 1, most: int = 1, **ch
     (folder / "model.onnx").write_bytes(b"the model")
     spec = ClipSpec(frames=4, size=32)
     spec.write(folder / "clipspec.json")
+    write_sums(folder)
     path = folder / "trt" / "model.fp16.engine"
     path.parent.mkdir(exist_ok=True)
     profile = [[least, *CLIP], [most, *CLIP], [most, *CLIP]]

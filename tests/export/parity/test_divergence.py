@@ -20,6 +20,7 @@ from export.engine import prepare as preparation
 from export.graph.insert_qdq import insert_qdq
 from export.graph.mixed_fp16 import mixed_fp16
 from export.parity.divergence import find_divergence, matching, relative_error
+from keras_ddl.edge.bundle import write_sums
 
 RANGES = {"x": 1.0, "r": 20.0}
 
@@ -131,6 +132,7 @@ def test_an_overflow_that_the_cpu_hides_is_refused_and_named(
     loud = scale_weight(scale_weight(tiny_model, "w", 3e4), "wh", 1 / 3e4)  # a and r pass 65504
     loud.metadata_props.extend(onnx.load(tiny_bundle / "model.onnx").metadata_props)
     (tiny_bundle / "model.onnx").write_bytes(loud.SerializeToString())
+    write_sums(tiny_bundle)
     clips = [] if noise else ["--calibration", str(tiny_clips)]
     command = ["--fp16", "--tensorrt", "11.4", *clips, str(tiny_bundle)]
     assert to_trt.main(command) == 3  # measured ranges keep them float32
