@@ -11,6 +11,8 @@ from deploy.sources.live.connection import Shot
 from deploy.sources.live.interrupts import make_interruptible
 from keras_ddl.edge.errors import MISSING, UserError
 from keras_ddl.edge.optional_import import need
+from keras_ddl.edge.video.container import choose_stream, url_options
+from keras_ddl.edge.video.picture import rgb
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -39,7 +41,7 @@ class UrlConnection:
     def __init__(self, container: InputContainer, name: str) -> None:
         self._container = container
         self._name = name
-        self._stream = container.streams.video[0]
+        self._stream = choose_stream(container)
         formats = set(container.format.name.split(","))
         self.ends = container.duration is not None
         self.paced = self.ends or "hls" in formats
@@ -86,7 +88,7 @@ class UrlConnection:
             if picture.is_corrupt:
                 drop("corrupted")
                 continue
-            image = picture.to_ndarray(format="rgb24")
+            image = rgb(picture, self._stream.sample_aspect_ratio)
             yield Shot(image, self._pts_ms(picture), time.perf_counter() - start)
             start = time.perf_counter()
 
@@ -115,7 +117,7 @@ def connect_url(url: str, name: str) -> UrlConnection:
     make_interruptible()
     container, trouble = None, ""
     timeout = PLAYLIST_S if ".m3u8" in url else TIMEOUT_S
-    options = RTSP if url.lower().startswith("rtsp") else {}
+    options = url_options(url) | (RTSP if url.lower().startswith("rtsp") else {})
     start = time.monotonic()
     try:
         container = av.open(url, timeout=timeout, options=options)
@@ -124,10 +126,11 @@ def connect_url(url: str, name: str) -> UrlConnection:
         trouble = NO_ANSWER if late else _reason(error)
     if container is None:
         raise UserError(f"cannot open {name}: {trouble}", MISSING)
-    if not container.streams.video:
+    try:
+        return UrlConnection(container, name)
+    except UserError as error:
         container.close()
-        raise UserError(f"expected a video stream at {name}, found none", MISSING)
-    return UrlConnection(container, name)
+        raise UserError(f"expected a video stream at {name}, received {error}", MISSING) from None
 
 
 def _reason(error: BaseException) -> str:

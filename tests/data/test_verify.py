@@ -19,7 +19,7 @@ pytest.importorskip("tqdm")
 
 from keras_ddl.data.verify import Finding, Report, main, table, verify
 from keras_ddl.edge.errors import UserError
-from keras_ddl.edge.video_writer import VideoWriter
+from keras_ddl.edge.video.writer import VideoWriter
 
 Put = Callable[[Path, list[str]], None]
 NAMES = [

@@ -16,7 +16,7 @@ import pytest
 from deploy.sinks import AnnotatedVideo, Output
 from keras_ddl.edge.errors import UserError
 from keras_ddl.edge.video import Frame, VideoWriter, probe, read_video
-from keras_ddl.edge.video_writer import cut_to_whole_fragments
+from keras_ddl.edge.video.writer import cut_to_whole_fragments
 
 pytest.importorskip("av")
 ROOT = Path(__file__).resolve().parents[3]

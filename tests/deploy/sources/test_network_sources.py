@@ -23,7 +23,7 @@ from deploy.sources.recorded_source import ReadAhead
 from deploy.sources.synthetic import Scene, draw_loop
 from deploy.telemetry import Telemetry
 from keras_ddl.edge.errors import UserError
-from keras_ddl.edge.video import Frame, VideoWriter
+from keras_ddl.edge.video import Frame, VideoWriter, read_video
 
 av = pytest.importorskip("av")
 pytest.importorskip("cv2")
@@ -115,6 +115,19 @@ def test_a_download_gives_the_frames_of_the_file(tmp_path: Path, serve: Serve) -
     with pytest.raises(UserError, match=r"cannot open .*404") as caught:
         list(open_source(f"http://{place}/absent.mp4"))
     assert caught.value.exit_code == 3
+
+
+def test_a_download_is_turned_as_the_file_is(
+    tmp_path: Path, serve: Serve, write_mp4: Callable[..., Path]
+) -> None:
+    upright = np.full((96, 64, 3), 30, np.uint8)
+    upright[:24, :24] = 240
+    path = write_mp4(tmp_path / "phone.mp4", [np.rot90(upright)] * 4, rotation=-90)
+    place = serve(partial(QuietFiles, directory=tmp_path))
+    frames = list(open_source(f"http://{place}/phone.mp4"))
+    for frame, other in zip(frames, read_video(path), strict=True):
+        assert frame.image.shape == upright.shape
+        np.testing.assert_array_equal(frame.image, other.image)
 
 
 def test_a_paced_download_knows_its_rate_once_it_is_connected(tmp_path: Path, serve: Serve) -> None:
@@ -218,16 +231,16 @@ def test_damaged_pictures_are_skipped_and_counted(camera: loopback_camera.Loopba
         assert (reader.source.health.reconnects, reader.frames[-1].segment) == (0, 0)
 
 
-def write_hls(folder: Path, seconds: int = 4, listed: bool = True) -> None:
+def write_hls(folder: Path, seconds: int = 4, listed: bool = True, scene: Scene = SMALL) -> None:
     """A playlist with segments of one second at 25 fps; without its end where it is not listed."""
     options = {"hls_time": "1", "hls_list_size": "0"}
     with av.open(str(folder / "live.m3u8"), "w", format="hls", options=options) as container:
         stream = container.add_stream(
             "libx264", rate=25, options={"g": "25", "preset": "ultrafast"}
         )
-        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        (stream.width, stream.height), stream.pix_fmt = scene.size, "yuv420p"
         for index in range(seconds * 25):
-            picture = av.VideoFrame.from_ndarray(draw_loop(SMALL)[index % 50], format="rgb24")
+            picture = av.VideoFrame.from_ndarray(draw_loop(scene)[index % 50], format="rgb24")
             picture.pts, picture.time_base = index, Fraction(1, 25)
             container.mux(stream.encode(picture))
         container.mux(stream.encode(None))
@@ -255,6 +268,47 @@ def test_a_finished_playlist_ends(tmp_path: Path, serve: Serve) -> None:
     frames = list(source)
     assert (len(frames), source.health.state) == (25, State.ENDED)
     np.testing.assert_allclose(np.diff([frame.time_ms for frame in frames]), 40.0, atol=1.0)
+
+
+def test_of_a_master_playlist_the_best_quality_alone_is_downloaded(
+    tmp_path: Path, serve: Serve
+) -> None:
+    for name, scene in (("low", SMALL), ("high", LARGE)):
+        (tmp_path / name).mkdir()
+        write_hls(tmp_path / name, seconds=2, scene=scene)
+    (tmp_path / "master.m3u8").write_text(
+        "#EXTM3U\n"
+        "#EXT-X-STREAM-INF:BANDWIDTH=100000,RESOLUTION=96x64\nlow/live.m3u8\n"
+        "#EXT-X-STREAM-INF:BANDWIDTH=400000,RESOLUTION=128x96\nhigh/live.m3u8\n"
+    )
+    asked: list[str] = []
+
+    class Noted(QuietFiles):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            super().do_GET()
+
+    frames = list(open_source(f"http://{serve(partial(Noted, directory=tmp_path))}/master.m3u8"))
+    assert {frame.image.shape for frame in frames} == {(96, 128, 3)} and len(frames) == 50
+    segments = [path for path in asked if path.endswith(".ts")]
+    low = [path for path in segments if path.startswith("/low/")]
+    assert len(low) <= 1 < len(segments)  # the first is read to find out what it is
+
+
+def test_a_playlist_from_elsewhere_opens_no_file_of_this_machine(
+    tmp_path: Path, serve: Serve
+) -> None:
+    with VideoWriter(tmp_path / "private.mp4", 25) as writer:
+        for _ in range(5):
+            writer.write(np.zeros((48, 64, 3), np.uint8))
+    (tmp_path / "web").mkdir()
+    for address in (f"file://{tmp_path}/private.mp4", f"{tmp_path}/private.mp4"):
+        (tmp_path / "web" / "live.m3u8").write_text(
+            f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{address}\n#EXT-X-ENDLIST\n"
+        )
+        place = serve(partial(QuietFiles, directory=tmp_path / "web"))
+        with pytest.raises(UserError):
+            list(open_source(f"http://{place}/live.m3u8"))
 
 
 @pytest.fixture(params=["accepts and is silent", "does not accept"])

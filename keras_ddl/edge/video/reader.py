@@ -1,4 +1,4 @@
-"""Video files in and out (PyAV): frames with the time they are shown at, H.264 back to disk."""
+"""Video files (PyAV): upright frames with square pixels and the time they are shown at."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ import numpy as np
 
 from keras_ddl.edge.errors import UserError
 from keras_ddl.edge.optional_import import need_pyav
-from keras_ddl.edge.video_writer import VideoWriter
+from keras_ddl.edge.video.container import SCRIPTS, choose_stream, file_options, is_still
+from keras_ddl.edge.video.picture import hdr, is_interlaced, rgb, shown_size
+from keras_ddl.edge.video.timeline import Timeline
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -22,11 +24,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-ATTACHED_PICTURE = 0x0400  # FFmpeg's AV_DISPOSITION_ATTACHED_PIC: cover art of an audio file
-TEXT_FORMATS = frozenset({"tty", "bin", "xbin", "adf", "idf"})  # FFmpeg draws text files as video
+HDR_NOTE = "HDR ({}): its light is taken as it is, not brought down to that of other videos"
+INTERLACED_NOTE = "interlaced: one field of each picture is shown"
+_OTHERS = {  # how other files begin
+    (b"\x89PNG", b"\xff\xd8\xff", b"BM", b"II*\0", b"MM\0*"): "a still image",
+    (b"%PDF",): "a document",
+    (b"PK\x03\x04", b"\x1f\x8b", b"7z\xbc\xaf", b"Rar!"): "an archive",
+}
 EARLY_END_MS = 500.0  # a file whose frames end this much before its header says is truncated
-
-__all__ = ["Frame", "VideoInfo", "VideoWriter", "probe", "read_video"]
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,7 @@ class Frame:
     """One picture and the moment it belongs to.
 
     Args:
-        image: uint8, (H, W, 3), RGB, upright.
+        image: uint8, (H, W, 3), RGB, upright, with square pixels.
         time_ms: Milliseconds from the start of the stream (presentation time of a file, capture
             clock of a live source).
         index: Running number of the frame in its source, from 0.
@@ -75,12 +80,19 @@ class _Damage:
     untimed: int = 0
     notes: list[str] = field(default_factory=list)
 
+    def seen(self, picture: VideoFrame) -> None:
+        """Note what a picture is that it should not be."""
+        if (name := hdr(picture)) and (note := HDR_NOTE.format(name)) not in self.notes:
+            self.notes.append(note)
+        if is_interlaced(picture) and INTERLACED_NOTE not in self.notes:
+            self.notes.append(INTERLACED_NOTE)
+
     def skip(self, cause: str) -> None:
         self.skipped[cause] = self.skipped.get(cause, 0) + 1
 
 
 def probe(path: Path | str) -> VideoInfo:
-    """Describe the first video stream of a file; decodes one frame.
+    """Describe the video of a file; decodes one frame.
 
     Raises:
         UserError: As in `read_video`.
@@ -90,21 +102,20 @@ def probe(path: Path | str) -> VideoInfo:
         frame = next(_decoded(container, stream, _Damage()), None)
         if frame is None:
             raise _unreadable(Path(path), "a video stream without one decodable frame")
-        turned = _quarter_turns(frame) % 2
-        width, height = (frame.height, frame.width) if turned else (frame.width, frame.height)
+        width, height = shown_size(frame, stream.sample_aspect_ratio)
         rate = stream.average_rate or stream.guessed_rate or 0
         return VideoInfo(width, height, float(rate), stream.frames, stream.codec_context.name)
 
 
 def read_video(path: Path | str, skipped: dict[str, int] | None = None) -> Iterator[Frame]:
-    """Yield the frames of a file, upright, with strictly increasing times.
+    """Yield the frames of a file as a player shows them, with strictly increasing times.
 
-    Times are the presentation times the file carries, so variable frame rates come out right.
-    What cannot be decoded is skipped, and a warning at the end counts it; a truncated file
-    yields what it still holds.
+    Times are the presentation times the file carries, so variable frame rates come out right; where
+    its clock begins anew, so does a segment. What cannot be decoded is skipped, and a warning at
+    the end counts it; a truncated file yields what it still holds.
 
     Args:
-        path: A video file with one or more video streams; the first is read.
+        path: A video file; of several streams `container.choose_stream` takes one.
         skipped: Filled in while reading: frames left out by cause, "corrupted" or "disorder".
 
     Raises:
@@ -120,54 +131,72 @@ def read_video(path: Path | str, skipped: dict[str, int] | None = None) -> Itera
 def _frames(
     path: Path, container: InputContainer, stream: VideoStream, damage: _Damage
 ) -> Iterator[Frame]:
-    rate = stream.average_rate or stream.guessed_rate or Fraction(25)
-    start, last, index = stream.start_time, None, 0
+    period_ms = float(1000 / (stream.average_rate or stream.guessed_rate or Fraction(25)))
+    start, base, aspect = stream.start_time, stream.time_base, stream.sample_aspect_ratio
+    start_ms = None if start is None or base is None else float(start * base * 1000)
+    timeline = Timeline(period_ms, "mpegts" in container.format.name, start_ms)
+    last_ms, index = None, 0
     with container:
         expected_ms = _expected_ms(container, stream)
         for picture in _decoded(container, stream, damage):
             if picture.pts is None or picture.time_base is None:
                 damage.untimed += 1
-                time_ms = 0.0 if last is None else last + float(1000 / rate)
+                clock_ms = None
             else:
-                start = picture.pts if start is None else start
-                time_ms = float((picture.pts - start) * picture.time_base * 1000)
-            if last is not None and time_ms <= last:
+                clock_ms = float(picture.pts * picture.time_base * 1000)
+            moment = timeline.moment(clock_ms)
+            if moment is None:
                 damage.skip("disorder")
                 continue
-            last = time_ms
-            yield Frame(_upright(picture), time_ms, index)
+            damage.seen(picture)
+            last_ms = moment.time_ms
+            yield Frame(rgb(picture, aspect), moment.time_ms, index, moment.segment)
             index += 1
-        if last is None:
+        if last_ms is None:
             raise _unreadable(path, "a video stream without one decodable frame")
-        _report(path, damage, last + float(1000 / rate), expected_ms)
+        if timeline.segments:
+            often = "once" if timeline.segments == 1 else f"{timeline.segments} times"
+            damage.notes.append(f"its clock began anew {often}")
+            expected_ms = None
+        _report(path, damage, last_ms + period_ms, expected_ms)
 
 
 def _open(path: Path) -> tuple[InputContainer, VideoStream]:
-    """Open a file and choose its first real video stream, or say in one line what is wrong."""
+    """Open a file and choose its video stream, or say in one line what is wrong."""
     av = need_pyav()
     if not path.is_file():
-        raise _unreadable(path, "a folder" if path.is_dir() else "no such file")
+        kind = "no regular file" if path.exists() else "no such file"
+        raise _unreadable(path, "a folder" if path.is_dir() else kind)
     if path.stat().st_size == 0:
         raise _unreadable(path, "an empty file (0 bytes)")
+    if is_still(path):
+        raise _unreadable(path, "a HEIC or AVIF picture, which is not read: save it as JPEG or PNG")
     try:
-        container = av.open(str(path.resolve()), mode="r")
+        container = av.open(str(path.resolve()), mode="r", options=file_options())
     except (av.error.FFmpegError, OSError) as error:
-        raise _unreadable(path, f"something FFmpeg cannot open ({_reason(error)})") from error
-    names = set(container.format.name.split(","))
-    streams = [s for s in container.streams.video if not int(s.disposition) & ATTACHED_PICTURE]
-    problem = ""
-    if names & TEXT_FORMATS:
-        problem = "a text file"
-    elif "image2" in names or any(name.endswith("_pipe") for name in names):
-        problem = "a still image"
-    elif not streams:
-        kinds = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
-        problem = f"a file without a video stream (only {kinds})"
-    if problem:
+        raise _unreadable(path, _what(path, _reason(error))) from error
+    try:
+        stream = choose_stream(container)
+    except UserError as error:
         container.close()
-        raise _unreadable(path, problem)
-    streams[0].thread_type = "AUTO"
-    return container, streams[0]
+        raise _unreadable(path, str(error)) from None
+    stream.thread_type = "AUTO"
+    return container, stream
+
+
+def _what(path: Path, reason: str) -> str:
+    """What a file is that FFmpeg does not open as a container of video."""
+    with path.open("rb") as file:
+        start = file.read(512)
+    for mark, name in SCRIPTS.items():
+        if start.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(mark):
+            return name
+    for marks, name in _OTHERS.items():
+        if any(start.startswith(mark) for mark in marks):
+            return name
+    if b"\0" not in start and start.isascii():
+        return "a text file"
+    return f"something FFmpeg cannot open as a video ({reason})"
 
 
 def _unreadable(path: Path, received: str) -> UserError:
@@ -207,17 +236,6 @@ def _decoded(
                 damage.skip("corrupted")
             else:
                 yield picture
-
-
-def _quarter_turns(picture: VideoFrame) -> int:
-    """Return how many quarter turns counter-clockwise bring the picture upright."""
-    return round(picture.rotation / 90) % 4
-
-
-def _upright(picture: VideoFrame) -> np.ndarray:
-    image = picture.to_ndarray(format="rgb24")
-    turns = _quarter_turns(picture)
-    return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
 
 
 def _expected_ms(container: InputContainer, stream: VideoStream) -> float | None:

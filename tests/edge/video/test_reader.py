@@ -163,7 +163,7 @@ def test_each_kind_of_no_video_is_one_line(tmp_path: Path, write_mp4: WriteMp4) 
         "absent.mp4": "no such file",
         ".": "a folder",
         "zero.mp4": "0 bytes",
-        "words.mp4": "FFmpeg cannot open",
+        "words.mp4": "a text file",
         "words.txt": "a text file",
         "noise.mp4": "FFmpeg cannot open",
         "still.png": "a still image",

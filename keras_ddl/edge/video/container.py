@@ -1,0 +1,76 @@
+"""Containers: which formats and protocols FFmpeg may open, and which stream of one is the video.
+
+FFmpeg reads scripts and playlists too, which name other files; a file is opened only as what holds
+pictures itself.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from keras_ddl.edge.errors import UserError
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
+# FFmpeg's names of demuxers.
+FORMATS = (
+    *("mov", "mp4", "m4a", "3gp", "3g2", "mj2", "matroska", "webm", "avi", "mpegts", "mpeg"),
+    *("mpegvideo", "flv", "live_flv", "asf", "asf_o", "ogg", "nut", "mxf", "rm", "wtv", "dv"),
+    *("ivf", "h264", "hevc", "av1", "obu", "m4v", "vc1", "yuv4mpegpipe", "gif", "y4m", "swf"),
+)
+LIVE_FORMATS = ("rtsp", "sdp", "rtp", "hls", "mpjpeg", "mjpeg", "mjpeg_2000", "jpeg_pipe")
+# What a stream may in turn be read through; never "file", so that a playlist names no local file.
+PROTOCOLS = {
+    "http": "http,https,httpproxy,tcp,tls,crypto,data",
+    "rtsp": "rtsp,rtsps,rtp,srtp,udp,tcp,tls,http,https,crypto",
+}
+_NO_PICTURES = 0x0400 | 0x0800  # FFmpeg's ATTACHED_PIC and TIMED_THUMBNAILS
+_DEFAULT = 0x0001
+
+STILLS = (b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1", b"avif", b"avis")
+"""Brands of such files."""
+SCRIPTS = {b"ffconcat": "a script that names other files", b"#EXTM3U": "a playlist of other files"}
+"""How files begin that are refused, and what they are called."""
+
+
+def file_options() -> dict[str, str]:
+    """Options with which FFmpeg opens a file, and nothing that the file names."""
+    return {"format_whitelist": ",".join(FORMATS), "protocol_whitelist": "file"}
+
+
+def url_options(url: str) -> dict[str, str]:
+    """Options with which FFmpeg opens an address, and nothing but streams that it names."""
+    kind = "rtsp" if url.lower().startswith("rtsp") else "http"
+    formats = ",".join((*FORMATS, *LIVE_FORMATS))
+    return {"format_whitelist": formats, "protocol_whitelist": PROTOCOLS[kind]}
+
+
+def is_still(path: Path) -> bool:
+    """Whether a file is a picture in a container of video, of which FFmpeg shows single tiles."""
+    with path.open("rb") as file:
+        start = file.read(12)
+    return start[4:8] == b"ftyp" and start[8:12] in STILLS
+
+
+def choose_stream(container: InputContainer) -> VideoStream:
+    """The stream that a player shows: of those marked as default, else of all, the largest.
+
+    Cover pictures and thumbnails are none. The others are told to be left out, so that of a
+    playlist with several qualities one is downloaded.
+
+    Raises:
+        UserError: there is no video stream; names what there is instead.
+    """
+    streams = [s for s in container.streams.video if not int(s.disposition) & _NO_PICTURES]
+    if not streams:
+        kinds = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
+        raise UserError(f"a file without a video stream (only {kinds})")
+    default = [s for s in streams if int(s.disposition) & _DEFAULT]
+    chosen = max(default or streams, key=lambda s: (s.width or 0) * (s.height or 0))
+    for stream in container.streams:
+        if stream is not chosen and hasattr(stream, "discard"):
+            stream.discard = type(stream.discard).all
+    return chosen
