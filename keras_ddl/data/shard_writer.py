@@ -9,6 +9,7 @@ nothing that was finished is lost.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
@@ -89,15 +90,22 @@ class PreparedWriter:
         records = self._parts / f"{number:07d}.tfrecord"
         common = {"key": list(video.key), "label": video.label}
         rows, offset = [], 0
-        with tf.io.TFRecordWriter(str(records)) as writer:
-            for clip in cut.clips:
-                payload = _example(video, clip)
-                writer.write(payload)
-                start, end = (round(float(clip.times_ms[i]), 3) for i in (0, -1))
-                place = {"offset": offset + _FRAMING[0], "length": len(payload)}
-                times = {"start_ms": start, "end_ms": end}
-                rows.append({**common, "track": clip.track_id, **times, **place})
-                offset += len(payload) + sum(_FRAMING)
+        try:
+            with tf.io.TFRecordWriter(str(records)) as writer:
+                for clip in cut.clips:
+                    payload = _example(video, clip)
+                    writer.write(payload)
+                    start, end = (round(float(clip.times_ms[i]), 3) for i in (0, -1))
+                    place = {"offset": offset + _FRAMING[0], "length": len(payload)}
+                    times = {"start_ms": start, "end_ms": end}
+                    rows.append({**common, "track": clip.track_id, **times, **place})
+                    offset += len(payload) + sum(_FRAMING)
+        except tf.errors.OpError as error:  # TensorFlow's word for what the system refused
+            full = isinstance(error, tf.errors.ResourceExhaustedError)
+            code = errno.ENOSPC if full else errno.EIO
+            raise OSError(code, os.strerror(code), str(records)) from error
+        if records.stat().st_size != offset:  # not all of it has reached the disk
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(records))
         facts = {"identities": list(video.identities), "clips": len(rows), "status": cut.status}
         more = {"message": cut.message, "duration_ms": round(cut.duration_ms, 3)}
         more |= {name: getattr(video, name) for name in _OPTIONAL if getattr(video, name)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import logging
 import os
 import select
@@ -18,6 +19,19 @@ USAGE = 2
 MISSING = 3
 CHECK_FAILED = 4
 INTERRUPTED = 130
+
+
+# What a machine may refuse, whatever the program does, and what helps.
+_REFUSALS = {
+    errno.ENOSPC: "make room and run the same command again",
+    errno.EDQUOT: "make room and run the same command again",
+    errno.EROFS: "name a place that can be written to",
+    errno.EACCES: "mend the permissions, or name another place",
+    errno.EPERM: "mend the permissions, or name another place",
+    errno.EIO: "look at the disk",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+    errno.ENAMETOOLONG: "name a shorter path",
+}
 
 
 class UserError(Exception):
@@ -42,7 +56,11 @@ class Parser(argparse.ArgumentParser):
 
 
 def run_cli(body: Callable[[], int]) -> int:
-    """Run the body of a command; turn a `UserError`, Ctrl-C or SIGTERM into a line and a code."""
+    """Run the body of a command; turn what a user can mend into a line and a code.
+
+    That is a `UserError`, Ctrl-C or SIGTERM, and what the machine refuses: a full or read-only
+    disk, a file that may not be read.
+    """
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     try:
         with _sigterm_interrupts():
@@ -56,9 +74,22 @@ def run_cli(body: Callable[[], int]) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
+    except OSError as error:
+        if error.errno not in _REFUSALS:
+            raise
+        print(f"error: {refusal(error)}", file=sys.stderr)
+        return MISSING
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
+
+
+def refusal(error: OSError) -> str:
+    """What the machine refused, and what helps, in one line."""
+    files = [os.fsdecode(name) for name in (error.filename, error.filename2) if name is not None]
+    place = f"{' → '.join(repr(name) for name in files)}: " if files else ""
+    helps = _REFUSALS.get(error.errno or 0, "")
+    return f"{place}{error.strerror or error}" + (f"; {helps}" if helps else "")
 
 
 def _reader_is_gone() -> bool:

@@ -117,3 +117,29 @@ def test_a_video_that_kills_its_worker_costs_itself_alone(
     assert counts == {"clips": 3, "unreadable": 1, "too short": 1, "ok": 1}
     said = f"{face_videos / 'train/real/a_0.mp4'}: the process that read it died (SIGKILL)"
     assert done.stderr.count(said) == 1 and said in (out / "report.md").read_text()
+
+
+FULL = """
+import resource, signal, sys
+from keras_ddl.data import prepare
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), int(sys.argv[1])))
+sys.exit(prepare.main(sys.argv[2:]))
+"""
+
+
+def test_a_disk_that_takes_no_more_is_one_line_and_nothing_is_lost(
+    face_videos: Path, tmp_path: Path
+) -> None:
+    """As far as a process can be shown one without a disk of its own: files may not grow."""
+    out = tmp_path / "out"
+    words = [str(face_videos), "--out", str(out), "--size", "32", "--clips-per-video", "3"]
+    command = [sys.executable, "-c", FULL, "12000", *words, "--processes", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 3, done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1 and ".tfrecord" in lines[0] and "Traceback" not in done.stderr
+    assert not out.exists()
+    again = [sys.executable, "-m", "keras_ddl.data.prepare", *words, "--processes", "1"]
+    subprocess.run(again, check=True, capture_output=True)
+    assert read_summary(out)["splits"]

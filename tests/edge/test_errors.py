@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 
@@ -17,6 +19,34 @@ def failing(error: BaseException):
         raise error
 
     return body
+
+
+@pytest.mark.parametrize(
+    ("number", "helps"),
+    [
+        (errno.ENOSPC, "make room"),
+        (errno.EROFS, "can be written to"),
+        (errno.EACCES, "permissions"),
+    ],
+)
+def test_what_the_machine_refuses_is_one_line(
+    number: int, helps: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_cli(failing(OSError(number, os.strerror(number), "out/a.bin"))) == MISSING
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "'out/a.bin'" in said and helps in said
+
+
+def test_a_disk_that_is_full_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """The system's own full disk."""
+
+    def body() -> int:
+        with open("/dev/full", "w") as file:
+            file.write("x" * 100_000)
+        return 0
+
+    assert run_cli(body) == MISSING
+    assert "No space left on device; make room" in capsys.readouterr().err
 
 
 def test_exit_codes_are_the_documented_ones():
