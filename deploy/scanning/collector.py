@@ -94,6 +94,7 @@ class Collector(Sink):
 def _small(image: np.ndarray) -> np.ndarray:
     cv2 = need("cv2", "drawing a thumbnail")
     high, wide = image.shape[:2]
-    size = (THUMB, max(1, round(high * THUMB / wide)))
+    scale = min(THUMB / wide, 2 * THUMB / high)  # bounded in both directions
+    size = (max(1, round(wide * scale)), max(1, round(high * scale)))
     small: np.ndarray = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     return small

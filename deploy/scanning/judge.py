@@ -29,6 +29,7 @@ from keras_ddl.edge.video import probe
 
 JUDGED, UNREADABLE, CRASHED, SKIPPED = "judged", "unreadable", "crashed", "skipped"
 RECORDS, THUMBS = "records", "thumbs"
+READERS = ("keras_ddl.edge.video", "deploy.sources.still")  # loggers whose warnings are notes
 EVERY_FACE = "no face in any frame"
 
 
@@ -167,7 +168,10 @@ def _run(
         partial = stack.enter_context(atomic_write(lines))
         source = stack.enter_context(_open(path))
         clipper = CountingClipper(
-            bundle.spec, kit.detector, options.detect_every, options.stride_ms
+            bundle.spec,
+            kit.detector,
+            source.search_every(options.detect_every),
+            options.stride_ms,
         )
         run = RunDescription(bundle, kit.backend, options.footage, telemetry=Telemetry())
         collector = Collector()
@@ -267,11 +271,14 @@ def _reader_warnings() -> Iterator[list[str]]:
         def emit(self, record: logging.LogRecord) -> None:
             notes.append(shown(record.getMessage()))
 
-    logger, handler = logging.getLogger("keras_ddl.edge.video"), _Collect(logging.WARNING)
-    logger.addHandler(handler)
-    before, logger.propagate = logger.propagate, False
+    loggers, handler = [logging.getLogger(name) for name in READERS], _Collect(logging.WARNING)
+    before = [logger.propagate for logger in loggers]
+    for logger in loggers:
+        logger.addHandler(handler)
+        logger.propagate = False
     try:
         yield notes
     finally:
-        logger.propagate = before
-        logger.removeHandler(handler)
+        for logger, propagates in zip(loggers, before, strict=True):
+            logger.propagate = propagates
+            logger.removeHandler(handler)

@@ -17,6 +17,7 @@ import numpy as np
 from keras_ddl.edge.video import Frame
 
 DEFAULT_FPS = 25.0
+ONCE = 1_000_000  # frames, which no still picture is shown for
 
 
 class State(str, Enum):
@@ -109,6 +110,10 @@ class Source(AbstractContextManager["Source"]):
     @abstractmethod
     def __iter__(self) -> Iterator[Frame]:
         """Yield the frames in order; `time_ms` never runs backwards within a source."""
+
+    def search_every(self, frames: int) -> int:
+        """Frames from one search for faces to the next: as asked, but once for a still picture."""
+        return ONCE if self.still else frames
 
     @property
     def health(self) -> Health:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 import traceback
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 from deploy.backoff import Backoff
 from deploy.sources import State, Watch, camera, csi, open_source, redact
 from deploy.sources.paced import PacedSource
+from deploy.sources.picture_header import PictureHeader, read_header
 from keras_ddl.edge.errors import UserError
 
 
@@ -102,6 +105,52 @@ def test_csi_asks_opencv_for_gstreamer_first(
     with pytest.raises(UserError, match=r"pip uninstall opencv-python") as caught:
         open_source("csi://0", watch=Watch(keep_trying=True))  # trying will not mend it
     assert caught.value.exit_code == 3
+
+
+def png(width: int, height: int) -> bytes:
+    """A PNG file that says it is this large, and holds next to nothing."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunk = struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+    return b"\x89PNG\r\n\x1a\n" + chunk + struct.pack(">I", 0) + b"IEND\xaeB`\x82"
+
+
+@pytest.mark.parametrize(
+    ("size", "says"),
+    [
+        ((40_000, 40_000), "at most 100 million pixels, received 40000 × 40000"),
+        ((1, 2000), "at least 16 pixels a side, in which a face can be seen, received 1 × 2000"),
+        ((3, 70_000), "received 3 × 70000"),
+    ],
+)
+def test_a_picture_of_no_use_is_refused_before_it_is_decoded(
+    size: tuple[int, int], says: str, tmp_path: Path
+) -> None:
+    (tmp_path / "bomb.png").write_bytes(png(*size))
+    with pytest.raises(UserError, match=says) as caught:
+        open_source(str(tmp_path / "bomb.png"))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".bmp"])
+def test_headers_say_the_size(suffix: str, tmp_path: Path) -> None:
+    cv2 = pytest.importorskip("cv2")
+    cv2.imwrite(str(tmp_path / f"a{suffix}"), np.zeros((37, 53, 3), np.uint8))
+    header = read_header((tmp_path / f"a{suffix}").read_bytes())
+    assert (header.width, header.height, header.animated) == (53, 37, False)
+    assert read_header(b"\xff\xd8\xff") == read_header(b"text") == PictureHeader()
+
+
+def test_of_an_animated_picture_the_first_is_looked_at_and_that_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    cv2 = pytest.importorskip("cv2")
+    whole = cv2.imencode(".png", np.full((48, 64, 3), 90, np.uint8))[1].tobytes()
+    moves = b"acTL" + struct.pack(">II", 40, 0)
+    chunk = struct.pack(">I", 8) + moves + struct.pack(">I", zlib.crc32(moves))
+    (tmp_path / "a.png").write_bytes(whole[:33] + chunk + whole[33:])
+    with open_source(str(tmp_path / "a.png")) as source:
+        assert source.still and source.search_every(3) > 50
+    assert "animated; only the first of its pictures is looked at" in caplog.text
 
 
 def test_a_picture_is_shown_for_two_seconds(tmp_path: Path) -> None:
