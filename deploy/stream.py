@@ -133,9 +133,16 @@ def _configs(args: argparse.Namespace) -> list[SourceConfig]:
     texts = [*map(str, args.camera), *args.source]
     keep_trying = args.keep_trying or len(configs) + len(texts) > 1
     for text in texts:
-        name = f"camera {text}" if text.isdecimal() else redact(text)
+        a_camera = text.isdecimal() and not Path(text).exists()
+        name = _free_name(f"camera {text}" if a_camera else redact(text), text, configs)
         configs.append(SourceConfig(text, name, keep_trying, args.realtime))
     return configs
+
+
+def _free_name(name: str, url: str, configs: Sequence[SourceConfig]) -> str:
+    """A name, numbered where another address, alike in all that may be shown, has it already."""
+    others = [config for config in configs if config.name == name and config.url != url]
+    return f"{name} ({len(others) + 1})" if others else name
 
 
 def _check(args: argparse.Namespace, configs: Sequence[SourceConfig]) -> None:

@@ -23,7 +23,7 @@ from deploy.sources.live.live_source import LiveSource
 from deploy.sources.live.watches import Watch
 from deploy.sources.options import number, read_options
 from deploy.sources.paced import PacedSource
-from deploy.sources.redact import redact
+from deploy.sources.redact import looks_mistyped, redact
 from deploy.sources.still import PICTURES, StillSource
 from deploy.sources.synthetic import SyntheticConnection, SyntheticSource, synthetic_plan
 from deploy.sources.url import connect_url
@@ -51,7 +51,7 @@ __all__ = [
 def is_live(text: str) -> bool:
     """Whether what an address names does not wait for its reader; nothing is opened."""
     if "://" not in text:
-        return bool(re.fullmatch(r"(?:/dev/video)?\d+", text))
+        return bool(re.fullmatch(r"(?:/dev/video)?\d+", text)) and not _is_there(text)
     if text.startswith("synthetic://"):
         return synthetic_plan(text).live
     return not _is_download(text)
@@ -88,7 +88,10 @@ def open_source(
 
 
 def _source(text: str, name: str, watch: Watch) -> Source:
-    device = re.fullmatch(r"(?:/dev/video)?(\d+)", text)
+    if looks_mistyped(text) and not Path(text).exists():
+        scheme = text.partition(":")[0].lower()
+        raise UserError(f"expected {scheme}://…, received {redact(text)}", USAGE)
+    device = None if _is_there(text) else re.fullmatch(r"(?:/dev/video)?(\d+)", text)
     scheme = text.partition("://")[0].lower() if "://" in text else ""
     if device:
         return _camera(int(device[1]), name, watch)
@@ -102,6 +105,11 @@ def _source(text: str, name: str, watch: Watch) -> Source:
         known = ", ".join(f"{known}://" for known in SCHEMES)
         raise UserError(f"expected a camera index, a file or {known}, received {scheme}://", USAGE)
     return _path(text, name)
+
+
+def _is_there(text: str) -> bool:
+    """Whether a number is the name of a file or folder, which then goes before the camera's."""
+    return text.isdecimal() and Path(text).exists()
 
 
 def _camera(index: int, name: str, watch: Watch) -> LiveSource:

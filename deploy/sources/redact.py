@@ -1,32 +1,69 @@
-"""Redaction of secrets in addresses."""
+"""Redaction of secrets in addresses: what is shown is what is known to be harmless."""
 
 from __future__ import annotations
 
 import re
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+from urllib.parse import urlsplit, urlunsplit
 
-SECRET_WORDS = ("auth", "key", "pass", "pwd", "secret", "sig", "token")
 HIDDEN = "***"
-# Some cameras take the password in the path: /user=admin_password=…_channel=1.
-IN_PATH = re.compile(rf"(?i)([\w.-]*(?:{'|'.join(SECRET_WORDS)})[\w.-]*=)[^/&;]*")
+OWN_SCHEMES = ("csi", "synthetic")  # whose options are this program's
+# Parameters that tell two streams of one device apart and are no secrets, with short plain values.
+HARMLESS = frozenset(
+    "camera channel codec fps height profile quality resolution size stream subtype track transport"
+    " width".split()
+)
+_PLAIN = re.compile(r"[\w.:x-]{1,16}", re.ASCII)
 
 
 def redact(url: str) -> str:
-    """Hide user, password and secret-looking values in query and path of a URL."""
-    start, _, rest = url.partition("://")
-    if ":" in rest.partition("@")[0] and "@" in rest:  # a password may hold "/", "?" and "#"
-        url = f"{start}://{HIDDEN}@{rest.rpartition('@')[2]}"
+    """Show scheme, host, path and harmless parameters of an address; hide all else.
+
+    Hidden are user and password, every other parameter with its name, what comes behind `;` or `=`
+    in the path, and the fragment.
+    """
+    scheme, slashes, rest = url.partition("://")
+    if not slashes:
+        scheme, slashes, rest = _mistyped(url)
+    if scheme.lower() in OWN_SCHEMES:
+        return url
+    if "@" in rest:  # a password may hold "/", "?", "#" and "@"
+        rest = f"{HIDDEN}@{rest.rpartition('@')[2]}"
     try:
-        parts = urlsplit(url)
-    except ValueError:  # not a URL by the rules; secrets it may hold all the same
-        return IN_PATH.sub(rf"\1{HIDDEN}", re.sub(r"//.*@", f"//{HIDDEN}@", url))
-    place = parts.netloc.rpartition("@")
-    netloc = f"{HIDDEN}@{place[2]}" if place[1] else parts.netloc
-    path = IN_PATH.sub(rf"\1{HIDDEN}", parts.path)
-    query = [
-        (name, HIDDEN if any(word in name.lower() for word in SECRET_WORDS) else value)
-        for name, value in parse_qsl(parts.query, keep_blank_values=True)
-    ]
-    shown = urlencode(query, safe="*/:", quote_via=quote)
-    text = urlunsplit((parts.scheme, netloc, path, shown, ""))
-    return text if "://" in text else text.replace(":", "://", 1)  # an address may have no host
+        parts = urlsplit(f"x://{rest}")
+    except ValueError:  # no address by the rules; secrets it may hold all the same
+        shown = re.split(r"[?#;=]", rest)[0]
+        return f"{scheme}{slashes}{shown}" + (HIDDEN if shown != rest else "")
+    text = urlunsplit(("x", parts.netloc, _path(parts.path), _query(parts.query), ""))
+    return f"{scheme}{slashes}{text.partition('://')[2]}"
+
+
+def looks_mistyped(text: str) -> bool:
+    """Whether a text begins like an address, with a slash or two too few."""
+    return bool(re.match(r"(?i)(rtsps?|https?|csi|synthetic):(?!//)", text))
+
+
+def _mistyped(url: str) -> tuple[str, str, str]:
+    if not looks_mistyped(url):
+        return "", "", url
+    scheme, _, rest = url.partition(":")
+    return scheme, ":/" if rest.startswith("/") else ":", rest.lstrip("/")
+
+
+def _path(path: str) -> str:
+    """The segments of a path up to their parameters."""
+    segments = []
+    for segment in path.split("/"):
+        shown = re.split(r"[;=]", segment)[0]
+        segments.append(shown if shown == segment else HIDDEN)
+    return "/".join(segments)
+
+
+def _query(query: str) -> str:
+    shown, hidden = [], False
+    for part in re.split("[&;]", query):
+        name, equals, value = part.partition("=")
+        if equals and name.lower() in HARMLESS and _PLAIN.fullmatch(value):
+            shown.append(part)
+        else:
+            hidden = hidden or bool(part)
+    return "&".join([*shown, HIDDEN] if hidden else shown)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from deploy.backoff import Backoff
-from deploy.sources import State, Watch, camera, csi, open_source, redact
+from deploy.sources import State, Watch, camera, csi, is_live, open_source, redact
 from deploy.sources.paced import PacedSource
 from deploy.sources.picture_header import PictureHeader, read_header
 from keras_ddl.edge.errors import UserError
@@ -25,11 +25,18 @@ from keras_ddl.edge.errors import UserError
         ("rtsp://admin:pa%40ss@10.0.0.2:554/main", "rtsp://***@10.0.0.2:554/main"),
         ("rtsp://admin:p@ss@cam/main", "rtsp://***@cam/main"),  # unquoted @ in the password
         ("rtsp://admin:s3/cr?e#t@cam/main", "rtsp://***@cam/main"),  # other unquoted signs
-        ("rtsp://cam/user=a_password=s3cret_channel=1", "rtsp://cam/user=a_password=***"),
-        ("http://[cam?token=s3cret", "http://[cam?token=***"),  # not an address at all
+        ("rtsp://cam/user=a_password=s3cret_channel=1", "rtsp://cam/***"),
+        ("http://[cam?token=s3cret", "http://[cam***"),  # not an address at all
         ("http://u:s3cret@[cam", "http://***@[cam"),
-        ("http://cam/mjpeg?fps=5&token=s3cret", "http://cam/mjpeg?fps=5&token=***"),
-        ("http://cam/?apiKey=s3cret&X-Signature=s3cret", "http://cam/?apiKey=***&X-Signature=***"),
+        ("http://cam/mjpeg?fps=5&token=s3cret", "http://cam/mjpeg?fps=5&***"),
+        ("http://cam/?apiKey=s3cret&X-Signature=s3cret", "http://cam/?***"),
+        ("http://cam/a?pw=s3cret&channel=2&p=s3cret;sid=s3cret", "http://cam/a?channel=2&***"),
+        ("http://cam/a?channel=s3cret-that-is-longer", "http://cam/a?***"),
+        ("http://cam/live;jsessionid=s3cret/main", "http://cam/***/main"),
+        ("http://cam/a?a=1;password=s3cret#s3cret", "http://cam/a?***"),
+        ("http://cam/a?s3cret", "http://cam/a?***"),
+        ("rtsp:/admin:s3cret@cam", "rtsp:/***@cam"),  # mistyped
+        ("rtsp:admin:s3cret@cam/main", "rtsp:***@cam/main"),
         ("https://user@cam/live.m3u8", "https://***@cam/live.m3u8"),
     ],
 )
@@ -44,6 +51,7 @@ def test_names_hide_credentials(url: str, shown: str) -> None:
         ("/dev/video99", 3, "cannot open camera 99: found "),
         ("absent.mp4", 2, "expected a video file, received no such file"),
         ("ftp://host/a.mp4", 2, "expected a camera index, a file or rtsp://"),
+        ("rtsp:/admin:s3cret@cam", 2, "expected rtsp://…, received rtsp:/***@cam"),
         (".", 2, "received a folder without any"),
         (".?fsp=3", 2, "unknown option 'fsp'; did you mean 'fps'"),
         (".?fps=0", 2, "fps: expected a number above 0"),
@@ -65,6 +73,19 @@ def test_what_cannot_be_opened_is_one_line(
         open_source(text)
     assert caught.value.exit_code == code
     assert words in str(caught.value) and "\n" not in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+
+
+def test_a_folder_whose_name_is_a_number_goes_before_the_camera(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cv2 = pytest.importorskip("cv2")
+    monkeypatch.chdir(tmp_path)
+    Path("000").mkdir()
+    cv2.imwrite("000/1.jpg", np.zeros((48, 64, 3), np.uint8))
+    assert not is_live("000") and is_live("001")
+    with open_source("000") as source:
+        assert len(list(source)) == 1
 
 
 def test_a_missing_camera_lists_those_that_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -243,7 +264,7 @@ def test_secrets_are_in_no_error_and_in_none_of_its_causes() -> None:
     with pytest.raises(UserError) as caught:
         list(open_source("http://viewer:s3cret@127.0.0.1:9/live?token=s3cret"))
     assert caught.value.exit_code == 3
-    assert "cannot open http://***@127.0.0.1:9/live?token=***: " in str(caught.value)
+    assert "cannot open http://***@127.0.0.1:9/live?***: " in str(caught.value)
     error: BaseException | None = caught.value
     while error is not None:
         assert "s3cret" not in str(error)
