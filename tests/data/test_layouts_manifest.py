@@ -88,3 +88,48 @@ def test_another_encoding(tmp_path: Path) -> None:
     (tmp_path / "manifest.csv").write_bytes("path,label\nmüller.mp4,1\n".encode("latin-1"))
     with pytest.raises(UserError, match=r"expected a CSV file .*manifest\.csv: 'utf-8' codec"):
         list(manifest(tmp_path).present())
+
+
+SHEET = [
+    ("Path", " Label ", "Split"),
+    ("v\\a_1.mp4", "real", "Train"),
+    ("v\\b_1.mp4", "FAKE", "VAL"),
+]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("mark", [",", ";", "\t"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_table_as_a_spreadsheet_writes_it(
+    encoding: str, mark: str, end: str, tmp_path: Path, put_files: Put
+) -> None:
+    put_files(tmp_path, ["v/a_1.mp4", "v/b_1.mp4"])
+    lines = [mark.join(row) for row in SHEET] + ["", mark.join(("", "", ""))]
+    (tmp_path / "t.csv").write_bytes(end.join(lines).encode(encoding))
+    one, other = LAYOUTS["csv"](tmp_path / "t.csv").present()
+    assert (one.path, one.label, one.split) == (tmp_path / "v/a_1.mp4", 0, "train")
+    assert (other.path, other.label, other.split) == (tmp_path / "v/b_1.mp4", 1, "val")
+
+
+def test_a_name_with_a_back_slash_is_that_files_where_it_is_there(
+    tmp_path: Path, put_files: Put
+) -> None:
+    put_files(tmp_path, ["v\\a.mp4"])
+    (tmp_path / "t.csv").write_text("path,label,split\nv\\a.mp4,0.0,train\n")
+    (video,) = LAYOUTS["csv"](tmp_path / "t.csv").present()
+    assert video.path.name == "v\\a.mp4" and video.label == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("a.mp4,fake,train", "line 4: expected one label for a.mp4, received fake, and real in"),
+        ("a.mp4,real,test", "line 4: expected one split for a.mp4, received test, and train in"),
+    ],
+)
+def test_a_file_is_not_two_things(line: str, says: str, tmp_path: Path) -> None:
+    """Also where `prepare` and `train` read the table, not only where `verify` does."""
+    table = tmp_path / "t.csv"
+    table.write_text(f"path,label,split\na.mp4,real,train\nb.mp4,fake,val\n{line}\n")
+    with pytest.raises(UserError, match=says):
+        LAYOUTS["csv"](table)

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from keras_ddl.data.layouts.held_out import hold_out
 from keras_ddl.data.layouts.index import Index
 from keras_ddl.data.layouts.rows import Row, read_rows
-from keras_ddl.data.video_index import SPLITS, Video
+from keras_ddl.data.video_index import CLASSES, SPLITS, Video
 from keras_ddl.edge.errors import UserError
 
 REQUIRED = ("path", "label")
 OPTIONAL = ("split", "video", "method", "identity", "pair", "source")
-LABELS = {"0": 0, "real": 0, "1": 1, "fake": 1}
+LABELS = {"0": 0, "0.0": 0, "real": 0, "1": 1, "1.0": 1, "fake": 1}
 FILE = "manifest.csv"
 
 
 def manifest(root: Path) -> Index:
     """Index the videos that a CSV file names.
 
-    Columns: `path` (absolute, or relative to the file), `label` (0 or real, 1 or fake), and
+    Columns: `path` (absolute, or relative to the file; with back slashes too, where the file is not
+    there as it is written), `label` (0 or real, 1 or fake), and
     optionally `split`, `video` (the video's name; the path without it), `method` (`real` and
     `fake` without it), `identity` (people, `;` between several; without it the file name up to its
     first underscore) `pair` (the `path` of the real video that a fake was made from) and `source`
@@ -33,7 +35,8 @@ def manifest(root: Path) -> Index:
         Its index; the dataset is the file's stem, or the folder's name.
 
     Raises:
-        UserError: If there is no such file, a column is missing or a value is not understood.
+        UserError: If there is no such file, a column is missing, a value is not understood, or one
+            file has two labels or two splits.
     """
     root = Path(root)
     table = root / FILE if root.is_dir() else root
@@ -42,6 +45,7 @@ def manifest(root: Path) -> Index:
     unused = [name for name in columns if name not in REQUIRED + OPTIONAL]
     notes = [f"{table}: columns that are not used: {','.join(unused)}"] if unused else []
     videos = [_video(table, number, row, dataset, "split" in columns) for number, row in rows]
+    _refuse_contradictions(table, [number for number, _ in rows], videos)
     mixed: list[Video] = []
     if "split" not in columns:
         videos, mixed = hold_out(videos)
@@ -52,8 +56,9 @@ def _video(table: Path, number: int, row: Row, dataset: str, has_split: bool) ->
     def value(name: str, default: str = "") -> str:
         return row.get(name, "").strip() or default
 
-    label, split = LABELS.get(value("label").lower()), value("split") if has_split else "train"
-    inner = Path(value("path"))
+    label = LABELS.get(value("label").lower())
+    split = value("split").lower() if has_split else "train"
+    inner = _path(table, value("path"))
     for problem, what, received in (
         (not value("path"), "a path", value("path")),
         (label is None, "a label 0 or real, 1 or fake", value("label")),
@@ -71,6 +76,28 @@ def _video(table: Path, number: int, row: Row, dataset: str, has_split: bool) ->
         video_id=value("video", inner.as_posix()),
         identities=tuple(person.strip() for person in people if person.strip()),
         split=split,
-        original=Path(value("pair")).as_posix() if label and value("pair") else "",
+        original=_path(table, value("pair")).as_posix() if label and value("pair") else "",
         source=value("source"),
     )
+
+
+def _path(table: Path, text: str) -> Path:
+    """A path as it is written, or as it is meant where it was written on another system."""
+    path = Path(text)
+    other = Path(text.replace("\\", "/"))
+    return other if "\\" in text and not (table.parent / path).exists() else path
+
+
+def _refuse_contradictions(table: Path, lines: Sequence[int], videos: Sequence[Video]) -> None:
+    """Refuse a file that is real here and fake there, or in two splits."""
+    seen: dict[Path, tuple[int, Video]] = {}
+    for line, video in zip(lines, videos, strict=True):
+        before, first = seen.setdefault(video.path, (line, video))
+        for what in ("label", "split"):
+            one, other = getattr(first, what), getattr(video, what)
+            if one != other:
+                names = [CLASSES[v] if what == "label" else v for v in (one, other)]
+                raise UserError(
+                    f"{table}, line {line}: expected one {what} for {video.path.name}, received "
+                    f"{names[1]}, and {names[0]} in line {before}; keep one of the lines"
+                )
