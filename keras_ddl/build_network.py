@@ -58,6 +58,7 @@ def build(
             width=config.width,
             stages=config.stages or None,
             localise=config.localise,
+            by_map=config.by_map,
         )
     except ValueError as error:
         raise UserError(str(error)) from error
@@ -71,7 +72,8 @@ def _by_frames(config: TrainConfig, weights: str | None, frames: int) -> keras.M
 
     backbone = backbones.get(config.backbone)(config.size, weights, config.width)
     name = f"{config.backbone}_frames"
-    return frame_network(name, backbone, config.size, frames, config.localise)
+    head = (config.localise, config.by_map)
+    return frame_network(name, backbone, config.size, frames, *head)
 
 
 def stage_layer(config: TrainConfig) -> str:

@@ -78,6 +78,7 @@ class TrainConfig(Augment):
         gamma: γ that new modules start with; 0, the paper's, lets them sleep until they are of use.
         localise: The backbone's stage on which a localisation head stands, which learns from the
             masks of pseudo-fakes where forgeries are; empty is none.
+        by_map: Decide by that head's map alone.
         localise_weight: Of its cross-entropy, beside that of the decision.
         keep: DFDC's rule for how many positions survive: `paper`, `released` or a number.
         width: Factor on the network's channel counts.
@@ -147,6 +148,7 @@ class TrainConfig(Augment):
     stages: tuple[str, ...] = ()
     gamma: float = 0.0
     localise: str = ""
+    by_map: bool = False
     localise_weight: float = 1.0
     keep: int | str = "paper"
     width: float = 1.0
@@ -203,6 +205,7 @@ class TrainConfig(Augment):
         self._check("twins", not (self.twins and self.balance == "sampling"), "not with balance")
         self._check("mining", 0 <= self.mining <= 1, "0 to 1")
         self._check("mining", not (self.mining and self.balance == "sampling"), "0 with balance")
+        self._check("by_map", bool(self.localise) or not self.by_map, "false without localise")
         self._check("false_alarms", 0 <= self.false_alarms < 0.5, "0 to below 0.5")
         self._check("xla", not (self.xla and self.deterministic), "false with deterministic")
         self._check("shift", self.shift < 0.5, "less than 0.5")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from keras_ddl.layers.clip_io import ClipToFrames, FramesToChannels, FramesToClip
 from keras_ddl.layers.dfdc import DFDC
-from keras_ddl.layers.forgery_map import ForgeryMap
+from keras_ddl.layers.forgery_map import ForgeryEvidence, ForgeryMap
 from keras_ddl.layers.frames_mean import FramesMean
 from keras_ddl.layers.inconsistency import InconsistencyMap
 from keras_ddl.layers.msa import MSA
@@ -21,6 +21,7 @@ _LAYERS = [
     ChannelBias,
     ClipToFrames,
     DFDC,
+    ForgeryEvidence,
     ForgeryMap,
     FramesMean,
     FramesToChannels,
@@ -40,6 +41,7 @@ __all__ = [
     "DFDC",
     "MSA",
     "ClipToFrames",
+    "ForgeryEvidence",
     "ForgeryMap",
     "FramesMean",
     "FramesToChannels",

@@ -1,11 +1,14 @@
-"""ForgeryMap: the localisation head's answer as a map of each frame."""
+"""ForgeryMap, ForgeryEvidence: the localisation head's answer, as a map and as two numbers."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
-from keras_ddl.framework import tf
+from keras_ddl.framework import keras, tf
 from keras_ddl.layers.clip_io import OfFrames
+
+LEAST = 1e-6  # keeps the logarithm finite
 
 
 class ForgeryMap(OfFrames):
@@ -24,3 +27,19 @@ class ForgeryMap(OfFrames):
         height, width = sides[:-1] if sides[-1] == 1 else sides[1:]
         share = tf.sigmoid(tf.cast(inputs, tf.float32))
         return tf.reshape(share, (-1, self.frames, height, width))
+
+
+class ForgeryEvidence(keras.layers.Layer):
+    """How much of a frame is forged, and how surely any of it is, as log-odds.
+
+    Input shape: ``(batch·frames, height, width, 1)`` or ``(batch·frames, 1, height, width)``,
+    logits of the cells. Output shape: ``(batch·frames, 2)``, float32: log-odds of the mean
+    probability, and the highest logit.
+    """
+
+    def call(self, inputs: Any) -> Any:
+        _, *sides = inputs.shape
+        cells = tf.reshape(tf.cast(inputs, tf.float32), (-1, math.prod(sides)))
+        mean = tf.reduce_mean(tf.sigmoid(cells), -1, keepdims=True)
+        odds = tf.math.log(mean + LEAST) - tf.math.log(1 - mean + LEAST)
+        return tf.concat([odds, tf.reduce_max(cells, -1, keepdims=True)], -1)

@@ -18,6 +18,7 @@ ELEMENTWISE = set(
     "Subtract".split()
 )
 ALONG_TIME = set("Bidirectional FramesMean GlobalAveragePooling1D GRU LSTM".split())  # of features
+EITHER = {"ForgeryEvidence"}  # one channel, whose place makes no difference
 
 
 def channels_first(model: Any) -> Any | None:
@@ -68,7 +69,7 @@ def _turn(kind: str, config: dict[str, Any], rank: int) -> str | None:
         config["target_shape"] = (shape[2], 1, 1)
     elif kind == "FramesToClip" and rank > 3:
         return "gives images an axis of time"
-    elif kind not in ELEMENTWISE | ALONG_TIME | CHANNELS_FIRST.keys() | {"FramesToClip"}:
+    elif kind not in ELEMENTWISE | ALONG_TIME | EITHER | CHANNELS_FIRST.keys() | {"FramesToClip"}:
         return f"of kind {kind} has no known channels-first form"
     return None
 

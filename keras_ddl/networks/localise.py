@@ -1,8 +1,8 @@
 """Localisation head: which cells of a frame are forged, and how much of the frame that is.
 
 A 1×1 convolution on the features of one stage gives a logit per cell, which learns from the masks
-of the fakes where they are known. Its mean and its highest value are evidence for the decision, so
-that the map which people are shown is part of what was decided by.
+of the fakes where they are known. How much is forged and how surely is evidence for the decision,
+or all of it, so that the map which people are shown is what was decided by.
 
 The supervision is that of Face X-ray (Li et al., CVPR 2020, section 3.3), by the blended region
 instead of its border; the evidence is this project's.
@@ -70,14 +70,24 @@ def map_logits(x: Any) -> Any:
 
 
 def evidence(logits: Any) -> Any:
-    """Logits of the cells → mean and highest probability of each frame, ``(B·T, 2)``."""
+    """Logits of the cells → how much is forged, and how surely, of each frame, ``(B·T, 2)``."""
+    from keras_ddl.layers import ForgeryEvidence
+
+    return ForgeryEvidence(dtype="float32", name=f"{LAYER}_evidence")(logits)
+
+
+def needed(cells: Any) -> Any:
+    """The cells' logits; ValueError where there is no head."""
+    if cells is None:
+        raise ValueError("by_map needs a localisation head; name its stage: localise")
+    return cells
+
+
+def decision(found: Any, name: str) -> Any:
+    """Evidence ``(N, 2)`` → two logits, by nothing but the map."""
     from keras_ddl.framework import keras
 
-    layers = keras.layers
-    share = layers.Activation("sigmoid", dtype="float32", name=f"{LAYER}_share")(logits)
-    mean = layers.GlobalAveragePooling2D(dtype="float32", name=f"{LAYER}_mean")(share)
-    highest = layers.GlobalMaxPooling2D(dtype="float32", name=f"{LAYER}_highest")(share)
-    return layers.Concatenate(dtype="float32", name=f"{LAYER}_evidence")([mean, highest])
+    return keras.layers.Dense(2, dtype="float32", name=name)(found)
 
 
 def with_evidence(features: Any, found: Any) -> Any:

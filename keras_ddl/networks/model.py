@@ -23,6 +23,7 @@ def build_model(
     width: float = 1.0,
     stages: Sequence[str] | None = None,
     localise: str = "",
+    by_map: bool = False,
 ) -> Any:
     """A deepfake detector for face clips.
 
@@ -42,6 +43,7 @@ def build_model(
         stages: Which of the backbone's stages get modules; None is all of them.
         localise: The stage on whose features a localisation head stands (`networks.localise`);
             empty is none.
+        by_map: Decide by that head's map alone, without the paper's head.
 
     Returns:
         A functional model: input ``clip``, raw uint8 RGB ``(batch, frames, size, size, 3)``, scaled
@@ -69,7 +71,8 @@ def build_model(
     x = ClipToFrames(network.scale, network.offset, name="clip_to_frames")(clip)
     x, cells = apply_localising(network, x, chosen, stage_modules(modules, frames, keep), localise)
     name = "_".join((backbone, *modules)) if modules else f"{backbone}_plain"
-    return keras.Model(clip, _head(x, frames, width, cells), name=name)
+    head = _map_head(cells, frames) if by_map else _head(x, frames, width, cells)
+    return keras.Model(clip, head, name=name)
 
 
 def _chosen(available: Any, stages: Sequence[str]) -> dict[str, str]:
@@ -90,10 +93,10 @@ def _head(x: Any, frames: int, width: float, cells: Any = None) -> Any:
     without which the fusion alone would have 16.8 million parameters on Xception.
     """
     from keras_ddl.framework import keras
-    from keras_ddl.layers import FramesToChannels, FramesToClip, TemporalContrast
+    from keras_ddl.layers import FramesToChannels, TemporalContrast
     from keras_ddl.networks.backbones.backbone import scaled
     from keras_ddl.networks.channel_attention import channel_attention
-    from keras_ddl.networks.localise import evidence, with_evidence
+    from keras_ddl.networks.localise import with_evidence
 
     layers = keras.layers
     if x.shape[-1] > REDUCED_CHANNELS:
@@ -103,10 +106,26 @@ def _head(x: Any, frames: int, width: float, cells: Any = None) -> Any:
     x = channel_attention(x, ATTENTION_RATIO, "attention")
     x = layers.GlobalAveragePooling2D(name="features")(x)
     if cells is not None:
-        found = FramesToClip(frames, dtype="float32", name="localise_frames")(evidence(cells))
-        found = layers.GlobalAveragePooling1D(dtype="float32", name="localise_clip")(found)
-        x = with_evidence(x, found)
+        x = with_evidence(x, _clip_evidence(cells, frames))
     return layers.Dense(2, dtype="float32", name="logits")(x)
+
+
+def _map_head(cells: Any, frames: int) -> Any:
+    """A localisation head's logits of the cells → logits ``(B, 2)``, by them alone."""
+    from keras_ddl.networks.localise import decision, needed
+
+    return decision(_clip_evidence(needed(cells), frames), "map_logits")
+
+
+def _clip_evidence(cells: Any, frames: int) -> Any:
+    """Evidence of a clip ``(B, 2)``: the mean of its frames'."""
+    from keras_ddl.framework import keras
+    from keras_ddl.layers import FramesToClip
+    from keras_ddl.networks.localise import evidence
+
+    layers = keras.layers
+    found = FramesToClip(frames, dtype="float32", name="localise_frames")(evidence(cells))
+    return layers.GlobalAveragePooling1D(dtype="float32", name="localise_clip")(found)
 
 
 def _conv_bn_relu(x: Any, channels: int, name: str, start: Any = "glorot_uniform") -> Any:

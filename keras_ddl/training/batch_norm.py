@@ -43,7 +43,7 @@ def rest_backbone(model: keras.Model, rest: bool) -> None:
     Raises:
         UserError: The network has no backbone that could rest.
     """
-    if not rest and not any(layer.name in _HEAD for layer in model.layers):
+    if not rest and not any(layer.name in (*_HEAD, LAYER) for layer in model.layers):
         return
     for layer in backbone_layers(model):
         layer.trainable = not rest
@@ -71,6 +71,8 @@ def backbone_layers(model: keras.Model) -> list[Any]:
     """
     names = [layer.name for layer in model.layers]
     ends = [names.index(name) for name in _HEAD if name in names]
+    if not ends and LAYER in names:  # its map alone decides
+        ends = [names.index(LAYER)]
     if not ends:
         raise UserError(
             f"frozen_epochs: expected a network with a backbone, received {model.name}; set it to 0"

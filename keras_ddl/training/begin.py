@@ -20,6 +20,7 @@ SHARED = (
     "backbone",
     "width",
     "localise",
+    "by_map",
     "detector",
     "clips_per_video",
     "pseudo_fakes",

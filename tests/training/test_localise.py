@@ -89,6 +89,31 @@ def test_cells_that_are_not_known_do_not_count() -> None:
 
 
 @pytest.mark.parametrize("network", ["frames", "ddl"])
+def test_by_map_nothing_else_decides(network: str) -> None:
+    asked = config(network=network, modules=["dfdc"], stages=["stage4"], by_map=True)
+    model = build(asked)
+    assert not any(layer.name.startswith("block15") for layer in model.layers)  # not needed
+    view = with_inconsistency_map(model)
+    clips = batch(np.random.default_rng(2), 3)[0]
+    head = model.get_layer(LAYER)
+    drawn = np.random.default_rng(0).normal(0, 3, head.get_weights()[0].shape)
+    head.set_weights([drawn, np.zeros(1)])
+    logits, shown = (part.numpy().astype(float) for part in view(clips, training=False))
+    cells = np.log(shown / (1 - shown)).reshape(3, 4, -1)
+    mean = shown.reshape(3, 4, -1).mean(-1)
+    found = np.stack([np.log(mean / (1 - mean)), cells.max(-1)], -1)  # (B, T, 2)
+    last = next(layer for layer in model.layers if layer.name.startswith("map_"))
+    kernel, bias = last.get_weights()
+    if network == "ddl":
+        expected = found.mean(1) @ kernel + bias
+    else:  # the frames' probabilities are averaged
+        each = found @ kernel + bias
+        odds = each - np.logaddexp(each[..., :1], each[..., 1:])
+        expected = np.log(np.exp(odds).mean(1))
+    np.testing.assert_allclose(logits, expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("network", ["frames", "ddl"])
 def test_the_map_is_the_heads_and_part_of_the_decision(network: str) -> None:
     asked = config(network=network, modules=["dfdc"], stages=["stage4"])
     model = build(asked)

@@ -9,7 +9,13 @@ from keras_ddl.framework import keras
 from keras_ddl.layers import ClipToFrames, FramesMean
 from keras_ddl.networks.backbones.backbone import Backbone
 from keras_ddl.networks.extend import apply_extended
-from keras_ddl.networks.localise import apply_localising, evidence, with_evidence
+from keras_ddl.networks.localise import (
+    apply_localising,
+    decision,
+    evidence,
+    needed,
+    with_evidence,
+)
 
 
 def clip_frames(
@@ -52,13 +58,24 @@ def pooled_features(backbone: Backbone, size: int, frames: int) -> tuple[Any, An
     return clip, keras.layers.GlobalAveragePooling2D(name="features")(x)
 
 
-def frame_network(name: str, backbone: Backbone, size: int, frames: int, localise: str = "") -> Any:
+def frame_network(
+    name: str,
+    backbone: Backbone,
+    size: int,
+    frames: int,
+    localise: str = "",
+    by_map: bool = False,
+) -> Any:
     """A CNN, its pooled features, two logits per frame, and the mean of the frames' predictions.
 
-    `localise` is the stage of a localisation head, see `networks.localise`; empty is none.
+    `localise` is the stage of a localisation head, see `networks.localise`; empty is none. With
+    `by_map` its map alone decides, and what comes behind that stage is left out.
     """
     clip, x = clip_frames(size, frames, backbone.scale, backbone.offset)
     x, cells = apply_localising(backbone, x, {}, None, localise)
+    if by_map:
+        judged = decision(evidence(needed(cells)), "map_frame_logits")
+        return mean_of_frames(name, clip, judged, frames)
     x = keras.layers.GlobalAveragePooling2D(name="features")(x)
     if cells is not None:
         x = with_evidence(x, evidence(cells))
