@@ -210,12 +210,31 @@ def _multiworker() -> Devices:
             "workers, received neither; docs/training.md has examples",
             MISSING,
         )
-    workers = resolver.cluster_spec().num_tasks("worker")
+    index, workers = place(resolver)
     try:
         strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver)
     except (tf.errors.OpError, ValueError) as error:
         raise UserError(f"the workers did not come together: {_line(error)}", MISSING) from error
-    return Devices(strategy, "multiworker", int(resolver.task_id), workers)
+    return Devices(strategy, "multiworker", index, workers)
+
+
+def place(resolver: Any) -> tuple[int, int]:
+    """Number of this process among those that train, and how many there are.
+
+    A chief, where the cluster has one, is the first of them; the others are its workers.
+
+    Raises:
+        UserError: this process is something else, such as an evaluator or a parameter server.
+    """
+    cluster, kind = resolver.cluster_spec(), resolver.task_type
+    counts = {job: cluster.num_tasks(job) for job in ("chief", "worker") if job in cluster.jobs}
+    if kind not in counts:
+        raise UserError(
+            f"TF_CONFIG: expected a task of type chief or worker in the cluster, received {kind!r} "
+            f"in a cluster of {', '.join(sorted(cluster.jobs)) or 'nobody'}"
+        )
+    before = counts.get("chief", 0) if kind == "worker" else 0
+    return before + int(resolver.task_id or 0), sum(counts.values())
 
 
 def _tpu() -> Devices:

@@ -19,7 +19,7 @@ tf = pytest.importorskip("tensorflow")
 
 from keras_ddl import train as training
 from keras_ddl.edge.errors import UserError
-from keras_ddl.training.devices import Devices, open_devices
+from keras_ddl.training.devices import Devices, open_devices, place
 from keras_ddl.training.run import resuming
 
 # Rounding differs between one device and several (batch norm's variance is E[x²] − E[x]² over
@@ -208,3 +208,32 @@ def test_a_lost_workers_peers_go_on_with_the_same_command() -> None:
     kept = ["python", "-m", "keras_ddl.train", "--set", "batch=8", "--resume", "a"]
     assert resuming(command, Path("a")) == kept
     assert resuming([*kept[:-2], "--resume=b"], Path("a")) == kept
+
+
+@pytest.mark.parametrize(
+    ("cluster", "task", "expected"),
+    [
+        ({"worker": ["a:1", "b:1"]}, ("worker", 1), (1, 2)),
+        ({"chief": ["a:1"], "worker": ["b:1", "c:1"]}, ("chief", 0), (0, 3)),
+        ({"chief": ["a:1"], "worker": ["b:1", "c:1"]}, ("worker", 0), (1, 3)),
+        ({"chief": ["a:1"]}, ("chief", 0), (0, 1)),
+    ],
+)
+def test_a_chief_is_the_first_of_the_workers(
+    cluster: dict[str, list[str]],
+    task: tuple[str, int],
+    expected: tuple[int, int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As Kubernetes' training operator and Vertex write it."""
+    kind, index = task
+    config = {"cluster": cluster, "task": {"type": kind, "index": index}}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(config))
+    assert place(tf.distribute.cluster_resolver.TFConfigClusterResolver()) == expected
+
+
+def test_who_does_not_train_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = {"cluster": {"worker": ["a:1"]}, "task": {"type": "evaluator", "index": 0}}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(config))
+    with pytest.raises(UserError, match="chief or worker in the cluster, received 'evaluator'"):
+        place(tf.distribute.cluster_resolver.TFConfigClusterResolver())
