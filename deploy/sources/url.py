@@ -26,7 +26,13 @@ NO_ANSWER = "no answer in time"
 NO_PICTURE_S = 10.0  # packets, but nothing that can be decoded, for so long: lost
 # "nobuffer" is not among them: it throws away what was read to find out what the stream is, the
 # first key frame included, and nothing is to be seen before the next one.
-RTSP = {"rtsp_transport": "tcp", "flags": "low_delay", "analyzeduration": "1000000"}
+# Over TCP, where no picture is lost on the way; over UDP where a camera has nothing else.
+RTSP = {
+    "rtsp_transport": "tcp+udp",
+    "rtsp_flags": "prefer_tcp",
+    "flags": "low_delay",
+    "analyzeduration": "1000000",
+}
 UNTIMED = {"mpjpeg", "mjpeg", "jpeg_pipe"}  # formats whose time stamps FFmpeg makes up
 
 

@@ -138,6 +138,12 @@ def test_passwords_open_the_door_and_are_shown_nowhere(start: Start) -> None:
     assert "wr0ng" not in repr(caught.value) + repr(caught.value.__context__)
 
 
+def test_a_camera_that_sends_over_udp_alone_is_watched(start: Start) -> None:
+    with open_source(start("--udp").url) as source:
+        frames = [frame for _, frame in zip(range(20), source, strict=False)]
+    assert len(frames) == 20 and frames[0].image.shape == (240, 320, 3)
+
+
 def test_a_file_is_served_as_it_is(start: Start, empty_video: Path) -> None:
     server = start("--file", str(empty_video))
     with open_source(server.url) as source:

@@ -1,7 +1,7 @@
 """An RTSP server on loopback, GStreamer's; runs under the system's Python (scripts/services.sh).
 
 Usage: /usr/bin/python3 rtsp_server.py [--port N] [--size 320x240] [--fps 25] [--file VIDEO.mp4]
-                                       [--user NAME --password WORD]
+                                       [--user NAME --password WORD] [--udp]
 Serves /live, H.264: a moving test pattern, or an MP4 file, once through for each viewer. Prints
 "ready PORT" when it listens; `kill -9` is how a test takes it away.
 """
@@ -13,8 +13,9 @@ import argparse
 import gi
 
 gi.require_version("Gst", "1.0")
+gi.require_version("GstRtsp", "1.0")
 gi.require_version("GstRtspServer", "1.0")
-from gi.repository import GLib, Gst, GstRtspServer
+from gi.repository import GLib, Gst, GstRtsp, GstRtspServer
 
 PATTERN = (
     "( videotestsrc is-live=true pattern=ball ! video/x-raw,width={width},height={height},"
@@ -32,12 +33,15 @@ def main() -> None:
     parser.add_argument("--file")
     parser.add_argument("--user")
     parser.add_argument("--password", default="")
+    parser.add_argument("--udp", action="store_true", help="refuse to send over TCP")
     args = parser.parse_args()
     width, height = args.size.split("x")
     Gst.init(None)
     factory = GstRtspServer.RTSPMediaFactory()
     launch = FILE if args.file else PATTERN
     factory.set_launch(launch.format(width=width, height=height, fps=args.fps, file=args.file))
+    if args.udp:
+        factory.set_protocols(GstRtsp.RTSPLowerTrans.UDP)
     server = GstRtspServer.RTSPServer()
     server.set_address("127.0.0.1")
     server.set_service(str(args.port))
