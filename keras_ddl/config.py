@@ -13,7 +13,7 @@ from keras_ddl.data.pseudo_fakes import MODES
 from keras_ddl.data.synthetic import DEFAULT_DIFFICULTY
 from keras_ddl.edge.clipspec import CUTTING, ClipSpec
 from keras_ddl.edge.errors import UserError
-from keras_ddl.edge.values import coerced, read_toml, unknown
+from keras_ddl.edge.values import coerced, read_toml, refuse_quoted, unknown
 from keras_ddl.networks import zoo
 from keras_ddl.networks.ablations import MODULES
 from keras_ddl.presets import PRESETS
@@ -292,6 +292,9 @@ def load(
     """
     from_file = read_toml(file, "--set") if file else {}
     preset = str(from_file.pop("preset", preset))
+    kinds = {f.name: str(f.type) for f in fields(TrainConfig)}
+    for key, value in from_file.items():
+        refuse_quoted(key, value, kinds.get(key, ""))
     values = {**_values(preset), **from_file}
     for item in overrides:
         key, equals, text = item.partition("=")

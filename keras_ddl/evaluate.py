@@ -26,6 +26,7 @@ from keras_ddl.edge.files import read_json, write_json, write_text
 from keras_ddl.edge.measured import onto
 from keras_ddl.edge.optional_import import need
 from keras_ddl.edge.runs import find_run
+from keras_ddl.edge.values import spreadsheet_cell
 from keras_ddl.evaluation.breakdown import DATASET
 from keras_ddl.evaluation.calibration import margins_from_logits
 from keras_ddl.evaluation.operating_point import OperatingPoint
@@ -220,7 +221,8 @@ def _csv(sets: Sequence[ScoredSet]) -> str:
         scores = scored.scores
         columns = (scores.labels.tolist(), scores.probabilities.tolist(), scored.margins.tolist())
         for key, *numbers in zip(scores.keys, *columns, strict=True):
-            writer.writerow((scored.name, *key, *numbers))
+            names = map(spreadsheet_cell, (scored.name, *key))
+            writer.writerow((*names, *numbers))
     return text.getvalue()
 
 

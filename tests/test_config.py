@@ -87,6 +87,8 @@ def test_wrong_override_says_what_was_expected(overrides: list[str], message: st
         ("batch = true\n", "'batch': expected a whole number, received true"),
         ("width = [1]\n", "'width': expected a number, received [1]"),
         ("backbone = 3\n", "'backbone': expected text, received 3"),
+        ('flip = "yes"\n', "'flip': expected true or false without quotes, received \"yes\""),
+        ('batch = "8"\n', "'batch': expected a whole number without quotes"),
         ("keep = [1]\n", "'keep': expected text or a whole number"),
         ("modules = [1]\n", "'modules': expected a list of names"),
         ("[train]\nbatch = 1\n", "unknown config key 'train'"),

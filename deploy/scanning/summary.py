@@ -15,6 +15,7 @@ from deploy.scanning.files import shown
 from deploy.scanning.judge import JUDGED, SKIPPED
 from deploy.scanning.page import LABELS, page
 from keras_ddl.edge.files import write_text
+from keras_ddl.edge.values import spreadsheet_cell
 
 SCHEMA = 1
 CSV, JSON, HTML = "scan.csv", "scan.json", "scan.html"
@@ -37,7 +38,6 @@ COLUMNS = (
     "sha256",
     "records",
 )
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def ordered(records: Sequence[Record]) -> list[Record]:
@@ -88,11 +88,5 @@ def table(files: Sequence[Record]) -> str:
             "worst_face_probability": worst.get("fake_probability"),
             "worst_face_verdict": worst.get("verdict"),
         }
-        rows.writerow({name: _cell(row.get(name)) for name in COLUMNS})
+        rows.writerow({name: spreadsheet_cell(row.get(name)) for name in COLUMNS})
     return text.getvalue()
-
-
-def _cell(value: Any) -> Any:
-    if value is None:
-        return ""
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value

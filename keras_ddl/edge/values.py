@@ -43,6 +43,16 @@ def read_toml(file: Path, otherwise: str) -> dict[str, Any]:
         raise UserError(f"--config: {file} is not valid TOML: {error}") from error
 
 
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a text begins that a spreadsheet computes
+
+
+def spreadsheet_cell(value: Any) -> Any:
+    """A value for a CSV; a text that a spreadsheet would compute gets an apostrophe before it."""
+    if value is None:
+        return ""
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+
+
 def _bool(value: Any) -> bool:
     words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
     if isinstance(value, bool):
@@ -94,6 +104,18 @@ _KINDS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "tuple[str, ...]": ("a list of names", _tuple(_str)),
     "tuple[int, ...]": ("a list of whole numbers", _tuple(_int)),
 }
+
+
+def refuse_quoted(key: str, value: Any, kind: str) -> None:
+    """Refuse a text where a file, which has numbers and truth values, should have one.
+
+    Raises:
+        UserError: naming key and what was expected.
+    """
+    if isinstance(value, str) and kind in ("bool", "int", "float"):
+        expected, _ = _KINDS[kind]
+        shown = json.dumps(value)
+        raise UserError(f"config key {key!r}: expected {expected} without quotes, received {shown}")
 
 
 def coerced(key: str, value: Any, kind: str) -> Any:
