@@ -21,7 +21,8 @@ from keras_ddl.evaluation.calibration import ece, nll, probabilities_from_margin
 from keras_ddl.evaluation.clip_scores import Scores
 from keras_ddl.evaluation.operating_point import OperatingPoint
 from keras_ddl.evaluation.results import EvaluationResult, RobustnessResult, SetResult
-from keras_ddl.report import Content, ScoredSet, write_report
+from keras_ddl.evaluation.score_sets import ScoredSet
+from keras_ddl.report import Content, write_report
 from keras_ddl.report.cases import worst_cases
 from keras_ddl.report.run_facts import RunFacts
 
