@@ -55,7 +55,7 @@ def test_twins_differ_inside_the_head_alone(clip: WideFrames) -> None:
         apart = np.abs(real - fake).max(axis=(0, 3))
         border = np.ones((SIZE, SIZE), bool)
         border[10:-10, 14:-14] = False
-        assert apart[border].max() <= 2, seed  # the tail of a soft border
+        assert apart[border].mean() < 0.1 and apart[border].max() <= 5, seed  # a soft tail
         differ += apart.max() >= 2
     assert differ > 20
 
