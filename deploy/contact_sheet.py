@@ -102,7 +102,7 @@ def panels_for(
             there is no such face.
     """
     with open_source(str(video)) as source:
-        clipper = FaceClipper(bundle.spec, detector, source.search_every(DETECT_EVERY))
+        clipper = FaceClipper(bundle.spec, source.searched_by(detector), DETECT_EVERY)
         collector = Collector()
         run = RunDescription(bundle, backend, footage)
         end = Pipeline(run, source, clipper, [collector]).run()

@@ -5,8 +5,7 @@ The layers in `keras_ddl.layers` use nothing that Keras 3 lacks; to drop them in
 set ``KERAS_DDL_KERAS=keras`` before the first import.
 
 TensorFlow's own start-up lines are left out of stderr, warnings and errors are not;
-``TF_CPP_MIN_LOG_LEVEL=0`` shows everything. oneDNN's operations are switched on;
-``TF_ENABLE_ONEDNN_OPTS=0`` leaves them out.
+``TF_CPP_MIN_LOG_LEVEL=0`` shows everything.
 """
 
 from __future__ import annotations
@@ -23,8 +22,6 @@ from keras_ddl.edge.errors import MISSING, UserError
 
 _CHOICES = ("tf_keras", "keras")
 _choice = os.environ.get("KERAS_DDL_KERAS", "tf_keras")
-# Off by default on processors without AVX-512, where it makes a training step nearly twice as fast.
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 if _choice not in _CHOICES:
     raise UserError(
         f"KERAS_DDL_KERAS must be one of {', '.join(_CHOICES)}; got {_choice!r}; "

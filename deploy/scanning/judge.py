@@ -169,8 +169,8 @@ def _run(
         source = stack.enter_context(_open(path))
         clipper = CountingClipper(
             bundle.spec,
-            kit.detector,
-            source.search_every(options.detect_every),
+            source.searched_by(kit.detector),
+            options.detect_every,
             options.stride_ms,
         )
         run = RunDescription(bundle, kit.backend, options.footage, telemetry=Telemetry())

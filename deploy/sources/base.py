@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from keras_ddl.edge.faces.detect import Face, FaceDetector
 from keras_ddl.edge.video import Frame
 
 DEFAULT_FPS = 25.0
-ONCE = 1_000_000  # frames, which no still picture is shown for
 
 
 class State(str, Enum):
@@ -87,6 +87,25 @@ class HealthTracker:
             return dataclasses.replace(self._health, dropped=dict(self.dropped))
 
 
+class SearchedOnce:
+    """A face detector that does not search the very picture before again.
+
+    Args:
+        detector: Searches the others.
+    """
+
+    def __init__(self, detector: FaceDetector) -> None:
+        self._detector = detector
+        self.name = detector.name
+        self._known: tuple[np.ndarray, list[Face]] | None = None
+
+    def detect(self, image_rgb: np.ndarray) -> list[Face]:
+        """Return the faces of a picture, as `FaceDetector.detect`."""
+        if self._known is None or self._known[0] is not image_rgb:
+            self._known = (image_rgb, self._detector.detect(image_rgb))
+        return self._known[1]
+
+
 class Source(AbstractContextManager["Source"]):
     """A context manager that yields frames once.
 
@@ -111,9 +130,9 @@ class Source(AbstractContextManager["Source"]):
     def __iter__(self) -> Iterator[Frame]:
         """Yield the frames in order; `time_ms` never runs backwards within a source."""
 
-    def search_every(self, frames: int) -> int:
-        """Frames from one search for faces to the next: as asked, but once for a still picture."""
-        return ONCE if self.still else frames
+    def searched_by(self, detector: FaceDetector) -> FaceDetector:
+        """The detector for this source: of a still picture, shown on and on, it searches once."""
+        return SearchedOnce(detector) if self.still else detector
 
     @property
     def health(self) -> Health:

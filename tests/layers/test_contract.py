@@ -44,6 +44,16 @@ CASES = {  # layer → non-default arguments, input shape, what is expected
         (8, 3),
         {"output": (2, 3), "free_size": False},
     ),
+    "ForgeryMap": (
+        {"frames": 4},
+        (8, 5, 3, 1),
+        {"output": (2, 4, 5, 3), "free_size": False},
+    ),
+    "ForgeryEvidence": (
+        {},
+        (8, 5, 3, 1),
+        {"output": (8, 2), "free_size": False},
+    ),
     "PaddedMaxPool2D": (
         {"pool_size": 5, "strides": 3, "padding": 2},
         (2, 7, 6, 3),

@@ -169,8 +169,20 @@ def test_of_an_animated_picture_the_first_is_looked_at_and_that_is_said(
     moves = b"acTL" + struct.pack(">II", 40, 0)
     chunk = struct.pack(">I", 8) + moves + struct.pack(">I", zlib.crc32(moves))
     (tmp_path / "a.png").write_bytes(whole[:33] + chunk + whole[33:])
+    searched: list[np.ndarray] = []
+
+    class Detector:
+        name = "noted"
+
+        def detect(self, image_rgb: np.ndarray) -> list[object]:
+            searched.append(image_rgb)
+            return []
+
     with open_source(str(tmp_path / "a.png")) as source:
-        assert source.still and source.search_every(3) > 50
+        detector = source.searched_by(Detector())
+        for frame in source:
+            assert detector.detect(frame.image) == []
+    assert source.still and len(searched) == 1
     assert "animated; only the first of its pictures is looked at" in caplog.text
 
 
