@@ -141,7 +141,7 @@ def build_started(
     path = Path(config.weights)
     if not config.weights or config.weights == "imagenet" or path.suffix == ".h5":
         model = build(config, config.weights, precision, frames)
-        _wake_modules(model, config.gamma)
+        _start_gammas(model, config.gamma)
         return model
     if not path.is_dir() and path.suffix not in RELEASED:
         raise UserError(
@@ -149,12 +149,12 @@ def build_started(
             f"tensors) or a run folder, received {path}"
         )
     model = build(config, precision=precision, frames=frames)
-    _wake_modules(model, config.gamma)
+    _start_gammas(model, config.gamma)
     _load(model, path)
     return model
 
 
-def _wake_modules(model: keras.Model, gamma: float) -> None:
+def _start_gammas(model: keras.Model, gamma: float) -> None:
     from keras_ddl.layers import DFDC, MSA
 
     for layer in model.layers:

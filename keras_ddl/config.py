@@ -75,7 +75,7 @@ class TrainConfig(Augment):
         backbone: Network that the modules go into.
         modules: Which of `dfdc` and `msa`; empty is the plain backbone.
         stages: The backbone's stages that get modules, by name; empty is all of them.
-        gamma: γ that new modules start with; 0, the paper's, lets them sleep until they are of use.
+        gamma: γ that new modules start with; with 0, the paper's, they are the identity at first.
         localise: The backbone's stage on which a localisation head stands, which learns from the
             masks of pseudo-fakes where forgeries are; empty is none.
         by_map: Decide by that head's map alone.

@@ -41,8 +41,8 @@ def read_header(data: bytes) -> PictureHeader:
         if data.startswith(b"BM"):
             width, height = struct.unpack("<ii", data[18:26])
             return PictureHeader(abs(width), abs(height))
-    except (struct.error, IndexError):
-        pass
+    except (struct.error, IndexError):  # shorter than its own header
+        return PictureHeader()
     return PictureHeader()
 
 

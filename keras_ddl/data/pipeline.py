@@ -221,7 +221,8 @@ class _Reader:
             pixels = augment_clip(pixels, seed, augment) if augment else pixels
             if not grid:
                 return pixels, label
-            forged = place(clip[..., 3:], seed, augment) if augment else clip[..., 3:]
+            forged = clip[..., 3:] if clip.shape[-1] > 3 else tf.zeros_like(clip[..., :1])
+            forged = place(forged, seed, augment) if augment else forged
             cells = tf.image.resize(forged, (grid, grid), "area")[..., 0] / 255
             return pixels, (label, tf.where(_gather(self._known, index), cells, -1.0))
 
@@ -232,13 +233,7 @@ class _Reader:
         return dataset
 
     def _clip(self, number: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """The clip, and in a fourth channel the share of each pixel that is forged."""
-        from keras_ddl.framework import tf
-
-        pixels = self._pixels(number)
-        return tf.concat([pixels, tf.zeros_like(pixels[..., :1])], -1)
-
-    def _pixels(self, number: tf.Tensor) -> tf.Tensor:
+        """The clip; where fakes are made a fourth channel has the forged share of each pixel."""
         from keras_ddl.framework import tf
 
         held = self._held

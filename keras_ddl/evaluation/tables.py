@@ -74,26 +74,32 @@ def _details(result: SetResult) -> list[str]:
     )
 
 
-def _false_alarms(rows: Sequence[FalseAlarms]) -> list[str]:
-    if not rows:
-        return []
-    wide = max(len(row.source or "all") for row in rows) + 2
-    return ["reals called fake at the threshold:"] + [
-        f"  {row.source or 'all':<{wide}}{row.rate:.2f} ({row.low:.2f} to {row.high:.2f}), "
-        f"{row.called} of {row.reals}"
-        for row in rows
+def _shares(title: str, rows: Iterable[tuple[str, float, float, float, str]]) -> list[str]:
+    """A title and a line per row: name or "all", share, its interval, and of how many."""
+    shown = [(name or "all", share, low, high, of) for name, share, low, high, of in rows]
+    wide = max((len(name) for name, *_ in shown), default=0) + 2
+    lines = [
+        f"  {name:<{wide}}{share:.2f} ({low:.2f} to {high:.2f}){of}"
+        for name, share, low, high, of in shown
     ]
+    return [title, *lines] if lines else []
+
+
+def _false_alarms(rows: Sequence[FalseAlarms]) -> list[str]:
+    return _shares(
+        "reals called fake at the threshold:",
+        (
+            (row.source, row.rate, row.low, row.high, f", {row.called} of {row.reals}")
+            for row in rows
+        ),
+    )
 
 
 def _pairs(rows: Sequence[PairedResult]) -> list[str]:
-    if not rows:
-        return []
-    wide = max(len(row.method or "all") for row in rows) + 2
-    return ["fakes that score higher than their own originals:"] + [
-        f"  {row.method or 'all':<{wide}}{row.accuracy:.2f} ({row.low:.2f} to {row.high:.2f}) "
-        f"of {row.pairs} pairs"
-        for row in rows
-    ]
+    return _shares(
+        "fakes that score higher than their own originals:",
+        ((row.method, row.accuracy, row.low, row.high, f" of {row.pairs} pairs") for row in rows),
+    )
 
 
 def _probes(rows: Sequence[ProbeResult]) -> list[str]:
