@@ -142,8 +142,8 @@ def _run(args: argparse.Namespace) -> int:
 def _choose_kernels(args: argparse.Namespace) -> None:
     """Switch oneDNN's operations on, before TensorFlow is imported.
 
-    TensorFlow leaves them out on processors without AVX-512, where they make a training step nearly
-    twice as fast. Two processes need not agree in their last bits, so that a deterministic training
+    TensorFlow leaves them out on processors without AVX-512, where they make a training step
+    faster. Two processes need not agree in their last bits, so that a deterministic training
     does without.
     """
     run = find_unfinished() if args.resume == NEWEST else args.resume
