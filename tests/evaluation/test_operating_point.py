@@ -38,6 +38,14 @@ def test_a_share_of_false_alarms_is_what_new_reals_then_have() -> None:
     assert 0.043 < np.mean(exceeded) < 0.057
 
 
+def test_the_bound_is_that_of_a_prediction_not_of_a_mean() -> None:
+    """By hand: mean 0, s 1.5811, t(.95; 4) 2.1318, √(1 + 1/5): log-odds 3.6924, so 0.9757."""
+    odds = np.array([-2.0, -1.0, 0.0, 1.0, 2.0])
+    scores = np.append(1 / (1 + np.exp(-odds)), 0.5)
+    found = threshold_by_reals([0, 0, 0, 0, 0, 1], scores, 0.05)
+    assert found.value == pytest.approx(0.9757, abs=2e-4)
+
+
 def test_students_quantile() -> None:
     """Tables: t(.95; 4) = 2.132, t(.95; 11) = 1.796, t(.99; 30) = 2.457."""
     for share, freedom, known in ((0.95, 4, 2.132), (0.95, 11, 1.796), (0.99, 30, 2.457)):
