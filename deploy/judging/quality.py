@@ -1,4 +1,4 @@
-"""Quality gate: a face that is small, turned away, dark or blurred is UNCERTAIN, never REAL."""
+"""Quality gate: a damaged, small, turned, dark or blurred face is UNCERTAIN, never REAL."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ SMALL = "face smaller than {:.0f} px"
 DARK = "face too dark or flat"
 BLURRED = "face is blurred"
 TURNED = "face is turned away"
+DAMAGED = "picture damaged: data was lost since the last key frame"
 
 
 def why_poor(clip: Clip, track: Track, min_face: float) -> str:
@@ -33,6 +34,8 @@ def why_poor(clip: Clip, track: Track, min_face: float) -> str:
         track: The face they are of; the clipper has graded its size.
         min_face: The size in pixels that it was graded by.
     """
+    if clip.damaged:
+        return DAMAGED
     if track.quality == "small":
         return SMALL.format(min_face)
     if track.turn is not None and track.turn >= MAX_TURN:

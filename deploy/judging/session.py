@@ -18,7 +18,7 @@ from deploy.control import FaceStatus
 from deploy.judging.output import Output
 from deploy.judging.quality import why_poor
 from deploy.judging.records import Point, Record, Recorder, ScoredClip, number
-from deploy.judging.verdict import Decision, Judge, Label, policy_for
+from deploy.judging.verdict import TOO_FEW, Decision, Judge, Label, policy_for
 from deploy.sources.base import Source
 from deploy.telemetry import NullTelemetry
 from keras_ddl.edge.clipper import FaceClipper, FrameResult
@@ -89,10 +89,11 @@ class SourceJudge:
         self._scored: list[ScoredClip] = []
         self._result: FrameResult | None = None
         self._asked: Counter[int] = Counter()  # clips per track whose answers are still out
+        self._poor: Counter[str] = Counter()  # clips that are not usable, by reason
         self._leaving: set[int] = set()  # tracks that are over but for those answers
         self._seen_ms = 0.0
         self._absent = False
-        self._why_none = NO_FACE.reason  # as long as there is no clip
+        self._why_none = NO_FACE.reason  # there are no clips, or few
 
     def begin(self) -> Output:
         """Return the first output: who judges what."""
@@ -122,7 +123,9 @@ class SourceJudge:
         """
         poor = why_poor(clip, track, self._min_face)
         time_ms = float(clip.times_ms[-1])
-        decision = self.judge.update(clip.track_id, time_ms, probability, poor)
+        counts = not clip.damaged
+        self._poor.update([poor] if poor else [])
+        decision = self.judge.update(clip.track_id, time_ms, probability, poor, counts)
         scored = ScoredClip(clip, track.box, probability, decision, poor, heat)
         self._asked[clip.track_id] -= 1
         self.clips += 1
@@ -162,7 +165,7 @@ class SourceJudge:
         result, self._result = self._result, None
         if result is not None:
             self._look_for_absence(result)
-            if result.tracks and not self.clips:
+            if result.tracks:
                 self._why_none = result.reasons.get(result.tracks[0].id, "") or self._why_none
             self._leaving.update(result.ended)
         records, self._waiting = tuple(self._waiting), []
@@ -185,6 +188,8 @@ class SourceJudge:
             summary["fake_probability"] = number(summary["fake_probability"])
         if not self.clips and not self.policy.abstain:
             video["reason"] = f"no clips: {self._why_none}"
+        elif video["reason"] == TOO_FEW.format(self.policy.min_clips) and self._why_few():
+            video["reason"] += f": {self._why_few()}"
         record = self._recorder.end(
             self.time_ms,
             ended=ended,
@@ -215,6 +220,12 @@ class SourceJudge:
         newest = self._newest.get(track.id)
         reason = result.reasons.get(track.id, "") if newest is None else newest.poor
         return FaceStatus(track.id, label.value, probability, reason)
+
+    def _why_few(self) -> str:
+        """Why most clips are not usable; where they are, why there are no more of them."""
+        if self._poor:
+            return self._poor.most_common(1)[0][0]
+        return "" if self._why_none == NO_FACE.reason else self._why_none
 
     def _look_for_absence(self, result: FrameResult) -> None:
         """One record when the last face has been gone for a second; faces coming back end it."""

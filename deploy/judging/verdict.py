@@ -184,7 +184,9 @@ class Judge:
         self._older = _Totals()
         self.left_out = 0  # tracks that are in the sum alone
 
-    def update(self, track: int, time_ms: float, probability: float, poor: str = "") -> Decision:
+    def update(
+        self, track: int, time_ms: float, probability: float, poor: str = "", counts: bool = True
+    ) -> Decision:
         """Take in a clip's probability and return the track's present verdict.
 
         Args:
@@ -192,13 +194,15 @@ class Judge:
             time_ms: When the clip ended.
             probability: The model's answer; not finite counts as poor.
             poor: Why the clip is not usable; empty when it is.
+            counts: Whether its probability enters the mean of all clips; that of a picture that
+                was damaged on its way says nothing of what was filmed.
         """
         state = self._tracks.setdefault(track, _TrackState(deque(maxlen=self.policy.window)))
         totals = state.totals
         totals.clips += 1
         if not math.isfinite(probability):
             poor = NOT_FINITE
-        else:
+        elif counts:
             totals.scored += 1
             totals.total += probability
         if not poor:

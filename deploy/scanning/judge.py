@@ -29,7 +29,11 @@ from keras_ddl.edge.video import probe
 
 JUDGED, UNREADABLE, CRASHED, SKIPPED = "judged", "unreadable", "crashed", "skipped"
 RECORDS, THUMBS = "records", "thumbs"
-READERS = ("keras_ddl.edge.video", "deploy.sources.still")  # loggers whose warnings are notes
+READERS = (  # loggers whose warnings are notes
+    "keras_ddl.edge.video",
+    "keras_ddl.edge.faces.repeated_frames",
+    "deploy.sources.still",
+)
 EVERY_FACE = "no face in any frame"
 
 

@@ -25,13 +25,11 @@ class DownloadSource(RecordedSource):
     def _frames(self) -> Iterator[Frame]:
         with closing(self._connect()) as connection:
             self.fps, self.length = connection.fps, connection.length
-            index, first_ms, last_ms = 0, 0.0, -1.0
+            index = 0
             for shot in connection.shots(self._health.drop):
-                pts_ms = shot.pts_ms if shot.pts_ms is not None else index * 1000.0 / self.fps
-                first_ms = first_ms if index else pts_ms
-                if pts_ms - first_ms <= last_ms:
+                moment = connection.timeline.moment(shot.pts_ms)
+                if moment is None:
                     self._health.drop("disorder")
                     continue
-                last_ms = pts_ms - first_ms
-                yield Frame(shot.image, last_ms, index)
+                yield Frame(shot.image, moment.time_ms, index, moment.segment, shot.damaged)
                 index += 1

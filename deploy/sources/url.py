@@ -12,7 +12,9 @@ from deploy.sources.live.interrupts import make_interruptible
 from keras_ddl.edge.errors import MISSING, UserError
 from keras_ddl.edge.optional_import import need
 from keras_ddl.edge.video.container import choose_stream, url_options
+from keras_ddl.edge.video.loss import LossTracker
 from keras_ddl.edge.video.picture import rgb
+from keras_ddl.edge.video.timeline import Timeline
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -42,6 +44,9 @@ class UrlConnection:
     Args:
         container: The open stream.
         name: For errors, without credentials.
+
+    Attributes:
+        timeline: The moments of its pictures, where it is a recording.
     """
 
     def __init__(self, container: InputContainer, name: str) -> None:
@@ -54,6 +59,8 @@ class UrlConnection:
         self.fps = float(self._stream.average_rate or DEFAULT_FPS)
         self.length = self._stream.frames or None
         self._timed = not formats & UNTIMED
+        self._loss = LossTracker()
+        self.timeline = Timeline.of(container, self._stream)
         # Threads that share a picture: those that take one each hold back as many pictures.
         self._stream.thread_type = "AUTO" if self.paced else "SLICE"
 
@@ -83,19 +90,23 @@ class UrlConnection:
         import av.error
 
         start = time.perf_counter()
+        self._loss.packet(packet)
         try:
             pictures = self._stream.codec_context.decode(packet)
         except av.error.EOFError:
             return
         except (av.error.FFmpegError, OSError):
             drop("corrupted")
+            self._loss.lost(packet)
             return
         for picture in pictures:
             if picture.is_corrupt:
                 drop("corrupted")
+                self._loss.lost(picture)
                 continue
+            damaged = self._loss.is_damaged(picture)
             image = rgb(picture, self._stream.sample_aspect_ratio)
-            yield Shot(image, self._pts_ms(picture), time.perf_counter() - start)
+            yield Shot(image, self._pts_ms(picture), time.perf_counter() - start, damaged)
             start = time.perf_counter()
 
     def _pts_ms(self, picture: VideoFrame) -> float | None:

@@ -66,7 +66,8 @@ def cut_video(
         for frame in change(read_video(path)):
             step = clipper.push(frame)
             complete = wide.push(step) if wide else step.clips
-            sampler.push([track.id for track in step.tracks], complete)
+            whole = [clip for clip in complete if not clip.damaged]
+            sampler.push([track.id for track in step.tracks], whole)
             manipulated.push(step.tracks)
             reason = next((clipper.reason(track.id) for track in step.tracks), reason)
             end_ms = frame.time_ms

@@ -31,7 +31,7 @@ class WideClip(Clip):
         wide: uint8, (W, W, 3), RGB, each; shared with other clips.
     """
 
-    wide: tuple[np.ndarray, ...]
+    wide: tuple[np.ndarray, ...] = ()
 
 
 class Surroundings:
@@ -59,8 +59,8 @@ class Surroundings:
             self._newest.popleft()
         at = dict(self._newest)
         return [
-            WideClip(c.frames, c.times_ms, c.track_id, tuple(at[t][c.track_id] for t in c.times_ms))
-            for c in step.clips
+            WideClip(**vars(clip), wide=tuple(at[time][clip.track_id] for time in clip.times_ms))
+            for clip in step.clips
         ]
 
 

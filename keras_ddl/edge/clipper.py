@@ -35,7 +35,7 @@ class FrameResult:
         ended: Ids of the confirmed tracks that ended with this frame.
         cut: Whether a new scene, size or clock starts with this frame.
         detected: Whether the detector ran on this frame.
-        reasons: Track id → why it has no clip so far; only tracks without one.
+        reasons: Track id → why it has no clip; only tracks that have had none lately.
     """
 
     frame: Frame
@@ -100,27 +100,26 @@ class FaceClipper:
         self._tracker = Tracker(spec.smoothing, max(MAX_GAP_MS, self._two_rounds_ms))
         self._buffer = ClipBuffer(spec, stride_ms, varied)
         self._cuts = CutDetector()
-        # Without repeats a source is slower, which clips of one interval cannot be.
-        self._repeats = RepeatDetector() if spec.longest_interval_ms else None
+        self._repeats = RepeatDetector()
         self._shape: tuple[int, ...] | None = None
         self._segment = 0
         self._time_ms: float | None = None
         self._detected_ms = 0.0
         self._since = detect_every  # frames since the detector ran; full = run it now
         self._tracks: tuple[Track, ...] = ()
-        self._clipped: set[int] = set()  # tracks that had a clip
+        self._clip_ended_ms: dict[int, float] = {}  # track → end of its newest clip
 
     def push(self, frame: Frame) -> FrameResult:
         """Take the next frame of the source.
 
         A frame with the very time of the one before is passed over: it gives the same tracks and
-        neither crops nor clips. So is, where the spec has a range of intervals, a frame that
-        repeats the picture before it in a video full of such frames.
+        neither crops nor clips. So is a frame that repeats the picture before it in a video full
+        of such frames, which is as slow as its pictures change.
 
         Args:
             frame: Image uint8 (H, W, 3) RGB and its time.
         """
-        repeated = self._repeats is not None and self._repeats.push(frame.image)
+        repeated = self._repeats.push(frame.image)
         if repeated or frame.time_ms == self._time_ms:
             return FrameResult(frame, self._tracks, reasons=self._reasons())
         before = {track.id for track in self._tracks}
@@ -143,17 +142,21 @@ class FaceClipper:
         with self.measure("crop"):
             crops, clips = self._cut_out(frame, found)
         self._tracks = tuple(self._graded(track, crops.get(track.id)) for track in found)
-        self._clipped.update(clip.track_id for clip in clips)
-        self._clipped.difference_update(ended)
+        self._clip_ended_ms.update((clip.track_id, frame.time_ms) for clip in clips)
+        for track_id in ended:
+            self._clip_ended_ms.pop(track_id, None)
         reasons = self._reasons()
         return FrameResult(frame, self._tracks, clips, crops, ended, cut, detected, reasons)
 
     def reason(self, track_id: int) -> str:
         """Say in one line why this track has no clip yet; "" when nothing stands in the way."""
-        return self._buffer.reason(track_id)
+        reason = self._buffer.reason(track_id)
+        return f"{reason}; {self._repeats.note}" if reason and self._repeats.note else reason
 
     def _reasons(self) -> dict[int, str]:
-        without = [track.id for track in self._tracks if track.id not in self._clipped]
+        ended, now_ms = self._clip_ended_ms, self._time_ms or 0.0
+        patience_ms = 2 * self.spec.frames * self.spec.slowest_ms
+        without = [t.id for t in self._tracks if now_ms - ended.get(t.id, -np.inf) > patience_ms]
         return {track: self.reason(track) for track in without}
 
     def _is_new_scene(self, frame: Frame) -> bool:
@@ -190,7 +193,7 @@ class FaceClipper:
                 continue
             crop = square_crop(frame.image, track.box, self.spec.margin, self.spec.size)
             crops[track.id] = crop
-            clip = self._buffer.push(track.id, frame.time_ms, crop)
+            clip = self._buffer.push(track.id, frame.time_ms, crop, frame.damaged)
             if clip is not None:
                 clips.append(clip)
         return crops, tuple(clips)

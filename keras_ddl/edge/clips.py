@@ -12,6 +12,8 @@ frames.
 from __future__ import annotations
 
 import math
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,6 +21,7 @@ import numpy as np
 from keras_ddl.edge.clipspec import ClipSpec
 
 TOLERANCE = 0.08  # of the bounds of a range of intervals: 30.3 ms is about 33
+PERIODS = 24  # between the newest frames of a track, which its rate is told by
 ROUNDING_MS = 1e-6  # times are floats: two that differ by less are the same
 
 
@@ -30,11 +33,13 @@ class Clip:
         frames: uint8, (T, S, S, 3), RGB.
         times_ms: float64, (T,), time of each frame, strictly increasing.
         track_id: The track the crops belong to.
+        damaged: Whether a frame of it is, or may be, smeared by lost data.
     """
 
     frames: np.ndarray
     times_ms: np.ndarray
     track_id: int
+    damaged: bool = False
 
 
 def interval(times_ms: np.ndarray, spec: ClipSpec, turn: int = 0) -> float:
@@ -95,26 +100,23 @@ def longest_period_ms(spec: ClipSpec) -> float:
     return spec.slowest_ms * (1 + 0.5 / (spec.frames - 1))
 
 
-def why_no_clip(times_ms: np.ndarray, spec: ClipSpec) -> str:
+def why_no_clip(times_ms: np.ndarray, spec: ClipSpec, periods_ms: Sequence[float] = ()) -> str:
     """Say in one line why no clip ends with the last of these frames; "" when one does.
 
     Args:
         times_ms: (N,) times of the newest frames, strictly increasing.
         spec: Gives the number of frames and the interval.
+        periods_ms: Times between the newest frames, also of frames that are gone; without them,
+            those of `times_ms`.
     """
     times = _checked(times_ms)
     step = interval(times, spec)
     span = step * (spec.frames - 1)
     if times.size and select(times, times[-1] - span, spec, step) is not None:
         return ""
-    longest = longest_period_ms(spec)
+    if slow := _too_slow(np.asarray(periods_ms if len(periods_ms) else np.diff(times)), spec):
+        return slow
     periods = np.diff(times)
-    if periods.size >= 2 and np.median(periods) > longest + ROUNDING_MS:
-        period = float(np.median(periods))
-        return (
-            f"frames come every {period:.0f} ms ({1000 / period:.1f} fps); a clip needs one at "
-            f"least every {longest:.1f} ms ({1000 / longest:.1f} fps)"
-        )
     covered = float(times[-1] - times[0]) if times.size else 0.0
     if periods.size and periods.max() > 1.5 * step and covered >= span / 2:
         where = int(periods.argmax())
@@ -122,6 +124,25 @@ def why_no_clip(times_ms: np.ndarray, spec: ClipSpec) -> str:
     if covered < span - step / 2:
         return f"collecting: {covered:.0f} of {span:.0f} ms"
     return "frames come too unevenly: no frame within half an interval of each moment"
+
+
+def _too_slow(periods: np.ndarray, spec: ClipSpec) -> str:
+    """Say which rate frames come at where it is too low; a single gap is no rate."""
+    longest = longest_period_ms(spec)
+    if periods.size < 2:
+        return ""
+    usual, mean = float(np.median(periods)), float(np.mean(periods))
+    gaps = int((periods > 1.5 * usual).sum())
+    if usual > longest + ROUNDING_MS:
+        period, evenly = usual, ""
+    elif gaps >= 2 and mean > longest + ROUNDING_MS:
+        period, evenly = mean, ", unevenly"
+    else:
+        return ""
+    return (
+        f"frames come every {period:.0f} ms ({1000 / period:.1f} fps){evenly}; a clip needs one at "
+        f"least every {longest:.1f} ms ({1000 / longest:.1f} fps)"
+    )
 
 
 def _checked(times_ms: np.ndarray) -> np.ndarray:
@@ -144,6 +165,8 @@ class _Series:
 
     times: list[float] = field(default_factory=list)
     crops: list[np.ndarray] = field(default_factory=list)
+    damaged: list[bool] = field(default_factory=list)
+    periods: deque[float] = field(default_factory=lambda: deque(maxlen=PERIODS))
     last_end_ms: float = -np.inf
     clips: int = 0
 
@@ -179,13 +202,16 @@ class ClipBuffer:
         self._stride_ms, self._varied = stride_ms, varied
         self._series: dict[int, _Series] = {}
 
-    def push(self, track_id: int, time_ms: float, crop: np.ndarray) -> Clip | None:
+    def push(
+        self, track_id: int, time_ms: float, crop: np.ndarray, damaged: bool = False
+    ) -> Clip | None:
         """Take the crop of one track at one moment; return the clip it completes, if any.
 
         Args:
             track_id: The track.
             time_ms: The moment, later than the track's last one.
             crop: uint8, (S, S, 3), RGB; kept by reference, so do not write into it later.
+            damaged: Whether its frame is, or may be, smeared by lost data.
 
         Raises:
             ValueError: The time is not later than the last one, or the crop's size is not S.
@@ -201,8 +227,11 @@ class ClipBuffer:
                 f"time_ms: expected later than {series.times[-1]}, received {time_ms}; "
                 "drop the track when a source starts again"
             )
+        if series.times:
+            series.periods.append(float(time_ms) - series.times[-1])
         series.times.append(float(time_ms))
         series.crops.append(crop)
+        series.damaged.append(damaged)
         self._forget(float(time_ms))
         times, count = np.array(series.times), self.spec.frames
         step = interval(times, self.spec, _turn(series.clips) if self._varied else 0)
@@ -214,7 +243,8 @@ class ClipBuffer:
             return None
         series.last_end_ms, series.clips = float(time_ms), series.clips + 1
         frames = np.stack([series.crops[index] for index in indices])  # (T, S, S, 3)
-        return Clip(frames, times[indices], track_id)
+        smeared = any(series.damaged[index] for index in indices)
+        return Clip(frames, times[indices], track_id, smeared)
 
     def _forget(self, now_ms: float) -> None:
         """Let go of crops no later clip can use, and of tracks gone silent."""
@@ -227,7 +257,7 @@ class ClipBuffer:
                 continue
             keep = int(np.searchsorted(series.times, now_ms - reach))
             keep = min(keep, len(series.times) - 1)
-            del series.times[:keep], series.crops[:keep]
+            del series.times[:keep], series.crops[:keep], series.damaged[:keep]
 
     def drop(self, track_id: int) -> None:
         """Forget a track; unknown ids are fine."""
@@ -242,7 +272,7 @@ class ClipBuffer:
         series = self._series.get(track_id)
         if series is None:
             return "no crops of this track yet"
-        return why_no_clip(np.array(series.times), self.spec)
+        return why_no_clip(np.array(series.times), self.spec, series.periods)
 
     def __len__(self) -> int:
         """Return how many crops are held, all tracks together."""

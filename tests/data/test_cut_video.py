@@ -55,6 +55,23 @@ def test_a_mask_names_the_manipulated_face(couple: Path) -> None:
     assert {clip.track_id for clip in nothing.clips} == {1}
 
 
+def test_no_clip_is_cut_from_frames_that_lost_data(
+    tmp_path: Path, draw_face: Callable[..., np.ndarray], write_mp4: Callable[..., Path]
+) -> None:
+    wall = np.random.default_rng(0).integers(90, 150, (120, 160, 3), np.uint8)
+    pictures = [draw_face(wall, 80, 60, 60)] * 48
+    path = write_mp4(tmp_path / "face.ts", pictures, gop=48)
+    whole = cut_video(path, SPEC, open_detector("haar"), 99)
+    data = path.read_bytes()
+    at = len(data) // 188 * 2 // 3 * 188
+    path.write_bytes(data[:at] + data[at + 188 :])
+    lossy = cut_video(path, SPEC, open_detector("haar"), 99)
+    assert 0 < len(lossy.clips) < len(whole.clips)
+    assert [clip.times_ms[-1] for clip in lossy.clips] == [
+        clip.times_ms[-1] for clip in whole.clips[: len(lossy.clips)]
+    ]
+
+
 def test_a_truncated_video_gives_what_it_still_holds(face_videos: Path) -> None:
     path = face_videos / "train/real/a_0.mp4"
     whole = cut_video(path, SPEC, open_detector("haar"), 99)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import numpy as np
 import pytest
 
@@ -177,6 +178,31 @@ def test_slow_source_never_gives_a_clip_and_says_why(fps: float) -> None:
     assert push_all(buffer, steady(fps, 4.0)) == []
     assert f"({fps:.1f} fps)" in buffer.reason(1)
     assert "23.3 fps" in buffer.reason(1)
+
+
+@pytest.mark.parametrize("fps", [5.0, 8.0])
+def test_a_rate_so_low_that_few_frames_are_kept_is_named_all_the_same(fps: float) -> None:
+    buffer = ClipBuffer(SPEC)
+    assert push_all(buffer, steady(fps, 4.0)) == []
+    assert buffer.reason(1).startswith(f"frames come every {1000 / fps:.0f} ms ({fps:.1f} fps); a")
+
+
+def test_frames_left_out_again_and_again_are_a_rate_and_not_a_gap() -> None:
+    buffer = ClipBuffer(SPEC, stride_ms=0)
+    times = np.delete(steady(25, 4.0), np.arange(0, 100, 6))
+    assert push_all(buffer, times) == []
+    rate = r"frames come every 48 ms \(20\.[78] fps\), unevenly; a clip needs one at least every 42"
+    assert re.match(rate, buffer.reason(1))
+
+
+def test_a_clip_with_one_damaged_frame_is_damaged() -> None:
+    buffer = ClipBuffer(SPEC)
+    crop = np.zeros((32, 32, 3), np.uint8)
+    clips = [buffer.push(1, 40.0 * number, crop, number in (8, 15)) for number in range(32)]
+    assert [clip.damaged for clip in clips if clip is not None] == [False, True, False, False]
+    buffer = ClipBuffer(SPEC, stride_ms=0)  # where crops are let go one by one
+    ends = [n for n in range(40) if (c := buffer.push(1, 40.0 * n, crop, n == 20)) and c.damaged]
+    assert ends == list(range(20, 28))
 
 
 def test_reasons() -> None:

@@ -17,11 +17,13 @@ class Shot:
         image: uint8 (H, W, 3) RGB.
         pts_ms: Its time in milliseconds of the stream's own clock; None where it carries none.
         decode_s: Seconds that decoding it took.
+        damaged: Whether it, or what it was predicted from, lost data on the way.
     """
 
     image: np.ndarray
     pts_ms: float | None = None
     decode_s: float = 0.0
+    damaged: bool = False
 
 
 class Connection(Protocol):

@@ -290,7 +290,7 @@ class LiveSource(Source):
             self._segment += was_frozen or changed
             self._last_ms, shape = time_ms, shot.image.shape
             self._run_again(was_frozen)
-            yield Frame(shot.image, time_ms, self._index, self._segment)
+            yield Frame(shot.image, time_ms, self._index, self._segment, shot.damaged)
             self._index += 1
 
     def _note(self, shot: Shot) -> None:

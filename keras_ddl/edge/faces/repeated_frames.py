@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 
 import numpy as np
@@ -13,9 +14,13 @@ SMALL = 0.6  # of the new pictures' differences around it: what a repeat may dif
 SHARE = 0.85  # of the repeats that must be so small
 MEDIAN = 0.3  # of the new pictures' median difference: what that of the repeats may be
 
+Rhythm = tuple[int, tuple[int, ...]]  # a period in frames, and which of them are repeats
+
 # Period in frames, and which of a period's frames are repeats: 12.5 in 25 and 15 in 30; 10 in 30;
 # 20 in 30.
-RHYTHMS = ((2, (1,)), (3, (1, 2)), (3, (2,)))
+RHYTHMS: tuple[Rhythm, ...] = ((2, (1,)), (3, (1, 2)), (3, (2,)))
+
+log = logging.getLogger(__name__)
 
 
 class RepeatDetector:
@@ -24,11 +29,14 @@ class RepeatDetector:
     Coded video repeats a picture only nearly, and a still scene differs as little, so a single
     difference says nothing: repeats are told by coming at every second or third frame, much
     smaller than the changes between.
+
+    Attributes:
+        note: Which of the frames so far repeated the one before, in words; "" = none did.
     """
 
     def __init__(self) -> None:
         self._last: np.ndarray | None = None
-        self._count = 0
+        self.note = ""
         self._differences: deque[float] = deque(maxlen=WINDOW)
 
     def push(self, image: np.ndarray) -> bool:
@@ -44,24 +52,29 @@ class RepeatDetector:
         if last is None:
             return False
         self._differences.append(float(np.abs(thumbnail - last).mean()))
-        return repeats_now(np.array(self._differences))
+        rhythm = repeats_now(np.array(self._differences))
+        if rhythm and not self.note:
+            period, places = rhythm
+            self.note = f"repeated frames ({len(places)} of every {period}) are counted once"
+            log.warning("%s", self.note)
+        return rhythm is not None
 
 
-def repeats_now(differences: np.ndarray) -> bool:
-    """Whether the last of these differences is that of a repeat in a video full of them.
+def repeats_now(differences: np.ndarray) -> Rhythm | None:
+    """The rhythm by which the last of these differences is that of a repeat; None where it is none.
 
     Args:
         differences: (N,), mean absolute difference of each frame from the one before.
     """
     if len(differences) < LEAST:
-        return False
+        return None
     numbers = np.arange(len(differences))
     for period, places in RHYTHMS:
         for phase in range(period):
             repeated = np.isin((numbers + phase) % period, places)
             if repeated[-1] and _is_rhythm(differences, repeated):
-                return True
-    return False
+                return period, places
+    return None
 
 
 def _is_rhythm(differences: np.ndarray, repeated: np.ndarray) -> bool:

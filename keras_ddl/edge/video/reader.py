@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,11 +13,13 @@ import numpy as np
 from keras_ddl.edge.errors import UserError
 from keras_ddl.edge.optional_import import need_pyav
 from keras_ddl.edge.video.container import SCRIPTS, choose_stream, file_options, is_still
+from keras_ddl.edge.video.loss import LossTracker
 from keras_ddl.edge.video.picture import hdr, is_interlaced, rgb, shown_size
 from keras_ddl.edge.video.timeline import Timeline
 
 if TYPE_CHECKING:
     from av.container import InputContainer
+    from av.packet import Packet
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
@@ -45,12 +46,14 @@ class Frame:
         index: Running number of the frame in its source, from 0.
         segment: Grows when what follows has nothing to do with what went before: a connection
             lost and found again, another rate. Nothing is tracked across it.
+        damaged: Whether its picture, or one that it was predicted from, lost data on the way.
     """
 
     image: np.ndarray
     time_ms: float
     index: int
     segment: int = 0
+    damaged: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,17 +81,27 @@ class _Damage:
 
     skipped: dict[str, int] = field(default_factory=dict)  # frames by cause
     untimed: int = 0
+    smeared: int = 0
+    loss: LossTracker = field(default_factory=LossTracker)
     notes: list[str] = field(default_factory=list)
 
-    def seen(self, picture: VideoFrame) -> None:
-        """Note what a picture is that it should not be."""
+    def seen(self, picture: VideoFrame) -> bool:
+        """Note what a picture is that it should not be; return whether it is damaged."""
         if (name := hdr(picture)) and (note := HDR_NOTE.format(name)) not in self.notes:
             self.notes.append(note)
         if is_interlaced(picture) and INTERLACED_NOTE not in self.notes:
             self.notes.append(INTERLACED_NOTE)
+        damaged = self.loss.is_damaged(picture)
+        self.smeared += damaged
+        return damaged
 
     def skip(self, cause: str) -> None:
         self.skipped[cause] = self.skipped.get(cause, 0) + 1
+
+    def corrupted(self, part: Packet[VideoStream] | VideoFrame | None) -> None:
+        """Note data that cannot be decoded."""
+        self.skip("corrupted")
+        self.loss.lost(part)
 
 
 def probe(path: Path | str) -> VideoInfo:
@@ -131,10 +144,7 @@ def read_video(path: Path | str, skipped: dict[str, int] | None = None) -> Itera
 def _frames(
     path: Path, container: InputContainer, stream: VideoStream, damage: _Damage
 ) -> Iterator[Frame]:
-    period_ms = float(1000 / (stream.average_rate or stream.guessed_rate or Fraction(25)))
-    start, base, aspect = stream.start_time, stream.time_base, stream.sample_aspect_ratio
-    start_ms = None if start is None or base is None else float(start * base * 1000)
-    timeline = Timeline(period_ms, "mpegts" in container.format.name, start_ms)
+    aspect, timeline = stream.sample_aspect_ratio, Timeline.of(container, stream)
     last_ms, index = None, 0
     with container:
         expected_ms = _expected_ms(container, stream)
@@ -148,9 +158,9 @@ def _frames(
             if moment is None:
                 damage.skip("disorder")
                 continue
-            damage.seen(picture)
             last_ms = moment.time_ms
-            yield Frame(rgb(picture, aspect), moment.time_ms, index, moment.segment)
+            damaged = damage.seen(picture)
+            yield Frame(rgb(picture, aspect), moment.time_ms, index, moment.segment, damaged)
             index += 1
         if last_ms is None:
             raise _unreadable(path, "a video stream without one decodable frame")
@@ -158,7 +168,7 @@ def _frames(
             often = "once" if timeline.segments == 1 else f"{timeline.segments} times"
             damage.notes.append(f"its clock began anew {often}")
             expected_ms = None
-        _report(path, damage, last_ms + period_ms, expected_ms)
+        _report(path, damage, last_ms + timeline.period_ms, expected_ms)
 
 
 def _open(path: Path) -> tuple[InputContainer, VideoStream]:
@@ -224,16 +234,18 @@ def _decoded(
             damage.notes.append(f"reading stopped early ({_reason(error)})")
             packet = None  # flush what the decoder still holds
         flushed = packet is None or packet.size == 0
+        if packet is not None:
+            damage.loss.packet(packet)
         try:
             pictures = stream.codec_context.decode(packet)
         except av.error.EOFError:
             return
         except (av.error.FFmpegError, OSError):
-            damage.skip("corrupted")
+            damage.corrupted(packet)
             continue
         for picture in pictures:
             if picture.is_corrupt:
-                damage.skip("corrupted")
+                damage.corrupted(picture)
             else:
                 yield picture
 
@@ -251,6 +263,8 @@ def _report(path: Path, damage: _Damage, end_ms: float, expected_ms: float | Non
     notes = list(damage.notes)
     if corrupted := damage.skipped.get("corrupted"):
         notes.append(f"{corrupted} corrupted packets skipped")
+    if damage.smeared:
+        notes.append(f"{damage.smeared} frames after lost data may be smeared, up to a key frame")
     if disorder := damage.skipped.get("disorder"):
         notes.append(f"{disorder} frames without a later time skipped")
     if damage.untimed:

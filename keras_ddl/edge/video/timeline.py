@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
 
 BACK_MS = 500.0  # a clock set back by more has begun anew; less is a frame out of order
 AHEAD_MS = 10_000.0  # of a transport stream, whose clock is another one after such a jump
@@ -34,12 +40,20 @@ class Timeline:
     def __init__(
         self, period_ms: float, transport: bool = False, start_ms: float | None = None
     ) -> None:
-        self._period_ms = period_ms
+        self.period_ms = period_ms
         self._ahead_ms = AHEAD_MS if transport else LONG_MS
         self._last: Moment | None = None
         self._start_ms = start_ms
         self._offset_ms = 0.0
         self.segments = 0
+
+    @classmethod
+    def of(cls, container: InputContainer, stream: VideoStream) -> Timeline:
+        """Make the timeline of a stream that FFmpeg has opened."""
+        period_ms = float(1000 / (stream.average_rate or stream.guessed_rate or Fraction(25)))
+        start, base = stream.start_time, stream.time_base
+        start_ms = None if start is None or base is None else float(start * base * 1000)
+        return cls(period_ms, "mpegts" in container.format.name, start_ms)
 
     def moment(self, clock_ms: float | None) -> Moment | None:
         """Place a frame.
@@ -59,13 +73,13 @@ class Timeline:
             self._offset_ms = -start_ms
             return self._placed(clock_ms - start_ms)
         if clock_ms is None:
-            return self._placed(last.time_ms + self._period_ms)
+            return self._placed(last.time_ms + self.period_ms)
         time_ms = clock_ms + self._offset_ms
         if last.time_ms - BACK_MS < time_ms <= last.time_ms:
             return None
         if not last.time_ms < time_ms <= last.time_ms + self._ahead_ms:
             self.segments += 1
-            time_ms = last.time_ms + self._period_ms
+            time_ms = last.time_ms + self.period_ms
             self._offset_ms = time_ms - clock_ms
         return self._placed(time_ms)
 

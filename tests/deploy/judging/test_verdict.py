@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from deploy.bundle import Bundle
+from deploy.judging.quality import DAMAGED
 from deploy.judging.verdict import (
     BETWEEN,
     NOT_FINITE,
@@ -174,6 +175,17 @@ def test_poor_clips_alone_never_add_up_to_a_verdict() -> None:
     assert tracks[1]["verdict"] == video["verdict"] == "UNCERTAIN"
     assert video["reason"] == TOO_FEW.format(2)
     assert video["fake_probability"] == pytest.approx(0.99)
+
+
+def test_a_damaged_picture_is_no_evidence() -> None:
+    judge = Judge(AT_ONCE)
+    verdicts(judge, (0.1, 0.2))
+    for index in range(9):
+        decision = judge.update(1, 2000.0 + index * STRIDE_MS, 0.99, DAMAGED, counts=False)
+    assert (decision.label, decision.reason) == (U, DAMAGED)
+    _, video = judge.conclude()
+    assert video["fake_probability"] == pytest.approx(0.15) and video["clips"] == 11
+    assert video["verdict"] == "REAL"  # by what could be seen
 
 
 def test_a_model_that_abstains_reports_scores_and_no_verdict() -> None:

@@ -130,6 +130,19 @@ def test_a_download_is_turned_as_the_file_is(
         np.testing.assert_array_equal(frame.image, other.image)
 
 
+def test_a_download_keeps_time_as_the_file_does(
+    tmp_path: Path, serve: Serve, write_mp4: Callable[..., Path]
+) -> None:
+    half = write_mp4(tmp_path / "half.ts", [np.full((48, 64, 3), 90, np.uint8)] * 25)
+    path = tmp_path / "restarts.mp4"  # a transport stream by its content, whatever its name
+    path.write_bytes(2 * half.read_bytes())
+    place = serve(partial(QuietFiles, directory=tmp_path))
+    frames = list(open_source(f"http://{place}/restarts.mp4"))
+    known = [(frame.time_ms, frame.segment) for frame in read_video(path)]
+    assert [(frame.time_ms, frame.segment) for frame in frames] == known
+    assert len(frames) == 50 and frames[-1].segment == 1 and not frames[-1].damaged
+
+
 def test_a_paced_download_knows_its_rate_once_it_is_connected(tmp_path: Path, serve: Serve) -> None:
     with VideoWriter(tmp_path / "grey.mp4", 30) as writer:
         for _ in range(3):

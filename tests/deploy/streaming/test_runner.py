@@ -6,7 +6,7 @@ import itertools
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -17,7 +17,9 @@ import pytest
 
 from deploy.backends import Backend, TensorSpec
 from deploy.bundle import Bundle
+from deploy.judging.quality import DAMAGED
 from deploy.judging.session import RunDescription, SourceJudge
+from deploy.judging.verdict import TOO_FEW
 from deploy.sinks import JsonLines, Output, Sink
 from deploy.sources import Source, open_source
 from deploy.sources.base import State
@@ -381,6 +383,43 @@ def test_answers_that_come_after_their_face_has_gone_still_count_and_nothing_is_
     assert end["clips"] == end["video"]["clips"] == end["tracks"]["1"]["clips"] == 4
     assert judge.judge.current(1) is None
     assert not (judge._newest or judge._said or judge._asked or judge._leaving)
+
+
+def judged(frames: Iterable[Frame]) -> SourceJudge:
+    """A source's judge after these frames, whose clips are all called fake."""
+    finder = clipper()
+    judge = SourceJudge(RunDescription(BUNDLE, Brightness()), Played("door", [], "wait"), finder)
+    for frame in frames:
+        result = finder.push(frame)
+        judge.see(result)
+        for clip in result.clips:
+            judge.score(clip, result.track(clip), 0.9, None)
+        judge.output()
+    return judge
+
+
+def test_of_damaged_frames_nothing_is_claimed_and_the_reason_says_so() -> None:
+    pictures = [picture(200.0)] * 60
+    whole = judged(Frame(image, index * 40.0, index) for index, image in enumerate(pictures))
+    assert whole.end("source", 0, {}).records[-1]["video"]["verdict"] == "FAKE"
+    damaged = judged(
+        Frame(image, index * 40.0, index, damaged=index >= 9)
+        for index, image in enumerate(pictures)
+    )
+    end = damaged.end("source", 0, {}).records[-1]
+    assert end["clips"] == whole.clips
+    assert end["video"]["verdict"] == "UNCERTAIN"
+    assert end["video"]["reason"] == f"{TOO_FEW.format(2)}: {DAMAGED}"
+
+
+def test_where_clips_stop_the_reason_says_why_there_are_no_more() -> None:
+    times = [*range(0, 320, 40), *range(400, 4000, 100)]
+    judge = judged(Frame(picture(200.0), time, index) for index, time in enumerate(times))
+    video = judge.end("source", 0, {}).records[-1]["video"]
+    assert (video["clips"], video["verdict"]) == (1, "UNCERTAIN")
+    assert video["reason"].startswith(
+        f"{TOO_FEW.format(2)}: frames come every 100 ms (10.0 fps); a clip needs one at least"
+    )
 
 
 def test_a_live_frame_crosses_the_files_that_the_document_lists(tmp_path: Path) -> None:
