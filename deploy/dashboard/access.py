@@ -125,5 +125,5 @@ def _from_here(headers: Mapping[str, str], host: str) -> bool:
 
 def _same(one: str, other: str) -> bool:
     """Compare in a time that does not tell how much was right."""
-    left, right = (text.encode("utf-8", "surrogateescape") for text in (one, other))
+    left, right = (text.encode("utf-8", "surrogatepass") for text in (one, other))
     return hmac.compare_digest(left, right)

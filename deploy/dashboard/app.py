@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from deploy.dashboard.access import METRICS, Access
+from deploy.dashboard.access import METRICS, PROBES, Access
 from deploy.dashboard.exposition import CONTENT_TYPE, exposition
 from deploy.dashboard.history import EVENTS
 from deploy.dashboard.report import Report, Seen
@@ -34,6 +34,7 @@ PUBLIC = frozenset({*PAGE, LOGIN, SESSION})
 TICK_S = 0.25  # how often an open page's connection looks for something new
 BEAT_S = 1.0  # and how often it is told the state of things when there is nothing new
 WRONG_TOKEN_S = 0.5  # how long a wrong token has to wait for its answer
+MOST_ANSWERS = 128  # under way at a time, probes aside
 LONGEST_LOGIN = 4096  # bytes
 LOGIN_S = 5.0  # for them to arrive
 HEADERS = {
@@ -105,7 +106,7 @@ class App:
             return _json({"error": "too long for a token"}, 413)
         try:
             token = json.loads(body)["token"]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             token = None
         if not isinstance(token, str):
             return _json({"error": 'expected {"token": "…"}'}, 400)
@@ -226,11 +227,16 @@ class App:
 
 
 class _Guard:
-    """Turns away who may not come in, and gives every answer the headers that protect the page."""
+    """Turns away who may not come in, and gives every answer the headers that protect the page.
+
+    Probes are answered however many others there are: who restarts what does not answer must not be
+    led to restart a run that does its work.
+    """
 
     def __init__(self, app: ASGIApp, access: Access) -> None:
         self._app = app
         self._access = access
+        self._answers = 0  # under way, to others than probes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         from starlette.requests import HTTPConnection
@@ -247,10 +253,18 @@ class _Guard:
                 message["headers"] = _protected(message.get("headers", ()))
             await send(message)
 
-        if refusal is None:
-            await self._app(scope, receive, guarded)
-        else:
+        if refusal is not None:
             await _json({"error": refusal.reason}, refusal.status)(scope, receive, guarded)
+        elif scope["path"] in PROBES:
+            await self._app(scope, receive, guarded)
+        elif self._answers >= MOST_ANSWERS:
+            await _json({"error": "too many visitors"}, 503)(scope, receive, guarded)
+        else:
+            self._answers += 1
+            try:
+                await self._app(scope, receive, guarded)
+            finally:
+                self._answers -= 1
 
 
 async def _short_body(request: Request) -> bytes | None:

@@ -8,6 +8,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ from keras_ddl.edge.optional_import import need
 if TYPE_CHECKING:
     import uvicorn
 
-MOST_CONNECTIONS = 128
+MOST_CONNECTIONS = 256
 START_S = 5.0  # for the thread to come up
 SILENT_S = 8.0  # without a request, before a connection is cut; longer than browsers are kept
 GRACE_S = 0.35  # for open connections to end by themselves
@@ -76,14 +77,13 @@ class DashboardServer:
         app = App(self._report, Access(self._settings, self.port, PUBLIC), self._closing.is_set)
         config = uvicorn.Config(
             app.asgi(),
-            http="h11",
+            http=_bounded_protocol(),
             ws="none",
             lifespan="off",
             log_config=None,
             access_log=False,
             proxy_headers=False,
             server_header=False,
-            limit_concurrency=MOST_CONNECTIONS,
             timeout_graceful_shutdown=1,
         )
         self._server = uvicorn.Server(config)
@@ -136,14 +136,11 @@ class DashboardServer:
 
         uvicorn waits for a first request without end, and every connection is an open file.
         """
-        silent: dict[Any, float] = {}  # connection → since when
         while not self._closing.is_set():
             await asyncio.sleep(TICK_S)
-            now = time.monotonic()
-            idle = [one for one in server.server_state.connections if _is_idle(one)]
-            silent = {one: silent.get(one, now) for one in idle}
-            for connection, since in silent.items():
-                if now - since > SILENT_S:
+            before = time.monotonic() - SILENT_S
+            for connection in _silent(server.server_state.connections):
+                if connection.silent_since < before:
                     connection.transport.abort()
         await asyncio.sleep(GRACE_S)
         for connection in list(server.server_state.connections):
@@ -158,7 +155,32 @@ class DashboardServer:
             time.sleep(0.01)
 
 
-def _is_idle(connection: Any) -> bool:
-    """Whether nothing has been asked on it, or everything asked has been answered."""
-    cycle = connection.cycle
-    return cycle is None or bool(cycle.response_complete)
+def _bounded_protocol() -> type[asyncio.Protocol]:
+    """HTTP protocol of a bounded number of connections: a new one ends the longest silent one."""
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+
+    class Bounded(H11Protocol):
+        silent_since = 0.0
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            self.silent_since = time.monotonic()
+            others = _silent(self.connections - {self})
+            if len(self.connections) > MOST_CONNECTIONS:
+                (others[0] if others else self).transport.abort()
+
+        def on_response_complete(self) -> None:
+            self.silent_since = time.monotonic()
+            super().on_response_complete()
+
+    return Bounded
+
+
+def _silent(connections: Iterable[Any]) -> list[Any]:
+    """Those on which nothing has been asked or all been answered, the longest silent ones first."""
+    silent = [
+        one
+        for one in connections
+        if not one.transport.is_closing() and (one.cycle is None or one.cycle.response_complete)
+    ]
+    return sorted(silent, key=lambda one: one.silent_since)

@@ -200,7 +200,7 @@ class MqttEvents(SpooledSink):
             self._obey(command, self._source(command.source))
         except Exception as error:  # whatever a stranger sent must not end this
             text = " ".join(str(error).split()) or type(error).__name__
-            self._link.publish("error", f"{_shown(payload)}: {text}".encode())
+            self._link.publish("error", f"{_shown(payload)}: {text}".encode(errors="replace"))
 
     def _source(self, asked: str) -> str:
         """The name of a source from it or from its form in topics."""

@@ -76,6 +76,8 @@ def test_the_form_signs_in_and_a_wrong_token_does_not(standing: Callable[..., An
         ("[]", 400),
         ("{", 400),
         ("x" * 5000, 413),
+        ('{"token": "\\ud800"}', 401),
+        ("[" * 3000, 400),
     ):
         status, headers, _ = get("/api/login", "POST", body)
         assert (status, "set-cookie" in headers) == (expected, False), body[:20]

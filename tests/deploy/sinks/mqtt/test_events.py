@@ -351,6 +351,8 @@ def test_commands_are_followed_and_mistakes_answered(
             ("[" * 1000, "expected one of"),
             ("x" * 5000, "expected at most 1024 bytes, received 5000"),
             ("two\nlines", "two lines: expected one of"),
+            ('{"command": "stop", "source": "\\ud800"}', "no source '?'"),
+            ('{"command": "stop", "source": ' + "[" * 900, "not valid JSON"),
         ]:
             send(wrong)
             answered(words)
