@@ -120,7 +120,8 @@ def _worker(config: TrainConfig, folder: Path, core: int, cluster: str, steps: i
         os.environ["TF_CONFIG"] = cluster
     from keras_ddl.framework import tf
     from keras_ddl.training.devices import open_devices
-    from keras_ddl.training.fit import compile_model, training_clips, untrained
+    from keras_ddl.training.fit import training_clips, untrained
+    from keras_ddl.training.optimiser import compile_model
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
     devices = open_devices("multiworker" if cluster else "none")

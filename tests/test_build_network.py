@@ -22,7 +22,7 @@ from keras_ddl.edge.files import file_sha256, read_json, write_json
 from keras_ddl.edge.runs import CONFIG, WEIGHTS, finish_run, start_run
 from keras_ddl.framework import keras
 from keras_ddl.import_released import load_released_weights
-from keras_ddl.training.fit import make_optimiser
+from keras_ddl.training.optimiser import make_optimiser
 from keras_ddl.training.options import TrainingOptions
 
 SMALL = {"frames": 4, "size": 32, "width": 0.125, "batch": 8, "epochs": 1, "backbone": "resnet18"}

@@ -104,7 +104,8 @@ def _print_trial(args: argparse.Namespace) -> int:
 def _trial(config: TrainConfig, units: int, strategy: str, memory_limit: float) -> Trial:
     from keras_ddl.framework import tf
     from keras_ddl.training.devices import open_devices
-    from keras_ddl.training.fit import compile_model, untrained
+    from keras_ddl.training.fit import untrained
+    from keras_ddl.training.optimiser import compile_model
 
     gpus = tf.config.list_physical_devices("GPU")
     for gpu in gpus if memory_limit else ():

@@ -30,6 +30,7 @@ from keras_ddl.training.checkpoint import Checkpoints, WriteCheckpoints, restore
 from keras_ddl.training.devices import Devices
 from keras_ddl.training.energy import energy_meter
 from keras_ddl.training.localise import grid_of, localising
+from keras_ddl.training.optimiser import compile_model
 from keras_ddl.training.options import TrainingOptions
 
 
@@ -102,46 +103,25 @@ def fit(
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     clips = training_clips(config, prepared)
-    steps = clips.steps(config.batch)
     chosen = checkpoints.choose(options.previous) if checkpoints else None
     restored, progress = chosen or (None, Progress())
-    done = progress.epoch * steps + progress.step
     model = untrained(config, devices) if model is None else model
     if config.localise:
         with devices.strategy.scope():
             model = localising(model, config.localise_weight)
-    bar = TrainingBar(config.epochs, steps, done, options.progress and devices.chief)
+    loop = _Loop(model, config, prepared, devices, clips, progress)
     started = time.monotonic() - progress.seconds
     meter = energy_meter(devices, progress.joules)
-    part = (devices.worker, devices.workers)
-
-    def batches(epoch: int) -> Any:
-        start = (epoch, 0)
-        stream = partial(clips.stream, config.batch, start, part, devices.replicas)
-        return devices.spread(stream)
-
-    averages = AveragedWeights(batches)
-    record = [Record(progress, config.patience)]
+    bar = TrainingBar(config.epochs, loop.steps, loop.done, options.progress and devices.chief)
+    last: list[keras.callbacks.Callback] = [Record(progress, config.patience)]
     if checkpoints:
         every = options.checkpoint_every
-        record.append(WriteCheckpoints(checkpoints, progress, steps, every, meter))
-    in_order = [
-        GoOn(progress.sums),
-        LearningRate(config, steps, progress.step),
-        StopWhenNotFinite(clips, config.batch, progress.step, progress),
-        keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: agree(model)),
-        averages,
-        validation or VideoAUC(config, prepared, devices),
-        BestWeights(weights, progress),
-        GammaLog(),
-        *([HardVideos(config, prepared, clips, devices, progress)] if config.mining else ()),
-        *callbacks,
-        averages.back,
-        *record,
-        bar,
-    ]
+        last.append(WriteCheckpoints(checkpoints, progress, loop.steps, every, meter))
+    averages = AveragedWeights(loop.batches)
+    judging = [validation or VideoAUC(config, prepared, devices), BestWeights(weights, progress)]
+    of_weights = [*judging, *loop.observers(), *callbacks]
     try:
-        _train(model, config, devices, clips, progress, restored, in_order)
+        loop.run([*loop.guards(), averages, *of_weights, averages.back, *last, bar], restored)
     finally:
         bar.close()
     if config.single_frames or config.localise:
@@ -151,21 +131,81 @@ def fit(
     return Fitted(model, progress.history, progress.best_epoch, seconds, meter.joules())
 
 
-def _train(
-    model: keras.Model,
-    config: TrainConfig,
-    devices: Devices,
-    clips: TrainingClips,
-    progress: Progress,
-    restored: Path | None,
-    callbacks: Sequence[keras.callbacks.Callback],
-) -> None:
-    """Go through what is left of all phases; from a checkpoint, where one is to be restored."""
-    steps, part = clips.steps(config.batch), (devices.worker, devices.workers)
-    for phase in phases(config):
-        if progress.epoch >= phase.last or progress.waited(config.patience):
-            continue
-        with devices.strategy.scope():
+@dataclass(frozen=True)
+class _Loop:
+    """One training: what learns from what, where, and how far it is.
+
+    Args:
+        model: As it is trained.
+        config: How.
+        prepared: Folder of prepared clips.
+        devices: Where.
+        clips: What it learns from.
+        progress: What is done.
+    """
+
+    model: keras.Model
+    config: TrainConfig
+    prepared: Path
+    devices: Devices
+    clips: TrainingClips
+    progress: Progress
+
+    @property
+    def steps(self) -> int:
+        """Steps of an epoch."""
+        return self.clips.steps(self.config.batch)
+
+    @property
+    def done(self) -> int:
+        """Steps of the whole training that are done."""
+        return self.progress.epoch * self.steps + self.progress.step
+
+    def batches(self, epoch: int) -> Any:
+        """The batches of an epoch, for what passes through them beside the training."""
+        part, start = (self.devices.worker, self.devices.workers), (epoch, 0)
+        replicas = self.devices.replicas
+        return self.devices.spread(
+            partial(self.clips.stream, self.config.batch, start, part, replicas)
+        )
+
+    def guards(self) -> list[keras.callbacks.Callback]:
+        """Callbacks that see to the training itself."""
+        step, batch = self.progress.step, self.config.batch
+        return [
+            GoOn(self.progress.sums),
+            LearningRate(self.config, self.steps, step),
+            StopWhenNotFinite(self.clips, batch, step, self.progress),
+            keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: agree(self.model)),
+        ]
+
+    def observers(self) -> list[keras.callbacks.Callback]:
+        """Callbacks that look at the weights which are judged."""
+        if not self.config.mining:
+            return [GammaLog()]
+        hard = HardVideos(self.config, self.prepared, self.clips, self.devices, self.progress)
+        return [GammaLog(), hard]
+
+    def run(self, callbacks: Sequence[keras.callbacks.Callback], restored: Path | None) -> None:
+        """Go through what is left of all phases.
+
+        Args:
+            callbacks: In their order.
+            restored: Checkpoint to go on from.
+        """
+        for phase in phases(self.config):
+            if self.progress.epoch >= phase.last or self.progress.waited(self.config.patience):
+                continue
+            self._make_ready(phase, restored)
+            restored = None
+            for first, last, skipped in _legs(self.progress, phase, bool(self.config.mining)):
+                self._fit(first, last, skipped, callbacks)
+                if self.model.stop_training:
+                    break
+
+    def _make_ready(self, phase: Phase, restored: Path | None) -> None:
+        model, config, progress = self.model, self.config, self.progress
+        with self.devices.strategy.scope():
             rest_backbone(model, phase.rests)
             if config.rest_before:
                 rest_until(model, stage_layer(config))
@@ -175,21 +215,21 @@ def _train(
                 restore(restored, model, optimiser=begun)
                 if not begun:  # a phase has an optimiser of its own, whose averages begin here
                     compile_model(model, config)
-                restored = None
-        for first, last, skipped in _legs(progress, phase, bool(config.mining)):
-            start = (first, skipped)
-            order = (config.batch, start, part, devices.replicas)
-            stream = partial(clips.stream, *order, grid_of(model), progress.hard_keys())
-            model.fit(
-                devices.spread(stream),
-                initial_epoch=first,
-                epochs=last,
-                steps_per_epoch=steps - skipped,
-                callbacks=callbacks,
-                verbose=0,
-            )
-            if model.stop_training:
-                break
+
+    def _fit(
+        self, first: int, last: int, skipped: int, callbacks: Sequence[keras.callbacks.Callback]
+    ) -> None:
+        devices, hard = self.devices, self.progress.hard_keys()
+        part, start = (devices.worker, devices.workers), (first, skipped)
+        order = (self.config.batch, start, part, devices.replicas)
+        self.model.fit(
+            devices.spread(partial(self.clips.stream, *order, grid_of(self.model), hard)),
+            initial_epoch=first,
+            epochs=last,
+            steps_per_epoch=self.steps - skipped,
+            callbacks=list(callbacks),
+            verbose=0,
+        )
 
 
 def training_clips(
@@ -237,47 +277,6 @@ def untrained(config: TrainConfig, devices: Devices) -> keras.Model:
         if devices.synchronises(config.sync_batch_norm, config.batch):
             synchronise(model)
     return model
-
-
-def compile_model(model: keras.Model, config: TrainConfig) -> None:
-    """Give a network the configuration's optimiser and loss; in the scope of its strategy."""
-    model.compile(
-        optimizer=make_optimiser(config),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
-        jit_compile=config.xla,
-    )
-    _make_variables(model)
-
-
-def _make_variables(model: keras.Model) -> None:
-    """Make the variables that Keras would make in the first step, of optimiser, loss and metrics.
-
-    A step that makes variables is traced twice, which takes half the time until the second one; and
-    an optimiser's averages must be there before they are restored.
-    """
-    optimiser, weights = model.optimizer, model.trainable_variables
-    if hasattr(optimiser, "_create_all_weights"):  # the legacy kind, also in loss scaling
-        optimiser._create_all_weights(weights)
-    else:
-        optimiser.build(weights)
-    logits, labels = tf.zeros((1, 2)), tf.zeros((1,), tf.int64)
-    model.compiled_loss.build(logits)
-    model.compiled_metrics.build(logits, labels)
-
-
-def make_optimiser(config: TrainConfig) -> Any:
-    """Return Adam with the configuration's gradient clipping and weight averaging.
-
-    Its learning rate is that of the first step; `learning_rate.LearningRate` sets the others.
-    `model.compile` wraps it in Keras' loss scaling where the precision is float16.
-    """
-    options: dict[str, Any] = {"learning_rate": config.learning_rate}
-    if config.clip_norm:
-        options["global_clipnorm"] = config.clip_norm
-    if config.ema:
-        return keras.optimizers.Adam(**options, use_ema=True, ema_momentum=config.ema)
-    return keras.optimizers.legacy.Adam(**options)
 
 
 def _check_classes(prepared: Path, config: TrainConfig) -> None:

@@ -26,7 +26,8 @@ from keras_ddl.training.callbacks.validation import VideoAUC
 from keras_ddl.training.callbacks.wrong_videos import WrongVideos
 from keras_ddl.training.checkpoint import Checkpoints
 from keras_ddl.training.devices import Devices
-from keras_ddl.training.fit import Fitted, fit, make_optimiser, phases, training_clips
+from keras_ddl.training.fit import Fitted, fit, phases, training_clips
+from keras_ddl.training.optimiser import make_optimiser
 from keras_ddl.training.options import TrainingOptions
 
 # The network that is traced fastest; what it is does not matter to most of these.

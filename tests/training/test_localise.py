@@ -15,8 +15,8 @@ from keras_ddl.edge.errors import UserError
 from keras_ddl.framework import keras
 from keras_ddl.networks.localise import LAYER
 from keras_ddl.networks.model import with_inconsistency_map
-from keras_ddl.training.fit import compile_model
 from keras_ddl.training.localise import LOSS, grid_of, localising, mask_loss
+from keras_ddl.training.optimiser import compile_model
 
 SMALL = {
     "network": "frames",

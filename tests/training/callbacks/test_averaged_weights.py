@@ -11,7 +11,7 @@ from keras_ddl.build_network import build
 from keras_ddl.config import TrainConfig
 from keras_ddl.framework import keras
 from keras_ddl.training.callbacks.averaged_weights import AveragedWeights, averaged_weights
-from keras_ddl.training.fit import make_optimiser
+from keras_ddl.training.optimiser import make_optimiser
 
 
 def test_the_average_follows_the_weights_and_training_goes_on_with_its_own() -> None:
