@@ -16,7 +16,7 @@ from typing import Any
 
 from keras_ddl.build_network import load_run
 from keras_ddl.comparison.related_results import related_results
-from keras_ddl.data.layouts import LAYOUTS
+from keras_ddl.data.layouts import add_arguments, check_arguments
 from keras_ddl.data.prepare import CACHE
 from keras_ddl.data.prepared import check_spec, read_summary
 from keras_ddl.datasets import prepared_for
@@ -48,6 +48,7 @@ def evaluate(
     layout: str = "folder",
     keep: bool = False,
     false_alarms: float | None = None,
+    identity: str = "",
 ) -> EvaluationResult:
     """Choose a run's threshold and temperature on validation, then score test splits.
 
@@ -60,7 +61,7 @@ def evaluate(
         prepared: Folders of prepared clips whose test splits to score; by default the one that
             the run was trained on.
         data: A dataset to prepare as the run's spec says, instead.
-        layout: How that dataset lies; a name in `LAYOUTS`.
+        layout, identity: How that dataset lies; see `data.layouts.read_index`.
         keep: Take threshold and temperature as `clipspec.json` has them, for a run whose
             validation clips are not at hand.
         false_alarms: Share of reals that may be called fake, in place of the configuration's.
@@ -79,7 +80,7 @@ def evaluate(
     own = None if keep and (folders or data) else _own(recorded, run)
     model, config, spec = load_run(run)
     if data is not None:
-        folders = [prepared_for(config, data, CACHE, layout=layout)]
+        folders = [prepared_for(config, data, CACHE, layout, identity)]
     elif own is not None and not folders:
         folders = [own]
     for folder in folders:
@@ -174,9 +175,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="prepared clips to score, one or more; default those the run was trained on",
     )
     group.add_argument("--data", type=Path, metavar="ROOT", help="another dataset, prepared first")
-    parser.add_argument(
-        "--layout", choices=sorted(LAYOUTS), default="folder", help="how --data lies"
-    )
+    add_arguments(parser, "--data")
     parser.add_argument(
         KEEP,
         action="store_true",
@@ -196,8 +195,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
+    check_arguments(args)
     run = find_run(args.run)
-    result = evaluate(run, args.prepared, args.data, args.layout, args.keep, args.false_alarms)
+    share = args.false_alarms
+    result = evaluate(run, args.prepared, args.data, args.layout, args.keep, share, args.identity)
     if args.json:
         print((run / TEST).read_text(encoding="utf-8"))
         return 0

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from keras_ddl.data.layouts import LAYOUTS
+from keras_ddl.data.layouts import LAYOUTS, read_index
 from keras_ddl.data.layouts.manifest import manifest
 from keras_ddl.edge.errors import UserError
 
@@ -118,6 +118,17 @@ def test_a_name_with_a_back_slash_is_that_files_where_it_is_there(
     (tmp_path / "t.csv").write_text("path,label,split\nv\\a.mp4,0.0,train\n")
     (video,) = LAYOUTS["csv"](tmp_path / "t.csv").present()
     assert video.path.name == "v\\a.mp4" and video.label == 0
+
+
+def test_a_pattern_names_people_where_the_table_does_not(tmp_path: Path, put_files: Put) -> None:
+    put_files(tmp_path, ["v/x_ann.mp4", "v/x_ben.mp4"])
+    rows = "path,label,split,identity\nv/x_ann.mp4,0,train,\nv/x_ben.mp4,1,val,zoe\n"
+    (tmp_path / "t.csv").write_text(rows)
+    index = read_index(tmp_path / "t.csv", "csv", "x_([a-z]+)")
+    assert [v.identities for v in index.videos] == [("ann",), ("zoe",)]
+    assert index.people == "what 'x_([a-z]+)' finds in their paths"
+    (tmp_path / "t.csv").write_text(rows.replace("train,\n", "train,amy\n"))
+    assert read_index(tmp_path / "t.csv", "csv").people == ""  # all named
 
 
 @pytest.mark.parametrize(

@@ -31,9 +31,8 @@ def split_by_identity(
     names = sorted(set(identities))
     if len(names) <= len(shares):
         raise UserError(
-            f"expected at least {len(shares) + 1} identities (for plain folders: file names up to "
-            f"the first underscore) to hold some out, received {len(names)}; give the splits "
-            "(train, val and test folders, or a split column)"
+            f"expected at least {len(shares) + 1} identities to hold some out, received "
+            f"{len(names)}; give the splits (train, val and test folders, or a split column)"
         )
     random.Random(seed).shuffle(names)
     split_of = dict.fromkeys(names, "train")

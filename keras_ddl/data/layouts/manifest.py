@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from keras_ddl.data.layouts.held_out import hold_out
+from keras_ddl.data.layouts.identity import IdentityRule
 from keras_ddl.data.layouts.index import Index
 from keras_ddl.data.layouts.rows import Row, read_rows
 from keras_ddl.data.video_index import CLASSES, SPLITS, Video
@@ -17,42 +18,49 @@ LABELS = {"0": 0, "0.0": 0, "real": 0, "1": 1, "1.0": 1, "fake": 1}
 FILE = "manifest.csv"
 
 
-def manifest(root: Path) -> Index:
+def manifest(root: Path, identity: str = "") -> Index:
     """Index the videos that a CSV file names.
 
     Columns: `path` (absolute, or relative to the file; with back slashes too, where the file is not
-    there as it is written), `label` (0 or real, 1 or fake), and
-    optionally `split`, `video` (the video's name; the path without it), `method` (`real` and
-    `fake` without it), `identity` (people, `;` between several; without it the file name up to its
-    first underscore) `pair` (the `path` of the real video that a fake was made from) and `source`
+    there as it is written), `label` (0 or real, 1 or fake), and optionally `split`, `video` (the
+    video's name; the path without it), `method` (`real` and `fake` without it), `identity` (people,
+    `;` between several; without it the file name up to its first underscore, or what a pattern
+    finds in the path), `pair` (the `path` of the real video that a fake was made from) and `source`
     (where a video was taken from, by which false alarms are told). Without a `split` column people
     are held out (`keras_ddl.data.layouts.held_out`).
 
     Args:
         root: The CSV file, or a folder with a `manifest.csv`.
+        identity: Pattern of an `IdentityRule`, for lines without an identity.
 
     Returns:
         Its index; the dataset is the file's stem, or the folder's name.
 
     Raises:
-        UserError: If there is no such file, a column is missing, a value is not understood, or one
-            file has two labels or two splits.
+        UserError: If there is no such file, a column is missing, a value is not understood, one
+            file has two labels or two splits, the pattern finds nobody in a path, or there are too
+            few people to hold out.
     """
-    root = Path(root)
+    root, rule = Path(root), IdentityRule(identity)
     table = root / FILE if root.is_dir() else root
     dataset = root.resolve().name if root.is_dir() else table.stem
     columns, rows = read_rows(table, REQUIRED)
     unused = [name for name in columns if name not in REQUIRED + OPTIONAL]
     notes = [f"{table}: columns that are not used: {','.join(unused)}"] if unused else []
-    videos = [_video(table, number, row, dataset, "split" in columns) for number, row in rows]
+    has_split = "split" in columns
+    videos = [_video(table, number, row, dataset, has_split, rule) for number, row in rows]
     _refuse_contradictions(table, [number for number, _ in rows], videos)
     mixed: list[Video] = []
-    if "split" not in columns:
+    if not has_split:
+        rule.check_held_out(videos)
         videos, mixed = hold_out(videos)
-    return Index.of(videos, mixed, notes=notes)
+    named = all(row.get("identity") for _, row in rows)
+    return Index.of(videos, mixed, notes=notes, people="" if named else str(rule))
 
 
-def _video(table: Path, number: int, row: Row, dataset: str, has_split: bool) -> Video:
+def _video(
+    table: Path, number: int, row: Row, dataset: str, has_split: bool, rule: IdentityRule
+) -> Video:
     def value(name: str, default: str = "") -> str:
         return row.get(name, "").strip() or default
 
@@ -66,7 +74,7 @@ def _video(table: Path, number: int, row: Row, dataset: str, has_split: bool) ->
     ):
         if problem:
             raise UserError(f"{table}, line {number}: expected {what}, received {received!r}")
-    people = value("identity", inner.stem.split("_")[0]).split(";")
+    people = [person.strip() for person in value("identity").split(";") if person.strip()]
     return Video(
         path=table.parent / inner,
         label=label or 0,
@@ -74,7 +82,7 @@ def _video(table: Path, number: int, row: Row, dataset: str, has_split: bool) ->
         method=value("method", "fake" if label else "real"),
         compression="",
         video_id=value("video", inner.as_posix()),
-        identities=tuple(person.strip() for person in people if person.strip()),
+        identities=tuple(people) or rule.people(inner),
         split=split,
         original=_path(table, value("pair")).as_posix() if label and value("pair") else "",
         source=value("source"),
