@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import csv
 import io
+import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -32,13 +33,15 @@ from keras_ddl.evaluation.calibration import margins_from_logits
 from keras_ddl.evaluation.operating_point import OperatingPoint
 from keras_ddl.evaluation.results import TEST, EvaluationResult
 from keras_ddl.evaluation.score_sets import ScoredSet, Subject, heat_of, measured_of, score
-from keras_ddl.evaluation.split_scores import split_logits
+from keras_ddl.evaluation.split_scores import judged_classes, need_both_classes, split_logits
 from keras_ddl.evaluation.tables import table
 from keras_ddl.model_card import write_model_card
 from keras_ddl.report import REPORT, Content, write_report
 from keras_ddl.report.run_facts import RunFacts
 
 KEEP = "--keep-operating-point"
+
+_log = logging.getLogger(__name__)
 
 
 def evaluate(
@@ -70,8 +73,9 @@ def evaluate(
         What `test.json` holds; docs/evaluation.md describes it.
 
     Raises:
-        UserError: If clips are not there, have changed, are cut to another spec, or are of one
-            class only.
+        UserError: If clips are not there, have changed, are cut to another spec, or those of
+            validation are of one class only. Of a test split of one class, what that defines is
+            given, and the rest is None.
     """
     need("jinja2", "the report")  # now, and not when all is scored
     run = find_run(run)
@@ -85,6 +89,7 @@ def evaluate(
         folders = [own]
     for folder in folders:
         check_spec(folder, spec)
+        _note_one_class(folder, config.pseudo_fakes)
     subject = Subject(run, model, config, spec, recorded["fingerprint"])
     if own is not None and not keep:
         subject = choose(subject, own, false_alarms)
@@ -106,6 +111,7 @@ def choose(subject: Subject, own: Path, false_alarms: float | None = None) -> Su
     Raises:
         UserError: If the validation clips are of one class only.
     """
+    need_both_classes(own, "val", subject.config.pseudo_fakes)
     data, logits = split_logits(subject.model, own, "val", subject.config.pseudo_fakes)
     margins = margins_from_logits(logits)
     fingerprint = read_summary(own)["fingerprint"]
@@ -119,7 +125,8 @@ def choose(subject: Subject, own: Path, false_alarms: float | None = None) -> Su
 
 def write(subject: Subject, sets: Sequence[ScoredSet]) -> EvaluationResult:
     """Write all files of an evaluation into the run; return what `test.json` holds."""
-    run, spec = subject.run, onto(subject.spec, [measured_of(scored.result) for scored in sets])
+    rates = [one for scored in sets if (one := measured_of(scored.result)) is not None]
+    run, spec = subject.run, onto(subject.spec, rates)
     result = EvaluationResult(
         threshold=spec.threshold,
         temperature=spec.temperature,
@@ -141,6 +148,21 @@ def write(subject: Subject, sets: Sequence[ScoredSet]) -> EvaluationResult:
     write_report(run / REPORT, content)
     write_model_card(run)
     return result
+
+
+def _note_one_class(folder: Path, pseudo: str) -> None:
+    """Say before the work which numbers a test split cannot give."""
+    real, fake = judged_classes(folder, "test", pseudo)
+    if not (real and fake):
+        defined = "accuracy and false alarms" if real else "the share called fake"
+        _log.warning(
+            "%s, test: %d real and %d fake clips: only %s can be told, nothing that compares the "
+            "two classes",
+            folder,
+            real,
+            fake,
+            defined,
+        )
 
 
 def _own(recorded: dict[str, Any], run: Path) -> Path:
