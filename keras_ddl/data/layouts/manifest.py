@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from keras_ddl.data.layouts.held_out import hold_out
@@ -16,6 +18,7 @@ REQUIRED = ("path", "label")
 OPTIONAL = ("split", "video", "method", "identity", "pair", "source")
 LABELS = {"0": 0, "0.0": 0, "real": 0, "1": 1, "1.0": 1, "fake": 1}
 FILE = "manifest.csv"
+LONGEST_NAME = 255  # bytes, of a file or folder on common file systems
 
 
 def manifest(root: Path, identity: str = "") -> Index:
@@ -23,7 +26,7 @@ def manifest(root: Path, identity: str = "") -> Index:
 
     Columns: `path` (absolute, or relative to the file; with back slashes too, where the file is not
     there as it is written), `label` (0 or real, 1 or fake), and optionally `split`, `video` (the
-    video's name; the path without it), `method` (`real` and `fake` without it), `identity` (people,
+    video's name; the path without it), `method` (of a fake; `fake` without it), `identity` (people,
     `;` between several; without it the file name up to its first underscore, or what a pattern
     finds in the path), `pair` (the `path` of the real video that a fake was made from) and `source`
     (where a video was taken from, by which false alarms are told). Without a `split` column people
@@ -54,6 +57,8 @@ def manifest(root: Path, identity: str = "") -> Index:
     if not has_split:
         rule.check_held_out(videos)
         videos, mixed = hold_out(videos)
+    videos, odd = _paired(videos)
+    notes += [f"{table}: {note}" for note in odd]
     named = all(row.get("identity") for _, row in rows)
     return Index.of(videos, mixed, notes=notes, people="" if named else str(rule))
 
@@ -67,10 +72,13 @@ def _video(
     label = LABELS.get(value("label").lower())
     split = value("split").lower() if has_split else "train"
     inner = _path(table, value("path"))
+    long = any(len(os.fsencode(part)) > LONGEST_NAME for part in inner.parts)
     for problem, what, received in (
         (not value("path"), "a path", value("path")),
+        (long, f"a path of names of {LONGEST_NAME} bytes at most", inner.name[:40] + "…"),
         (label is None, "a label 0 or real, 1 or fake", value("label")),
         (split not in SPLITS, f"a split {', '.join(SPLITS)}", split),
+        (label and value("method") == "real", "the method of a fake", value("method")),
     ):
         if problem:
             raise UserError(f"{table}, line {number}: expected {what}, received {received!r}")
@@ -79,12 +87,12 @@ def _video(
         path=table.parent / inner,
         label=label or 0,
         dataset=dataset,
-        method=value("method", "fake" if label else "real"),
+        method=value("method", "fake") if label else "real",
         compression="",
         video_id=value("video", inner.as_posix()),
         identities=tuple(people) or rule.people(inner),
         split=split,
-        original=_path(table, value("pair")).as_posix() if label and value("pair") else "",
+        original=str(table.parent / _path(table, value("pair"))) if label and value("pair") else "",
         source=value("source"),
     )
 
@@ -96,11 +104,26 @@ def _path(table: Path, text: str) -> Path:
     return other if "\\" in text and not (table.parent / path).exists() else path
 
 
+def _paired(videos: Sequence[Video]) -> tuple[list[Video], list[str]]:
+    """Name the originals of fakes as the reals of these paths are named; note what is no real."""
+    reals = {os.path.abspath(video.path): video for video in videos if not video.label}
+    named, lost = [], []
+    for video in videos:
+        if video.original:
+            original = reals.get(os.path.abspath(video.original))
+            lost += [] if original else [video.original]
+            video = replace(video, original=original.video_id if original else "")
+        named.append(video)
+    if not lost:
+        return named, []
+    return named, [f"{len(lost)} fakes have a pair that is no listed real, the first is {lost[0]}"]
+
+
 def _refuse_contradictions(table: Path, lines: Sequence[int], videos: Sequence[Video]) -> None:
     """Refuse a file that is real here and fake there, or in two splits."""
-    seen: dict[Path, tuple[int, Video]] = {}
+    seen: dict[str, tuple[int, Video]] = {}
     for line, video in zip(lines, videos, strict=True):
-        before, first = seen.setdefault(video.path, (line, video))
+        before, first = seen.setdefault(os.path.abspath(video.path), (line, video))
         for what in ("label", "split"):
             one, other = getattr(first, what), getattr(video, what)
             if one != other:
