@@ -175,7 +175,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    if args.json and not args.json.parent.is_dir():
+    if args.json and (args.json.is_dir() or not args.json.parent.is_dir()):
         raise UserError(f"--json: expected a file in a folder, received {args.json}; make it first")
     content = "deep" if args.deep else "none" if args.no_content else "quick"
     report = verify(

@@ -22,6 +22,7 @@ from keras_ddl.edge.errors import UserError
 from keras_ddl.edge.video.writer import VideoWriter
 
 REALS_ALONE = "; for training on pseudo-fakes check --for pseudo-fakes"
+ROOT = Path(__file__).resolve().parents[2]
 Put = Callable[[Path, list[str]], None]
 NAMES = [
     f"{split}/{kind}/{person}_{take}.mp4"
@@ -324,6 +325,27 @@ def test_command_refuses(root: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert main([str(root), "--layout", "ffpp"]) == 2
     assert main([str(root), "--json", str(root / "no/such/report.json")]) == 2
     assert "--json: expected a file in a folder" in capsys.readouterr().err
+    assert main([str(root), "--json", str(root)]) == 2
+    assert "--json: expected a file in a folder" in capsys.readouterr().err
+
+
+def test_names_that_are_no_utf8_and_of_two_lines(root: Path, tmp_path: Path) -> None:
+    odd = os.fsencode(root) + b"/train/real/anna\xe9\n.mp4"
+    os.rename(root / NAMES[0], odd)
+    shutil.copy(odd, root / "test/real/anna_9.mp4")  # a finding that names both
+    out = tmp_path / "report.json"
+    command = [sys.executable, "-m", "keras_ddl.data.verify", str(root), "--processes", "1"]
+    environment = {**os.environ, "PYTHONUTF8": "1", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [*command, "--json", str(out)], capture_output=True, env=environment, timeout=120
+    )
+    assert done.returncode == 4 and b"Traceback" not in done.stderr, done.stderr
+    assert b"anna\\udce9" in done.stdout
+    files = [name for found in json.loads(out.read_text())["findings"] for name in found["files"]]
+    assert os.fsdecode(odd) in files  # the very name
+    named = [*command, "--identity", "nobody"]
+    done = subprocess.run(named, capture_output=True, env=environment, timeout=120)
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
 
 
 def test_two_processes_find_the_same(root: Path) -> None:
