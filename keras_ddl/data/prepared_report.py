@@ -131,5 +131,6 @@ def _written(
 ) -> np.ndarray:
     import cv2
 
+    text = text.encode("ascii", "replace").decode()  # all that this font has; others end OpenCV
     cv2.putText(image, text, place, cv2.FONT_HERSHEY_SIMPLEX, scale, colour, 1, cv2.LINE_AA)
     return image

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -214,6 +215,18 @@ def test_the_pattern_of_people_is_carried_and_changes_the_clips(
     assert "people by `_([0-9])`" in (out / "report.md").read_text()
     people = {v["key"][3]: v["identities"] for v in read_split(out, "train").videos}
     assert people == {"a_0.mp4": ["0"], "short_0.mp4": ["0"], "a_1.mp4": ["1"]}
+
+
+def test_a_name_that_is_no_utf8_is_prepared_and_kept(face_videos: Path, tmp_path: Path) -> None:
+    shutil.rmtree(face_videos / "val")
+    name = os.fsdecode(b"a\xe9_0.mp4")
+    (face_videos / "train/real/a_0.mp4").rename(face_videos / "train/real" / name)
+    out = _prepare(face_videos, tmp_path / "out")
+    data = read_split(out, "train")
+    assert ("set", "real", "", name) in data.keys
+    number = data.keys.index(("set", "real", "", name))
+    stored = tf.train.Example.FromString(data.clips.record(number)).features.feature
+    assert stored["key"].bytes_list.value[-1] == b"a\xe9_0.mp4"
 
 
 def test_a_folder_of_something_else_is_not_replaced(face_videos: Path, tmp_path: Path) -> None:
