@@ -20,7 +20,7 @@ if not __package__:  # run as a script: import from the clone, and keep this fol
 
 from deploy.backends import Backend
 from deploy.bundle import Bundle, open_bundle
-from deploy.drawing.panels import CROPS, THUMB, Panel, contact_sheet, write_png
+from deploy.drawing.panels import CROPS, THUMB, Panel, contact_sheet, picture_path, write_png
 from deploy.judging.options import DETECTORS, FOOTAGE
 from deploy.judging.output import Output
 from deploy.judging.records import Point, ScoredClip
@@ -150,7 +150,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = Parser(prog="contact_sheet", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("videos", nargs="+", type=Path, metavar="VIDEO", help="videos or pictures")
     parser.add_argument("--bundle", type=Path, default=DEFAULT_BUNDLE, help="(%(default)s)")
-    parser.add_argument("--out", type=Path, default=Path("sheet.png"), help="(%(default)s)")
+    parser.add_argument("--out", type=Path, default=Path("sheet.png"), help="a .png (%(default)s)")
     parser.add_argument("--detector", choices=DETECTORS, default="auto", help="(auto)")
     parser.add_argument("--faces", action="store_true", help="a verdict and a panel for each face")
     parser.add_argument("--domain", choices=FOOTAGE, default="real", help="what the videos show")
@@ -160,6 +160,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
+    out = picture_path(args.out)
     bundle, backend = open_bundle(args.bundle)
     with backend:
         detector = open_detector(args.detector)
@@ -178,13 +179,13 @@ def _run(args: argparse.Namespace) -> int:
     if not panels:
         return code
     heading = f"model {bundle.model_id} | trained on: {bundle.domain} | faces: {detector.name}"
-    write_png(contact_sheet(panels, f"{heading} | footage: {args.domain}"), args.out)
+    write_png(contact_sheet(panels, f"{heading} | footage: {args.domain}"), out)
     if not policy_for(bundle, args.domain).abstain:
         print(f"known errors: {known_errors(bundle.spec)}", file=sys.stderr)
     if args.faces:
         for panel in panels:
             print(_line(panel))
-    print(args.out)
+    print(out)
     return code
 
 

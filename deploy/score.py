@@ -17,6 +17,7 @@ if not __package__:  # run as a script: import from the clone, and keep this fol
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from deploy import contact_sheet
+from deploy.drawing.panels import picture_path
 from deploy.judging.options import FOOTAGE
 from keras_ddl.edge.bundle import RUN_BUNDLE, SPEC_FILE, is_bundle, read_spec
 from keras_ddl.edge.errors import Parser, UserError, run_cli
@@ -36,7 +37,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("files", type=Path, nargs="+", metavar="VIDEO_OR_IMAGE")
     parser.add_argument("--run", type=Path, help="run folder; default runs/latest")
-    parser.add_argument("--out", type=Path, default=OUT, help="the picture (default %(default)s)")
+    parser.add_argument(
+        "--out", type=Path, default=OUT, help="the picture, a .png (default %(default)s)"
+    )
     parser.add_argument("--domain", choices=FOOTAGE, default="real", help="what the files show")
     args = parser.parse_args(argv)
     return run_cli(lambda: _run(args))
@@ -47,6 +50,7 @@ def _run(args: argparse.Namespace) -> int:
     if not any(file.is_file() for file in args.files):  # one of several is told of in its turn
         received = f"received {args.files[0]}, which is no file"
         raise UserError(f"expected a video or a picture, {received}; check the name")
+    out = picture_path(args.out)  # now, and not when all is judged
     bundle = run / RUN_BUNDLE
     if is_stale(run, bundle):
         print(f"exporting {run} first", file=sys.stderr, flush=True)
@@ -54,7 +58,7 @@ def _run(args: argparse.Namespace) -> int:
         if done.returncode:
             return done.returncode
     files = [str(file) for file in args.files]
-    options = ["--bundle", str(bundle), "--out", str(args.out), "--domain", args.domain, "--faces"]
+    options = ["--bundle", str(bundle), "--out", str(out), "--domain", args.domain, "--faces"]
     detector = read_spec(bundle).detector  # the one the crops were cut with
     if detector:
         options += ["--detector", detector]

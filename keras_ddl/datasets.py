@@ -25,11 +25,14 @@ def synthetic_root(config: TrainConfig, cache: Path) -> Path:
     )
 
 
-def prepared_for(config: TrainConfig, root: Path, cache: Path, layout: str) -> Path:
+def prepared_for(
+    config: TrainConfig, root: Path, cache: Path, layout: str, identity: str = ""
+) -> Path:
     """Prepare a dataset as a configuration asks, in a folder of `cache` named after both."""
     root, spec = Path(root), config.spec()
     rules = f"{root.resolve()} {layout} {spec.to_json()} {config.detector} {config.clips_per_video}"
     rules += " wide" if config.pseudo_fakes else ""
+    rules += f" {identity}" if identity else ""
     name = f"clips-{root.resolve().name}-{hashlib.sha256(rules.encode()).hexdigest()[:8]}"
     return prepare(
         root,
@@ -40,4 +43,5 @@ def prepared_for(config: TrainConfig, root: Path, cache: Path, layout: str) -> P
         config.clips_per_video,
         layout,
         surroundings=bool(config.pseudo_fakes),
+        identity=identity,
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import csv
 import io
+import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,7 +17,7 @@ from typing import Any
 
 from keras_ddl.build_network import load_run
 from keras_ddl.comparison.related_results import related_results
-from keras_ddl.data.layouts import LAYOUTS
+from keras_ddl.data.layouts import add_arguments, check_arguments
 from keras_ddl.data.prepare import CACHE
 from keras_ddl.data.prepared import check_spec, read_summary
 from keras_ddl.datasets import prepared_for
@@ -32,13 +33,15 @@ from keras_ddl.evaluation.calibration import margins_from_logits
 from keras_ddl.evaluation.operating_point import OperatingPoint
 from keras_ddl.evaluation.results import TEST, EvaluationResult
 from keras_ddl.evaluation.score_sets import ScoredSet, Subject, heat_of, measured_of, score
-from keras_ddl.evaluation.split_scores import split_logits
+from keras_ddl.evaluation.split_scores import judged_classes, need_both_classes, split_logits
 from keras_ddl.evaluation.tables import table
 from keras_ddl.model_card import write_model_card
 from keras_ddl.report import REPORT, Content, write_report
 from keras_ddl.report.run_facts import RunFacts
 
 KEEP = "--keep-operating-point"
+
+_log = logging.getLogger(__name__)
 
 
 def evaluate(
@@ -48,6 +51,7 @@ def evaluate(
     layout: str = "folder",
     keep: bool = False,
     false_alarms: float | None = None,
+    identity: str = "",
 ) -> EvaluationResult:
     """Choose a run's threshold and temperature on validation, then score test splits.
 
@@ -60,7 +64,7 @@ def evaluate(
         prepared: Folders of prepared clips whose test splits to score; by default the one that
             the run was trained on.
         data: A dataset to prepare as the run's spec says, instead.
-        layout: How that dataset lies; a name in `LAYOUTS`.
+        layout, identity: How that dataset lies; see `data.layouts.read_index`.
         keep: Take threshold and temperature as `clipspec.json` has them, for a run whose
             validation clips are not at hand.
         false_alarms: Share of reals that may be called fake, in place of the configuration's.
@@ -69,8 +73,9 @@ def evaluate(
         What `test.json` holds; docs/evaluation.md describes it.
 
     Raises:
-        UserError: If clips are not there, have changed, are cut to another spec, or are of one
-            class only.
+        UserError: If clips are not there, have changed, are cut to another spec, or those of
+            validation are of one class only. Of a test split of one class, what that defines is
+            given, and the rest is None.
     """
     need("jinja2", "the report")  # now, and not when all is scored
     run = find_run(run)
@@ -79,11 +84,12 @@ def evaluate(
     own = None if keep and (folders or data) else _own(recorded, run)
     model, config, spec = load_run(run)
     if data is not None:
-        folders = [prepared_for(config, data, CACHE, layout=layout)]
+        folders = [prepared_for(config, data, CACHE, layout, identity)]
     elif own is not None and not folders:
         folders = [own]
     for folder in folders:
         check_spec(folder, spec)
+        _note_one_class(folder, config.pseudo_fakes)
     subject = Subject(run, model, config, spec, recorded["fingerprint"])
     if own is not None and not keep:
         subject = choose(subject, own, false_alarms)
@@ -105,6 +111,7 @@ def choose(subject: Subject, own: Path, false_alarms: float | None = None) -> Su
     Raises:
         UserError: If the validation clips are of one class only.
     """
+    need_both_classes(own, "val", subject.config.pseudo_fakes)
     data, logits = split_logits(subject.model, own, "val", subject.config.pseudo_fakes)
     margins = margins_from_logits(logits)
     fingerprint = read_summary(own)["fingerprint"]
@@ -118,7 +125,8 @@ def choose(subject: Subject, own: Path, false_alarms: float | None = None) -> Su
 
 def write(subject: Subject, sets: Sequence[ScoredSet]) -> EvaluationResult:
     """Write all files of an evaluation into the run; return what `test.json` holds."""
-    run, spec = subject.run, onto(subject.spec, [measured_of(scored.result) for scored in sets])
+    rates = [one for scored in sets if (one := measured_of(scored.result)) is not None]
+    run, spec = subject.run, onto(subject.spec, rates)
     result = EvaluationResult(
         threshold=spec.threshold,
         temperature=spec.temperature,
@@ -140,6 +148,21 @@ def write(subject: Subject, sets: Sequence[ScoredSet]) -> EvaluationResult:
     write_report(run / REPORT, content)
     write_model_card(run)
     return result
+
+
+def _note_one_class(folder: Path, pseudo: str) -> None:
+    """Say before the work which numbers a test split cannot give."""
+    real, fake = judged_classes(folder, "test", pseudo)
+    if not (real and fake):
+        defined = "accuracy and false alarms" if real else "the share called fake"
+        _log.warning(
+            "%s, test: %d real and %d fake clips: only %s can be told, nothing that compares the "
+            "two classes",
+            folder,
+            real,
+            fake,
+            defined,
+        )
 
 
 def _own(recorded: dict[str, Any], run: Path) -> Path:
@@ -174,9 +197,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="prepared clips to score, one or more; default those the run was trained on",
     )
     group.add_argument("--data", type=Path, metavar="ROOT", help="another dataset, prepared first")
-    parser.add_argument(
-        "--layout", choices=sorted(LAYOUTS), default="folder", help="how --data lies"
-    )
+    add_arguments(parser, "--data")
     parser.add_argument(
         KEEP,
         action="store_true",
@@ -196,8 +217,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
+    check_arguments(args)
     run = find_run(args.run)
-    result = evaluate(run, args.prepared, args.data, args.layout, args.keep, args.false_alarms)
+    share = args.false_alarms
+    result = evaluate(run, args.prepared, args.data, args.layout, args.keep, share, args.identity)
     if args.json:
         print((run / TEST).read_text(encoding="utf-8"))
         return 0

@@ -19,7 +19,7 @@ from keras_ddl.edge.files import write_text
 from keras_ddl.edge.runs import find_run
 from keras_ddl.evaluation.operating_point import OperatingPoint
 from keras_ddl.evaluation.results import Numbers, SetResult
-from keras_ddl.evaluation.tables import label, markdown_table
+from keras_ddl.evaluation.tables import NONE, label, markdown_table
 from keras_ddl.report.run_facts import RunFacts
 
 MODEL_CARD = "MODEL_CARD.md"
@@ -162,6 +162,7 @@ def _test(facts: RunFacts) -> list[str]:
             f"{part.name} ({seen}, `{part.fingerprint}`), threshold {part.threshold:g}; "
             "in brackets 95 % of 1000 resamples of whole videos:",
             markdown_table(("level", *_NUMBERS, "real", "fake"), rows),
+            *([f"{NONE} {part.undefined()}."] if part.undefined() else []),
             *_errors_known(part),
         ]
     return paragraphs
@@ -231,7 +232,8 @@ def _operating_point(facts: RunFacts) -> list[str]:
         ]
     errors = {"validation": (found.ece_before, found.ece_after)}
     for part in facts.test.sets if facts.test else ():
-        errors[f"test, {part.name}"] = (part.ece_before, part.ece_after)
+        if part.ece_before is not None and part.ece_after is not None:
+            errors[f"test, {part.name}"] = (part.ece_before, part.ece_after)
     rows = [(name, f"{before:.4f}", f"{after:.4f}") for name, (before, after) in errors.items()]
     heads = ("expected calibration error of clips", "before", "after the temperature")
     return [
@@ -291,7 +293,8 @@ def _numbers(found: Numbers, intervals: Mapping[str, Sequence[float]] | None = N
     cells = []
     for name in _NUMBERS.values():
         ends = intervals and intervals.get(name)
-        cells.append(f"{found[name]:.4f}" + (f" [{ends[0]:.4f}, {ends[1]:.4f}]" if ends else ""))
+        value = NONE if found[name] is None else f"{found[name]:.4f}"
+        cells.append(value + (f" [{ends[0]:.4f}, {ends[1]:.4f}]" if ends else ""))
     return [*cells, str(found["real"]), str(found["fake"])]
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from keras_ddl.data.cut_video import cut_video, lost_cut
-from keras_ddl.data.layouts import LAYOUTS
+from keras_ddl.data.layouts import read_index
 from keras_ddl.data.prepare import PROCESSES
 from keras_ddl.data.prepared import Cut, read_summary
 from keras_ddl.data.video_index import Video
@@ -146,7 +146,7 @@ def _videos(prepared: Path, limit: int | None) -> list[Video]:
         raise UserError(f"{root}, which the run was trained on, is gone; put it back")
     index = read_json(prepared / "test" / "index.json")["videos"]
     prepared_ones = {tuple(row["key"]) for row in index}  # not all, after `prepare --only`
-    everything = LAYOUTS[summary["layout"]](root).present()
+    everything = read_index(root, summary["layout"], summary.get("identity", "")).present()
     test = [v for v in everything if v.split == "test" and v.key in prepared_ones]
     chosen = []
     for label in (0, 1):

@@ -12,7 +12,7 @@ from typing import Any
 
 from keras_ddl import config as configs
 from keras_ddl.config import TrainConfig
-from keras_ddl.data.layouts import LAYOUTS
+from keras_ddl.data.layouts import add_arguments, check_arguments
 from keras_ddl.data.prepare import CACHE
 from keras_ddl.data.prepared import read_summary
 from keras_ddl.datasets import prepared_for, synthetic_root
@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--data", type=Path, metavar="ROOT", help="folder of a dataset")
     source.add_argument("--prepared", type=Path, metavar="DIR", help="prepared clips")
-    parser.add_argument("--layout", choices=sorted(LAYOUTS), default="folder", help="of --data")
+    add_arguments(parser, "--data")
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--out", type=Path, metavar="DIR", help="run folder; default runs/<time>")
     where.add_argument(
@@ -99,6 +99,7 @@ def _run(args: argparse.Namespace) -> int:
         )
     if args.previous and not args.resume:
         raise UserError("--previous: expected --resume DIR with it, received none")
+    check_arguments(args)
     _choose_kernels(args)
     from keras_ddl import framework  # noqa: F401  says that TensorFlow is missing before any work
     from keras_ddl.training.mlflow_run import check_mlflow
@@ -164,7 +165,7 @@ def _asked(args: argparse.Namespace) -> tuple[TrainConfig, Path, Path | None]:
     prepared = args.prepared
     if prepared is None:
         root = args.data or synthetic_root(config, CACHE)
-        prepared = prepared_for(config, root, CACHE, layout=args.layout)
+        prepared = prepared_for(config, root, CACHE, args.layout, args.identity)
     return config, prepared, run or args.out
 
 

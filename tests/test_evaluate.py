@@ -240,6 +240,74 @@ def test_clips_cut_to_another_spec_are_refused(run: Path, clips: Path, tmp_path:
     assert {name: (run / name).read_bytes() for name in WRITTEN} == before
 
 
+def _of_one_class(clips: Path, out: Path, label: int, split: str = "test") -> Path:
+    """Prepared clips whose split has lost the other class."""
+    shutil.copytree(clips, out)
+    index = out / split / "index.json"
+    rows = json.loads(index.read_text())
+    kept = {kind: [row for row in rows[kind] if row["label"] == label] for kind in rows}
+    index.write_text(json.dumps(kept))
+    return out
+
+
+@pytest.mark.parametrize(("label", "name"), [(0, "real"), (1, "fake")])
+def test_a_test_split_of_one_class_gives_what_it_defines(
+    untouched: Path,
+    clips: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    label: int,
+    name: str,
+) -> None:
+    one, copy = _of_one_class(clips, tmp_path / "one", label), tmp_path / "run"
+    shutil.copytree(untouched, copy)
+    assert main([str(copy), "--prepared", str(one)]) == 0
+    counts = {"real": "10 real and 0 fake", "fake": "0 real and 10 fake"}[name]
+    assert f"{one}, test: {counts} clips: only " in caplog.text  # and before the work:
+    assert caplog.records[0].name == "keras_ddl.evaluate"
+    printed = capsys.readouterr().out.splitlines()
+    (part,) = json.loads((copy / "test.json").read_text())["sets"]
+    rows = list(csv.DictReader((copy / "test_scores.csv").read_text().splitlines()))
+    called = [float(row["fake_probability"]) >= part["threshold"] for row in rows]
+    assert len(called) == 10 and {row["label"] for row in rows} == {str(label)}
+    assert part["clip"]["accuracy"] == pytest.approx(np.mean([c == label for c in called]))
+    accuracy = f"{part['video']['accuracy']:.4f}"
+    assert ["video", accuracy, "–", "–", str(5 - 5 * label), str(5 * label)] in [
+        line.split() for line in printed
+    ]
+    assert any("not defined: only one class" in line for line in printed)
+    for numbers in (part["clip"], part["video"], part["video_median"], part["video_topk"]):
+        assert numbers["auc"] is numbers["f1"] is None
+    assert part["ece_after"] is part["nll_after"] is None
+    assert bool(part["false_alarms"]) == (label == 0)
+    whole = json.loads((copy / "test.json").read_text())
+    assert EvaluationResult.from_json(whole).to_json() == whole
+    rates = measured(ClipSpec.read(copy / "clipspec.json"))
+    assert [one.auc for one in rates] == ([] if label else [None])
+    page = (copy / "report.html").read_text(encoding="utf-8")
+    assert "not defined: only one class" in page and "Scores of videos" in page
+    assert "<b>ROC</b>" not in page and "<b>Reliability of clips</b>" not in page
+    card = (copy / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert "not defined: only one class" in card
+    assert main([str(copy), "--prepared", str(one)]) == 0  # read back, and the same again
+    assert json.loads((copy / "test.json").read_text()) == whole
+
+
+def test_validation_of_one_class_is_refused_before_the_work(
+    untouched: Path, clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, copy = _of_one_class(clips, tmp_path / "one", 0, "val"), tmp_path / "run"
+    shutil.copytree(untouched, copy)
+    config = json.loads((copy / "config.json").read_text())
+    config["data"]["prepared"] = str(one)
+    (copy / "config.json").write_text(json.dumps(config))
+    monkeypatch.setattr("keras_ddl.evaluate.split_logits", None)  # whoever scores fails
+    told = "val: expected clips of both classes, received 0 fake and 8 real"
+    with pytest.raises(UserError, match=told):
+        evaluate(copy)
+
+
 def test_what_is_no_complete_run(
     untouched: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -15,6 +15,7 @@ from deploy.judging.records import Point
 from deploy.judging.verdict import Label, Policy
 from keras_ddl.edge.errors import USAGE, UserError
 
+PICTURE = ".png"
 CROPS = 6
 THUMB = 176  # px
 TEXT = 12  # capital height in px
@@ -142,6 +143,22 @@ def _draw_thumb(
     sheet[spot[1] : spot[3], spot[0] : spot[2]] = panel.crops[index]
     if index < len(maps):
         drawing.heat(sheet, spot, maps[index])
+
+
+def picture_path(path: Path) -> Path:
+    """Return where a sheet goes: a name without an ending gets `.png`.
+
+    Raises:
+        UserError: Another ending, a folder of that name, or no folder to write in.
+    """
+    if path.suffix == "":
+        path = path.with_suffix(PICTURE)
+    if path.suffix.lower() != PICTURE:
+        raise UserError(f"--out: expected a name that ends with {PICTURE}, received {path}")
+    if path.is_dir() or not path.parent.is_dir():
+        received = "a folder" if path.is_dir() else "one in a folder that is not there"
+        raise UserError(f"--out: expected a file for the picture, received {path}, {received}")
+    return path
 
 
 def write_png(sheet: np.ndarray, path: Path) -> None:

@@ -52,7 +52,7 @@ def is_live(text: str) -> bool:
     """Whether what an address names does not wait for its reader; nothing is opened."""
     if "://" not in text:
         return bool(re.fullmatch(r"(?:/dev/video)?\d+", text)) and not _is_there(text)
-    if text.startswith("synthetic://"):
+    if text.lower().startswith("synthetic://"):
         return synthetic_plan(text).live
     return not _is_download(text)
 
@@ -135,7 +135,13 @@ def _url(text: str, name: str, watch: Watch) -> Source:
 
 
 def _is_download(text: str) -> bool:
-    return text.startswith("http") and Path(urlsplit(text).path).suffix.lower() in RECORDINGS
+    if not text.lower().startswith("http"):
+        return False
+    try:
+        path = urlsplit(text).path
+    except ValueError:  # a password with a bracket in it, say; whether it can be read FFmpeg tells
+        path = re.split("[?#]", text.rpartition("@")[2])[0]
+    return Path(path).suffix.lower() in RECORDINGS
 
 
 def _synthetic(text: str, name: str, watch: Watch) -> Source:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from typing import Any
-from urllib.parse import urlsplit
 
 from deploy.sources.camera import CameraConnection
-from deploy.sources.options import read_options, whole
+from deploy.sources.options import read_options, split_address, whole
 from keras_ddl.edge.errors import MISSING, UserError
 from keras_ddl.edge.optional_import import need
 
+FORM = "csi://SENSOR such as csi://0"
 DEFAULTS = {"width": 1280, "height": 720, "fps": 30, "flip": 0}
 OPTIONS = {
     "width": whole(16, 8192),  # pixels
@@ -26,9 +26,9 @@ def csi_pipeline(text: str) -> str:
     Raises:
         UserError: no sensor number, an unknown option or a value out of range.
     """
-    parts = urlsplit(text)
+    parts = split_address(text, FORM)
     if not parts.netloc.isdecimal() or parts.path not in ("", "/"):
-        raise UserError(f"expected csi://SENSOR such as csi://0, received {text}")
+        raise UserError(f"expected {FORM}, received {text}")
     value = {**DEFAULTS, **read_options(text, parts.query, OPTIONS)}
     return (
         f"nvarguscamerasrc sensor-id={int(parts.netloc)} ! "

@@ -5,10 +5,29 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from keras_ddl.edge.errors import UserError
 from keras_ddl.edge.values import unknown
+
+
+def split_address(text: str, form: str) -> SplitResult:
+    """Take an address of this program's own schemes apart.
+
+    Args:
+        text: The address.
+        form: What it should look like, for the error.
+
+    Raises:
+        UserError: It is none by the rules, or has a fragment, which means nothing here.
+    """
+    try:
+        parts = urlsplit(text)
+    except ValueError as error:
+        raise UserError(f"expected {form}, received {text}: {error}") from None
+    if parts.fragment or text.endswith("#"):
+        raise UserError(f"expected {form}, received {text}; leave out what follows the #")
+    return parts
 
 
 def read_options(
@@ -25,25 +44,31 @@ def read_options(
         The values that are given, by name.
 
     Raises:
-        UserError: an unknown name (the nearest is said), or a value out of range.
+        UserError: an unknown name (the nearest is said), one given twice, or a value out of range.
     """
-    values = {}
+    values: dict[str, Any] = {}
     for name, text in parse_qsl(query, keep_blank_values=True):
         if name not in known:
             raise UserError(f"{what}: {unknown('option', name, known)}")
+        if name in values:
+            raise UserError(f"{what}: {name}: expected one value, received another; leave one out")
         try:
             values[name] = known[name](text)
         except ValueError as error:
-            raise UserError(f"{what}: {name}: expected {error}, received {text!r}") from None
+            raise UserError(
+                f"{what}: {name}: expected {error}, received {text!r}; write {name}=VALUE, with & "
+                "before the next"
+            ) from None
     return values
 
 
 def whole(low: int, high: int) -> Callable[[str], int]:
     """A parser of whole numbers from `low` to `high`."""
+    choice = "0 or 1" if (low, high) == (0, 1) else f"a whole number from {low} to {high}"
 
     def parse(text: str) -> int:
         if not text.isdecimal() or not low <= int(text) <= high:
-            raise ValueError(f"a whole number from {low} to {high}")
+            raise ValueError(choice)
         return int(text)
 
     return parse

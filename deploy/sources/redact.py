@@ -19,8 +19,10 @@ def redact(url: str) -> str:
     """Show scheme, host, path and harmless parameters of an address; hide all else.
 
     Hidden are user and password, every other parameter with its name, what comes behind `;` or `=`
-    in the path, and the fragment.
+    in the path, and the fragment. What cannot be printed, such as a new line in a file's name, is
+    shown as its escape.
     """
+    url = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in url)
     scheme, slashes, rest = url.partition("://")
     if not slashes:
         scheme, slashes, rest = _mistyped(url)

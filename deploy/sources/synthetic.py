@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import count, pairwise
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 
 from deploy.sources.live.connection import Shot
-from deploy.sources.options import number, picture_size, read_options, whole
+from deploy.sources.options import number, picture_size, read_options, split_address, whole
 from deploy.sources.recorded_source import RecordedSource
 from keras_ddl.edge.errors import UserError
 from keras_ddl.edge.optional_import import need
 from keras_ddl.edge.video import Frame
 
+FORM = "synthetic://?faces=1&size=640x480&fake=1&… (options behind the ?)"
 LOOP_S = 2.0
 LOOP_BYTES = 64 * 2**20  # of the pictures drawn for one scene, about
 LEAST_PICTURES = 8
@@ -149,17 +149,18 @@ def synthetic_plan(text: str) -> SyntheticPlan:
     Raises:
         UserError: an unknown option, a value out of range, or a recording without an end.
     """
-    parts = urlsplit(text)
+    parts = split_address(text, FORM)
     if parts.netloc or parts.path not in ("", "/"):
-        raise UserError(f"expected synthetic://?faces=1&…, received {text}")
+        raise UserError(f"expected {FORM}, received {text}")
     need("cv2", "drawing faces")
     values = read_options(text, parts.query, OPTIONS)
     live = bool(values.pop("live", 1))
     seconds = values.pop("seconds", None)
-    if seconds is None and not live:
-        raise UserError(f"{text}: live=0 is a recording and needs an end: seconds=10")
     scene = Scene(**{**values, "fake": bool(values.get("fake", 0))})
-    frames = None if seconds in (None, math.inf) else max(1, round(seconds * scene.fps))
+    length = math.inf if seconds is None else seconds * scene.fps
+    frames = None if length == math.inf else max(1, round(length))
+    if frames is None and not live:
+        raise UserError(f"{text}: live=0 is a recording and needs an end: seconds=10")
     return SyntheticPlan(scene, frames, live)
 
 

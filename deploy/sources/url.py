@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
@@ -29,6 +30,11 @@ NO_PICTURE_S = 10.0  # packets, but nothing that can be decoded, for so long: lo
 # "nobuffer" is not among them: it throws away what was read to find out what the stream is, the
 # first key frame included, and nothing is to be seen before the next one.
 # Over TCP, where no picture is lost on the way; over UDP where a camera has nothing else.
+INDEX_LAST = (
+    "before the first picture; an MP4 or MOV file whose index is at its end can only be read from "
+    "a server that sends ranges: download it and name the file, or move the index to the front "
+    "(ffmpeg -i IN -c copy -movflags +faststart OUT)"
+)
 RTSP = {
     "rtsp_transport": "tcp+udp",
     "rtsp_flags": "prefer_tcp",
@@ -61,6 +67,7 @@ class UrlConnection:
         self._timed = not formats & UNTIMED
         self._loss = LossTracker()
         self.timeline = Timeline.of(container, self._stream)
+        self._indexed = self.ends and "mov" in formats
         # Threads that share a picture: those that take one each hold back as many pictures.
         self._stream.thread_type = "AUTO" if self.paced else "SLICE"
 
@@ -69,13 +76,15 @@ class UrlConnection:
         import av.error
 
         packets = self._container.demux(self._stream)
-        seen = time.monotonic()
+        started = seen = time.monotonic()
         trouble = ""
         while not trouble:
             try:
                 packet = next(packets, None)
             except (av.error.FFmpegError, OSError) as error:
                 trouble = _reason(error)
+                if self._indexed and seen == started and error.errno == errno.EIO:
+                    trouble += f" {INDEX_LAST}"  # to go back for the pictures was refused
                 break
             if packet is None:
                 return

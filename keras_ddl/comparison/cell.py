@@ -139,8 +139,8 @@ class Cell:
     def result(self) -> Result | None:
         """Return what the run folder says of the training's own test split; None where it does not.
 
-        That of other weights, of other data alone, or with a threshold that was not chosen on
-        validation, does not count.
+        That of other weights, of other data alone, of one class alone, or with a threshold that was
+        not chosen on validation, does not count.
         """
         file = self.run / TEST
         if not self.trained() or not file.is_file():
@@ -151,7 +151,7 @@ class Cell:
             return None
         fingerprint = read_json(self.run / CONFIG)["data"]["fingerprint"]
         own = next((part for part in found["sets"] if part["fingerprint"] == fingerprint), None)
-        if own is None:
+        if own is None or own["video"]["auc"] is None:
             return None
         metrics = read_json(self.run / "metrics.json")
         return Result(

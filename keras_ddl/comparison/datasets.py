@@ -88,11 +88,12 @@ def datasets(roots: Sequence[Path], layouts: Sequence[str]) -> list[Dataset]:
 def _dataset(root: Path, layout: str) -> Dataset:
     named = Path(os.path.abspath(root))  # not resolved: a link is how to give another name
     name = (named.parent if named.is_file() else named).name
-    tested = [video.dataset for video in LAYOUTS[layout](root).videos if video.split == "test"]
-    if not tested:
+    tested = [video for video in LAYOUTS[layout](root).videos if video.split == "test"]
+    if not tested or all(video.label for video in tested):  # of reals fakes can be made
+        received = f"{len(tested)} fakes and no real" if tested else "none"
         raise UserError(
-            f"{root}: expected test videos, received none; python -m keras_ddl.data.verify {root} "
-            f"--layout {layout} tells what is there"
+            f"{root}: expected real test videos, received {received}; python -m "
+            f"keras_ddl.data.verify {root} --layout {layout} tells what is there"
         )
-    title = ", ".join(dict.fromkeys(tested))
+    title = ", ".join(dict.fromkeys(video.dataset for video in tested))
     return Dataset(name, title, Path(root), layout, is_synthetic(Path(root)))

@@ -12,11 +12,10 @@ from keras_ddl.comparison.cell import MethodNumbers
 from keras_ddl.comparison.page import dataset_table
 from keras_ddl.edge.files import read_json
 from keras_ddl.edge.pages import Cell, Row, Small, Table
-from keras_ddl.evaluation.tables import SHORT
+from keras_ddl.evaluation.tables import NONE, SHORT
 from keras_ddl.networks.ablations import TITLES
 from keras_ddl.report.content import Related
 from keras_ddl.report.paper import paper_ablation, paper_manipulation
-from keras_ddl.report.tables import NONE
 
 ABLATION = Path("ablation") / SUMMARY
 COMPARISON = Path("compare/comparison.json")

@@ -39,11 +39,22 @@ class Finding:
     files: tuple[str, ...] = ()
 
 
-def find(index: Index, content: str, processes: int, progress: bool) -> list[Finding]:
-    """Return what is wrong or noteworthy, errors first; arguments as of `verify`."""
+def find(
+    index: Index,
+    content: str,
+    processes: int,
+    progress: bool,
+    needed: Sequence[str] = CLASSES,
+) -> list[Finding]:
+    """Return what is wrong or noteworthy, errors first.
+
+    Args:
+        index, content, processes, progress: As of `verify`.
+        needed: The classes, of `CLASSES`, that each split must have.
+    """
     sizes = {video.path: video.path.stat().st_size for video in index.videos}
-    findings = [*_leaks(index), *_doubled_keys(index), *_lacking(index), *_empty(sizes)]
-    findings += [*_missing(index), *_unlike_official(index)]
+    findings = [*_leaks(index), *_doubled_keys(index), *_lacking(index, needed), *_empty(sizes)]
+    findings += [*_one_person(index), *_missing(index), *_unlike_official(index)]
     if content != "none":
         full = [path for path, size in sizes.items() if size]
         findings += _unreadable(full, content == "deep", processes, progress)
@@ -79,14 +90,23 @@ def _doubled_keys(index: Index) -> Iterator[Finding]:
             yield Finding("error", "duplicate key", message, _files(videos))
 
 
-def _lacking(index: Index) -> Iterator[Finding]:
+def _lacking(index: Index, needed: Sequence[str]) -> Iterator[Finding]:
     """Splits without videos of a class; a test part is not needed for training."""
-    there = {(video.split, video.label) for video in index.videos}
+    there = {(video.split, CLASSES[video.label]) for video in index.videos}
+    reals_alone = bool(there) and not any(name == CLASSES[1] for _, name in there)
     for split in SPLITS:
-        for label, name in enumerate(CLASSES):
-            if (split, label) not in there:
+        for name in needed:
+            if (split, name) not in there:
                 level = "warning" if split == "test" else "error"
-                yield Finding(level, "empty part", f"{split} has no {name} video")
+                hint = reals_alone and name == CLASSES[1]
+                remedy = "; for training on pseudo-fakes check --for pseudo-fakes" if hint else ""
+                yield Finding(level, "empty part", f"{split} has no {name} video{remedy}")
+
+
+def _one_person(index: Index) -> Iterator[Finding]:
+    """A prefix of most file names that passes for a person."""
+    if message := index.prefix_taken_for_a_person():
+        yield Finding("warning", "one person", message)
 
 
 def _empty(sizes: Mapping[Path, int]) -> Iterator[Finding]:

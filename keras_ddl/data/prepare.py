@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from keras_ddl.data.cut_video import cut_video, lost_cut
-from keras_ddl.data.layouts import LAYOUTS
+from keras_ddl.data.layouts import add_arguments, read_index
 from keras_ddl.data.prepared import FORMAT, JPEG_QUALITY, Cut, read_summary
 from keras_ddl.data.prepared_report import REPORT, write_report
 from keras_ddl.data.shard_writer import PreparedWriter, check_hashes, drop_parts
@@ -47,6 +47,7 @@ def prepare(
     only: Sequence[str] = (),
     surroundings: bool = False,
     progress: bool = True,
+    identity: str = "",
 ) -> Path:
     """Cut a dataset's videos into clips; go on where an earlier call was stopped.
 
@@ -68,6 +69,7 @@ def prepare(
             never left out.
         surroundings: Keep wide crops of the clips too, of which pseudo-fakes are made.
         progress: Show a progress bar.
+        identity: Pattern of an `IdentityRule`: who is in a video, by its path.
 
     Returns:
         `out`.
@@ -83,18 +85,19 @@ def prepare(
     if not 1 <= quality <= 100:
         raise UserError(f"JPEG quality: expected 1 to 100, received {quality}")
     root, out = Path(root), Path(out)
-    videos = _chosen(list(LAYOUTS[layout](root).present()), only)
+    videos = _chosen(list(read_index(root, layout, identity).present()), only)
     _check_keys(videos)
     spec = spec.replace(detector=open_detector(detector).name)
     rules = {"clips_per_video": clips_per_video, "quality": quality, "surroundings": surroundings}
-    fingerprint = _fingerprint(videos, spec, rules)
+    fingerprint = _fingerprint(videos, spec, rules, identity)
     if out.exists() and read_summary(out)["fingerprint"] == fingerprint:
         drop_parts(out)
         _log.info("%s is up to date", out)
     else:
         with PreparedWriter(out, spec, fingerprint) as writer:
+            named = {"identity": identity} if identity else {}
             _add_missing(writer, videos, spec, rules, processes, progress)
-            writer.finish({"root": str(root.resolve()), "layout": layout, **rules})
+            writer.finish({"root": str(root.resolve()), "layout": layout, **named, **rules})
     if not (out / REPORT).exists():
         write_report(out)
     return out
@@ -130,9 +133,12 @@ def _check_keys(videos: Sequence[Video]) -> None:
         seen[key] = video
 
 
-def _fingerprint(videos: Sequence[Video], spec: ClipSpec, rules: Mapping[str, int]) -> str:
+def _fingerprint(
+    videos: Sequence[Video], spec: ClipSpec, rules: Mapping[str, int], identity: str
+) -> str:
     """Digest of all that decides the clips: the files' names, sizes and times, and the rules."""
     text = " ".join(map(str, (FORMAT, *map(int, rules.values()), spec.to_json())))
+    text += f" {identity}" if identity else ""  # without one as ever, so that older clips stand
     digest = hashlib.sha256(text.encode())
     for video in videos:
         stat = video.path.stat()
@@ -218,7 +224,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     target.add_argument(
         "--check", type=Path, metavar="DIR", help="compare a prepared folder with its hashes"
     )
-    parser.add_argument("--layout", choices=sorted(LAYOUTS), default="folder")
+    add_arguments(parser)
     parser.add_argument(
         "--only", nargs="+", default=[], metavar="NAME", help="datasets, methods, compressions"
     )
@@ -267,6 +273,7 @@ def _run(args: argparse.Namespace) -> int:
         quality=args.jpeg_quality,
         only=args.only,
         surroundings=args.surroundings,
+        identity=args.identity,
     )
     for split, counts in read_summary(args.out)["splits"].items():
         rest = [f"{count} {status}" for status, count in counts.items() if status != "clips"]

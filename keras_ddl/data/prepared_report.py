@@ -30,11 +30,13 @@ def write_report(prepared: Path) -> Path:
     prepared = Path(prepared)
     write_crop_sheet(prepared)
     summary = read_summary(prepared)
+    who = f", people by `{summary['identity']}`" if "identity" in summary else ""
     lines = [
         f"# {prepared.name}",
         "",
-        f"From `{summary.get('root', '?')}` (layout {summary.get('layout', '?')}), JPEG quality "
-        f"{summary.get('quality', '?')}, up to {summary.get('clips_per_video', '?')} clips a face.",
+        f"From `{summary.get('root', '?')}` (layout {summary.get('layout', '?')}{who}), JPEG "
+        f"quality {summary.get('quality', '?')}, up to {summary.get('clips_per_video', '?')} "
+        "clips a face.",
         "",
         "| split | dataset | method | compression | videos | clips | faces | without clips |",
         "|---|---|---|---|---|---|---|---|",
@@ -129,5 +131,6 @@ def _written(
 ) -> np.ndarray:
     import cv2
 
+    text = text.encode("ascii", "replace").decode()  # all that this font has; others end OpenCV
     cv2.putText(image, text, place, cv2.FONT_HERSHEY_SIMPLEX, scale, colour, 1, cv2.LINE_AA)
     return image

@@ -16,13 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from keras_ddl.data.findings import SHOWN, Finding, count_official, find, table_row, tally
-from keras_ddl.data.layouts import LAYOUTS, Index
-from keras_ddl.data.video_index import SPLITS
+from keras_ddl.data.layouts import Index, add_arguments, read_index
+from keras_ddl.data.video_index import CLASSES, SPLITS
 from keras_ddl.edge.errors import CHECK_FAILED, Parser, UserError, run_cli
 from keras_ddl.edge.files import write_json
 
 FORMAT = 1
 CONTENT = ("none", "quick", "deep")
+PURPOSES = ("fakes", "pseudo-fakes")
+"""What a training learns from: the set's own fakes, or fakes that it makes of the reals."""
 PROCESSES = 2
 
 
@@ -34,16 +36,22 @@ class Report:
         index: The dataset, as its layout reads it.
         content: How far the files were looked into; one of `CONTENT`.
         findings: Errors first.
+        purpose: What the set is to serve; one of `PURPOSES`.
     """
 
     index: Index
     content: str
     findings: tuple[Finding, ...]
+    purpose: str = PURPOSES[0]
 
     @property
     def safe(self) -> bool:
         """Whether there is no error."""
         return not any(finding.level == "error" for finding in self.findings)
+
+    def people(self) -> set[tuple[str, str]]:
+        """Return everybody in the videos, with the dataset: names mean nothing across datasets."""
+        return {(video.dataset, who) for video in self.index.videos for who in video.identities}
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything, ready for JSON."""
@@ -53,8 +61,11 @@ class Report:
         return {
             "format": FORMAT,
             "safe": self.safe,
+            "for": self.purpose,
             "content": self.content,
             "videos": len(self.index.videos),
+            "people": len(self.people()),
+            "people_from": self.index.people,
             "masks": sum(video.mask is not None for video in self.index.videos),
             "counts": [
                 {**dict(zip(names, table_row(video), strict=True)), "videos": count}
@@ -77,6 +88,8 @@ def verify(
     content: str = "quick",
     processes: int = 1,
     progress: bool = False,
+    purpose: str = PURPOSES[0],
+    identity: str = "",
 ) -> Report:
     """Check a dataset.
 
@@ -87,14 +100,20 @@ def verify(
             size; `deep` also decodes every frame; `none` looks at lists, names and sizes alone.
         processes: Worker processes that open files; 1 = in this process.
         progress: Show progress bars on stderr.
+        purpose: One of `PURPOSES`; for `pseudo-fakes` no split needs a fake.
+        identity: Pattern of an `IdentityRule`; see `read_index`.
 
     Raises:
         UserError: If the folder is not such a dataset.
     """
     if content not in CONTENT:
         raise ValueError(f"content: expected one of {', '.join(CONTENT)}; received {content!r}")
-    index = LAYOUTS[layout](Path(root))
-    return Report(index, content, tuple(find(index, content, processes, progress)))
+    if purpose not in PURPOSES:
+        raise ValueError(f"purpose: expected one of {', '.join(PURPOSES)}; received {purpose!r}")
+    index = read_index(root, layout, identity)
+    needed = CLASSES if purpose == PURPOSES[0] else CLASSES[:1]
+    findings = find(index, content, processes, progress, needed)
+    return Report(index, content, tuple(findings), purpose)
 
 
 def table(report: Report) -> str:
@@ -113,6 +132,8 @@ def table(report: Report) -> str:
         )
         for row in rows
     ]
+    people = f", taken from {report.index.people}" if report.index.people else ""
+    lines.append(f"people: {len(report.people())}{people}")
     kinds: dict[tuple[str, str], list[str]] = defaultdict(list)
     for finding in report.findings:
         kinds[finding.level, finding.kind].append(finding.message)
@@ -122,7 +143,8 @@ def table(report: Report) -> str:
             lines.append(f"{level}: {kind}: … {len(messages) - SHOWN} more")
     lines += [f"note: {note}" for note in report.index.notes]
     errors = sum(finding.level == "error" for finding in report.findings)
-    verdict = "safe to train on" if report.safe else f"NOT safe to train on: {errors} errors"
+    what = "safe to train on" + (" with pseudo-fakes" if report.purpose != PURPOSES[0] else "")
+    verdict = what if report.safe else f"NOT {what}: {errors} errors"
     return "\n".join([*lines, f"{verdict}; {len(report.findings) - errors} warnings"])
 
 
@@ -134,7 +156,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         epilog="Ends with 0 where training is safe and with 4 where it is not.",
     )
     parser.add_argument("root", type=Path, help="folder of the dataset")
-    parser.add_argument("--layout", choices=sorted(LAYOUTS), default="folder")
+    add_arguments(parser)
+    parser.add_argument(
+        "--for",
+        dest="purpose",
+        choices=PURPOSES,
+        default=PURPOSES[0],
+        help="what the training learns from: the set's own fakes (default), or fakes that it makes "
+        "of the reals (--set pseudo_fakes=only)",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything found there")
     parser.add_argument("--processes", type=int, default=PROCESSES, metavar="N")
     group = parser.add_mutually_exclusive_group()
@@ -145,12 +175,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    if args.json and not args.json.parent.is_dir():
+    if args.json and (args.json.is_dir() or not args.json.parent.is_dir()):
         raise UserError(f"--json: expected a file in a folder, received {args.json}; make it first")
     content = "deep" if args.deep else "none" if args.no_content else "quick"
-    report = verify(args.root, args.layout, content, args.processes, progress=True)
+    report = verify(
+        args.root, args.layout, content, args.processes, True, args.purpose, args.identity
+    )
     if args.json:
-        facts = {"root": str(args.root.resolve()), "layout": args.layout}
+        root = str(args.root.resolve())
+        facts = {"root": root, "layout": args.layout, "identity": args.identity}
         write_json(args.json, {**facts, **report.to_dict()})
     print(table(report))
     return 0 if report.safe else CHECK_FAILED

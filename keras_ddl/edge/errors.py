@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import io
 import logging
 import os
 import select
@@ -62,6 +63,8 @@ def run_cli(body: Callable[[], int]) -> int:
     disk, a file that may not be read.
     """
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names that are no UTF-8, as on stderr
     try:
         with _sigterm_interrupts():
             code = body()
@@ -72,7 +75,8 @@ def run_cli(body: Callable[[], int]) -> int:
             raise
         return 0
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        line = str(error).replace("\n", "\\n")  # a file's name may hold one
+        print(f"error: {line}", file=sys.stderr)
         return error.exit_code
     except OSError as error:
         if error.errno not in _REFUSALS:

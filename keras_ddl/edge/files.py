@@ -33,9 +33,13 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
+    """Write a text file in UTF-8, whole or not at all.
+
+    Bytes of a file's name that are no UTF-8 become an escape such as backslash udce9, which JSON
+    reads as that very name again.
+    """
     with atomic_write(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_durably(path: Path, content: bytes) -> None:

@@ -22,8 +22,8 @@ class Measured:
         name: Of the set.
         trained_on: Whether the network was trained on another part of the same set.
         reals, fakes: How many videos.
-        auc: At video level, in [0, 1].
-        auc_interval: What holds 95 % of 1000 resamples of the videos.
+        auc: At video level, in [0, 1]; None on reals alone.
+        auc_interval: What holds 95 % of 1000 resamples of the videos; None likewise.
         false_alarms: Share of the reals called fake at the threshold, in [0, 1].
         false_alarms_interval: Wilson's, 95 %.
     """
@@ -32,18 +32,21 @@ class Measured:
     trained_on: bool
     reals: int
     fakes: int
-    auc: float
-    auc_interval: tuple[float, float]
+    auc: float | None
+    auc_interval: tuple[float, float] | None
     false_alarms: float
     false_alarms_interval: tuple[float, float]
 
     def line(self) -> str:
         """The rates in words, for people who see a verdict."""
         low, high = self.false_alarms_interval
+        alarms = f"called fake ({low:.0%} to {high:.0%})"
+        if self.auc is None or self.auc_interval is None:
+            return f"{self.name}: {self.false_alarms:.0%} of {self.reals} real videos {alarms}"
         return (
             f"{self.name}: AUC {self.auc:.2f} ({self.auc_interval[0]:.2f} to "
             f"{self.auc_interval[1]:.2f}) on {self.fakes} fake and {self.reals} real videos; "
-            f"{self.false_alarms:.0%} of the reals called fake ({low:.0%} to {high:.0%})"
+            f"{self.false_alarms:.0%} of the reals {alarms}"
         )
 
 

@@ -18,6 +18,17 @@ from numpy.typing import ArrayLike, NDArray
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+COMPARING = (
+    "auc",
+    "f1",
+    "precision",
+    "recall",
+    "eer",
+    "average_precision",
+    "tpr_at_1pct_fpr",
+    "tpr_at_0.1pct_fpr",
+)
+"""The numbers of `report` that one class alone leaves undefined."""
 VIDEO_SCORES = ("mean", "median", "topk")
 
 
@@ -68,8 +79,12 @@ def wilson(hits: float, count: int) -> Interval:
     return Interval(max(0.0, middle - reach), min(1.0, middle + reach))
 
 
-def _checked(labels: ArrayLike, scores: ArrayLike) -> tuple[Ints, Floats]:
-    """Both as vectors of one length, labels 0 or 1, scores finite."""
+def checked(labels: ArrayLike, scores: ArrayLike) -> tuple[Ints, Floats]:
+    """Return both as vectors of one length, labels 0 or 1, scores finite.
+
+    Raises:
+        ValueError: They are not, or there are none.
+    """
     y, s = np.asarray(labels), np.asarray(scores, dtype=np.float64)
     if y.ndim != 1 or s.ndim != 1 or len(y) != len(s):
         raise ValueError(
@@ -86,7 +101,7 @@ def _checked(labels: ArrayLike, scores: ArrayLike) -> tuple[Ints, Floats]:
 
 def two_classes(labels: ArrayLike, scores: ArrayLike) -> tuple[Ints, Floats]:
     """Checked vectors that hold both classes."""
-    y, s = _checked(labels, scores)
+    y, s = checked(labels, scores)
     fake = int(y.sum())
     if fake in (0, len(y)):
         raise ValueError(
@@ -98,7 +113,7 @@ def two_classes(labels: ArrayLike, scores: ArrayLike) -> tuple[Ints, Floats]:
 
 def confusion(labels: ArrayLike, scores: ArrayLike, threshold: float = 0.5) -> Confusion:
     """Count right and wrong verdicts of either kind; one class alone is allowed."""
-    y, s = _checked(labels, scores)
+    y, s = checked(labels, scores)
     called_fake, fake = s >= threshold, y == 1
     return Confusion(
         true_fake=int((called_fake & fake).sum()),
@@ -215,7 +230,7 @@ def video_scores(
         raise ValueError(f"how must be one of {', '.join(VIDEO_SCORES)}, got {how!r}")
     if topk < 1:
         raise ValueError(f"topk must be at least 1, got {topk}")
-    y, s = _checked(labels, scores)
+    y, s = checked(labels, scores)
     clips = clips_of_videos(list(keys), y)
     video_labels = [y[rows[0]] for rows in clips.values()]
     reduced = [_reduced(s[rows], how, topk) for rows in clips.values()]
@@ -246,6 +261,28 @@ def clips_of_videos(keys: list[Hashable], y: Ints) -> dict[Hashable, list[int]]:
                 "one key; make keys of (dataset, method, compression, video id)"
             )
     return clips
+
+
+def known_numbers(
+    labels: ArrayLike, scores: ArrayLike, threshold: float = 0.5
+) -> dict[str, float | None]:
+    """Return what `report` does; of one class alone, None for what only two classes define.
+
+    Accuracy is defined there, and with fakes alone recall, which is then the same.
+    """
+    y, s = checked(labels, scores)
+    fake = int(y.sum())
+    if 0 < fake < len(y):
+        return {**report(y, s, threshold)}
+    right = accuracy(y, s, threshold)
+    return {
+        **dict.fromkeys(COMPARING),
+        "accuracy": right,
+        "recall": right if fake else None,
+        "threshold": float(threshold),
+        "real": len(y) - fake,
+        "fake": fake,
+    }
 
 
 def report(labels: ArrayLike, scores: ArrayLike, threshold: float = 0.5) -> dict[str, float]:

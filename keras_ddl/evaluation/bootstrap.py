@@ -12,7 +12,7 @@ from collections.abc import Hashable, Iterable, Iterator
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from keras_ddl.edge.metrics import Floats, Interval, Ints, clips_of_videos, two_classes
+from keras_ddl.edge.metrics import Floats, Interval, Ints, checked, clips_of_videos
 
 LEVEL = 0.95
 RESAMPLES = 1000
@@ -55,16 +55,17 @@ def report_intervals(
         resamples, seed: How many times to draw; the same seed gives the same intervals.
 
     Returns:
-        An interval per name in `NUMBERS`.
+        An interval per name in `NUMBERS`; with one class alone per name that is defined there, see
+        `metrics.known_numbers`.
 
     Raises:
-        ValueError: one class alone, a video with two labels, `level` outside (0, 1), no resamples.
+        ValueError: a video with two labels, `level` outside (0, 1), no resamples.
     """
     if not 0 < level < 1 or resamples < 1:
         raise ValueError(
             f"level must lie in (0, 1) and resamples be positive, got {level}, {resamples}"
         )
-    y, s = two_classes(labels, scores)
+    y, s = checked(labels, scores)
     clips = clips_of_videos(list(range(len(y)) if keys is None else keys), y)
     video = np.empty(len(y), np.int64)
     for number, rows in enumerate(clips.values()):
@@ -80,7 +81,7 @@ def report_intervals(
         reals = np.cumsum(weights * (1 - y[order]), axis=1)[:, last_of_tie]
         parts.append(_numbers(fakes.astype(np.float64), reals.astype(np.float64), called))
     ends = [(1 - level) / 2, (1 + level) / 2]
-    found = {name: np.concatenate([part[name] for part in parts]) for name in NUMBERS}
+    found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     return {
         name: Interval(*(float(end) for end in np.quantile(values, ends)))
         for name, values in found.items()
@@ -100,7 +101,7 @@ def _draws(labels: Ints, resamples: int, seed: int, block: int) -> Iterator[NDAr
 
 
 def _numbers(fakes: Floats, reals: Floats, called: int) -> dict[str, Floats]:
-    """Every number of each resample.
+    """Every number of each resample, or those that one class alone defines.
 
     Args:
         fakes, reals: (resamples, distinct scores): how many score at or above each, highest first.
@@ -108,6 +109,11 @@ def _numbers(fakes: Floats, reals: Floats, called: int) -> dict[str, Floats]:
     """
     start = np.zeros((len(fakes), 1))
     all_fakes, all_reals = fakes[:, -1], reals[:, -1]
+    if not (all_fakes.all() and all_reals.all()):  # one class: drawn within classes, so always
+        hits = fakes[:, called - 1] if called else start[:, 0]
+        alarms = reals[:, called - 1] if called else start[:, 0]
+        right = (hits + all_reals - alarms) / (all_fakes + all_reals)
+        return {"accuracy": right, "recall": right} if all_fakes.any() else {"accuracy": right}
     tpr = np.hstack([start, fakes / all_fakes[:, None]])
     fpr = np.hstack([start, reals / all_reals[:, None]])
     true_fake = fakes[:, called - 1] if called else start[:, 0]

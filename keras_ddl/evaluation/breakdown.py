@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from keras_ddl.edge.metrics import confusion, report
+from keras_ddl.edge.metrics import confusion, known_numbers
 from keras_ddl.evaluation.bootstrap import RESAMPLES, report_intervals
-from keras_ddl.evaluation.clip_scores import Scores, summary
+from keras_ddl.evaluation.clip_scores import Scores
 from keras_ddl.evaluation.results import Breakdown, GroupResult
 
 DATASET, METHOD, COMPRESSION = 0, 1, 2  # places in a key
@@ -23,18 +23,15 @@ Group = tuple[dict[str, str], np.ndarray]
 
 
 def breakdown(scores: Scores, threshold: float, resamples: int = RESAMPLES) -> Breakdown:
-    """Compute every number of one test set.
+    """Compute every number of one test set; of one class alone those that it defines.
 
     Args:
         scores: Of all its clips.
         threshold: Probability at and above which a clip or video is fake.
         resamples: Of the bootstrap behind the intervals.
-
-    Raises:
-        ValueError: If the set has one class only.
     """
     median, topk = (
-        report(part.labels, part.probabilities, threshold)
+        known_numbers(part.labels, part.probabilities, threshold)
         for part in (scores.videos("median"), scores.videos("topk"))
     )
     means = scores.videos()
@@ -101,7 +98,8 @@ def _measured(scores: Scores, threshold: float, resamples: int) -> dict[str, Any
         videos.labels, videos.probabilities, threshold=threshold, resamples=resamples
     )
     return {
-        **summary(scores, threshold),
+        "clip": known_numbers(scores.labels, scores.probabilities, threshold),
+        "video": known_numbers(videos.labels, videos.probabilities, threshold),
         "intervals": {
             level: {name: list(interval) for name, interval in found.items()}
             for level, found in (("clip", intervals), ("video", of_videos))

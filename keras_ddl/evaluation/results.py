@@ -20,8 +20,10 @@ ROBUSTNESS = "robustness.json"
 UNTOUCHED = "none"
 """The family of the condition in which nothing is done to the videos, at level 0."""
 
-Numbers = Mapping[str, float]
-"""What `metrics.report` gives: metrics in [0, 1], and the counts `real` and `fake`."""
+Numbers = Mapping[str, Any]
+"""What `metrics.known_numbers` gives: metrics in [0, 1], None where one class alone leaves one
+undefined, and the counts `real` and `fake`."""
+ONE_CLASS = "not defined: only one class"
 Intervals = Mapping[str, Mapping[str, Sequence[float]]]
 """By level, `clip` or `video`, and metric the two ends of what holds 95 % of the resamples."""
 
@@ -126,7 +128,8 @@ class SetResult(Breakdown):
         threshold: Probability at and above which a clip or video is fake.
         fingerprint: Of the prepared clips.
         trained_on: Whether the network was trained on the same dataset.
-        ece_before, ece_after: Expected calibration error of clips, at temperature 1 and the run's.
+        ece_before, ece_after: Expected calibration error of clips, at temperature 1 and the run's;
+            None where there is one class only.
         nll_before, nll_after: Their mean negative log-likelihood in nats, likewise.
         videos: How many videos by what became of them: `ok`, or why they have no score.
         false_alarms: Reals called fake, all and by source.
@@ -141,10 +144,10 @@ class SetResult(Breakdown):
     threshold: float
     fingerprint: str
     trained_on: bool
-    ece_before: float
-    ece_after: float
-    nll_before: float
-    nll_after: float
+    ece_before: float | None
+    ece_after: float | None
+    nll_before: float | None
+    nll_after: float | None
     videos: Mapping[str, int]
     false_alarms: tuple[FalseAlarms, ...] = ()
     pairs: tuple[PairedResult, ...] = ()
@@ -170,6 +173,13 @@ class SetResult(Breakdown):
         more = {name: [vars(row) for row in getattr(self, name)] for name in _LISTS}
         where = {"localisation": self.localisation and vars(self.localisation)}
         return {**about, **vars(self), **groups, **more, **where}
+
+    def undefined(self) -> str:
+        """Return a line on the numbers that one class alone leaves undefined, "" with both."""
+        real, fake = self.video["real"], self.video["fake"]
+        if real and fake:
+            return ""
+        return f"{ONE_CLASS} ({real} real and {fake} fake videos): all that compares the two"
 
     def without_score(self) -> dict[str, int]:
         """Return how many videos have no score, by why."""

@@ -14,7 +14,6 @@ from keras_ddl.data.pipeline import clip_dataset
 from keras_ddl.data.prepared import read_split, read_summary
 from keras_ddl.data.pseudo_fakes.rows import judging_mode
 from keras_ddl.edge.clipspec import ClipSpec
-from keras_ddl.edge.errors import UserError
 from keras_ddl.edge.measured import Measured
 from keras_ddl.evaluation.breakdown import DATASET, breakdown
 from keras_ddl.evaluation.calibration import (
@@ -96,11 +95,7 @@ class MadeClips:
 
 
 def score(subject: Subject, folders: Sequence[Path]) -> tuple[ScoredSet, ...]:
-    """Score the test splits of prepared clips.
-
-    Raises:
-        UserError: If one is of one class only.
-    """
+    """Score the test splits of prepared clips; of one class alone, what it defines."""
     return tuple(
         _score(subject, folder, name) for folder, name in zip(folders, _names(folders), strict=True)
     )
@@ -116,23 +111,20 @@ def _score(subject: Subject, folder: Path, name: str) -> ScoredSet:
     margins = margins_from_logits(logits)
     before = probabilities_from_margins(margins)
     scores = Scores(data.keys, data.labels, probabilities_from_margins(margins, spec.temperature))
-    try:
-        numbers = breakdown(scores, spec.threshold)
-    except ValueError as error:
-        raise UserError(f"{folder}, test: {error}") from error
+    both = all(scores.counts())
     fingerprint = read_summary(folder)["fingerprint"]
     heat = heat_of(subject.model)
     result = SetResult(
-        **vars(numbers),
+        **vars(breakdown(scores, spec.threshold)),
         name=name,
         split="test",
         threshold=spec.threshold,
         fingerprint=fingerprint,
         trained_on=fingerprint == subject.fingerprint,
-        ece_before=ece(data.labels, before),
-        ece_after=ece(data.labels, scores.probabilities),
-        nll_before=nll(data.labels, margins),
-        nll_after=nll(data.labels, margins, spec.temperature),
+        ece_before=ece(data.labels, before) if both else None,
+        ece_after=ece(data.labels, scores.probabilities) if both else None,
+        nll_before=nll(data.labels, margins) if both else None,
+        nll_after=nll(data.labels, margins, spec.temperature) if both else None,
         videos=fates(data),
         false_alarms=false_alarms(scores.videos(), data.videos, spec.threshold),
         pairs=paired(scores.videos(), data.videos),
@@ -164,17 +156,19 @@ def heat_of(model: keras.Model) -> Heat | None:
     return lambda clip: np.asarray(with_map(clip[None], training=False)[1][0], np.float32)
 
 
-def measured_of(found: SetResult) -> Measured:
-    """What a bundle carries of a test set."""
-    alarms, ends = found.false_alarms[0], found.intervals["video"]["auc"]
+def measured_of(found: SetResult) -> Measured | None:
+    """What a bundle carries of a test set; None of fakes alone, which show no false alarm."""
+    if not found.false_alarms:
+        return None
+    alarms, ends = found.false_alarms[0], found.intervals["video"].get("auc")
     digits = 4
     return Measured(
         name=found.name,
         trained_on=found.trained_on,
         reals=int(found.video["real"]),
         fakes=int(found.video["fake"]),
-        auc=round(found.video["auc"], digits),
-        auc_interval=(round(ends[0], digits), round(ends[1], digits)),
+        auc=None if ends is None else round(found.video["auc"], digits),
+        auc_interval=None if ends is None else (round(ends[0], digits), round(ends[1], digits)),
         false_alarms=round(alarms.rate, digits),
         false_alarms_interval=(round(alarms.low, digits), round(alarms.high, digits)),
     )

@@ -41,14 +41,37 @@ def score_split(
     Returns:
         The clips' scores, and the results: clip and video level, threshold, and what became of
         the videos (those without a clip have no score and are counted as such).
+
+    Raises:
+        UserError: If the split is of one class only.
     """
+    need_both_classes(prepared, split, pseudo)
     data, logits = split_logits(model, prepared, split, pseudo)
     scores = Scores.from_logits(data, logits, spec.temperature)
-    try:
-        result = summary(scores, spec.threshold)
-    except ValueError as error:
-        raise UserError(f"{prepared}, {split}: {error}") from error
+    result = summary(scores, spec.threshold)
     return scores, {"split": split, "threshold": spec.threshold, **result, "videos": fates(data)}
+
+
+def judged_classes(prepared: Path, split: str, pseudo: str = "") -> tuple[int, int]:
+    """Return how many real and how many fake clips of a split are judged; nothing is decoded."""
+    data = read_split(prepared, split)
+    labels = with_pseudo_fakes(data).data.labels if judging_mode(data, pseudo) else data.labels
+    fake = int(labels.sum())
+    return len(labels) - fake, fake
+
+
+def need_both_classes(prepared: Path, split: str, pseudo: str = "") -> None:
+    """Refuse a split of one class, before the network has any work with it.
+
+    Raises:
+        UserError: naming the counts.
+    """
+    real, fake = judged_classes(prepared, split, pseudo)
+    if not (real and fake):
+        raise UserError(
+            f"{prepared}, {split}: expected clips of both classes, received {fake} fake and {real} "
+            "real; add the missing class and prepare the videos again"
+        )
 
 
 def split_logits(

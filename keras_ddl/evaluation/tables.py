@@ -12,6 +12,7 @@ from keras_ddl.evaluation.probes import ProbeResult
 from keras_ddl.evaluation.results import GroupResult, SetResult, SplitResult
 
 BAR = "\\|"
+NONE = "–"
 COLUMNS = {"ACC": "accuracy", "AUC": "auc", "F1": "f1"}
 SHORT = {
     "Deepfakes": "DF",
@@ -31,7 +32,7 @@ def table(result: SplitResult | SetResult) -> str:
         f"{'level':<8}{'ACC':>8}{'AUC':>8}{'F1':>8}{'real':>8}{'fake':>8}",
     ]
     for level, row in (("clip", result.clip), ("video", result.video)):
-        numbers = "".join(f"{row[name]:>8.4f}" for name in COLUMNS.values())
+        numbers = "".join(f"{_digits(row[name]):>8}" for name in COLUMNS.values())
         lines.append(f"{level:<8}{numbers}{row['real']:>8}{row['fake']:>8}")
     if isinstance(result, SetResult):
         lines += _details(result)
@@ -56,12 +57,24 @@ def label(row: GroupResult) -> str:
     return " ".join(name for name in names.values() if name)
 
 
+def _digits(value: float | None) -> str:
+    return NONE if value is None else f"{value:.4f}"
+
+
 def _details(result: SetResult) -> list[str]:
     ends = result.intervals["video"]
     listed = ", ".join(
-        f"{short} {ends[name][0]:.4f} to {ends[name][1]:.4f}" for short, name in COLUMNS.items()
+        f"{short} {ends[name][0]:.4f} to {ends[name][1]:.4f}"
+        for short, name in COLUMNS.items()
+        if name in ends
     )
     lines = [f"95% of videos resampled: {listed}"]
+    if undefined := result.undefined():
+        called = result.confusion["true_fake"] + result.confusion["false_fake"]
+        lines.append(f"{NONE} {undefined}")
+        lines.append(
+            f"videos called fake: {called} of {result.video['real'] + result.video['fake']}"
+        )
     for kind, rows in result.groups().items():
         if len(rows) > 1:
             lines += _rows(kind, rows)

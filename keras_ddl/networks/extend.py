@@ -28,7 +28,8 @@ def extend(
     so that pretrained weights keep their meaning.
 
     Args:
-        cnn: Functional model with one input ``(batch, height, width, channels)`` and one output.
+        cnn: Functional model of tf_keras with one input ``(batch, height, width, channels)`` and
+            one output.
         stages: Names of layers whose output the modules follow, or a mapping from a short stage
             name (the prefix of the modules' names) to a layer name.
         modules: Any of ``"dfdc"`` and ``"msa"``; applied in that order.
@@ -40,7 +41,8 @@ def extend(
         A functional model from ``(batch·frames, height, width, channels)`` to the output of `cnn`.
 
     Raises:
-        ValueError: unknown stage or module, or a network that is not functional with one input.
+        ValueError: unknown stage or module, a network that is not functional with one input, or one
+            of another Keras than tf_keras.
     """
     _require_functional(cnn)
     image = keras.Input(cnn.input_shape[1:], name="frames")
@@ -108,7 +110,20 @@ def producer(cnn: Any, layer: str) -> str:
     return _graph(cnn).nodes[layer].sources[0]
 
 
+def _require_tf_keras(cnn: Any) -> None:
+    """Refuse a network of another Keras: its layers and its graph are not those rebuilt here."""
+    kerases = {base.__module__.partition(".")[0] for base in type(cnn).__mro__}
+    if keras.__name__ == "tf_keras" and "keras" not in kerases:
+        return
+    raise ValueError(
+        "extend rebuilds networks of tf_keras (Keras 2); got one of Keras 3, which `import keras` "
+        "and tf.keras give; build it with keras_ddl.framework.keras, or put DFDC and MSA of "
+        "keras_ddl.layers into it by hand, with KERAS_DDL_KERAS=keras before the first import"
+    )
+
+
 def _require_functional(cnn: Any) -> None:
+    _require_tf_keras(cnn)
     counts = [len(getattr(cnn, ends, None) or ()) for ends in ("inputs", "outputs")]
     if counts != [1, 1] or isinstance(cnn, keras.Sequential):
         raise ValueError(

@@ -38,8 +38,12 @@ class Card(NamedTuple):
 
 
 def cards(part: ScoredSet, threshold: float) -> list[Card]:
-    """Return the figures of a test set."""
+    """Return the figures of a test set; of one class alone, its histogram."""
     videos = part.scores.videos()
+    kinds = [("fake", "fake"), ("real", "real"), ("threshold", "threshold")]
+    histogram = Card("Scores of videos", histogram_figure(videos, threshold), kinds)
+    if part.result.undefined():
+        return [histogram]
     curves: dict[str, Scores] = {"clips": part.scores, "videos": videos}
     names = [(series(number), name) for number, name in enumerate(curves)]
     before = probabilities_from_margins(part.margins)
@@ -47,11 +51,10 @@ def cards(part: ScoredSet, threshold: float) -> list[Card]:
         ("before", f"before, ECE {part.result.ece_before:.4f}"),
         ("after", f"after, ECE {part.result.ece_after:.4f}"),
     ]
-    kinds = [("fake", "fake"), ("real", "real"), ("threshold", "threshold")]
     return [
         Card("ROC", roc_figure(curves), [*names, ("chance", "chance")]),
         Card("DET", det_figure(curves), names),
-        Card("Scores of videos", histogram_figure(videos, threshold), kinds),
+        histogram,
         Card("Reliability of clips", reliability_figure(part.scores, before), errors),
     ]
 

@@ -68,6 +68,8 @@ def page(content: Content) -> str:
 
 def _missing(part: SetResult) -> Iterator[str]:
     """What has no number, a line each."""
+    if undefined := part.undefined():
+        yield f"{part.name}: {undefined}"
     for why, count in part.without_score().items():
         yield f"{part.name}: {count} videos without a score: {why}"
     for rows in (part.methods, part.compressions, part.datasets):

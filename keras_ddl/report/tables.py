@@ -13,7 +13,7 @@ from keras_ddl.evaluation.results import (
     RobustnessResult,
     SetResult,
 )
-from keras_ddl.evaluation.tables import COLUMNS, SHORT, label
+from keras_ddl.evaluation.tables import COLUMNS, NONE, SHORT, label
 from keras_ddl.report.paper import paper_rows
 
 WIDE = COLUMNS | {
@@ -24,7 +24,6 @@ WIDE = COLUMNS | {
     "TPR at 1% FPR": "tpr_at_1pct_fpr",
     "TPR at 0.1% FPR": "tpr_at_0.1pct_fpr",
 }
-NONE = "–"
 
 
 def main_table(parts: Sequence[SetResult]) -> Table:
@@ -38,7 +37,7 @@ def main_table(parts: Sequence[SetResult]) -> Table:
         levels = (("clip", "clips", part.clip), ("video", "videos (mean)", part.video))
         for level, words, found in levels:
             ends = part.intervals[level]
-            numbers = [number(found[name], ends[name]) for name in COLUMNS.values()]
+            numbers = [number(found[name], ends.get(name)) for name in COLUMNS.values()]
             rows.append([words, *numbers, str(found["real"]), str(found["fake"])])
         for row in paper_rows(part.name)[-1:] if part.trained_on else []:
             for words, values in (("frames", row.clip), ("videos", row.video)):

@@ -48,7 +48,9 @@ def test_what_cannot_be_compared_on_is_refused(plain: Path) -> None:
         datasets([plain], ["folder", "ffpp"])
     with pytest.raises(UserError, match="expected a dataset folder"):
         datasets([plain / "nowhere"], ["folder"])
-    for video in (plain / "test").rglob("*.mp4"):
-        video.unlink()
-    with pytest.raises(UserError, match="expected test videos, received none"):
+    (plain / "test/real/test_real.mp4").unlink()  # else the first training would end in it
+    with pytest.raises(UserError, match="real test videos, received 1 fakes and no real"):
+        datasets([plain], ["folder"])
+    (plain / "test/fake/test_fake.mp4").unlink()
+    with pytest.raises(UserError, match="expected real test videos, received none"):
         datasets([plain], ["folder"])

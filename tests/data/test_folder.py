@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from keras_ddl.data.layouts import LAYOUTS
-from keras_ddl.data.layouts.folder import folder, split_by_identity
+from keras_ddl.data.layouts import LAYOUTS, read_index
+from keras_ddl.data.layouts.folder import folder
+from keras_ddl.data.layouts.held_out import split_by_identity
 from keras_ddl.data.video_index import Video
 from keras_ddl.edge.errors import UserError
 
@@ -102,6 +103,84 @@ def test_what_cannot_be_a_dataset(names: tuple[str, ...], message: str, tmp_path
     _touch(tmp_path, *names)
     with pytest.raises(UserError, match=message):
         list(folder(tmp_path).present())
+
+
+PREFIXED = [f"talk_{person}_{take}.mp4" for person in ("ann", "ben", "cleo") for take in range(2)]
+
+
+def test_a_prefix_of_all_names_is_refused_with_the_option_that_helps(tmp_path: Path) -> None:
+    _touch(tmp_path, *(f"real/{name}" for name in PREFIXED))
+    with pytest.raises(
+        UserError, match=r"received 1 in 6 videos, .*first underscore; .*--identity"
+    ):
+        folder(tmp_path)
+
+
+def test_a_pattern_says_who_is_in_a_video(tmp_path: Path) -> None:
+    _touch(tmp_path, *(f"real/{name}" for name in PREFIXED))
+    _touch(tmp_path, *(f"fake/swap/{name}" for name in PREFIXED))
+    index = read_index(tmp_path, "folder", "talk_([a-z]+)_")
+    assert {v.identities for v in index.videos} == {("ann",), ("ben",), ("cleo",)}
+    assert index.people == "what 'talk_([a-z]+)_' finds in their paths"
+    assert len({(v.split, v.identities) for v in index.videos}) == 3  # nobody in two splits
+    assert len({(v.split, v.label) for v in index.videos}) == 6
+    whole = read_index(tmp_path, "folder", "ann|ben|cleo")  # no group: all that it matches
+    assert [v.identities for v in whole.videos] == [v.identities for v in index.videos]
+
+
+def test_a_pattern_may_find_two_people_and_ties_them(tmp_path: Path) -> None:
+    pairs = [("a", "b"), ("c", "d"), ("e", "f"), ("g", "h"), ("i", "j"), ("k", "l")]
+    for one, other in pairs:
+        _touch(tmp_path, f"real/x-{one}.mp4", f"real/x-{other}.mp4", f"fake/x-{one}-{other}.mp4")
+    index = read_index(tmp_path, "folder", r"x-(\w)(?:-(\w))?")
+    assert {v.identities for v in index.videos if v.label} == set(pairs)
+    split_of = {person: v.split for v in index.videos for person in v.identities}
+    assert all(split_of[p] == v.split for v in index.videos for p in v.identities)
+    assert all(split_of[one] == split_of[other] for one, other in pairs)
+    assert set(split_of.values()) == {"train", "val", "test"} and index.left_out == ()
+
+
+def test_a_pattern_stands_above_a_folder_for_each_person(tmp_path: Path) -> None:
+    _touch(tmp_path, *(f"camera{n % 3}/p{n}.mp4" for n in range(6)))
+    index = folder(tmp_path)
+    assert {v.identities for v in index.videos} == {(f"camera{n}",) for n in range(3)}
+    assert index.people == "their folders, or their file names up to the first underscore"
+    named = read_index(tmp_path, "folder", r"p\d")
+    assert {v.identities for v in named.videos} == {(f"p{n}",) for n in range(6)}
+
+
+@pytest.mark.parametrize(
+    ("layout", "pattern", "message"),
+    [
+        ("folder", "(", "--identity: expected a regular expression .*received '\\('"),
+        ("folder", "zoe", "finds nobody; widen it"),
+        ("folder", "(x)?talk", "finds nobody; widen it"),  # a group that takes part in nothing
+        ("celebdf", "talk", "expected one of the layouts csv, folder with it, received celebdf"),
+    ],
+)
+def test_a_pattern_that_cannot_be(layout: str, pattern: str, message: str, tmp_path: Path) -> None:
+    _touch(tmp_path, *(f"real/{name}" for name in PREFIXED))
+    with pytest.raises(UserError, match=message):
+        read_index(tmp_path, layout, pattern)
+
+
+def test_a_prefix_of_most_names_is_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    _touch(tmp_path, *(f"train/real/{name}" for name in PREFIXED), "val/real/zoe_1.mp4")
+    with caplog.at_level(logging.WARNING):
+        list(folder(tmp_path).present())
+    assert "talk is in 6 of 7 videos, by their file names up to the first underscore" in caplog.text
+    caplog.clear()
+    _touch(tmp_path, *(f"val/real/p{n}_1.mp4" for n in range(5)))  # half of them is not most
+    with caplog.at_level(logging.WARNING):
+        list(folder(tmp_path).present())
+    assert "talk is in" not in caplog.text
+
+
+def test_names_that_begin_with_an_underscore_are_not_one_person(tmp_path: Path) -> None:
+    _touch(tmp_path, "train/real/_a.mp4", "train/real/_b.mp4")
+    assert {v.identities for v in folder(tmp_path).videos} == {("_a",), ("_b",)}
 
 
 def test_root_that_is_not_there(tmp_path: Path) -> None:

@@ -102,6 +102,90 @@ def test_a_missing_listed_file_warns(
     assert (missing.path, missing.label, missing.split) == (gone, 1, "test")
 
 
+def _plus(root: Path, put: Put, level: str = "") -> Path:
+    """Twelve people in pairs, each swapped, reenacted and made to talk; a test list of one each."""
+    put(root, [f"Celeb-real/id{i}_000{n}.mp4" for i in range(12) for n in range(2)])
+    for i in range(0, 12, 2):
+        pair = [f"id{i}_id{i + 1}_0000", f"id{i + 1}_id{i}_0000"]
+        put(root, [f"Celeb-synthesis/FaceSwap/SimSwap/{level}{stem}.mp4" for stem in pair])
+        put(root, [f"Celeb-synthesis/FaceReenact/LIA/{level}{stem}.mp4" for stem in pair])
+        put(root, [f"Celeb-synthesis/TalkingFace/FLOAT/{level}id{i}_0000_test_id00012_x.mp4"])
+    lines = (
+        "1 Celeb-real/id0_0001.mp4",
+        "0 Celeb-synthesis/FaceSwap/SimSwap/id0_id1_0000.mp4",
+        "0 Celeb-synthesis/FaceReenact/LIA/id1_id0_0000.mp4",
+        "0 Celeb-synthesis/TalkingFace/FLOAT/id0_0000_test_id00012_x.mp4",
+    )
+    (root / LIST).write_text("\n".join(lines) + "\n")
+    return root
+
+
+@pytest.mark.parametrize("level", ["", "videos/"])
+def test_the_methods_of_celebdf_plus_plus(tmp_path: Path, put_files: Put, level: str) -> None:
+    index = celebdf(_plus(tmp_path, put_files, level))
+    assert index.missing == index.left_out == () and index.notes == ()
+    assert {v.dataset for v in index.videos} == {"Celeb-DF++"}
+    assert Counter(v.method for v in index.videos) == {
+        "real": 24,
+        "FaceSwap/SimSwap": 12,
+        "FaceReenact/LIA": 12,
+        "TalkingFace/FLOAT": 6,
+    }
+    assert len({v.key for v in index.videos}) == 24 + 12 + 12 + 6
+    videos = {v.video_id: v for v in index.videos}
+    swap = videos["Celeb-synthesis/FaceSwap/SimSwap/id0_id1_0000"]
+    assert (swap.split, swap.label, swap.identities) == ("test", 1, ("id0", "id1"))
+    talk = videos["Celeb-synthesis/TalkingFace/FLOAT/id2_0000_test_id00012_x"]
+    assert talk.identities == ("id2",)  # the voice is nobody's of this set
+    assert Counter(v.label for v in index.videos if v.split == "test") == {0: 1, 1: 3}
+    people = {
+        s: {i for v in index.videos if v.split == s for i in v.identities} for s in ("train", "val")
+    }
+    assert people["val"] and not people["train"] & people["val"]
+    official = {(o.split, o.method): o.videos for o in index.official if o.label}
+    assert official == {
+        ("test", "FaceSwap/SimSwap"): 200,
+        ("test", "FaceReenact/LIA"): 200,
+        ("test", "TalkingFace/FLOAT"): 300,
+    }
+
+
+def test_a_missing_fake_of_a_method_is_named_with_its_folder(
+    tmp_path: Path, put_files: Put
+) -> None:
+    root = _plus(tmp_path, put_files)
+    gone = root / "Celeb-synthesis/FaceReenact/LIA/id1_id0_0000.mp4"
+    gone.unlink()
+    (missing,) = celebdf(root).missing
+    assert (missing.path, missing.method) == (gone, "FaceReenact/LIA")
+
+
+def test_a_part_of_it_with_too_few_people_is_read_all_the_same(
+    tmp_path: Path, put_files: Put
+) -> None:
+    put_files(tmp_path, ["Celeb-real/id0_0000.mp4"])
+    fakes = [f"Celeb-synthesis/FaceSwap/{m}/id0_id1_0000.mp4" for m in ("GHOST", "UniFace")]
+    put_files(tmp_path, fakes)
+    (tmp_path / LIST).write_text(f"1 Celeb-real/id0_0000.mp4\n0 {fakes[0]}\n")
+    index = celebdf(tmp_path)
+    assert [(v.method, v.split) for v in index.videos] == [
+        ("FaceSwap/UniFace", "train"),
+        ("real", "test"),
+        ("FaceSwap/GHOST", "test"),
+    ]
+    assert index.notes[0].startswith("Celeb-DF++: nobody is held out for val: ")
+
+
+def test_files_of_other_names_are_counted_in_one_note(tmp_path: Path, put_files: Put) -> None:
+    root = _small(tmp_path, put_files)
+    put_files(root, ["Celeb-synthesis/a.mp4", "Celeb-synthesis/b.mp4"])
+    (note,) = celebdf(root).notes
+    assert note == (
+        f"{root / 'Celeb-synthesis'}: left out 2 files, the first is a.mp4: "
+        "they are not named like Celeb-DF's videos"
+    )
+
+
 def test_people_all_tied_together_lose_the_mixed_fakes(tmp_path: Path, put_files: Put) -> None:
     people = range(20)
     put_files(tmp_path, [f"Celeb-real/id{i}_0000.mp4" for i in people])
@@ -125,6 +209,7 @@ def test_people_all_tied_together_lose_the_mixed_fakes(tmp_path: Path, put_files
         ("real Celeb-real/id0_0001.mp4", "line 1: expected such as"),
         ("1 id0_0001.mp4", "line 1: expected such as"),
         ("1 Celeb-real/hello.mp4", "no Celeb-DF file name"),
+        ("1 Celeb-real/../../id0_0001.mp4", "line 1: expected such as"),
     ],
 )
 def test_a_list_that_is_not_the_published_one(

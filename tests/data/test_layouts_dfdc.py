@@ -97,10 +97,103 @@ def test_the_labelled_test_set_is_a_dataset_of_its_own(
     assert [v.path.name for v in dfdc(tmp_path).missing] == ["ccc.mp4"]
 
 
+def _sample(root: Path, put: Put, originals: int = 20) -> Path:
+    """Kaggle's folders: fakes of originals that are mostly elsewhere, and videos without labels."""
+    entries = {}
+    for number in range(originals):
+        name = f"real{number:02d}.mp4"
+        if number % 4 == 0:
+            entries[name] = _entry("REAL")
+        entries |= {f"fake{number:02d}_{k}.mp4": _entry("FAKE", name) for k in range(2)}
+    put(root / "train_sample_videos", list(entries))
+    (root / "train_sample_videos/metadata.json").write_text(json.dumps(entries))
+    put(root / "test_videos", ["aaa.mp4"])
+    (root / "sample_submission.csv").write_text("filename,label\naaa.mp4,0.5\n")
+    return root
+
+
+@pytest.mark.parametrize("below", ["", "train_sample_videos"])
+def test_kaggles_sample_is_read_and_originals_are_held_out(
+    tmp_path: Path, put_files: Put, below: str
+) -> None:
+    index = dfdc(_sample(tmp_path, put_files) / below)
+    assert index.missing == index.left_out == index.official == ()
+    assert {v.dataset for v in index.videos} == {"DFDC-sample"}
+    assert Counter(v.label for v in index.videos) == {0: 5, 1: 40}
+    assert len({(v.split, v.label) for v in index.videos}) == 6
+    folds: dict[str, set[str]] = {}
+    for video in index.videos:
+        folds.setdefault(video.identities[0], set()).add(video.split)
+    assert len(folds) == 20 and all(len(splits) == 1 for splits in folds.values())
+    fake = next(v for v in index.videos if v.video_id == "fake04_1")
+    assert (fake.original, fake.identities) == ("real04", ("real04",))
+    assert [note.partition(": left out")[0] for note in index.notes] == (
+        [] if below else [str(tmp_path / "test_videos")]
+    )
+
+
+def test_a_sample_of_one_original_is_read_and_all_of_it_is_for_training(
+    tmp_path: Path, put_files: Put
+) -> None:
+    index = dfdc(_sample(tmp_path, put_files, originals=1))
+    assert [(v.video_id, v.label, v.split) for v in index.videos] == [
+        ("real00", 0, "train"),
+        ("fake00_0", 1, "train"),
+        ("fake00_1", 1, "train"),
+    ]
+    assert index.notes[0].startswith("DFDC-sample: nobody is held out for val and test: ")
+
+
+def test_the_sample_beside_the_parts_is_left_out(tmp_path: Path, put_files: Put) -> None:
+    index = dfdc(_sample(_parts(tmp_path, put_files), put_files))
+    assert {v.dataset for v in index.videos} == {"DFDC"} and len(index.videos) == 403
+    assert "its videos are those of the parts" in index.notes[0]
+
+
+def test_parts_in_folders_of_their_archives(tmp_path: Path, put_files: Put) -> None:
+    root = _parts(tmp_path / "flat", put_files)
+    plain = [(v.key, v.split) for v in dfdc(root).videos]
+    for folder in sorted(root.iterdir()):
+        number = int(folder.name.rpartition("_")[2])
+        outer = tmp_path / f"packed/dfdc_train_part_{number:02d}"
+        outer.mkdir(parents=True)
+        folder.rename(outer / folder.name)
+    assert [(v.key, v.split) for v in dfdc(tmp_path / "packed").videos] == plain
+
+
+@pytest.mark.parametrize("below", ["", "test", "test_videos"])
+def test_the_test_set_whose_metadata_say_is_fake(
+    tmp_path: Path, put_files: Put, below: str
+) -> None:
+    put_files(tmp_path / below, ["aaa.mp4", "bbb.mp4"])
+    entries = {"aaa.mp4": {"is_fake": 1, "augmentations": []}, "bbb.mp4": {"is_fake": 0}}
+    (tmp_path / below / "metadata.json").write_text(json.dumps(entries))
+    index = dfdc(tmp_path)
+    assert [(v.video_id, v.label, v.split, v.dataset) for v in index.videos] == [
+        ("bbb", 0, "test", "DFDC-test"),
+        ("aaa", 1, "test", "DFDC-test"),
+    ]
+    assert index.notes == ()
+
+
+@pytest.mark.parametrize("below", ["", "test_videos"])
+def test_videos_without_labels_are_refused_with_what_to_do(
+    tmp_path: Path, put_files: Put, below: str
+) -> None:
+    put_files(tmp_path / "test_videos", ["aaa.mp4"])
+    with pytest.raises(UserError, match=r"gives no labels .*deploy/scan\.py"):
+        dfdc(tmp_path / below)
+
+
 @pytest.mark.parametrize(
     ("files", "message"),
     [
         ({}, "expected DFDC"),
+        ({"metadata.json": '{"a.mp4": {"label": "UNKNOWN"}}'}, "a.mp4: expected a label REAL"),
+        ({"metadata.json": '{"../a.mp4": {"label": "REAL"}}'}, "received '../a.mp4'"),
+        ({"metadata.json": '{"a.mp4": {"label": "FAKE", "original": 3}}'}, "file name of its orig"),
+        ({"test/metadata.json": '{"a.mp4": {"is_fake": 2}}'}, "a.mp4: expected is_fake 0"),
+        ({"labels.csv": "filename,label\n/etc/a.mp4,1\n"}, "received '/etc/a.mp4' and '1'"),
         ({"dfdc_train_part_0/metadata.json": '{"a.mp4": {"label": "fak"}}'}, "REAL or FAKE"),
         ({"dfdc_train_part_0/metadata.json": '{"a.mp4": "FAKE"}'}, "REAL or FAKE"),
         ({"dfdc_train_part_0/metadata.json": "[]"}, "expected an object"),

@@ -7,7 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from keras_ddl.data.layouts.held_out import hold_out, split_by_identity, tied_people
+from keras_ddl.data.layouts.held_out import (
+    hold_out,
+    hold_out_if_possible,
+    split_by_identity,
+    tied_people,
+)
 from keras_ddl.data.video_index import Video
 from keras_ddl.edge.errors import UserError
 
@@ -81,6 +86,31 @@ def test_a_small_set_gives_each_part_its_smallest_group() -> None:
         frozenset("fg"),
     }
     assert _people(kept, "train") == set("abc")
+
+
+def test_people_whom_nothing_ties_are_shuffled_until_each_part_has_both_labels() -> None:
+    """Fakes of originals that are not there: everybody has one label."""
+    names = [f"p{i}" for i in range(12)]
+    videos = [
+        Video(Path(f"{n}.mp4"), int(i % 4 == 0), "d", "m", "", n, (n,), "train")
+        for i, n in enumerate(names)
+    ]
+    first = split_by_identity(names, 0)
+    assert {(first[v.video_id], v.label) for v in videos} != {
+        (split, label) for split in ("train", "val", "test") for label in (0, 1)
+    }, "the first shuffle must not do, else this shows nothing"
+    kept, left_out = hold_out(videos)
+    assert left_out == [] and len(kept) == 12
+    assert len({(v.split, v.label) for v in kept}) == 6
+
+
+def test_what_cannot_be_held_out_is_training_where_that_is_allowed() -> None:
+    kept, left_out, notes = hold_out_if_possible([_video("a"), _video("b")])
+    assert [v.split for v in kept] == ["train", "train"] and left_out == []
+    assert len(notes) == 1 and notes[0].startswith("d: nobody is held out for val and test: ")
+    assert hold_out_if_possible([]) == ([], [], [])
+    videos = _swapped("abcdefghijklmnopqrst")
+    assert hold_out_if_possible(videos) == (*hold_out(videos), [])
 
 
 def test_too_few_people_is_said() -> None:

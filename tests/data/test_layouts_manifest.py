@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from keras_ddl.data.layouts import LAYOUTS
+from keras_ddl.data.layouts import LAYOUTS, read_index
 from keras_ddl.data.layouts.manifest import manifest
 from keras_ddl.edge.errors import UserError
 
@@ -71,6 +71,13 @@ def test_a_missing_file_warns(
         ("path,label,split\na.mp4,0,train\nb.mp4,0,\n", "line 3: expected a split"),
         ("path,label,split\na.mp4,yes,train\n", "line 2: expected a label"),
         ("path,label,split\n,1,train\n", "line 2: expected a path"),
+        ("path,label,label\na.mp4,0,1\n", "keep one column label"),
+        ("path,label\na,b.mp4,0\n", "line 2: expected 2 values, received '0' behind them"),
+        ('path,label,source\na.mp4,0,"x\nb.mp4,1,y\n', "unexpected end of data; look at its"),
+        ('path,label,source\na.mp4,0,"x\nb.mp4,1,y"\n', "a value that ends lines .*with 'x'"),
+        (f"path,label\n{'x' * 300}.mp4,0\n", "line 2: expected a path of names of 255 bytes"),
+        ("path,label,method\na.mp4,1,real\n", "line 2: expected the method of a fake"),
+        ("path,label\na.mp4,\0\n", "bytes of 0, as no text does; save it as CSV in UTF-8"),
     ],
 )
 def test_what_is_not_understood(tmp_path: Path, text: str, message: str) -> None:
@@ -111,6 +118,45 @@ def test_a_table_as_a_spreadsheet_writes_it(
     assert (other.path, other.label, other.split) == (tmp_path / "v/b_1.mp4", 1, "val")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sep=;\r\npath;label;split\r\nv/a.mp4;0;train\r\nv/b.mp4;1;vai\r\n",  # Excel's own
+        "\npath|label|split\n\nv/a.mp4|0|train\nv/b.mp4|1|vai\n",
+    ],
+)
+def test_lines_above_the_names_do_not_count_but_are_counted(
+    text: str, tmp_path: Path, put_files: Put
+) -> None:
+    put_files(tmp_path, ["v/a.mp4", "v/b.mp4"])
+    last = len(text.splitlines())
+    (tmp_path / "t.csv").write_bytes(text.encode())
+    with pytest.raises(UserError, match=f"line {last}: expected a split .*received 'vai'"):
+        LAYOUTS["csv"](tmp_path / "t.csv")
+    (tmp_path / "t.csv").write_bytes(text.replace("vai", "val").encode())
+    assert [v.label for v in LAYOUTS["csv"](tmp_path / "t.csv").present()] == [0, 1]
+
+
+def test_a_pair_is_the_real_of_that_path_whatever_it_is_called(
+    tmp_path: Path, put_files: Put
+) -> None:
+    put_files(tmp_path, ["v/a.mp4", "v/b.mp4", "v/c.mp4"])
+    (tmp_path / "t.csv").write_text(
+        "path,label,split,video,method,pair\n"
+        "v/a.mp4,0,train,Anna,phone,\n"
+        "v/b.mp4,1,train,Swap,swap,v\\a.mp4\n"
+        "v/c.mp4,1,train,,swap,./v/b.mp4\n"  # a fake
+    )
+    index = LAYOUTS["csv"](tmp_path / "t.csv")
+    real, swap, lost = (next(v for v in index.videos if v.path.stem == n) for n in "abc")
+    assert (real.video_id, real.method) == ("Anna", "real")  # what pairs and --only go by
+    assert (swap.original, lost.original) == ("Anna", "")
+    assert index.notes == (
+        f"{tmp_path / 't.csv'}: 1 fakes have a pair that is no listed real, the first is "
+        f"{tmp_path / 'v/b.mp4'}",
+    )
+
+
 def test_a_name_with_a_back_slash_is_that_files_where_it_is_there(
     tmp_path: Path, put_files: Put
 ) -> None:
@@ -120,10 +166,22 @@ def test_a_name_with_a_back_slash_is_that_files_where_it_is_there(
     assert video.path.name == "v\\a.mp4" and video.label == 0
 
 
+def test_a_pattern_names_people_where_the_table_does_not(tmp_path: Path, put_files: Put) -> None:
+    put_files(tmp_path, ["v/x_ann.mp4", "v/x_ben.mp4"])
+    rows = "path,label,split,identity\nv/x_ann.mp4,0,train,\nv/x_ben.mp4,1,val,zoe\n"
+    (tmp_path / "t.csv").write_text(rows)
+    index = read_index(tmp_path / "t.csv", "csv", "x_([a-z]+)")
+    assert [v.identities for v in index.videos] == [("ann",), ("zoe",)]
+    assert index.people == "what 'x_([a-z]+)' finds in their paths"
+    (tmp_path / "t.csv").write_text(rows.replace("train,\n", "train,amy\n"))
+    assert read_index(tmp_path / "t.csv", "csv").people == ""  # all named
+
+
 @pytest.mark.parametrize(
     ("line", "says"),
     [
         ("a.mp4,fake,train", "line 4: expected one label for a.mp4, received fake, and real in"),
+        ("x/../a.mp4,fake,train", "line 4: expected one label for a.mp4, received fake, and real"),
         ("a.mp4,real,test", "line 4: expected one split for a.mp4, received test, and train in"),
     ],
 )

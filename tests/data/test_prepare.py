@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -196,6 +197,36 @@ def test_done_again_only_when_something_changed(face_videos: Path, tmp_path: Pat
     assert read_summary(out)["fingerprint"] != before
     assert read_summary(out)["splits"]["train"] == {"clips": 2, "ok": 1}
     assert not list(tmp_path.glob(".*"))
+
+
+def test_the_pattern_of_people_is_carried_and_changes_the_clips(
+    face_videos: Path, tmp_path: Path
+) -> None:
+    shutil.rmtree(face_videos / "val")
+    out = _prepare(face_videos, tmp_path / "out")
+    plain = read_summary(out)
+    assert "identity" not in plain
+    options = ["--size", "32", "--clips-per-video", "3", "--processes", "1"]
+    named = ["--identity", "_([0-9])"]
+    assert main([str(face_videos), "--out", str(out), *options, *named]) == 0
+    summary = read_summary(out)
+    assert summary["identity"] == "_([0-9])"
+    assert summary["fingerprint"] != plain["fingerprint"]
+    assert "people by `_([0-9])`" in (out / "report.md").read_text()
+    people = {v["key"][3]: v["identities"] for v in read_split(out, "train").videos}
+    assert people == {"a_0.mp4": ["0"], "short_0.mp4": ["0"], "a_1.mp4": ["1"]}
+
+
+def test_a_name_that_is_no_utf8_is_prepared_and_kept(face_videos: Path, tmp_path: Path) -> None:
+    shutil.rmtree(face_videos / "val")
+    name = os.fsdecode(b"a\xe9_0.mp4")
+    (face_videos / "train/real/a_0.mp4").rename(face_videos / "train/real" / name)
+    out = _prepare(face_videos, tmp_path / "out")
+    data = read_split(out, "train")
+    assert ("set", "real", "", name) in data.keys
+    number = data.keys.index(("set", "real", "", name))
+    stored = tf.train.Example.FromString(data.clips.record(number)).features.feature
+    assert stored["key"].bytes_list.value[-1] == b"a\xe9_0.mp4"
 
 
 def test_a_folder_of_something_else_is_not_replaced(face_videos: Path, tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ from keras_ddl.data.verify import Finding, Report, main, table, verify
 from keras_ddl.edge.errors import UserError
 from keras_ddl.edge.video.writer import VideoWriter
 
+REALS_ALONE = "; for training on pseudo-fakes check --for pseudo-fakes"
+ROOT = Path(__file__).resolve().parents[2]
 Put = Callable[[Path, list[str]], None]
 NAMES = [
     f"{split}/{kind}/{person}_{take}.mp4"
@@ -161,11 +163,56 @@ def test_two_videos_of_one_key_are_an_error(root: Path) -> None:
     assert {Path(file).name for file in doubled.files} == {"anna_0.mp4", "anna_1.mp4"}
     lacking = {f.message: f.level for f in _of(report, "empty part")}
     assert lacking == {
-        "train has no fake video": "error",
-        "val has no fake video": "error",
+        f"train has no fake video{REALS_ALONE}": "error",
+        f"val has no fake video{REALS_ALONE}": "error",
         "test has no real video": "warning",
-        "test has no fake video": "warning",
+        f"test has no fake video{REALS_ALONE}": "warning",
     }
+
+
+def test_reals_alone_are_safe_for_pseudo_fakes(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for split in ("train", "val", "test"):
+        shutil.rmtree(root / split / "fake")
+    report = verify(root, "folder", "none")
+    assert not report.safe
+    assert [f.message for f in _of(report, "empty part")] == [
+        f"{split} has no fake video{REALS_ALONE}" for split in ("train", "val", "test")
+    ]
+    report = verify(root, "folder", "none", purpose="pseudo-fakes")
+    assert report.safe and report.findings == () and report.to_dict()["for"] == "pseudo-fakes"
+    assert main([str(root), "--for", "pseudo-fakes", "--processes", "1"]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out[-1] == "safe to train on with pseudo-fakes; 0 warnings"
+    shutil.rmtree(root / "val/real")
+    assert main([str(root), "--for", "pseudo-fakes", "--no-content"]) == 4
+    out = capsys.readouterr().out.splitlines()
+    assert "error: empty part: val has no real video" in out
+    assert out[-1] == "NOT safe to train on with pseudo-fakes: 1 errors; 0 warnings"
+    with pytest.raises(ValueError, match="expected one of fakes, pseudo-fakes"):
+        verify(root, "folder", "none", purpose="cats")
+
+
+def test_who_is_who_is_shown_and_a_prefix_is_warned_of(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = [root / name for name in NAMES]
+    for file in files:
+        file.rename(file.with_name(f"talk_{file.name}"))
+    report = verify(root, "folder", "none")
+    (prefix,) = _of(report, "one person")
+    assert prefix.level == "warning" and "talk is in 12 of 12 videos" in prefix.message
+    assert "--identity PATTERN" in prefix.message and _of(report, "identity leak")
+    out = tmp_path / "report.json"
+    options = ["--identity", "talk_([a-z]+)", "--no-content", "--json", str(out)]
+    assert main([str(root), *options]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert "people: 3, taken from what 'talk_([a-z]+)' finds in their paths" in printed
+    facts = json.loads(out.read_text())
+    assert (facts["people"], facts["identity"]) == (3, "talk_([a-z]+)")
+    assert main([str(root), "--identity", "(", "--no-content"]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
 
 
 def test_all_of_faceforensics(ffpp_root: Path) -> None:
@@ -278,6 +325,27 @@ def test_command_refuses(root: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert main([str(root), "--layout", "ffpp"]) == 2
     assert main([str(root), "--json", str(root / "no/such/report.json")]) == 2
     assert "--json: expected a file in a folder" in capsys.readouterr().err
+    assert main([str(root), "--json", str(root)]) == 2
+    assert "--json: expected a file in a folder" in capsys.readouterr().err
+
+
+def test_names_that_are_no_utf8_and_of_two_lines(root: Path, tmp_path: Path) -> None:
+    odd = os.fsencode(root) + b"/train/real/anna\xe9\n.mp4"
+    os.rename(root / NAMES[0], odd)
+    shutil.copy(odd, root / "test/real/anna_9.mp4")  # a finding that names both
+    out = tmp_path / "report.json"
+    command = [sys.executable, "-m", "keras_ddl.data.verify", str(root), "--processes", "1"]
+    environment = {**os.environ, "PYTHONUTF8": "1", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [*command, "--json", str(out)], capture_output=True, env=environment, timeout=120
+    )
+    assert done.returncode == 4 and b"Traceback" not in done.stderr, done.stderr
+    assert b"anna\\udce9" in done.stdout
+    files = [name for found in json.loads(out.read_text())["findings"] for name in found["files"]]
+    assert os.fsdecode(odd) in files  # the very name
+    named = [*command, "--identity", "nobody"]
+    done = subprocess.run(named, capture_output=True, env=environment, timeout=120)
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
 
 
 def test_two_processes_find_the_same(root: Path) -> None:

@@ -37,6 +37,38 @@ def test_bad_files_among_good_ones(
     assert main([str(face_video), *options]) == 0
 
 
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("sheet.jpg", "--out: expected a name that ends with .png, received "),
+        ("folder", "--out: expected a file for the picture, received "),  # folder.png is one
+        ("nowhere/sheet.png", "in a folder that is not there"),
+    ],
+)
+def test_a_picture_that_cannot_be_written_is_refused_before_the_work(
+    run: Path,
+    face_video: Path,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    name: str,
+    says: str,
+) -> None:
+    (tmp_path / "folder.png").mkdir()
+    shutil.rmtree(run / "bundle")  # whoever begins to work exports one
+    assert main([str(face_video), "--run", str(run), "--out", str(tmp_path / name)]) == 2
+    err = capfd.readouterr().err
+    assert err.startswith("error: ") and says in err and len(err.splitlines()) == 1
+
+
+def test_a_name_without_an_ending_becomes_a_png(
+    run: Path, face_video: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    sheet = tmp_path / "sheet"
+    assert main([str(face_video), "--run", str(run), "--out", str(sheet)]) == 0
+    assert capfd.readouterr().out.splitlines()[-1] == f"{sheet}.png"
+    assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG") and not sheet.exists()
+
+
 def test_no_file_at_all_is_refused_before_anything_is_exported(
     tmp_path: Path, run: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -28,6 +28,14 @@ def test_what_is_known_is_said_and_what_is_not_too() -> None:
     )
 
 
+def test_reals_alone_have_no_auc(tmp_path: Path) -> None:
+    found = Measured("office", False, 26, 0, None, None, 0.0769, (0.0214, 0.2414))
+    spec = onto(ClipSpec(metrics={"calibration": {}}), [found])
+    spec.write(tmp_path / "clipspec.json")
+    assert measured(ClipSpec.read(tmp_path / "clipspec.json")) == (found,)
+    assert known_errors(spec) == "office: 8% of 26 real videos called fake (2% to 24%)"
+
+
 def test_what_another_version_wrote_is_left_out() -> None:
     for rows in ([{"name": "x"}], [3], "text", None, [{**vars(FOUND), "auc_interval": []}]):
         assert measured(ClipSpec(metrics={"test": rows})) == ()

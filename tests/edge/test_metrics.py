@@ -153,6 +153,29 @@ def test_accuracy_is_defined_for_one_class():
     assert metrics.accuracy([1, 1, 1, 1], [0.9, 0.6, 0.5, 0.1]) == 0.75
 
 
+def test_what_one_class_defines_is_told_and_the_rest_is_none():
+    fakes = metrics.known_numbers([1, 1, 1, 1], [0.9, 0.6, 0.5, 0.1])
+    reals = metrics.known_numbers([0, 0, 0], [0.9, 0.1, 0.1])
+    both = metrics.report([0, 1], [0.1, 0.9])
+    assert fakes.keys() == reals.keys() == both.keys()
+    assert {name: value for name, value in fakes.items() if value is not None} == {
+        "accuracy": 0.75,
+        "recall": 0.75,  # of fakes alone the same
+        "threshold": 0.5,
+        "real": 0,
+        "fake": 4,
+    }
+    assert {name: value for name, value in reals.items() if value is not None} == {
+        "accuracy": 2 / 3,
+        "threshold": 0.5,
+        "real": 3,
+        "fake": 0,
+    }
+    assert metrics.known_numbers([0, 1], [0.1, 0.9]) == both
+    with pytest.raises(ValueError, match="at least one score"):
+        metrics.known_numbers([], [])
+
+
 @pytest.mark.parametrize(
     ("labels", "scores", "message"),
     [

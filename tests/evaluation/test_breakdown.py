@@ -104,6 +104,21 @@ def test_the_whole_set(scores: Scores) -> None:
             assert low <= numbers[name] <= high, (level, name)
 
 
-def test_one_class_alone_is_an_error(scores: Scores) -> None:
-    with pytest.raises(ValueError, match="8 fake and 0 real"):
-        breakdown(scores.of(scores.labels == 1), 0.5)
+@pytest.mark.parametrize(("label", "accuracy"), [(1, 3 / 8), (0, 2 / 5)])
+def test_one_class_alone_has_the_numbers_that_it_defines(
+    scores: Scores, label: int, accuracy: float
+) -> None:
+    result = breakdown(scores.of(scores.labels == label), 0.5)
+    # of the eight fakes 0.8, 0.9 and 0.99 are called fake, of the five reals 0.1 and 0.2 are not
+    assert result.video["accuracy"] == accuracy
+    assert result.video["auc"] is result.video["f1"] is result.clip["eer"] is None
+    assert result.video["recall"] == (accuracy if label else None)
+    assert (result.video["real"], result.video["fake"]) == ((0, 8) if label else (5, 0))
+    names = {"accuracy", "recall"} if label else {"accuracy"}
+    for level, numbers in (("clip", result.clip), ("video", result.video)):
+        assert set(result.intervals[level]) == names
+        low, high = result.intervals[level]["accuracy"]
+        assert low < numbers["accuracy"] < high
+    assert all(row.missing for row in (*result.datasets, *result.compressions, *result.methods))
+    assert sum(result.confusion.values()) == (8 if label else 5)
+    assert result.video_median["accuracy"] == result.video_topk["accuracy"] == accuracy

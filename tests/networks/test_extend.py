@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +18,7 @@ from keras_ddl.framework import keras
 from keras_ddl.layers import DFDC, MSA
 from keras_ddl.networks.extend import kept_positions, producer
 
+ROOT = Path(__file__).resolve().parents[2]
 T = 4
 layers = keras.layers
 
@@ -257,6 +262,31 @@ def test_what_cannot_be_extended_is_refused(cnn: Any, options: dict, message: st
     given = {"stages": ["add"], "frames": T, **options}
     with pytest.raises(ValueError, match=message):
         extend(cnn(), **given)
+
+
+KERAS_3 = """
+import keras
+from keras_ddl import extend
+image = keras.Input((4, 4, 8))
+cnn = keras.Model(image, keras.layers.ReLU(name="add")(image))
+try:
+    extend(cnn, ["add"])
+except ValueError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("choice", ["tf_keras", "keras"])
+def test_a_network_of_keras_3_is_refused_in_words(choice: str) -> None:
+    pytest.importorskip("keras", "3.0")
+    environment = {**os.environ, "KERAS_DDL_KERAS": choice, "PYTHONPATH": str(ROOT)}
+    environment.pop("TF_USE_LEGACY_KERAS", None)
+    command = [sys.executable, "-c", KERAS_3]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+    assert done.stdout.startswith("extend rebuilds networks of tf_keras (Keras 2); got one of"), (
+        done.stderr
+    )
+    assert "KERAS_DDL_KERAS=keras" in done.stdout and len(done.stdout.splitlines()) == 1
 
 
 def test_released_rule_needs_a_height() -> None:

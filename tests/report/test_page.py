@@ -48,12 +48,14 @@ FOUND = RobustnessResult.from_json(
 )
 
 
-def scored(dataset: str, methods: tuple[str, ...], spread: float, spec: ClipSpec) -> ScoredSet:
+def scored(
+    dataset: str, methods: tuple[str, ...], spread: float, spec: ClipSpec, reals: bool = True
+) -> ScoredSet:
     """A set of 8 videos a method, two clips each, with margins around ±2."""
     rng = np.random.default_rng(len(dataset))
     keys = tuple(
         (dataset, method, "c23", f"<{number:03d}>&.mp4")
-        for method in ("real", *methods)
+        for method in (*(("real",) if reals else ()), *methods)
         for number in range(8)
         for _ in range(2)
     )
@@ -69,10 +71,10 @@ def scored(dataset: str, methods: tuple[str, ...], spread: float, spec: ClipSpec
         threshold=spec.threshold,
         fingerprint=dataset * 3,
         trained_on=dataset != "other",
-        ece_before=ece(labels, before),
-        ece_after=ece(labels, after),
-        nll_before=nll(labels, margins),
-        nll_after=nll(labels, margins, spec.temperature),
+        ece_before=ece(labels, before) if reals else None,
+        ece_after=ece(labels, after) if reals else None,
+        nll_before=nll(labels, margins) if reals else None,
+        nll_after=nll(labels, margins, spec.temperature) if reals else None,
         videos={"ok": len(keys) // 2, "no face": 1},
     )
     clips = rng.integers(0, 256, (len(keys), 4, 32, 32, 3), np.uint8)
@@ -297,6 +299,18 @@ def test_the_papers_numbers_stand_where_they_can(
     assert "paper" not in page.tables and "the paper" not in page.text
     _, page = read(make("set"), tmp_path)
     assert "paper" not in page.tables
+
+
+def test_a_set_of_fakes_alone_beside_another(make: Callable[..., Content], tmp_path: Path) -> None:
+    content = make("set")
+    alone = scored("alone", ("FaceSwap",), 3.0, content.facts.spec, reals=False)
+    _, page = read(replace(content, sets=(*content.sets, alone)), tmp_path)
+    assert "alone: not defined: only one class (0 real and 8 fake videos)" in page.text
+    rows = [cells for table in page.tables["results"] for cells in table]
+    videos = rows[-1]
+    assert videos[0] == "videos (mean)" and videos[2:] == ["–", "–", "0", "8"]
+    assert videos[1].startswith(f"{alone.result.video['accuracy']:.4f}")
+    assert page.tables["calibration"][0][-1][1:] == ["–"] * 4
 
 
 def test_names_and_fingerprints(make: Callable[..., Content], tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,8 +13,10 @@ from keras_ddl.data.layouts.dfdc import dfdc
 from keras_ddl.data.layouts.dfdc_preview import dfdc_preview
 from keras_ddl.data.layouts.ffpp import ffpp
 from keras_ddl.data.layouts.folder import folder
+from keras_ddl.data.layouts.identity import OPTION
 from keras_ddl.data.layouts.index import Index
 from keras_ddl.data.layouts.manifest import manifest
+from keras_ddl.edge.errors import UserError
 
 LAYOUTS: dict[str, Callable[[Path], Index]] = {
     "celebdf": celebdf,
@@ -27,10 +30,62 @@ LAYOUTS: dict[str, Callable[[Path], Index]] = {
 }
 """Layouts by the name that commands take; `Index.present` then yields the videos that are there."""
 
+OWN_NAMES: dict[str, Callable[..., Index]] = {"csv": manifest, "folder": folder}
+"""Those whose names are the user's own, so that a pattern may say who is in a video."""
+
+
+def read_index(root: Path, layout: str, identity: str = "") -> Index:
+    """Index a dataset.
+
+    Args:
+        root: Its folder, or the file of a table.
+        layout: A name in `LAYOUTS`.
+        identity: Pattern of an `IdentityRule`, for a layout in `OWN_NAMES`.
+
+    Raises:
+        UserError: If the folder is not such a dataset, or its names say by themselves who is who.
+    """
+    if not identity:
+        return LAYOUTS[layout](Path(root))
+    if layout not in OWN_NAMES:
+        raise UserError(
+            f"{OPTION}: expected one of the layouts {', '.join(OWN_NAMES)} with it, received "
+            f"{layout}, which says by itself who is who; leave it out"
+        )
+    return OWN_NAMES[layout](Path(root), identity=identity)
+
+
+def add_arguments(parser: argparse._ActionsContainer, of: str = "") -> None:
+    """Add `--layout` and `--identity` to a command; `of` names the option that they are about."""
+    about = f"of {of}; " if of else ""
+    parser.add_argument(
+        "--layout",
+        choices=sorted(LAYOUTS),
+        default="folder",
+        help=f"{about}how the dataset lies; default %(default)s",
+    )
+    parser.add_argument(
+        OPTION,
+        metavar="PATTERN",
+        default="",
+        help=f"{about}regular expression that finds who is in a video in its path; default: the "
+        f"file name up to its first underscore; layouts {' and '.join(OWN_NAMES)}",
+    )
+
+
+def check_arguments(args: argparse.Namespace) -> None:
+    """Refuse `--identity` where no dataset is read: prepared clips keep who was in them."""
+    if args.identity and args.data is None:
+        raise UserError(f"{OPTION}: expected --data ROOT with it, received none; leave it out")
+
+
 __all__ = [
     "LAYOUTS",
+    "OWN_NAMES",
     "Index",
+    "add_arguments",
     "celebdf",
+    "check_arguments",
     "deeperforensics",
     "dfd",
     "dfdc",
@@ -38,4 +93,5 @@ __all__ = [
     "ffpp",
     "folder",
     "manifest",
+    "read_index",
 ]

@@ -6,7 +6,7 @@ import re
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from keras_ddl.data.layouts.held_out import ONLY_VAL, hold_out
+from keras_ddl.data.layouts.held_out import ONLY_VAL, hold_out_if_possible
 from keras_ddl.data.layouts.index import Index, dataset_folder
 from keras_ddl.data.video_index import Video
 from keras_ddl.edge.errors import UserError
@@ -23,8 +23,8 @@ def dfdc_preview(root: Path) -> Index:
     """Index the DFDC preview.
 
     Training and test are the published sets; validation people are held out from training
-    (`keras_ddl.data.layouts.held_out`). The people are the numbers that begin a file name, one
-    for a real, target and source for a fake.
+    (`keras_ddl.data.layouts.held_out`), where enough are there. The people are the numbers that
+    begin a file name, one for a real, target and source for a fake.
 
     Args:
         root: The folder that holds `dataset.json`.
@@ -34,7 +34,7 @@ def dfdc_preview(root: Path) -> Index:
         suffix.
 
     Raises:
-        UserError: If `dataset.json` is missing or malformed, or there are too few people.
+        UserError: If `dataset.json` is missing or malformed.
     """
     root = dataset_folder(root)
     path = root / "dataset.json"
@@ -42,8 +42,9 @@ def dfdc_preview(root: Path) -> Index:
     if not isinstance(entries, dict):
         raise UserError(f"{path}: expected an object by video path; download it again")
     listed = [_video(root, path, name, entry) for name, entry in entries.items()]
-    rest, mixed = hold_out([video for video in listed if video.split == "train"], ONLY_VAL)
-    return Index.of([*rest, *(video for video in listed if video.split == "test")], mixed)
+    rest, mixed, notes = hold_out_if_possible([v for v in listed if v.split == "train"], ONLY_VAL)
+    test = [video for video in listed if video.split == "test"]
+    return Index.of([*rest, *test], mixed, notes=notes)
 
 
 def _video(root: Path, table: Path, name: str, entry: Any) -> Video:

@@ -31,9 +31,8 @@ def split_by_identity(
     names = sorted(set(identities))
     if len(names) <= len(shares):
         raise UserError(
-            f"expected at least {len(shares) + 1} identities (for plain folders: file names up to "
-            f"the first underscore) to hold some out, received {len(names)}; give the splits "
-            "(train, val and test folders, or a split column)"
+            f"expected at least {len(shares) + 1} identities to hold some out, received "
+            f"{len(names)}; give the splits (train, val and test folders, or a split column)"
         )
     random.Random(seed).shuffle(names)
     split_of = dict.fromkeys(names, "train")
@@ -54,7 +53,8 @@ def hold_out(
     enough to make the parts, whole groups are held out and every video is kept. Otherwise people
     are held out singly, and a video of people from two parts is left out; of `DRAWS` seeded
     shuffles the one is taken that leaves out the fewest. Every part gets each label there is; in a
-    set so small that neither way does this, each part gets one group, the smallest ones.
+    set so small that neither way does this, each part gets one group, the smallest ones. People
+    whom nothing ties are shuffled until every part has each label, `DRAWS` times at most.
 
     Args:
         videos: Videos of any split.
@@ -72,7 +72,10 @@ def hold_out(
     groups = tied_people(videos)
     names = [name for group in groups for name in group]
     if len(groups) == len(names):
-        return _applied(split_by_identity(names, seed, shares), videos)
+        first = split_by_identity(names, seed, shares)
+        draws = (split_by_identity(names, seed + draw, shares) for draw in range(DRAWS))
+        serving = (split_of for split_of in draws if _serves(split_of, videos, shares))
+        return _applied(next(serving, first), videos)
     for split_of in _ways(videos, groups, seed, shares):
         if _serves(split_of, videos, shares):
             return _applied(split_of, videos)
@@ -81,6 +84,24 @@ def hold_out(
         f"{sum(video.label for video in videos)} fakes: a part would lack reals or fakes; "
         "give the splits in a CSV manifest"
     )
+
+
+def hold_out_if_possible(
+    videos: Sequence[Video], shares: Mapping[str, float] = HELD_OUT
+) -> tuple[list[Video], list[Video], list[str]]:
+    """Do as `hold_out`; where it cannot be done, leave every video in training and say so.
+
+    For a part of a published set: its test part, or `verify`, needs no held-out people.
+
+    Returns:
+        The videos with their splits, those left out, and a line that says why nobody is held out,
+        if nobody is.
+    """
+    try:
+        return *hold_out(videos, shares), []
+    except UserError as error:
+        note = f"{videos[0].dataset}: nobody is held out for {' and '.join(shares)}: {error}"
+        return [replace(video, split="train") for video in videos], [], [note]
 
 
 def tied_people(videos: Iterable[Video]) -> list[tuple[str, ...]]:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from keras_ddl.data.layouts.identity import OPTION
 from keras_ddl.data.video_index import SPLITS, Video
 from keras_ddl.edge.errors import UserError
+
+FEW = 5  # videos among which one person may well be in most
 
 _log = logging.getLogger(__name__)
 
@@ -46,6 +50,8 @@ class Index:
         official: The publisher's numbers for the parts that are there.
         notes: What was left out or chosen, a line each.
         shared: Splits of the publisher's own whose people are in other splits too, as published.
+        people: What the identities are taken from, in words, where that is only a rule; empty where
+            the dataset says who is who.
     """
 
     videos: tuple[Video, ...]
@@ -54,6 +60,7 @@ class Index:
     official: tuple[Official, ...] = ()
     notes: tuple[str, ...] = ()
     shared: tuple[str, ...] = ()
+    people: str = ""
 
     @classmethod
     def of(
@@ -63,6 +70,7 @@ class Index:
         official: Iterable[Official] = (),
         notes: Iterable[str] = (),
         shared: Iterable[str] = (),
+        people: str = "",
     ) -> Index:
         """Sort the listed videos into those that are files and those that are missing."""
         there: list[Video] = []
@@ -80,14 +88,29 @@ class Index:
             official=tuple(official),
             notes=tuple(notes),
             shared=tuple(shared),
+            people=people,
         )
 
     def joined(self, other: Index) -> Index:
         """Return both in one; this one's videos come first."""
         return Index(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
+    def prefix_taken_for_a_person(self) -> str:
+        """Return a line where the rule of `people` makes one person of most videos, else ""."""
+        counts = Counter(person for video in self.videos for person in video.identities)
+        if not self.people or len(self.videos) < FEW:
+            return ""
+        (person, count), *_ = counts.most_common(1)
+        if count <= len(self.videos) / 2:
+            return ""
+        return (
+            f"{person} is in {count} of {len(self.videos)} videos, by {self.people}; where that is "
+            f"no person, say who is who with {OPTION} PATTERN"
+        )
+
     def present(self) -> Iterator[Video]:
-        """Yield the videos that are there; log the notes, and warn of the missing ones.
+        """Yield the videos that are there; log the notes, and warn of the missing ones
+        and of a rule that makes one person of most videos.
 
         Raises:
             UserError: If not one is there.
@@ -101,6 +124,8 @@ class Index:
                 len(self.missing) + len(self.videos),
                 self.missing[0].path,
             )
+        if prefix := self.prefix_taken_for_a_person():
+            _log.warning("%s", prefix)
         if not self.videos:
             first = f", the first is {self.missing[0].path}" if self.missing else ""
             raise UserError(

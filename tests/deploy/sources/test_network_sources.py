@@ -117,6 +117,26 @@ def test_a_download_gives_the_frames_of_the_file(tmp_path: Path, serve: Serve) -
     assert caught.value.exit_code == 3
 
 
+def test_an_index_at_the_end_needs_a_server_that_sends_ranges(
+    tmp_path: Path, serve: Serve, write_mp4: Callable[..., Path]
+) -> None:
+    """Python's own server sends none, so that FFmpeg cannot go back for the pictures."""
+    noise = np.random.default_rng(1)
+    pictures = [noise.integers(0, 256, (96, 128, 3), np.uint8) for _ in range(20)]
+    write_mp4(tmp_path / "first.mp4", pictures)
+    with VideoWriter(tmp_path / "last.mp4", 25) as writer:
+        for picture in pictures:
+            writer.write(picture)
+    for name, end in (("first.mp4", False), ("last.mp4", True)):
+        data = (tmp_path / name).read_bytes()
+        assert (data.index(b"moov") > data.index(b"mdat")) is end
+    place = serve(partial(QuietFiles, directory=tmp_path))
+    assert len(list(open_source(f"http://{place}/first.mp4"))) == 20
+    with pytest.raises(UserError, match=r"lost .*index is at its end .*\+faststart") as caught:
+        list(open_source(f"http://{place}/last.mp4"))
+    assert caught.value.exit_code == 3 and "\n" not in str(caught.value)
+
+
 def test_a_download_is_turned_as_the_file_is(
     tmp_path: Path, serve: Serve, write_mp4: Callable[..., Path]
 ) -> None:

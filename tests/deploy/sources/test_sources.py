@@ -38,6 +38,9 @@ from keras_ddl.edge.errors import UserError
         ("rtsp:/admin:s3cret@cam", "rtsp:/***@cam"),  # mistyped
         ("rtsp:admin:s3cret@cam/main", "rtsp:***@cam/main"),
         ("https://user@cam/live.m3u8", "https://***@cam/live.m3u8"),
+        ("talk 12:30.mp4", "talk 12:30.mp4"),
+        ("two\nlines\t.mp4", "two\\nlines\\t.mp4"),
+        ("a\udce9.mp4", "a\\udce9.mp4"),  # a name that is no UTF-8
     ],
 )
 def test_names_hide_credentials(url: str, shown: str) -> None:
@@ -61,7 +64,16 @@ def test_names_hide_credentials(url: str, shown: str) -> None:
         ("synthetic://?faces=9", 2, "faces: expected a whole number from 0 to 8, received '9'"),
         ("synthetic://?size=640", 2, "size: expected WIDTHxHEIGHT"),
         ("synthetic://?live=0", 2, "needs an end"),
-        ("synthetic://cam", 2, "expected synthetic://"),
+        ("synthetic://cam", 2, "expected synthetic://?faces=1&size=640x480&fake=1"),
+        ("synthetic://?fake", 2, "fake: expected 0 or 1, received ''; write fake=VALUE"),
+        ("synthetic://?fake=true", 2, "fake: expected 0 or 1, received 'true'; write fake=VALUE"),
+        ("synthetic://?fake=1;seed=2", 2, "received '1;seed=2'; write fake=VALUE, with & before"),
+        ("synthetic://?fake=1&fake=0", 2, "fake: expected one value, received another"),
+        ("synthetic://?fake=1#x", 2, "leave out what follows the #"),
+        ("synthetic://[", 2, "expected synthetic://?faces=1"),  # no address by the rules
+        ("synthetic://?live=0&seconds=inf", 2, "needs an end"),
+        ("synthetic://?live=0&seconds=1e308", 2, "needs an end"),  # more frames than a number holds
+        ("csi://[", 2, "expected csi://SENSOR such as csi://0"),
     ],
 )
 def test_what_cannot_be_opened_is_one_line(
@@ -70,10 +82,23 @@ def test_what_cannot_be_opened_is_one_line(
     pytest.importorskip("cv2")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError) as caught:
+        is_live(text)
         open_source(text)
     assert caught.value.exit_code == code
     assert words in str(caught.value) and "\n" not in str(caught.value)
     assert "s3cret" not in str(caught.value)
+    assert caught.value.__context__ is None or "s3cret" not in str(caught.value.__context__)
+
+
+def test_a_bracket_in_a_password_is_no_reason_to_end() -> None:
+    pytest.importorskip("av")
+    assert is_live("http://viewer:s3[ret@127.0.0.1:1/main")
+    assert not is_live("http://viewer:s3[ret@127.0.0.1:1/a.mp4?x=1")
+    assert not is_live("HTTP://127.0.0.1:1/a.MP4") and is_live("SYNTHETIC://?seed=1")
+    assert not is_live("SYNTHETIC://?live=0&seconds=1")
+    with pytest.raises(UserError, match="cannot open") as caught:
+        list(open_source("http://viewer:s3[ret@127.0.0.1:1/a.mp4"))
+    assert "s3[ret" not in str(caught.value)
 
 
 def test_a_folder_whose_name_is_a_number_goes_before_the_camera(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -182,6 +183,17 @@ def _not_finite(path: Path) -> None:
     write_official(path, weights)
 
 
+def _group_of_a_model(path: Path) -> None:
+    write_official(path, draw_weights("meso4"), "model_weights")
+
+
+def _whole_model(path: Path) -> None:
+    """As `Model.save` writes it: with what every layer is."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that the format is an old one
+        keras.Sequential([keras.layers.Dense(1, input_shape=(2,))]).save(path)
+
+
 def _incomplete(path: Path) -> None:
     write_official(path, draw_weights("meso4"))
     with h5py.File(path, "a") as file:
@@ -196,6 +208,8 @@ BAD = pytest.mark.parametrize(
         (_foreign, "is no file of Keras weights"),
         (_incomplete, "is no file of Keras weights"),
         (_not_finite, "not finite"),
+        (_group_of_a_model, "expected weights alone, .*received a complete Keras model"),
+        (_whole_model, "expected weights alone, .*received a complete Keras model"),
         (_other_shape, "expected dense 1024×16, 16, received dense_1 576×16, 16"),
         (_shorter, "expected real_margin 16×1, 1, received no more layers"),
         (lambda _: None, "no weights file"),
@@ -244,11 +258,10 @@ def test_a_bad_file_is_one_line_and_no_run(
 def test_a_file_of_the_other_network_and_one_of_neither(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = str(write_official(tmp_path / "whole.h5", draw_weights("meso4"), "model_weights"))
+    file = str(write_official(tmp_path / "weights.h5", draw_weights("meso4")))
     other = [file, "--network", "mesoinception4", "--out", str(tmp_path / "run")]
     assert main(other) == 2
     assert "does not fit mesoinception4 at 256 px: layer 1 with weights" in capsys.readouterr().err
-    load_official(zoo.get("meso4").build(), Path(file))  # as part of a saved model
     _other_shape(tmp_path / "neither.h5")
     assert main([str(tmp_path / "neither.h5"), "--out", str(tmp_path / "run")]) == 2
     said = capsys.readouterr().err

@@ -92,11 +92,13 @@ def load_official(model: Any, path: Path) -> None:
 
     Args:
         model: Of `meso_network`.
-        path: HDF5, with `layer_names` and, per layer, `weight_names` as attributes.
+        path: HDF5, with `layer_names` and, per layer, `weight_names` as attributes, as the authors'
+            files and `Model.save_weights` have them. A complete model is refused: what its layers
+            do is not read, so that weights of the same shapes might mean something else.
 
     Raises:
         ValueError: the weights are not this network's; the first difference is named.
-        UserError: no such file, or none of Keras weights.
+        UserError: no such file, none of Keras weights, or a complete model.
     """
     import h5py
 
@@ -106,8 +108,8 @@ def load_official(model: Any, path: Path) -> None:
     expected = [(layer.name, [tuple(w.shape) for w in layer.weights]) for layer in layers]
     try:
         with h5py.File(path, "r") as file:
-            root = file["model_weights"] if "model_weights" in file else file
-            stored = _stored(root)
+            _refuse_whole_model(path, file)
+            stored = _stored(file)
             found = [(name, [tuple(data.shape) for data in arrays]) for name, arrays in stored]
             _require_same(model, path, expected, found)
             values = [[np.asarray(data, np.float32) for data in arrays] for _, arrays in stored]
@@ -121,6 +123,14 @@ def load_official(model: Any, path: Path) -> None:
         raise UserError(f"{path} holds weights that are not finite; fetch it again")
     for layer, arrays in zip(layers, values, strict=True):
         layer.set_weights(arrays)
+
+
+def _refuse_whole_model(path: Path, file: Any) -> None:
+    if "model_weights" in file or "model_config" in file.attrs:
+        raise UserError(
+            f"{path}: expected weights alone, such as MesoNet's .h5 files, received a complete "
+            "Keras model, whose layers are not read; save its weights with model.save_weights"
+        )
 
 
 def _stored(root: Any) -> list[tuple[str, list[Any]]]:
