@@ -62,7 +62,7 @@ class Chain:
     Attributes:
         name: Id of the chain, "" before its first line.
         head: SHA-256 of the last line, "" before the first.
-        last: The last line, None before the first.
+        unstamped: The newest line that a time stamp would be news of, None where there is none.
         sequence: Number of the newest event, 0 before the first.
         newest: SHA-256 of its manifest.
         standing: Folders that are to be there, oldest first.
@@ -81,7 +81,7 @@ class Chain:
         self._signed_by = ""
         self.name = ""
         self.head = ""
-        self.last: Line | None = None
+        self.unstamped: Line | None = None
         self.sequence = 0
         self.newest = ""
         self.standing: dict[str, Entry] = {}
@@ -118,7 +118,7 @@ class Chain:
             received = f"the key {self.key[:12]}…" if self.key else "none"
             message = f"expected the key {self._signed_by[:12]}… that signs '{self._path}'"
             raise UserError(f"{message}, received {received}; {another}", USAGE)
-        if self._key is None or self._noted is None or self.last is None:
+        if self._key is None or self._noted is None or not self.head:
             return
         if not self._signed_by:  # whoever wrote it, our key must not vouch for it from now on
             message = f"expected an empty folder, or one that the key {self.key[:12]}… signs"
@@ -212,10 +212,12 @@ class Chain:
     def _take(self, raw: bytes) -> None:
         """Take in a line; one that is damaged, or unsigned where it should be, changes nothing."""
         line = Line.parse(raw)
-        self.last, self.head = line, line.digest
+        self.head = line.digest
         self._lines += 1
         trusted = not self._signed_by or not self._key or line.signed_by(self.key)
-        if not trusted or not self._learn(line):
+        if trusted and self._learn(line):
+            self.unstamped = self.unstamped if line.kind == STAMPED else line
+        else:
             log.warning("%s is damaged: python -m deploy.evidence verify says where", self._path)
 
     def _learn(self, line: Line) -> bool:
@@ -226,6 +228,9 @@ class Chain:
             self._declared = self._declared or same
             return bool(self.name)
         if line.kind == STAMPED:
+            # One that came while its stamp was asked for has lines between, which have none.
+            if self.unstamped is not None and line.text("head") == self.unstamped.digest:
+                self.unstamped = None
             return True
         folder = line.folder  # "" for a name that would have something else deleted
         if line.kind == DROPPED and folder in self.standing:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy.evidence.chain import Chain, Entry, utc
-from deploy.evidence.line import CHAIN, MANIFEST, PARTIAL, STAMP, STAMPED, STAMPS
+from deploy.evidence.line import CHAIN, MANIFEST, PARTIAL, STAMP, STAMPS
 from deploy.evidence.partial import Draft, Partial, is_owned
 from deploy.evidence.signing import ALGORITHM, SigningKey
 from keras_ddl.edge.errors import USAGE, UserError
@@ -140,8 +140,8 @@ class EvidenceStore:
             UserError, OSError: there is no stamp, or it cannot be written.
         """
         with self._chain.held():
-            line = self._chain.last
-        if line is None or line.kind == STAMPED:
+            line = self._chain.unstamped
+        if line is None:
             return
         stamp, at = ask(line.raw)
         folder = self.root / STAMPS
