@@ -86,6 +86,6 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 $(EDGE_READY): pyproject.toml constraints.txt
-	$(call environment,$(EDGE_PYTHON),$(EDGE_VENV),edge)
+	$(call environment,$(EDGE_PYTHON),$(EDGE_VENV),edge$(,)evidence)
 	$(EDGE_PY) $(PIP_INSTALL) pytest pytest-xdist
 	@touch $@

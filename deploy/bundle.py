@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from deploy.backends import Backend, open_backend
@@ -11,6 +12,7 @@ from keras_ddl.edge.bundle import (
     MODEL_FILE,
     SPEC_FILE,
     bundle_of,
+    check_external,
     check_sums,
     read_spec,
 )
@@ -33,12 +35,14 @@ class Bundle:
         spec: The contract of the model: what a clip is, threshold, temperature, training.
         model_id: Short hash of the weights; every output line carries it.
         domain: What the model was trained on: "synthetic", a data set's name, or "unknown".
+        files: SHA-256 of its files by name, as they were when it was opened; an engine's too.
     """
 
     path: Path
     spec: ClipSpec
     model_id: str
     domain: str
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 def open_bundle(
@@ -62,7 +66,11 @@ def open_bundle(
     else:
         model = path / MODEL_FILE
     spec = read_spec(path)
-    check_sums(path)
+    sums = check_sums(path)
+    if model.suffix == ".onnx":
+        check_external(path, sums)
+    elif model.is_file():
+        sums[f"{model.parent.name}/{model.name}"] = file_sha256(model)
     backend = open_backend(model, threads, device)
     try:
         _verify(spec, backend, path)
@@ -70,7 +78,7 @@ def open_bundle(
         backend.close()
         raise
     weights = spec.weights_sha256 or file_sha256(path / MODEL_FILE)
-    return Bundle(path, spec, weights[:ID_LENGTH], training_domain(spec)), backend
+    return Bundle(path, spec, weights[:ID_LENGTH], training_domain(spec), sums), backend
 
 
 def training_domain(spec: ClipSpec) -> str:

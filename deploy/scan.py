@@ -13,6 +13,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
@@ -23,7 +24,13 @@ if not __package__:  # run as a script: import from the clone, and keep this fol
 
 from deploy.bundle import Bundle, open_bundle
 from deploy.evidence.store import EvidenceStore
-from deploy.judging.options import add_face_options, add_model_options, at_least
+from deploy.judging.options import (
+    add_evidence_proofs,
+    add_face_options,
+    add_model_options,
+    at_least,
+    check_evidence_proofs,
+)
 from deploy.judging.records import Record, number
 from deploy.judging.verdict import policy_for
 from deploy.log_lines import set_up_logging
@@ -42,6 +49,7 @@ from deploy.scanning.judge import (
 from deploy.scanning.ledger import Ledger
 from deploy.scanning.progress import Bar
 from deploy.scanning.summary import HTML, totals, write_summary
+from deploy.sinks.evidence_stamps import EvidenceStamps
 from keras_ddl import __version__
 from keras_ddl.edge.bundle import MODEL_FILE
 from keras_ddl.edge.errors import USAGE, Parser, UserError, run_cli
@@ -67,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     results.add_argument(
         "--evidence", type=Path, metavar="DIR", help="keep a folder per FAKE event there"
     )
+    add_evidence_proofs(results)
     add_model_options(parser)
     add_face_options(parser)
     effort = parser.add_argument_group("effort")
@@ -77,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(args: argparse.Namespace) -> int:
+    check_evidence_proofs(args)
     args.bundle = choose_model(args.bundle, args.backend)
     bundle, backend_name, detector = _look_at(args)
     evidence = [args.evidence] if args.evidence else []
@@ -93,14 +103,19 @@ def _run(args: argparse.Namespace) -> int:
         stride_ms=args.every * 1000.0,
         out=str(args.out),
         evidence=str(args.evidence or ""),
+        evidence_key=str(args.evidence_key or ""),
         threads=threads,
     )
     about = _about(bundle, backend_name, options)
     key = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
     _make_folders(args.out)
-    if args.evidence:
-        EvidenceStore(args.evidence).open()  # a mistake is one line, not one per file
-    with Ledger(args.out, key) as ledger:
+    with ExitStack() as stack:
+        if args.evidence:
+            store = EvidenceStore(args.evidence, key=args.evidence_key)
+            store.open()  # a mistake is one line, not one per file
+            if args.evidence_stamps:
+                stack.enter_context(EvidenceStamps(args.evidence_stamps, store))
+        ledger = stack.enter_context(Ledger(args.out, key))
         return _Scan(args.out, candidates, ledger, about).run(options, jobs)
 
 

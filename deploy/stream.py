@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 if not __package__:  # run as a script: import from the clone, and keep this folder off the path
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
+from deploy.judging.options import check_evidence_proofs
 from deploy.judging.verdict import policy_for
 from deploy.log_lines import set_up_logging
 from deploy.streaming.options import stream_parser
@@ -81,6 +82,7 @@ def _run(args: argparse.Namespace) -> int:
 
     telemetry = Telemetry()
     configs = _configs(args)
+    check_evidence_proofs(args)
     _check(args, configs)
     model = choose_model(args.bundle, args.backend)
     bundle, backend = open_bundle(model, args.threads, args.device)

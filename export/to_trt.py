@@ -17,6 +17,7 @@ if not __package__:  # run as a script: import from the clone, and keep this fol
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from deploy.backends.gpu import Gpu
+from deploy.backends.unfolding import look_at_graph
 from export.engine.checked_engine import checked_engine
 from export.engine.checked_graph import checked_graph
 from export.engine.job import Job, Machine
@@ -29,6 +30,7 @@ from keras_ddl.edge.bundle import (
     DEFAULT_BUNDLE,
     ENGINE_FOLDER,
     MODEL_FILE,
+    check_external,
     check_sums,
     read_spec,
 )
@@ -83,7 +85,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(arguments: argparse.Namespace) -> int:
     bundle: Path = arguments.bundle
     spec = read_spec(bundle)
-    check_sums(bundle)
+    check_external(bundle, check_sums(bundle))
+    look_at_graph(bundle / MODEL_FILE)
     options = options_from(arguments, bundle / ENGINE_FOLDER / "timing.cache")
     machine = Machine.look()
     target = machine.target(arguments.tensorrt)

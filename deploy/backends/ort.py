@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from deploy.backends.base import Backend, TensorSpec
+from deploy.backends.unfolding import look_at_graph
 from keras_ddl.edge.errors import MISSING, USAGE, UserError
 from keras_ddl.edge.optional_import import need
 
@@ -46,7 +47,7 @@ class OrtBackend(Backend):
 
     Raises:
         UserError: onnxruntime, or its build for the device, is not installed (3), or it cannot
-            load the file (2).
+            load the file (2); the graph asks for more than a model should (4).
     """
 
     def __init__(self, path: Path, threads: int | None = None, device: str = "cpu") -> None:
@@ -56,6 +57,7 @@ class OrtBackend(Backend):
             raise ValueError(f"expected a device of {sorted(PROVIDERS)}, received {device!r}")
         ort = need("onnxruntime", "running a model")
         _require_provider(ort.get_available_providers(), device)
+        look_at_graph(path)
         options = ort.SessionOptions()
         options.log_severity_level = SILENT
         options.inter_op_num_threads = 1

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
-from deploy.evidence.store import MANIFEST, PARTIAL
+from deploy.evidence.line import MANIFEST, PARTIAL
 
 LARGEST_MANIFEST = 4 << 20  # bytes
 REFRESH_S = 1.0  # the folder is looked through at most this often

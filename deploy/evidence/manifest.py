@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy.bundle import Bundle
-from deploy.evidence.store import MANIFEST
+from deploy.evidence.line import MANIFEST, json_object
 from deploy.judging.records import Record
 from deploy.judging.verdict import Policy
 from deploy.sources.redact import redact
@@ -21,7 +21,7 @@ from keras_ddl.edge.files import file_sha256
 
 FORMAT = "keras-ddl evidence"
 SCHEMA = 1
-AS_THEY_STAND = ("at", "source", "track", "probability_smoothed", "sequence", "previous")
+AS_THEY_STAND = ("at", "source", "track", "probability_smoothed", "sequence")
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,11 @@ class Manifest:
     """Manifest of an event as it is read back: anybody may have written it, so nothing is trusted.
 
     Attributes:
-        at, source, track, probability_smoothed, sequence, previous, model_id: As they stand there,
-            else None.
+        at, source, track, probability_smoothed, sequence, model_id: As they stand there, else None.
+        previous, chain, chain_head: The same, "" where there is no text.
+        public_key: What is said to sign its line of the chain, "" for nothing.
         weights_sha256: Of the model that judged; "" where none is named.
+        bundle: SHA-256 of that model's files, by name.
         files: Facts (`sha256`, `bytes`) by name; empty where the manifest has none.
     """
 
@@ -57,11 +59,16 @@ class Manifest:
     track: object
     probability_smoothed: object
     sequence: object
-    previous: object
     model_id: object
+    previous: str
+    chain: str
+    chain_head: str
+    public_key: str
     weights_sha256: str
+    bundle: Mapping[str, object]
     files: Mapping[str, Mapping[str, object]]
     _clips: object
+    _video: object
 
     @classmethod
     def read(cls, folder: Path) -> Manifest:
@@ -79,13 +86,26 @@ class Manifest:
             raise ValueError(f"{folder.name}: {MANIFEST} is not a manifest of evidence")
         model = value.get("model")
         model = model if isinstance(model, dict) else {}
+        signing, bundle = value.get("signing"), model.get("files")
         return cls(
             **{name: value.get(name) for name in AS_THEY_STAND},
+            previous=str(value.get("previous") or ""),
+            chain=str(value.get("chain") or ""),
+            chain_head=str(value.get("chain_head") or ""),
+            public_key=str(signing.get("public_key") or "") if isinstance(signing, dict) else "",
+            bundle=bundle if isinstance(bundle, dict) else {},
             model_id=model.get("id"),
             weights_sha256=str(model.get("weights_sha256") or ""),
             files={n: facts if isinstance(facts, dict) else {} for n, facts in files.items()},
             _clips=value.get("clips"),
+            _video=value.get("video"),
         )
+
+    def named_files(self) -> set[str]:
+        """Files that clips and video name, as far as they can be read."""
+        clips = self._clips if isinstance(self._clips, list) else []
+        parts = [part for part in (*clips, self._video) if isinstance(part, dict)]
+        return {part["file"] for part in parts if isinstance(part.get("file"), str)}
 
     def clips(self) -> tuple[StoredClip, ...]:
         """Return the crops that led to the event, oldest first.
@@ -109,31 +129,25 @@ class Manifest:
             raise ValueError(f"a clip of it cannot be read: {error}") from error
 
 
-def json_object(data: bytes) -> dict[str, Any]:
-    """Return the JSON object that some bytes hold; an empty one for anything else."""
-    try:
-        value = json.loads(data)
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
 class Witness:
     """Provenance: model, rule and program, the same in every manifest of a run.
 
     Args:
-        bundle: The model; its file is hashed here.
+        bundle: The model; its file is hashed here where opening it did not.
         policy: The rule of the verdicts.
         facts: What else shall be said.
     """
 
     def __init__(self, bundle: Bundle, policy: Policy, facts: Mapping[str, Any]) -> None:
-        model = file_sha256(bundle.path / MODEL_FILE)
+        # As they were when the model was loaded; what lies there by now may be another one.
+        files = dict(bundle.files) or {MODEL_FILE: file_sha256(bundle.path / MODEL_FILE)}
+        model = files[MODEL_FILE]
         self.fields: dict[str, Any] = {
             "model": {
                 "id": bundle.model_id,
                 "weights_sha256": bundle.spec.weights_sha256 or model,
                 "model_sha256": model,
+                "files": files,
                 "domain": bundle.domain,
             },
             "thresholds": {"fake_from": policy.fake_from, "real_to": policy.real_to},

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from deploy.evidence.frame_ring import KeptFrame
+from deploy.evidence.partial import Partial
 from deploy.evidence.pictures import png_from_clip
-from deploy.evidence.store import EvidenceStore, Partial, sync_file
+from deploy.evidence.store import EvidenceStore
 from deploy.judging.records import ScoredClip
 from keras_ddl.edge.video import VideoWriter
 
@@ -147,7 +148,7 @@ class Recording:
                 break
         if self._writer is not None and self._times and self._picture is not None:
             self._writer.close()
-            sync_file(self._partial.path / VIDEO)
+            self._partial.adopt(VIDEO)
             self._draft["video"] = {
                 "file": VIDEO,
                 "frames": len(self._times),

@@ -5,53 +5,22 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from deploy.evidence.chain import CHAIN, Chain, Entry
+from deploy.evidence.chain import Chain, Entry, utc
+from deploy.evidence.line import CHAIN, MANIFEST, PARTIAL, STAMP, STAMPS
+from deploy.evidence.partial import Draft, Partial, is_owned
+from deploy.evidence.signing import ALGORITHM, SigningKey
 from keras_ddl.edge.errors import USAGE, UserError
-from keras_ddl.edge.files import file_sha256, sync_folder, write_durably
+from keras_ddl.edge.files import PART, sync_folder, write_durably
 
-MANIFEST = "manifest.json"
-DRAFT = ".draft.json"
-OWNER = ".owner"
-PARTIAL = ".partial"
 MAX_BYTES = 10 << 30
 
 log = logging.getLogger(__name__)
-
-
-class Partial:
-    """A folder being filled, under a name that says so; its owner holds a lock while it lives."""
-
-    def __init__(self, path: Path) -> None:
-        import fcntl
-
-        self.path = path
-        path.mkdir()
-        self._owner: IO[str] = (path / OWNER).open("w")
-        fcntl.flock(self._owner, fcntl.LOCK_EX)
-
-    def write(self, name: str, data: bytes) -> None:
-        """Write a file and have it reach the disk."""
-        write_durably(self.path / name, data)
-
-    def draft(self, manifest: Mapping[str, Any]) -> None:
-        """Keep what is known by now: after a crash the next start finishes the folder with it."""
-        self.write(DRAFT, _encoded(manifest))
-
-    def release(self) -> None:
-        """Let go of the lock."""
-        self._owner.close()
-
-    def discard(self) -> None:
-        """Take the folder away."""
-        shutil.rmtree(self.path, ignore_errors=True)
-        self.release()
 
 
 class EvidenceStore:
@@ -61,10 +30,16 @@ class EvidenceStore:
         root: Its folder; made where it is missing.
         max_bytes: What the folders may take together; the oldest go, the newest one never does.
         keep_days: How long a folder is kept; None = until the bytes run out.
+        key: File of the key that signs; made by `open` where it is missing. None = nothing is
+            signed.
     """
 
     def __init__(
-        self, root: Path | str, max_bytes: int = MAX_BYTES, keep_days: float | None = None
+        self,
+        root: Path | str,
+        max_bytes: int = MAX_BYTES,
+        keep_days: float | None = None,
+        key: Path | None = None,
     ) -> None:
         if max_bytes < 1 or (keep_days is not None and not keep_days > 0):
             raise ValueError(
@@ -72,14 +47,21 @@ class EvidenceStore:
             )
         self.root = Path(root)
         self._max_bytes = max_bytes
-        self._keep = None if keep_days is None else timedelta(days=keep_days)
-        self._chain = Chain(self.root)
+        self._days = keep_days
+        self._key_path = key
+        self._key: SigningKey | None = None
+        self._chain = self._new_chain()
+
+    def _new_chain(self) -> Chain:
+        limits = {"max_bytes": self._max_bytes, "keep_days": self._days}
+        return Chain(self.root, limits, self._key)
 
     def open(self) -> None:
-        """Make the root, finish or clear what a killed run left there, and keep to the quota.
+        """Make the root and the key, finish or clear what a killed run left, keep to the quota.
 
         Raises:
-            UserError: the root is something else, or cannot be written to.
+            UserError: the root is something else, or cannot be written to; the key cannot be
+                read, or is not the one that signs this chain (2); a signed chain was changed (4).
         """
         try:
             self.root.mkdir(parents=True, exist_ok=True)
@@ -88,30 +70,45 @@ class EvidenceStore:
             if not partial and not (self.root / CHAIN).is_file():
                 message = f"expected an evidence folder or an empty one, received '{self.root}'"
                 raise UserError(f"{message} with other files in it; name another", USAGE)
+            if self._key_path is not None and self._key is None:
+                self._key = self._open_key(self._key_path)
+                self._chain = self._new_chain()
             with self._chain.held():
+                self._chain.check_signatures()
                 self._recover()
         except OSError as error:
             message = f"expected a folder to keep evidence in, received '{self.root}'"
             raise UserError(f"{message}: {error.strerror or error}", USAGE) from error
         self.tidy()
 
+    def _open_key(self, path: Path) -> SigningKey:
+        if self.root.resolve() in path.resolve().parents:
+            message = f"expected a signing key outside the evidence folder, received '{path}'"
+            raise UserError(f"{message}: who copies the folder would have it; name another", USAGE)
+        try:
+            return SigningKey.open(path)
+        except OSError as error:
+            message = f"expected a signing key, or room for one, at '{path}'"
+            raise UserError(f"{message}: {error.strerror or error}; name another", USAGE) from error
+
     def begin(self, folder: str) -> Partial:
         """Begin the folder of an event; it gets its name when it is finished."""
         with self._chain.held():
-            return Partial(self.root / f"{folder}{PARTIAL}")
+            return Partial(self.root / f"{folder}{PARTIAL}", self._key)
 
     def finish(self, partial: Partial, draft: Mapping[str, Any]) -> Path:
         """Write the manifest, append to the chain, and give the folder its name.
 
         Args:
             partial: What `begin` gave.
-            draft: The manifest without `files`, `sequence`, `previous`, `chain_head`, `written`.
+            draft: The manifest without what is known at its end alone: `files`, `written`, and
+                its place in the chain.
 
         Returns:
             The folder.
         """
         with self._chain.held():
-            done = self._finish(partial.path, draft)
+            done = self._finish(partial.path, draft, partial.files)
         partial.release()
         self.tidy()
         return done
@@ -125,36 +122,58 @@ class EvidenceStore:
                 reason = ""
                 if total > self._max_bytes and entry is not standing[-1]:
                     reason = "max_bytes"
-                elif self._keep and datetime.fromisoformat(entry.written) < _utc() - self._keep:
+                elif self._days and _is_past(entry.written, self._days):
                     reason = "keep_days"
                 if not reason:
                     return
-                self._chain.drop(entry, reason, _utc().isoformat(timespec="milliseconds"))
+                self._chain.drop(entry, reason)
                 shutil.rmtree(self.root / entry.folder, ignore_errors=True)
                 total -= entry.bytes
 
-    def _finish(self, partial: Path, draft: Mapping[str, Any]) -> Path:
-        shown = sorted(path for path in partial.iterdir() if not path.name.startswith("."))
-        paths = [path for path in shown if path.name != MANIFEST]
-        files = {p.name: {"sha256": file_sha256(p), "bytes": p.stat().st_size} for p in paths}
-        size = sum(path.stat().st_size for path in paths)
-        written = _utc().isoformat(timespec="milliseconds")
+    def stamp(self, ask: Callable[[bytes], tuple[bytes, datetime]]) -> None:
+        """Have the newest head stamped, unless it is; the chain is held for its ends alone.
+
+        Args:
+            ask: Gets a stamp for the bytes of a line; returns it and the time that it names.
+
+        Raises:
+            UserError, OSError: there is no stamp, or it cannot be written.
+        """
+        with self._chain.held():
+            line = self._chain.unstamped
+        if line is None:
+            return
+        stamp, at = ask(line.raw)
+        folder = self.root / STAMPS
+        with self._chain.held():
+            folder.mkdir(exist_ok=True)
+            write_durably(folder / f"{line.digest}{STAMP}", stamp)
+            digest = hashlib.sha256(stamp).hexdigest()
+            self._chain.stamped(line.digest, digest, at.isoformat(timespec="seconds"))
+
+    def _finish(
+        self, partial: Path, draft: Mapping[str, Any], files: Mapping[str, Mapping[str, Any]]
+    ) -> Path:
+        written = utc()
         sequence = self._chain.sequence + 1
+        name = self._chain.declare()
+        signing = {"algorithm": ALGORITHM, "public_key": self._chain.key}
         manifest = {
             **draft,
             "written": written,
+            "chain": name,
+            "signing": signing if self._chain.key else None,
             "sequence": sequence,
             "previous": self._chain.newest,
             "chain_head": self._chain.head,
-            "files": files,
+            "files": dict(files),
         }
         data = _encoded(manifest)
         write_durably(partial / MANIFEST, data)
         folder = partial.name.removesuffix(PARTIAL)
         digest = hashlib.sha256(data).hexdigest()
-        self._chain.add(
-            Entry(folder, str(draft["event"]), sequence, digest, size + len(data), written)
-        )
+        size = len(data) + sum(facts["bytes"] for facts in files.values())
+        self._chain.add(Entry(folder, str(draft["event"]), sequence, digest, size, written))
         return self._name(partial)
 
     def _name(self, partial: Path) -> Path:
@@ -171,53 +190,37 @@ class EvidenceStore:
         """Finish or clear the partial folders of processes that are gone."""
         for folder in self._chain.dropped:
             shutil.rmtree(self.root / folder, ignore_errors=True)
+        for part in (self.root / STAMPS).glob(f".*{PART}"):
+            part.unlink()
         for partial in sorted(self.root.glob(f"*{PARTIAL}")):
-            if _owned(partial):
+            if is_owned(partial):
                 continue
-            entry = self._chain.standing.get(partial.name.removesuffix(PARTIAL))
-            if entry is not None:  # killed between the chain and the name
+            folder = partial.name.removesuffix(PARTIAL)
+            if (self.root / folder).exists() or folder in self._chain.dropped:
+                log.warning("%s: its event was finished long ago, left as it is", partial.name)
+            elif folder in self._chain.standing:  # killed between the chain and the name
                 self._name(partial)
-                continue
-            draft = _read_draft(partial)
-            if draft is None:
-                log.warning("%s: cut short before anything was kept, cleared", partial.name)
-                shutil.rmtree(partial)
-                continue
-            done = self._finish(partial, {**draft, "interrupted": True})
+            else:
+                self._recover_draft(partial)
+
+    def _recover_draft(self, partial: Path) -> None:
+        """Finish a folder that no line names with what its draft knows of; clear one without."""
+        draft = Draft.read(partial)
+        if draft is None and (self._key is None or not any(partial.glob("[!.]*"))):
+            log.warning("%s: cut short before anything was kept, cleared", partial.name)
+            shutil.rmtree(partial)
+        elif draft is None or (self._key is not None and not draft.signed_by(self._chain.key)):
+            # Whoever can write here could leave a folder of his own for us to sign.
+            log.warning("%s: its draft is not signed with our key, left as it is", partial.name)
+        else:
+            files = draft.files(only_known=self._key is not None)
+            done = self._finish(partial, {**draft.manifest, "interrupted": True}, files)
             log.warning("%s: cut short, finished with what there was", done.name)
 
 
-def sync_file(path: Path) -> None:
-    """Wait until a file that somebody else wrote has reached the disk."""
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-
-
-def _owned(partial: Path) -> bool:
-    """Whether the process that fills the folder lives."""
-    import fcntl
-
-    try:
-        with (partial / OWNER).open("r+") as owner:
-            fcntl.flock(owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except FileNotFoundError:
-        return False
-    return False
-
-
-def _read_draft(partial: Path) -> dict[str, Any] | None:
-    try:
-        draft = json.loads((partial / DRAFT).read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # not written yet, or not whole: there is nothing to finish
-        return None
-    return draft if isinstance(draft, dict) else None
+def _is_past(written: str, days: float) -> bool:
+    return datetime.fromisoformat(written) < datetime.now(timezone.utc) - timedelta(days=days)
 
 
 def _encoded(value: Mapping[str, Any]) -> bytes:
     return (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
-
-
-def _utc() -> datetime:
-    return datetime.now(timezone.utc)

@@ -12,6 +12,7 @@ from deploy.bundle import SYNTHETIC
 from deploy.machine.choose_model import BACKENDS
 from keras_ddl.edge.bundle import DEFAULT_BUNDLE
 from keras_ddl.edge.clipper import DETECT_EVERY
+from keras_ddl.edge.errors import USAGE, UserError
 
 DEVICES = ("cpu", "cuda", "tensorrt")
 FOOTAGE = ("real", SYNTHETIC)
@@ -49,6 +50,37 @@ def add_model_options(parser: argparse.ArgumentParser) -> Any:
         "ones (default: %(default)s)",
     )
     return group
+
+
+def add_evidence_proofs(group: Any) -> None:
+    """Add `evidence_key` and `evidence_stamps` to a group with `evidence`."""
+    group.add_argument(
+        "--evidence-key",
+        type=Path,
+        metavar="FILE",
+        help="sign evidence with that key; it is made at the first start (extra 'evidence')",
+    )
+    group.add_argument(
+        "--evidence-stamps",
+        default="",
+        metavar="URL",
+        help="have evidence stamped by that RFC 3161 authority (extra 'evidence')",
+    )
+
+
+def check_evidence_proofs(args: argparse.Namespace) -> None:
+    """Refuse to sign or stamp what is not kept.
+
+    Raises:
+        UserError: one of both options without `evidence` (2).
+    """
+    for option, value in (("key", args.evidence_key), ("stamps", args.evidence_stamps)):
+        if value and not args.evidence:
+            raise UserError(
+                f"expected --evidence DIR beside --evidence-{option}, received none: name a folder "
+                f"for evidence, or leave --evidence-{option} out",
+                USAGE,
+            )
 
 
 def add_face_options(parser: argparse.ArgumentParser) -> None:

@@ -39,7 +39,7 @@ EVERY_FACE = "no face in any frame"
 
 @dataclass(frozen=True)
 class Options:
-    """Options of judging; everything but `out` and `evidence` is part of a verdict.
+    """Options of judging; everything but where results go is part of a verdict.
 
     Attributes:
         bundle: The model's folder, or an engine.
@@ -50,6 +50,7 @@ class Options:
         stride_ms: Time between two clips of a face.
         out: Where results go.
         evidence: Where evidence goes; "" for none.
+        evidence_key: File of the key that signs it; "" for none.
         threads: Compute threads of a process.
     """
 
@@ -61,11 +62,12 @@ class Options:
     stride_ms: float
     out: str
     evidence: str = ""
+    evidence_key: str = ""
     threads: int = 1
 
     def rules(self) -> dict[str, Any]:
         """What decides a verdict, beside model and program."""
-        apart = ("bundle", "out", "evidence", "threads")
+        apart = ("bundle", "out", "evidence", "evidence_key", "threads")
         kept = {name: value for name, value in asdict(self).items() if name not in apart}
         return {**kept, "evidence": bool(self.evidence)}
 
@@ -231,7 +233,9 @@ def _evidence(kit: Kit, policy: Any, path: Path, sha256: str) -> Any:
     from deploy.sinks.evidence_folder import EvidenceFolder
 
     facts = {"file": shown(str(path)), "file_sha256": sha256}
-    sink = EvidenceFolder(kit.options.evidence, kit.bundle, policy, facts=facts)
+    options = kit.options
+    key = Path(options.evidence_key) if options.evidence_key else None
+    sink = EvidenceFolder(options.evidence, kit.bundle, policy, key=key, facts=facts)
     sink.open()
     return sink
 

@@ -21,6 +21,7 @@ from deploy.evidence.store import MAX_BYTES, EvidenceStore
 from deploy.judging.records import Point, Record, ScoredClip
 from deploy.judging.verdict import Label, Policy
 from deploy.sinks.base import Output, Sink
+from deploy.sinks.evidence_stamps import EvidenceStamps
 from deploy.sources.base import DEFAULT_FPS
 from keras_ddl.edge.errors import UserError
 
@@ -70,6 +71,9 @@ class EvidenceFolder(Sink):
         post_ms: Video after it.
         max_bytes: What the folders may take together; the oldest go.
         keep_days: How long a folder is kept; None = until the bytes run out.
+        key: File of the key that signs, made where it is missing; None = nothing is signed.
+        stamps: Address of an authority that stamps the time (RFC 3161); "" = none.
+        ca: Certificates to trust for it instead of the system's, PEM.
         facts: What else the manifest shall say, under `facts`.
 
     Raises:
@@ -88,11 +92,16 @@ class EvidenceFolder(Sink):
         post_ms: float = POST_MS,
         max_bytes: int = MAX_BYTES,
         keep_days: float | None = None,
+        key: Path | None = None,
+        stamps: str = "",
+        ca: Path | None = None,
         facts: Mapping[str, Any] | None = None,
     ) -> None:
         if pre_ms < 0 or post_ms < 0:
             raise ValueError(f"expected pre_ms, post_ms >= 0, received {pre_ms}, {post_ms}")
-        self._store = EvidenceStore(root, max_bytes, keep_days)
+        self._store = EvidenceStore(root, max_bytes, keep_days, key)
+        self._stamps_url, self._ca = stamps, ca
+        self._stamps: EvidenceStamps | None = None
         self._bundle = bundle
         self._policy = policy or Policy(bundle.spec.threshold)
         self._witness: Witness | None = None
@@ -106,16 +115,19 @@ class EvidenceFolder(Sink):
         self.lost = 0
 
     def open(self) -> None:
-        """Make the root, finish what a killed run left, and hash the model.
+        """Make the root and the key, and finish what a killed run left.
 
         Raises:
-            UserError: the root is something else or cannot be written to.
+            UserError: as `EvidenceStore.open`, or the authority's address is none.
         """
         self._opened()
 
     def _opened(self) -> Witness:
         if self._witness is None:
             self._store.open()
+            if self._stamps_url:
+                self._stamps = EvidenceStamps(self._stamps_url, self._store, self._ca)
+                self._stamps.wake()
             self._witness = Witness(self._bundle, self._policy, self._facts)
         return self._witness
 
@@ -145,6 +157,9 @@ class EvidenceFolder(Sink):
         for watched in self._watched.values():
             self._finish_all(watched, "the run ended", self._deadline())
         self._watched.clear()
+        stamps, self._stamps = self._stamps, None
+        if stamps is not None:
+            stamps.close()
 
     def _deadline(self) -> float:
         """When a run that is being stopped must be done with its events; one for all sources."""
@@ -257,6 +272,8 @@ class EvidenceFolder(Sink):
         watched.recordings.remove(recording)
         self.events += 1
         self._troubled = False
+        if self._stamps is not None:
+            self._stamps.wake()
 
     @contextmanager
     def _guarded(self, watched: _Watched, recording: Recording) -> Iterator[None]:

@@ -49,7 +49,14 @@ def _evidence(args: argparse.Namespace, bundle: Bundle) -> Sink:
     room = MAX_BYTES if args.evidence_max_gib is None else int(args.evidence_max_gib * GIB)
     policy = policy_for(bundle, args.domain)
     return EvidenceFolder(
-        args.evidence, bundle, policy, max_bytes=room, keep_days=args.evidence_days
+        args.evidence,
+        bundle,
+        policy,
+        max_bytes=room,
+        keep_days=args.evidence_days,
+        key=args.evidence_key,
+        stamps=args.evidence_stamps,
+        ca=args.ca,
     )
 
 

@@ -6,7 +6,13 @@ import argparse
 from pathlib import Path
 
 from deploy.dashboard.settings import DEFAULT_ADDRESS
-from deploy.judging.options import add_face_options, add_model_options, at_least, positive
+from deploy.judging.options import (
+    add_evidence_proofs,
+    add_face_options,
+    add_model_options,
+    at_least,
+    positive,
+)
 from deploy.judging.session import DEADLINE_S
 from deploy.log_lines import FORMATS
 from deploy.sinks import STDOUT
@@ -100,6 +106,7 @@ def _results(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--evidence-days", type=positive, metavar="D", help="keep evidence this long at most"
     )
+    add_evidence_proofs(group)
 
 
 def _network(parser: argparse.ArgumentParser) -> None:

@@ -2,17 +2,20 @@
 
 BUNDLE/model.onnx      the graph; its metadata hold the ClipSpec under the key `clipspec`
 BUNDLE/clipspec.json   the same ClipSpec
-BUNDLE/SHA256SUMS      digests of both, as `sha256sum -c` reads them
+BUNDLE/SHA256SUMS      digests of both, and of weights that the graph keeps in files of their own,
+                       as `sha256sum -c` reads them
 BUNDLE/trt/            what `export/to_trt.py` built from it: graphs, plans, engines
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.errors import CHECK_FAILED, MISSING, USAGE, UserError
 from keras_ddl.edge.files import file_sha256, write_text
+from keras_ddl.edge.onnx_file import read_graph
 
 MODEL_FILE = "model.onnx"
 SPEC_FILE = "clipspec.json"
@@ -48,23 +51,32 @@ def read_spec(bundle: Path) -> ClipSpec:
 
 
 def write_sums(bundle: Path) -> None:
-    """Write the digests of a bundle's two files beside them."""
-    lines = [f"{file_sha256(bundle / name)}  {name}\n" for name in (MODEL_FILE, SPEC_FILE)]
+    """Write the digests of a bundle's files beside them."""
+    try:
+        names = sorted(read_graph(bundle / MODEL_FILE).external)
+    except ValueError:  # not a graph: whoever opens the bundle says so
+        names = []
+    outside = [name for name in names if name == Path(name).name and (bundle / name).is_file()]
+    names = [MODEL_FILE, SPEC_FILE, *outside]
+    lines = [f"{file_sha256(bundle / name)}  {name}\n" for name in names]
     write_text(bundle / SUMS_FILE, "".join(lines))
 
 
-def check_sums(bundle: Path) -> None:
-    """Hold a bundle's two files against the digests that were written with them.
+def check_sums(bundle: Path) -> dict[str, str]:
+    """Hold a bundle's files against the digests that were written with them.
 
     So a model is what was exported, and not what a disk or a hand made of it. Whoever changes the
     digests too is not noticed here.
+
+    Returns:
+        The digests by name.
 
     Raises:
         UserError: there are no digests, or a file has another one (4).
     """
     again = f"export '{bundle}' again with `python export/to_onnx.py`"
     try:
-        lines = (bundle / SUMS_FILE).read_text(encoding="ascii").splitlines()
+        lines = (bundle / SUMS_FILE).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
         raise UserError(
             f"expected {SUMS_FILE} in bundle '{bundle}', which tells whether its model is what was "
@@ -72,14 +84,41 @@ def check_sums(bundle: Path) -> None:
             CHECK_FAILED,
         ) from None
     known = {name.strip(): digest for digest, _, name in (line.partition("  ") for line in lines)}
-    for name in (MODEL_FILE, SPEC_FILE):
-        found, expected = file_sha256(bundle / name), known.get(name, "none")
+    known = {name: digest for name, digest in known.items() if name}
+    for name in (MODEL_FILE, SPEC_FILE, *(known.keys() - {MODEL_FILE, SPEC_FILE})):
+        expected, found = known.get(name, "none"), "no such file"
+        if name == Path(name).name and (bundle / name).is_file():
+            found = file_sha256(bundle / name)
         if found != expected:
             raise UserError(
                 f"'{bundle / name}' is not the file that was exported: expected SHA-256 "
                 f"{expected}, found {found}: {again}",
                 CHECK_FAILED,
             )
+    return known
+
+
+def check_external(bundle: Path, sums: Mapping[str, str]) -> None:
+    """Refuse a graph that keeps weights in files of which there is no digest.
+
+    Args:
+        bundle: Its folder.
+        sums: From `check_sums`.
+
+    Raises:
+        UserError: it does (4).
+    """
+    try:
+        outside = read_graph(bundle / MODEL_FILE).external - sums.keys()
+    except ValueError:  # not a graph: the runtime's own line is better
+        return
+    if outside:
+        raise UserError(
+            f"expected a digest in {SUMS_FILE} of every file that '{bundle / MODEL_FILE}' reads, "
+            f"found none of {sorted(outside)}: export '{bundle}' again with "
+            "`python export/to_onnx.py`",
+            CHECK_FAILED,
+        )
 
 
 def bundle_of(engine: Path) -> Path | None:

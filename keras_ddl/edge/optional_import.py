@@ -18,12 +18,13 @@ def need_pyav() -> Any:
         ) from error
 
 
-def need(module: str, purpose: str) -> Any:
+def need(module: str, purpose: str, extra: str = "edge") -> Any:
     """Import `module`.
 
     Args:
         module: Import name, e.g. "cv2".
         purpose: What it is for, in the words of the error line.
+        extra: Which extra of this project brings it.
 
     Raises:
         UserError: not importable, missing shared libraries included; exit code 3.
@@ -32,5 +33,5 @@ def need(module: str, purpose: str) -> Any:
         return importlib.import_module(module)
     except ImportError as error:
         reason = str(error).splitlines()[0]
-        remedy = "pip install 'keras-ddl[edge]'"
+        remedy = f"pip install 'keras-ddl[{extra}]'"
         raise UserError(f"{purpose} needs {module} ({reason}): {remedy}", MISSING) from error

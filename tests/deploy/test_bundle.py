@@ -152,6 +152,54 @@ def test_a_model_that_is_not_what_was_exported_is_refused(
     backend.close()
 
 
+def with_outside_weights(folder: Path) -> Path:
+    """Have a bundle's graph keep a constant in a file of its own; returns that file."""
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load(folder / "model.onnx")
+    (slope,) = [each for each in model.graph.initializer if each.name == "slope"]
+    (folder / "weights.bin").write_bytes(slope.raw_data)
+    slope.ClearField("raw_data")
+    slope.data_location = onnx.TensorProto.EXTERNAL
+    slope.external_data.add(key="location", value="weights.bin")
+    (folder / "model.onnx").write_bytes(model.SerializeToString())
+    return folder / "weights.bin"
+
+
+def test_weights_in_a_file_of_their_own_are_hashed_too(
+    tmp_path: Path, synthetic_bundle: Path
+) -> None:
+    shutil.copytree(synthetic_bundle, tmp_path / "b")
+    weights = with_outside_weights(tmp_path / "b")
+    (tmp_path / "b" / "SHA256SUMS").write_text(
+        "".join(
+            f"{hashlib.sha256((tmp_path / 'b' / name).read_bytes()).hexdigest()}  {name}\n"
+            for name in ("model.onnx", "clipspec.json")
+        )
+    )
+    error = refusal(tmp_path / "b")  # digests of the graph and nothing else
+    assert error.exit_code == 4 and "['weights.bin']" in str(error)
+    write_sums(tmp_path / "b")
+    bundle, backend = open_bundle(tmp_path / "b")
+    backend.close()
+    assert bundle.files["weights.bin"] == hashlib.sha256(weights.read_bytes()).hexdigest()
+    data = bytearray(weights.read_bytes())
+    data[0] ^= 1
+    weights.write_bytes(data)
+    error = refusal(tmp_path / "b")
+    assert error.exit_code == 4 and "weights.bin' is not the file that was exported" in str(error)
+    weights.unlink()
+    assert "found no such file" in str(refusal(tmp_path / "b"))
+
+
+def test_a_bundle_tells_what_its_files_were_when_it_was_opened(synthetic_bundle: Path) -> None:
+    bundle, backend = open_bundle(synthetic_bundle)
+    backend.close()
+    assert bundle.files == {
+        name: hashlib.sha256((synthetic_bundle / name).read_bytes()).hexdigest()
+        for name in ("model.onnx", "clipspec.json")
+    }
+
+
 @pytest.mark.parametrize("name", ["model.pt", "absent.onnx"])
 def test_open_backend_refuses_other_files(tmp_path: Path, name: str) -> None:
     with pytest.raises(UserError, match="expected a model file"):

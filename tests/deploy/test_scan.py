@@ -24,11 +24,13 @@ cv2 = pytest.importorskip("cv2")
 pytest.importorskip("av")
 
 from deploy import scan, stream
-from deploy.evidence.verify import verify
+from deploy.evidence.signing import public_key
+from deploy.evidence.verify import Demands, verify
 from deploy.scanning.files import Candidate, find, shown
 from deploy.scanning.judge import Options, crashed_record, judge_in_worker, open_kit
 from deploy.scanning.ledger import Ledger
 from keras_ddl.edge.errors import UserError
+from keras_ddl.edge.files import file_sha256
 from keras_ddl.edge.process_pool import ProcessPool
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -249,22 +251,41 @@ def test_what_no_process_can_do_is_one_error(copies: Path, tmp_path: Path) -> No
             list(pool.map(find([copies]), crashed_record))
 
 
+@pytest.mark.parametrize("signed", [False, True])
 def test_fake_events_leave_evidence(
-    copies: Path, make_bundle: Callable[..., Path], tmp_path: Path
+    copies: Path, make_bundle: Callable[..., Path], tmp_path: Path, signed: bool
 ) -> None:
     bundle = make_bundle(tmp_path / "b", training={"dataset": "someset"}, threshold=0.05)
     out, evidence = tmp_path / "out", tmp_path / "evidence"
     arguments = [copies, "--bundle", bundle, "--detector", "haar", "--out", out]
     call = [*map(str, arguments), "--jobs", "2", "--evidence", str(evidence)]
+    key = tmp_path / "evidence.key"
+    if signed:
+        pytest.importorskip("cryptography")
+        call[-2:-2] = ["--evidence-key", str(key)]
     assert scan.main(call) == 0
     assert scan.main([*call[:-1], str(copies)]) == 2  # a folder of something else
-    found = verify(evidence)
+    demands = Demands()
+    if signed:
+        demands = Demands(key=public_key(f"{key}.pub"), heads=Path(f"{key}.heads"))
+    found = verify(evidence, demands)
     assert found.problems == []
     events = sum(record["fake_events"] for record in records_of(out).values())
     assert len(found.folders) == events >= 3
     facts = json.loads((found.folders[0] / "manifest.json").read_text())
     assert facts["facts"]["file"] == facts["source"]
+    assert facts["model"]["files"]["model.onnx"] == file_sha256(bundle / "model.onnx")
     assert facts["facts"]["file_sha256"] == records_of(out)[facts["source"]]["sha256"]
+
+
+@pytest.mark.parametrize("option", ["--evidence-key", "--evidence-stamps"])
+def test_what_is_not_kept_is_not_signed(
+    copies: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    assert scan.main([str(copies), "--out", str(tmp_path / "out"), option, "x"]) == 2
+    assert f"expected --evidence DIR beside {option}" in capsys.readouterr().err
+    assert stream.main(["--source", str(copies), option, "x"]) == 2
+    assert f"expected --evidence DIR beside {option}" in capsys.readouterr().err
 
 
 def test_names_may_be_anything(

@@ -17,18 +17,26 @@ from urllib.parse import quote, unquote, urlsplit
 from deploy.sinks.tls import client_tls
 from keras_ddl.edge.errors import USAGE, UserError
 
-READ = 4096  # bytes of an answer's body that are looked at
+READ = 4096  # bytes of an answer's body that are read
 KEPT = "%/?:@!$&'()*+,;=~-._"  # what a path and a query may hold as it is
 SCHEMES = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True)
 class Answer:
-    """Answer of a server: status, reason and Retry-After in seconds (None where absent)."""
+    """Answer of a server.
+
+    Attributes:
+        status: HTTP status.
+        reason: What stands behind it.
+        retry_after_s: Retry-After in seconds, None where absent.
+        body: Its first bytes.
+    """
 
     status: int
     reason: str
     retry_after_s: float | None = None
+    body: bytes = b""
 
 
 class HttpPost:
@@ -41,6 +49,7 @@ class HttpPost:
         url: http:// or https://; user and password go into an Authorization header.
         timeout_s: Limit in seconds; connecting has its own, of the same length.
         ca: Certificates to trust instead of the system's, PEM.
+        read: Bytes of an answer's body that are kept.
 
     Attributes:
         shown: The address for logs.
@@ -51,7 +60,9 @@ class HttpPost:
         UserError: not such an address, or no such certificates.
     """
 
-    def __init__(self, url: str, timeout_s: float, ca: Path | None = None) -> None:
+    def __init__(
+        self, url: str, timeout_s: float, ca: Path | None = None, read: int = READ
+    ) -> None:
         scheme = url.partition("://")[0] if "://" in url else ""
         try:
             parts = urlsplit(url)
@@ -70,6 +81,7 @@ class HttpPost:
             pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
             self._headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
         self._timeout_s = timeout_s
+        self._read = read
         self._context = client_tls(ca) if parts.scheme == "https" else None
         self._socket: socket.socket | None = None
         # Many receivers have their secret in the path: logs see nothing after the host.
@@ -103,9 +115,9 @@ class HttpPost:
             watch.start()
             link.request("POST", self._path, body, {**self._headers, **headers})
             answer = link.getresponse()
-            answer.read(READ)
+            body = answer.read(self._read)
             after = retry_after_s(answer.getheader("Retry-After"), time.time())
-            return Answer(answer.status, answer.reason, after)
+            return Answer(answer.status, answer.reason, after, body)
         except (OSError, http.client.HTTPException) as error:
             if late.is_set():
                 raise TimeoutError(f"no answer within {self._timeout_s:g} s") from error
@@ -136,6 +148,6 @@ def retry_after_s(text: str | None, now: float) -> float | None:
 
 def _impossible(scheme: str, reason: object) -> UserError:
     return UserError(
-        f"expected http(s)://HOST[:PORT]/PATH to post events to, received '{scheme}://…': {reason}",
+        f"expected http(s)://HOST[:PORT]/PATH to post to, received '{scheme}://…': {reason}",
         USAGE,
     )
