@@ -33,9 +33,13 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
+    """Write a text file whole or not at all.
+
+    Names of files that are not UTF-8 are text with lone surrogates; these become `\\udcNN`, which
+    JSON reads back as what they were.
+    """
     with atomic_write(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_durably(path: Path, content: bytes) -> None:
@@ -74,6 +78,11 @@ def sync_folder(path: Path) -> None:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def printable(path: Path | str) -> str:
+    """A path as text that any encoding takes; bytes that are no UTF-8 show as \\xNN."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def file_sha256(path: Path) -> str:
