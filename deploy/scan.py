@@ -13,6 +13,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
@@ -23,31 +24,33 @@ if not __package__:  # run as a script: import from the clone, and keep this fol
 
 from deploy.bundle import Bundle, open_bundle
 from deploy.evidence.store import EvidenceStore
-from deploy.judging.options import add_face_options, add_model_options, at_least
+from deploy.judging.options import add_face_options, add_model_options, at_least, positive
 from deploy.judging.records import Record, number
 from deploy.judging.verdict import policy_for
 from deploy.log_lines import set_up_logging
 from deploy.machine.choose_model import choose_model
-from deploy.scanning.files import Candidate, find, shown
+from deploy.scanning.files import Candidate, find
 from deploy.scanning.judge import (
     JUDGED,
     RECORDS,
     SKIPPED,
     THUMBS,
     Options,
-    crashed_record,
     judge_in_worker,
+    lost_record,
     open_kit,
+    troubled_record,
 )
 from deploy.scanning.ledger import Ledger
 from deploy.scanning.progress import Bar
 from deploy.scanning.summary import HTML, totals, write_summary
 from keras_ddl import __version__
 from keras_ddl.edge.bundle import MODEL_FILE
-from keras_ddl.edge.errors import USAGE, Parser, UserError, run_cli
-from keras_ddl.edge.files import file_sha256
+from keras_ddl.edge.errors import USAGE, Parser, UserError, output_code, run_cli
+from keras_ddl.edge.files import file_sha256, printable
 from keras_ddl.edge.measured import known_errors
 from keras_ddl.edge.process_pool import ProcessPool
+from keras_ddl.edge.worker_pool import JOB_S
 
 OUT = Path("runs/scan")
 
@@ -73,6 +76,13 @@ def _parser() -> argparse.ArgumentParser:
     effort.add_argument(
         "--jobs", type=at_least(1), metavar="N", help="processes (default: one per core)"
     )
+    effort.add_argument(
+        "--file-timeout",
+        type=positive,
+        default=JOB_S,
+        metavar="S",
+        help="give a file up after so many seconds (default: %(default)g)",
+    )
     return parser
 
 
@@ -94,14 +104,16 @@ def _run(args: argparse.Namespace) -> int:
         out=str(args.out),
         evidence=str(args.evidence or ""),
         threads=threads,
+        timeout_s=args.file_timeout,
     )
     about = _about(bundle, backend_name, options)
     key = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
     _make_folders(args.out)
     if args.evidence:
         EvidenceStore(args.evidence).open()  # a mistake is one line, not one per file
-    with Ledger(args.out, key) as ledger:
-        return _Scan(args.out, candidates, ledger, about).run(options, jobs)
+    with Ledger(args.out, key, options.timeout_s) as ledger:
+        scan = _Scan(args.out, candidates, ledger, about)
+        return scan.run(replace(options, key=key), jobs)
 
 
 class _Scan:
@@ -113,12 +125,14 @@ class _Scan:
         self._out = out
         self._about = about
         self._ledger = ledger
-        self._records = [r for c in candidates if (r := ledger.find(c)) is not None]
+        files = [candidate for candidate in candidates if not candidate.trouble]
+        self._records = [r for file in files if (r := ledger.find(file)) is not None]
         known = {record["path"] for record in self._records}
+        self._closed = [troubled_record(c) for c in candidates if c.trouble]
         # Large files first: the last ones to end are then short, and no process waits for long.
-        left = [candidate for candidate in candidates if candidate.path not in known]
+        left = [candidate for candidate in files if candidate.path not in known]
         self._left = sorted(left, key=lambda candidate: -candidate.size)
-        self._found = len(candidates)
+        self._found = len(files)
         self._seconds = 0.0
 
     def run(self, options: Options, jobs: int) -> int:
@@ -126,6 +140,8 @@ class _Scan:
         if self._records:
             _say(f"going on: {len(self._records)} of {self._found} files are done")
         began = time.monotonic()
+        self._found += len(self._closed)
+        self._records += self._closed
         try:
             if self._left:
                 self._judge(options, min(jobs, len(self._left)))
@@ -140,8 +156,9 @@ class _Scan:
     def _judge(self, options: Options, jobs: int) -> None:
         bar = Bar([candidate.size for candidate in self._left])
         try:
-            with ProcessPool(jobs, partial(open_kit, options), judge_in_worker) as pool:
-                for index, record in pool.map(self._left, crashed_record, bar.share):
+            start, lost = partial(open_kit, options), partial(lost_record, options)
+            with ProcessPool(jobs, start, judge_in_worker, options.timeout_s) as pool:
+                for index, record in pool.map(self._left, lost, bar.share):
                     self._records.append(self._ledger.add(record))
                     self._seconds += record.get("seconds") or 0.0
                     bar.done(index)
@@ -151,7 +168,7 @@ class _Scan:
     def _close(self, elapsed_s: float) -> int:
         bad = [r for r in self._records if r["status"] not in (JUDGED, SKIPPED)]
         for record in bad:
-            _say(f"{shown(record['path'])}: {record['reason']}")
+            _say(f"{printable(record['path'])}: {record['reason']}")
         _say(_closing(self._records, self._seconds, elapsed_s))
         print(self._out / HTML)
         return USAGE if bad else 0
@@ -213,7 +230,7 @@ def _make_folders(out: Path) -> None:
             (out / name).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         message = f"expected a folder for results, received '{out}': {error.strerror}"
-        raise UserError(f"{message}; name another --out", USAGE) from error
+        raise UserError(f"{message}; name another --out", output_code(error)) from error
 
 
 def _say(text: str) -> None:

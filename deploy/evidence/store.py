@@ -8,12 +8,13 @@ import logging
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import IO, Any
 
 from deploy.evidence.chain import CHAIN, Chain, Entry
-from keras_ddl.edge.errors import USAGE, UserError
+from keras_ddl.edge.errors import USAGE, UserError, output_code
 from keras_ddl.edge.files import file_sha256, sync_folder, write_durably
 
 MANIFEST = "manifest.json"
@@ -92,13 +93,26 @@ class EvidenceStore:
                 self._recover()
         except OSError as error:
             message = f"expected a folder to keep evidence in, received '{self.root}'"
-            raise UserError(f"{message}: {error.strerror or error}", USAGE) from error
+            raise UserError(f"{message}: {error.strerror or error}", output_code(error)) from error
         self.tidy()
 
     def begin(self, folder: str) -> Partial:
         """Begin the folder of an event; it gets its name when it is finished."""
         with self._chain.held():
             return Partial(self.root / f"{folder}{PARTIAL}")
+
+    def knows(self, folder: str) -> bool:
+        """Whether an event of this name was finished here; waits for one that is being filled."""
+        import fcntl
+
+        with (
+            suppress(FileNotFoundError),
+            (self.root / f"{folder}{PARTIAL}" / OWNER).open() as owner,
+        ):
+            fcntl.flock(owner, fcntl.LOCK_SH)
+        with self._chain.held():
+            self._recover()
+            return folder in self._chain.standing or folder in self._chain.dropped
 
     def finish(self, partial: Partial, draft: Mapping[str, Any]) -> Path:
         """Write the manifest, append to the chain, and give the folder its name.

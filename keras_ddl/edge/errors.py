@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import io
 import logging
 import os
 import select
@@ -62,6 +63,8 @@ def run_cli(body: Callable[[], int]) -> int:
     disk, a file that may not be read.
     """
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may be any bytes
     try:
         with _sigterm_interrupts():
             code = body()
@@ -82,6 +85,20 @@ def run_cli(body: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
+
+
+def is_refusal(error: BaseException | None) -> bool:
+    """Whether it is, or was raised from, something that the machine refuses to all alike."""
+    while error is not None:
+        if getattr(error, "errno", None) in _REFUSALS:
+            return True
+        error = error.__cause__
+    return False
+
+
+def output_code(error: OSError) -> int:
+    """Exit code of an output that cannot be written: 3 for want of room, else 2."""
+    return MISSING if error.errno in (errno.ENOSPC, errno.EDQUOT) else USAGE
 
 
 def refusal(error: OSError) -> str:
