@@ -47,7 +47,7 @@ from deploy.scanning.summary import HTML, totals, write_summary
 from keras_ddl import __version__
 from keras_ddl.edge.bundle import MODEL_FILE
 from keras_ddl.edge.errors import USAGE, Parser, UserError, output_code, run_cli
-from keras_ddl.edge.files import file_sha256, printable
+from keras_ddl.edge.files import PART, file_sha256, printable
 from keras_ddl.edge.measured import known_errors
 from keras_ddl.edge.process_pool import ProcessPool
 from keras_ddl.edge.worker_pool import JOB_S
@@ -112,6 +112,8 @@ def _run(args: argparse.Namespace) -> int:
     if args.evidence:
         EvidenceStore(args.evidence).open()  # a mistake is one line, not one per file
     with Ledger(args.out, key, options.timeout_s) as ledger:
+        for half_written in args.out.glob(f"*/.*{PART}"):  # by processes that were killed
+            half_written.unlink(missing_ok=True)
         scan = _Scan(args.out, candidates, ledger, about)
         return scan.run(replace(options, key=key), jobs)
 

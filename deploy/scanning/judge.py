@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deploy.backends import Backend
 from deploy.bundle import Bundle
@@ -27,6 +27,9 @@ from keras_ddl.edge.faces import FaceDetector
 from keras_ddl.edge.files import atomic_write, printable
 from keras_ddl.edge.video import probe
 from keras_ddl.edge.worker_pool import JOB_S, TIMEOUT, Loss, tell_share
+
+if TYPE_CHECKING:
+    from deploy.judging.session import RunDescription
 
 JUDGED, UNREADABLE, SKIPPED = "judged", "unreadable", "skipped"  # or `CRASHED`, `TIMEOUT`
 RECORDS, THUMBS = "records", "thumbs"
@@ -169,10 +172,8 @@ def _blank(candidate: Candidate) -> Record:
 def _run(
     candidate: Candidate, kit: Kit, sha256: str, tell: Callable[[float], None]
 ) -> dict[str, Any]:
-    from deploy.judging.session import RunDescription
     from deploy.sinks import JsonLines
     from deploy.streaming.pipeline import Pipeline
-    from deploy.telemetry import Telemetry
 
     options, bundle = kit.options, kit.bundle
     path, out = Path(candidate.path), Path(options.out)
@@ -186,11 +187,6 @@ def _run(
             options.detect_every,
             options.stride_ms,
         )
-        # The same file by the same rule has the same events, however often it is judged.
-        recording = hashlib.sha256(f"{sha256} {options.key}".encode()).hexdigest()[:EVENT_DIGITS]
-        run = RunDescription(
-            bundle, kit.backend, options.footage, telemetry=Telemetry(), recording=recording
-        )
         collector = Collector()
         sinks: list[Sink] = [collector, ShareSink(source.length, tell), JsonLines(partial)]
         if options.evidence:
@@ -199,7 +195,7 @@ def _run(
         for sink in sinks:
             stack.enter_context(sink)
         try:
-            end = Pipeline(run, source, clipper, sinks).run()
+            end = Pipeline(_description(kit, sha256), source, clipper, sinks).run()
         finally:
             _close(sinks, candidate)
         picture.write_bytes(collector.thumbnail())
@@ -215,6 +211,21 @@ def _run(
         "records": f"{RECORDS}/{name}.jsonl",
         "thumb": f"{THUMBS}/{name}.jpg",
     }
+
+
+def _description(kit: Kit, sha256: str) -> RunDescription:
+    """The same file by the same rule has the same events, however often it is judged."""
+    from deploy.judging.session import RunDescription
+    from deploy.telemetry import Telemetry
+
+    recording = hashlib.sha256(f"{sha256} {kit.options.key}".encode()).hexdigest()[:EVENT_DIGITS]
+    return RunDescription(
+        bundle=kit.bundle,
+        backend=kit.backend,
+        footage=kit.options.footage,
+        telemetry=Telemetry(),
+        recording=recording,
+    )
 
 
 def _close(sinks: Sequence[Sink], candidate: Candidate) -> None:

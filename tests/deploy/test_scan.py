@@ -269,6 +269,7 @@ def test_a_file_that_hangs_is_given_up_at_the_bound_and_tried_again_with_a_large
     assert records_of(out)[str(copies / "1.mp4")]["status"] == "timeout"
     assert scan.main([*map(str, arguments), "60"]) == 0
     assert records_of(out)[str(copies / "1.mp4")]["status"] == "judged"
+    assert not list(out.rglob("*.part"))
     assert (out / "scan.jsonl").read_text().count("\n") == 4
 
 
