@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
@@ -30,21 +31,23 @@ from deploy.judging.options import (
     add_model_options,
     at_least,
     check_evidence_proofs,
+    positive,
 )
 from deploy.judging.records import Record, number
 from deploy.judging.verdict import policy_for
 from deploy.log_lines import set_up_logging
 from deploy.machine.choose_model import choose_model
-from deploy.scanning.files import Candidate, find, shown
+from deploy.scanning.files import Candidate, find
 from deploy.scanning.judge import (
     JUDGED,
     RECORDS,
     SKIPPED,
     THUMBS,
     Options,
-    crashed_record,
     judge_in_worker,
+    lost_record,
     open_kit,
+    troubled_record,
 )
 from deploy.scanning.ledger import Ledger
 from deploy.scanning.progress import Bar
@@ -52,10 +55,11 @@ from deploy.scanning.summary import HTML, totals, write_summary
 from deploy.sinks.evidence_stamps import EvidenceStamps
 from keras_ddl import __version__
 from keras_ddl.edge.bundle import MODEL_FILE
-from keras_ddl.edge.errors import USAGE, Parser, UserError, run_cli
-from keras_ddl.edge.files import file_sha256
+from keras_ddl.edge.errors import USAGE, Parser, UserError, output_code, run_cli
+from keras_ddl.edge.files import PART, file_sha256, printable
 from keras_ddl.edge.measured import known_errors
 from keras_ddl.edge.process_pool import ProcessPool
+from keras_ddl.edge.worker_pool import JOB_S
 
 OUT = Path("runs/scan")
 
@@ -82,6 +86,13 @@ def _parser() -> argparse.ArgumentParser:
     effort.add_argument(
         "--jobs", type=at_least(1), metavar="N", help="processes (default: one per core)"
     )
+    effort.add_argument(
+        "--file-timeout",
+        type=positive,
+        default=JOB_S,
+        metavar="S",
+        help="give a file up after so many seconds (default: %(default)g)",
+    )
     return parser
 
 
@@ -105,6 +116,7 @@ def _run(args: argparse.Namespace) -> int:
         evidence=str(args.evidence or ""),
         evidence_key=str(args.evidence_key or ""),
         threads=threads,
+        timeout_s=args.file_timeout,
     )
     about = _about(bundle, backend_name, options)
     key = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
@@ -115,8 +127,11 @@ def _run(args: argparse.Namespace) -> int:
             store.open()  # a mistake is one line, not one per file
             if args.evidence_stamps:
                 stack.enter_context(EvidenceStamps(args.evidence_stamps, store))
-        ledger = stack.enter_context(Ledger(args.out, key))
-        return _Scan(args.out, candidates, ledger, about).run(options, jobs)
+        ledger = stack.enter_context(Ledger(args.out, key, options.timeout_s))
+        for half_written in args.out.glob(f"*/.*{PART}"):  # by processes that were killed
+            half_written.unlink(missing_ok=True)
+        scan = _Scan(args.out, candidates, ledger, about)
+        return scan.run(replace(options, key=key), jobs)
 
 
 class _Scan:
@@ -128,12 +143,14 @@ class _Scan:
         self._out = out
         self._about = about
         self._ledger = ledger
-        self._records = [r for c in candidates if (r := ledger.find(c)) is not None]
+        files = [candidate for candidate in candidates if not candidate.trouble]
+        self._records = [r for file in files if (r := ledger.find(file)) is not None]
         known = {record["path"] for record in self._records}
+        self._closed = [troubled_record(c) for c in candidates if c.trouble]
         # Large files first: the last ones to end are then short, and no process waits for long.
-        left = [candidate for candidate in candidates if candidate.path not in known]
+        left = [candidate for candidate in files if candidate.path not in known]
         self._left = sorted(left, key=lambda candidate: -candidate.size)
-        self._found = len(candidates)
+        self._found = len(files)
         self._seconds = 0.0
 
     def run(self, options: Options, jobs: int) -> int:
@@ -141,6 +158,8 @@ class _Scan:
         if self._records:
             _say(f"going on: {len(self._records)} of {self._found} files are done")
         began = time.monotonic()
+        self._found += len(self._closed)
+        self._records += self._closed
         try:
             if self._left:
                 self._judge(options, min(jobs, len(self._left)))
@@ -155,8 +174,9 @@ class _Scan:
     def _judge(self, options: Options, jobs: int) -> None:
         bar = Bar([candidate.size for candidate in self._left])
         try:
-            with ProcessPool(jobs, partial(open_kit, options), judge_in_worker) as pool:
-                for index, record in pool.map(self._left, crashed_record, bar.share):
+            start, lost = partial(open_kit, options), partial(lost_record, options)
+            with ProcessPool(jobs, start, judge_in_worker, options.timeout_s) as pool:
+                for index, record in pool.map(self._left, lost, bar.share):
                     self._records.append(self._ledger.add(record))
                     self._seconds += record.get("seconds") or 0.0
                     bar.done(index)
@@ -166,7 +186,7 @@ class _Scan:
     def _close(self, elapsed_s: float) -> int:
         bad = [r for r in self._records if r["status"] not in (JUDGED, SKIPPED)]
         for record in bad:
-            _say(f"{shown(record['path'])}: {record['reason']}")
+            _say(f"{printable(record['path'])}: {record['reason']}")
         _say(_closing(self._records, self._seconds, elapsed_s))
         print(self._out / HTML)
         return USAGE if bad else 0
@@ -228,7 +248,7 @@ def _make_folders(out: Path) -> None:
             (out / name).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         message = f"expected a folder for results, received '{out}': {error.strerror}"
-        raise UserError(f"{message}; name another --out", USAGE) from error
+        raise UserError(f"{message}; name another --out", output_code(error)) from error
 
 
 def _say(text: str) -> None:

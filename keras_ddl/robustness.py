@@ -24,6 +24,7 @@ from keras_ddl.edge.files import read_json, write_json, write_text
 from keras_ddl.edge.metrics import accuracy, auc
 from keras_ddl.edge.process_pool import unordered_map
 from keras_ddl.edge.runs import find_run
+from keras_ddl.edge.worker_pool import Loss
 from keras_ddl.evaluation.calibration import probabilities_from_margins
 from keras_ddl.evaluation.perturb import FAMILIES, LEVELS, perturb
 from keras_ddl.evaluation.results import (
@@ -104,7 +105,8 @@ def robustness(
             else:
                 jobs = [(condition, video, clips, number) for number, video in enumerate(videos)]
                 cuts: dict[int, Cut] = {}
-                for number, cut in unordered_map(_cut, jobs, processes, start, _lost):
+                isolated = processes if processes > 1 else 0
+                for number, cut in unordered_map(_cut, jobs, isolated, start, _lost):
                     cuts[number] = cut
                     bar.update()
                 known = {"identity": identity, "margins": _margins(model, videos, cuts)}
@@ -183,8 +185,8 @@ def _cut(opened: tuple[ClipSpec, FaceDetector], job: tuple[Condition, Video, int
     return cut_video(video.path, *opened, clips, everyone=everyone, mask=video.mask, change=change)
 
 
-def _lost(job: tuple[Condition, Video, int, int], how: str) -> Cut:
-    return lost_cut(job[1].path, how)
+def _lost(job: tuple[Condition, Video, int, int], loss: Loss) -> Cut:
+    return lost_cut(job[1].path, loss)
 
 
 def _margins(model: Any, videos: list[Video], cuts: dict[int, Cut]) -> list[list[float]]:

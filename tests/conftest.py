@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -21,6 +23,7 @@ import pytest
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parent.parent
+NOBODY = 65534
 
 # Files that take longest, longest first: two processes take whole files in turn, and one begun
 # last would leave the other idle.
@@ -125,12 +128,13 @@ class Processes:
 
 
 DYING = """
-import os, signal, sys
+import os, signal, sys, time
 from importlib import import_module
-command, owner, name, item, *arguments = sys.argv[1:]
+command, owner, name, item, hang, *arguments = sys.argv[1:]
 inner = getattr(import_module(owner), name)
 def dying(*args, **kwargs):
     if item in str(args):
+        time.sleep(float(hang))
         os.kill(os.getpid(), signal.SIGKILL)
     return inner(*args, **kwargs)
 setattr(import_module(owner), name, dying)
@@ -143,14 +147,15 @@ if __name__ == "__main__":
 def run_with_a_death(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Runs a command whose worker is killed over one item.
 
-    Call: `run_with_a_death(command, function, item, *arguments)`; `module:function` dies when
-    `item` is part of its arguments. Worker processes import the script, so they die too.
+    Call: `run_with_a_death(command, function, item, *arguments, hang=0)`; `module:function` dies,
+    after so many seconds, when `item` is part of its arguments. Worker processes import the
+    script, so they die too.
     """
 
-    def run(command: str, function: str, item: str, *arguments: object) -> Any:
+    def run(command: str, function: str, item: str, *arguments: object, hang: float = 0) -> Any:
         script = tmp_path / "dying.py"
         script.write_text(DYING)
-        line = [sys.executable, script, command, *function.split(":"), item, *arguments]
+        line = [sys.executable, script, command, *function.split(":"), item, hang, *arguments]
         return subprocess.run([str(part) for part in line], capture_output=True, text=True)
 
     return run
@@ -162,6 +167,47 @@ def processes() -> Processes:
     if not Path("/proc/self/task").is_dir():
         pytest.skip("needs /proc")
     return Processes()
+
+
+@pytest.fixture
+def nobodys_folder() -> Iterator[Path]:
+    """An empty folder of a user who may not do everything, as whom the test then runs."""
+    folder = Path(tempfile.mkdtemp(prefix="keras-ddl-test-"))
+    root = os.geteuid() == 0
+    if root:
+        os.chown(folder, NOBODY, NOBODY)
+        os.seteuid(NOBODY)
+    try:
+        yield folder
+    finally:
+        if root:
+            os.seteuid(0)
+        for path in (folder, *folder.rglob("*")):
+            if path.is_dir() and not path.is_symlink():
+                path.chmod(0o700)
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
+    """Makes a disk (tmpfs) of so many KiB; skips where this user may not mount one.
+
+    Call: `small_disk(kib)` returns its folder; again with another size makes it larger.
+    """
+    folder = tmp_path / "disk"
+
+    def mount(kib: int) -> Path:
+        again = folder.is_dir()
+        folder.mkdir(exist_ok=True)
+        options = f"size={kib}k" + (",remount" if again else "")
+        line = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+        if shutil.which("mount") is None or subprocess.run(line, capture_output=True).returncode:
+            pytest.skip("a disk of its own cannot be mounted here")
+        return folder
+
+    yield mount
+    if folder.is_dir():
+        subprocess.run(["umount", "--lazy", str(folder)], capture_output=True)
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ from deploy.evidence.partial import Partial
 from deploy.evidence.pictures import png_from_clip
 from deploy.evidence.store import EvidenceStore
 from deploy.judging.records import ScoredClip
+from keras_ddl.edge.errors import UserError, is_refusal
 from keras_ddl.edge.video import VideoWriter
 
 VIDEO = "clip.mp4"
@@ -126,12 +127,18 @@ class Recording:
         """Encode one waiting frame, if any; returns whether none is left.
 
         Raises:
-            UserError, OSError: it cannot be written.
+            UserError, OSError: the machine does not let it be written. A picture that no encoder
+                takes costs the video alone.
         """
         if self._waiting:
             kept = self._waiting.popleft()
             if self._writer is not None:
-                self._writer.write(kept.image(), kept.time_ms)
+                try:
+                    self._writer.write(kept.image(), kept.time_ms)
+                except UserError as error:
+                    if is_refusal(error):
+                        raise
+                    self.without_video(str(error))
                 self._times.append(kept.time_ms)
         return not self._waiting
 

@@ -7,15 +7,16 @@ import json
 import logging
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 from deploy.evidence.chain import Chain, Entry, utc
 from deploy.evidence.line import CHAIN, MANIFEST, PARTIAL, STAMP, STAMPS
-from deploy.evidence.partial import Draft, Partial, is_owned
+from deploy.evidence.partial import OWNER, Draft, Partial, is_owned
 from deploy.evidence.signing import ALGORITHM, SigningKey
-from keras_ddl.edge.errors import USAGE, UserError
+from keras_ddl.edge.errors import USAGE, UserError, output_code
 from keras_ddl.edge.files import PART, sync_folder, write_durably
 
 MAX_BYTES = 10 << 30
@@ -78,7 +79,7 @@ class EvidenceStore:
                 self._recover()
         except OSError as error:
             message = f"expected a folder to keep evidence in, received '{self.root}'"
-            raise UserError(f"{message}: {error.strerror or error}", USAGE) from error
+            raise UserError(f"{message}: {error.strerror or error}", output_code(error)) from error
         self.tidy()
 
     def _open_key(self, path: Path) -> SigningKey:
@@ -95,6 +96,19 @@ class EvidenceStore:
         """Begin the folder of an event; it gets its name when it is finished."""
         with self._chain.held():
             return Partial(self.root / f"{folder}{PARTIAL}", self._key)
+
+    def knows(self, folder: str) -> bool:
+        """Whether an event of this name was finished here; waits for one that is being filled."""
+        import fcntl
+
+        with (
+            suppress(FileNotFoundError),
+            (self.root / f"{folder}{PARTIAL}" / OWNER).open() as owner,
+        ):
+            fcntl.flock(owner, fcntl.LOCK_SH)
+        with self._chain.held():
+            self._recover()
+            return folder in self._chain.standing or folder in self._chain.dropped
 
     def finish(self, partial: Partial, draft: Mapping[str, Any]) -> Path:
         """Write the manifest, append to the chain, and give the folder its name.

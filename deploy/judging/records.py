@@ -87,11 +87,14 @@ class Recorder:
     Args:
         bundle: The model that speaks.
         source: What it speaks of; credentials are hidden already.
+        recording: Stands for a recording that may be judged again: its events then have the ids
+            that they had, of this, track and time. "" = ids that no other run has.
     """
 
-    def __init__(self, bundle: Bundle, source: str) -> None:
+    def __init__(self, bundle: Bundle, source: str, recording: str = "") -> None:
         self._bundle = bundle
         self._source = source
+        self._recording = recording
         self._run = secrets.token_hex(6)  # ids of two runs, or two sources, never meet
         self._numbers = itertools.count(1)
 
@@ -132,7 +135,7 @@ class Recorder:
         return self._record(
             "verdict",
             time_ms,
-            event=f"{self._run}-{next(self._numbers)}",
+            event=self._event(time_ms, track),
             at=self._at(),
             track=track,
             verdict=decision.label.value,
@@ -140,6 +143,11 @@ class Recorder:
             probability_smoothed=number(decision.probability),
             reason=decision.reason,
         )
+
+    def _event(self, time_ms: float, track: int | None) -> str:
+        if not self._recording:
+            return f"{self._run}-{next(self._numbers)}"
+        return f"{self._recording}-{'none' if track is None else track}-{time_ms:.0f}"
 
     def end(self, time_ms: float, **fields: object) -> Record:
         """The last line: totals, verdicts on means, latencies."""

@@ -45,6 +45,7 @@ class RunDescription:
         max_batch: Most clips in one call of a threaded run; None = what is usual for the backend.
         deadline_s: Longest that a clip of a threaded run waits for others to share a call.
         max_memory: Bytes of resident memory at which a threaded run ends; None = no bound.
+        recording: Of one recording that may be judged again: what its events' ids begin with.
     """
 
     bundle: Bundle
@@ -56,6 +57,7 @@ class RunDescription:
     max_batch: int | None = None
     deadline_s: float = DEADLINE_S
     max_memory: int | None = None
+    recording: str = ""
 
 
 class SourceJudge:
@@ -82,7 +84,7 @@ class SourceJudge:
         self.time_ms = 0.0
         self.points: deque[Point] = deque()
         self._min_face = clipper.min_face
-        self._recorder = Recorder(run.bundle, source.name)
+        self._recorder = Recorder(run.bundle, source.name, run.recording)
         self._said: dict[int, Label] = {}  # last verdict reported per track
         self._newest: dict[int, ScoredClip] = {}
         self._waiting: list[Record] = []  # records that no output carries yet

@@ -6,40 +6,45 @@ import hashlib
 import logging
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deploy.backends import Backend
 from deploy.bundle import Bundle
 from deploy.judging.records import Record, number
 from deploy.judging.verdict import Label, policy_for
 from deploy.scanning.collector import Collector, CountingClipper
-from deploy.scanning.files import Candidate, is_picture, shown
+from deploy.scanning.files import Candidate, is_picture
 from deploy.scanning.progress import TELL_S, ShareSink
+from deploy.sinks.base import Sink
 from deploy.sources.base import Source
 from keras_ddl.edge.errors import MISSING, USAGE, UserError
 from keras_ddl.edge.faces import FaceDetector
-from keras_ddl.edge.files import atomic_write
-from keras_ddl.edge.process_pool import tell_share
+from keras_ddl.edge.files import atomic_write, printable
 from keras_ddl.edge.video import probe
+from keras_ddl.edge.worker_pool import JOB_S, TIMEOUT, Loss, tell_share
 
-JUDGED, UNREADABLE, CRASHED, SKIPPED = "judged", "unreadable", "crashed", "skipped"
+if TYPE_CHECKING:
+    from deploy.judging.session import RunDescription
+
+JUDGED, UNREADABLE, SKIPPED = "judged", "unreadable", "skipped"  # or `CRASHED`, `TIMEOUT`
 RECORDS, THUMBS = "records", "thumbs"
 READERS = (  # loggers whose warnings are notes
     "keras_ddl.edge.video",
     "keras_ddl.edge.faces.repeated_frames",
     "deploy.sources.still",
 )
+EVENT_DIGITS = 20  # hex, of the ids of a file's events
 EVERY_FACE = "no face in any frame"
 
 
 @dataclass(frozen=True)
 class Options:
-    """Options of judging; everything but where results go is part of a verdict.
+    """Options of judging; everything down to `stride_ms` is part of a verdict.
 
     Attributes:
         bundle: The model's folder, or an engine.
@@ -52,6 +57,8 @@ class Options:
         evidence: Where evidence goes; "" for none.
         evidence_key: File of the key that signs it; "" for none.
         threads: Compute threads of a process.
+        timeout_s: A file that takes longer is given up.
+        key: Digest of all that decides a verdict beside the file.
     """
 
     bundle: str
@@ -64,10 +71,12 @@ class Options:
     evidence: str = ""
     evidence_key: str = ""
     threads: int = 1
+    timeout_s: float = JOB_S
+    key: str = ""
 
     def rules(self) -> dict[str, Any]:
         """What decides a verdict, beside model and program."""
-        apart = ("bundle", "out", "evidence", "evidence_key", "threads")
+        apart = ("bundle", "out", "evidence", "evidence_key", "threads", "timeout_s", "key")
         kept = {name: value for name, value in asdict(self).items() if name not in apart}
         return {**kept, "evidence": bool(self.evidence)}
 
@@ -109,10 +118,18 @@ def judge_in_worker(kit: Kit, candidate: Candidate) -> Record:
         raise UserError(f"{reason}; make room and run the same command again", MISSING) from error
 
 
-def crashed_record(candidate: Candidate, how: str) -> Record:
-    """Return the record of a file whose process died over it (`SIGKILL`)."""
-    reason = f"the process that judged it died ({how})"
-    return {**_blank(candidate), "status": CRASHED, "reason": reason}
+def lost_record(options: Options, candidate: Candidate, loss: Loss) -> Record:
+    """Return the record of a file whose workers died over it, or that took too long."""
+    record = {**_blank(candidate), "status": loss.kind, "reason": loss.reason}
+    if loss.kind == TIMEOUT:
+        record["reason"] += "; raise it with --file-timeout"
+        record["timeout_s"] = options.timeout_s
+    return record
+
+
+def troubled_record(candidate: Candidate) -> Record:
+    """Return the record of what cannot be tried."""
+    return {"type": "file", **_blank(candidate), "reason": candidate.trouble}
 
 
 def judge_file(candidate: Candidate, kit: Kit, tell: Callable[[float], None]) -> Record:
@@ -161,17 +178,14 @@ def _blank(candidate: Candidate) -> Record:
 def _run(
     candidate: Candidate, kit: Kit, sha256: str, tell: Callable[[float], None]
 ) -> dict[str, Any]:
-    from deploy.judging.session import RunDescription
-    from deploy.sinks import JsonLines, Sink
+    from deploy.sinks import JsonLines
     from deploy.streaming.pipeline import Pipeline
-    from deploy.telemetry import Telemetry
 
     options, bundle = kit.options, kit.bundle
     path, out = Path(candidate.path), Path(options.out)
     name = _result_name(candidate.path)
-    lines = out / RECORDS / f"{name}.jsonl"
-    with ExitStack() as stack:
-        partial = stack.enter_context(atomic_write(lines))
+    lines, thumb = out / RECORDS / f"{name}.jsonl", out / THUMBS / f"{name}.jpg"
+    with atomic_write(lines) as partial, atomic_write(thumb) as picture, ExitStack() as stack:
         source = stack.enter_context(_open(path))
         clipper = CountingClipper(
             bundle.spec,
@@ -179,15 +193,18 @@ def _run(
             options.detect_every,
             options.stride_ms,
         )
-        run = RunDescription(bundle, kit.backend, options.footage, telemetry=Telemetry())
         collector = Collector()
-        written = stack.enter_context(JsonLines(partial))
-        sinks: list[Sink] = [collector, ShareSink(source.length, tell), written]
+        sinks: list[Sink] = [collector, ShareSink(source.length, tell), JsonLines(partial)]
         if options.evidence:
             policy = policy_for(bundle, options.footage, source.still)
-            sinks.append(stack.enter_context(_evidence(kit, policy, path, sha256)))
-        end = Pipeline(run, source, clipper, sinks).run()
-    (out / THUMBS / f"{name}.jpg").write_bytes(collector.thumbnail())
+            sinks.append(_evidence(kit, policy, path, sha256))
+        for sink in sinks:
+            stack.enter_context(sink)
+        try:
+            end = Pipeline(_description(kit, sha256), source, clipper, sinks).run()
+        finally:
+            _close(sinks, candidate)
+        picture.write_bytes(collector.thumbnail())
     return {
         **_outcome(end, bool(clipper.seen)),
         "fake_events": collector.fakes,
@@ -200,6 +217,35 @@ def _run(
         "records": f"{RECORDS}/{name}.jsonl",
         "thumb": f"{THUMBS}/{name}.jpg",
     }
+
+
+def _description(kit: Kit, sha256: str) -> RunDescription:
+    """The same file by the same rule has the same events, however often it is judged."""
+    from deploy.judging.session import RunDescription
+    from deploy.telemetry import Telemetry
+
+    recording = hashlib.sha256(f"{sha256} {kit.options.key}".encode()).hexdigest()[:EVENT_DIGITS]
+    return RunDescription(
+        bundle=kit.bundle,
+        backend=kit.backend,
+        footage=kit.options.footage,
+        telemetry=Telemetry(),
+        recording=recording,
+    )
+
+
+def _close(sinks: Sequence[Sink], candidate: Candidate) -> None:
+    """Close the sinks; a file is done when all that belongs to it is on disk.
+
+    Raises:
+        UserError: something is not.
+    """
+    for sink in sinks:
+        sink.close()
+        if sink.missing:
+            message = f"{printable(candidate.path)}: {sink.name} did not take everything"
+            remedy = "make room and run the same command again"
+            raise UserError(f"{message}: {sink.missing}; {remedy}", MISSING)
 
 
 def _outcome(end: Record, any_face: bool) -> dict[str, Any]:
@@ -225,17 +271,19 @@ def _open(path: Path) -> Source:
     from deploy.sources.still import StillSource
 
     source: Source = StillSource(path) if is_picture(path) else FileSource(path)
-    source.name = shown(source.name)
+    source.name = printable(source.name)
     return source
 
 
 def _evidence(kit: Kit, policy: Any, path: Path, sha256: str) -> Any:
     from deploy.sinks.evidence_folder import EvidenceFolder
 
-    facts = {"file": shown(str(path)), "file_sha256": sha256}
+    facts = {"file": printable(str(path)), "file_sha256": sha256}
     options = kit.options
     key = Path(options.evidence_key) if options.evidence_key else None
-    sink = EvidenceFolder(options.evidence, kit.bundle, policy, key=key, facts=facts)
+    sink = EvidenceFolder(
+        options.evidence, kit.bundle, policy, key=key, facts=facts, repeatable=True
+    )
     sink.open()
     return sink
 
@@ -267,7 +315,7 @@ def _sha256(path: Path, tell: Callable[[float], None]) -> str:
 def _result_name(path: str) -> str:
     """A name for a file's results: readable, and unlike any other path's."""
     slug = re.sub(r"[^A-Za-z0-9]+", "-", Path(path).stem).strip("-")[:40] or "file"
-    return f"{slug}-{hashlib.sha256(shown(path).encode()).hexdigest()[:12]}"
+    return f"{slug}-{hashlib.sha256(printable(path).encode()).hexdigest()[:12]}"
 
 
 @contextmanager
@@ -277,7 +325,7 @@ def _reader_warnings() -> Iterator[list[str]]:
 
     class _Collect(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            notes.append(shown(record.getMessage()))
+            notes.append(printable(record.getMessage()))
 
     loggers, handler = [logging.getLogger(name) for name in READERS], _Collect(logging.WARNING)
     before = [logger.propagate for logger in loggers]

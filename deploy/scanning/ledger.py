@@ -9,9 +9,9 @@ from typing import IO
 
 from deploy.judging.records import Record
 from deploy.scanning.files import Candidate
-from deploy.scanning.judge import CRASHED
-from keras_ddl.edge.errors import USAGE, UserError
+from keras_ddl.edge.errors import USAGE, UserError, output_code
 from keras_ddl.edge.files import file_sha256
+from keras_ddl.edge.worker_pool import CRASHED, JOB_S
 
 LEDGER = "scan.jsonl"
 LOCK = ".lock"
@@ -23,11 +23,13 @@ class Ledger:
     Args:
         folder: Where results go.
         key: Digest of model, program and options: other records do not count.
+        timeout_s: Files that were given up sooner are tried again.
     """
 
-    def __init__(self, folder: Path, key: str) -> None:
+    def __init__(self, folder: Path, key: str, timeout_s: float = JOB_S) -> None:
         self._path = folder / LEDGER
         self._key = key
+        self._timeout_s = timeout_s
         self._known: dict[str, Record] = {}
         self._lock: IO[str] | None = None
         self._file: IO[str] | None = None
@@ -52,7 +54,7 @@ class Ledger:
         except OSError as error:
             self.__exit__()
             message = f"expected to write '{self._path}', received {error.strerror or error}"
-            raise UserError(message, USAGE) from error
+            raise UserError(message, output_code(error)) from error
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -79,6 +81,8 @@ class Ledger:
         """The record of a file that has not changed since, by size and time or else by content."""
         record = self._known.get(candidate.path)
         if record is None or record["status"] == CRASHED or record["size"] != candidate.size:
+            return None
+        if record.get("timeout_s", self._timeout_s) < self._timeout_s:
             return None
         if record["mtime_ns"] != candidate.mtime_ns:
             try:

@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from deploy.judging.records import Record
-from deploy.scanning.files import shown
 from deploy.scanning.judge import JUDGED, SKIPPED
 from deploy.scanning.page import LABELS, page
-from keras_ddl.edge.files import write_text
+from keras_ddl.edge.files import printable, write_text
 from keras_ddl.edge.values import spreadsheet_cell
 
 SCHEMA = 1
@@ -47,7 +46,7 @@ def ordered(records: Sequence[Record]) -> list[Record]:
     def place(record: Record) -> tuple[int, float, str]:
         score = record.get("fake_probability")
         rank = ranks.get(str(record["verdict"]), len(ranks))
-        return rank, -1.0 if score is None else -score, shown(record["path"])
+        return rank, -1.0 if score is None else -score, printable(record["path"])
 
     return sorted((r for r in records if r["status"] != SKIPPED), key=place)
 
@@ -68,7 +67,7 @@ def write_summary(out: Path, records: Sequence[Record], about: dict[str, Any]) -
         records: One per file.
         about: Model, options, program, times.
     """
-    files = [{**record, "path": shown(record["path"])} for record in ordered(records)]
+    files = [{**record, "path": printable(record["path"])} for record in ordered(records)]
     scan = {"schema": SCHEMA, **about, "totals": totals(records), "files": files}
     write_text(out / CSV, table(files))
     write_text(out / JSON, json.dumps(scan, indent=1, ensure_ascii=False, allow_nan=False) + "\n")

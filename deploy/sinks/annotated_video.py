@@ -41,6 +41,10 @@ class AnnotatedVideo(Sink):
     def wants_picture(self) -> bool:
         return True
 
+    @property
+    def missing(self) -> str:
+        return next((video.trouble for video in self._videos.values() if video.trouble), "")
+
     def __init__(
         self, path: Path | str, minutes: float | None = None, sources: Sequence[str] = ()
     ) -> None:

@@ -28,6 +28,11 @@ class Sink(AbstractContextManager["Sink"]):
         """Whether annotated frames are of use just now; asked before each frame."""
         return False
 
+    @property
+    def missing(self) -> str:
+        """What it could not take so far and why, in a few words; "" where it took everything."""
+        return ""
+
     def open(self) -> None:
         """Check what can be checked before the run.
 

@@ -7,7 +7,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from deploy.bundle import Bundle
 from deploy.evidence.frame_ring import FrameRing
 from deploy.evidence.manifest import Witness, draft_of, folder_name
+from deploy.evidence.partial import Partial
 from deploy.evidence.pictures import jpeg_of_moment, png_from_heat
 from deploy.evidence.recording import Recording, Row, score_row
 from deploy.evidence.store import MAX_BYTES, EvidenceStore
@@ -75,6 +76,9 @@ class EvidenceFolder(Sink):
         stamps: Address of an authority that stamps the time (RFC 3161); "" = none.
         ca: Certificates to trust for it instead of the system's, PEM.
         facts: What else the manifest shall say, under `facts`.
+        repeatable: The events' ids are those of an earlier run over the same recording: folders
+            are named by them, one that was finished is not begun again, one that was not is
+            thrown away, for the recording will be judged once more.
 
     Raises:
         ValueError: a number is out of range.
@@ -96,6 +100,7 @@ class EvidenceFolder(Sink):
         stamps: str = "",
         ca: Path | None = None,
         facts: Mapping[str, Any] | None = None,
+        repeatable: bool = False,
     ) -> None:
         if pre_ms < 0 or post_ms < 0:
             raise ValueError(f"expected pre_ms, post_ms >= 0, received {pre_ms}, {post_ms}")
@@ -110,9 +115,15 @@ class EvidenceFolder(Sink):
         self._watched: dict[str, _Watched] = {}
         self._tidied = time.monotonic()
         self._close_by = -math.inf
+        self._repeatable = repeatable
         self._troubled = False
+        self._reason = ""
         self.events = 0
         self.lost = 0
+
+    @property
+    def missing(self) -> str:
+        return f"{self.lost} events are lost ({self._reason})" if self.lost else ""
 
     def open(self) -> None:
         """Make the root and the key, and finish what a killed run left.
@@ -198,7 +209,9 @@ class EvidenceFolder(Sink):
         track = watched.tracks.get(record["track"], _Track())
         draft = draft_of(record, source, watched.start, self._opened())
         try:
-            partial = self._store.begin(folder_name(draft))
+            partial = self._partial(draft)
+            if partial is None:
+                return
             fps = float(watched.start.get("fps") or DEFAULT_FPS)
             until_ms = float(record["time_ms"]) + self._post_ms
             recording = Recording(partial, draft, until_ms, fps)
@@ -208,6 +221,15 @@ class EvidenceFolder(Sink):
         with self._guarded(watched, recording):
             self._fill(recording, watched, track, record)
             watched.recordings.append(recording)
+
+    def _partial(self, draft: Mapping[str, Any]) -> Partial | None:
+        """A folder to fill; None where an earlier run has finished this event."""
+        if not self._repeatable:
+            return self._store.begin(folder_name(draft))
+        while not self._store.knows(str(draft["event"])):
+            with suppress(FileExistsError):  # another process has just begun the same event
+                return self._store.begin(str(draft["event"]))
+        return None
 
     def _fill(self, recording: Recording, watched: _Watched, track: _Track, record: Record) -> None:
         """Write what is known at once: crops, map, picture, scores so far."""
@@ -232,7 +254,8 @@ class EvidenceFolder(Sink):
             oldest, newest = moment_ms - self._pre_ms, moment_ms + self._post_ms
             frames = (kept for kept in watched.ring if oldest <= kept.time_ms <= newest)
             recording.begin_video(frames, moment.picture)
-        recording.save_draft()
+        if not self._repeatable:
+            recording.save_draft()
 
     def _advance(self) -> None:
         """Encode a few frames of the events in turn; finish those that have all they wait for."""
@@ -250,7 +273,7 @@ class EvidenceFolder(Sink):
             try:
                 self._store.tidy()
             except OSError as error:
-                self._trouble(error)
+                log.warning("the quota of evidence is not kept to: %s", error)
 
     def _step(self, watched: _Watched, recording: Recording) -> bool:
         """Encode a frame of an event; returns whether there is more to encode."""
@@ -294,6 +317,7 @@ class EvidenceFolder(Sink):
 
     def _trouble(self, error: Exception) -> None:
         self.lost += 1
+        self._reason = str(getattr(error, "strerror", None) or error)
         if not self._troubled:
             self._troubled = True
             log.warning("no evidence of this event is kept: %s; the run goes on", error)

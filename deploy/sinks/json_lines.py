@@ -9,7 +9,7 @@ from pathlib import Path
 from deploy.judging.records import Record, to_line
 from deploy.sinks.base import Output, Sink
 from deploy.sinks.rotating_file import RotatingFile
-from keras_ddl.edge.errors import USAGE, UserError
+from keras_ddl.edge.errors import UserError, output_code
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +50,11 @@ class JsonLines(Sink):
         self._closed = False
         self._starts: dict[str, Record] = {}  # by source, of those still running
         self._gaps: dict[str, Record] = {}  # by source, what was lost since the disk was full
+        self._lost, self._reason = 0, ""
+
+    @property
+    def missing(self) -> str:
+        return f"{self._lost} lines are lost ({self._reason})" if self._lost else ""
 
     def open(self) -> None:
         """Open the file.
@@ -63,7 +68,7 @@ class JsonLines(Sink):
             self._file = RotatingFile(Path(self._target), self._max_bytes, self._keep)
         except OSError as error:
             message = f"expected a file to write JSON Lines to, received '{self._target}'"
-            raise UserError(f"{message}: {error.strerror}", USAGE) from error
+            raise UserError(f"{message}: {error.strerror}", output_code(error)) from error
 
     def write(self, output: Output) -> None:
         """Write the records; a reader of stdout that went away is a BrokenPipeError."""
@@ -106,6 +111,7 @@ class JsonLines(Sink):
             shared = {name: record[name] for name in SHARED if name in record}
             self._gaps[source] = {"type": "gap", **shared, "lost": 0, "reason": reason}
         self._gaps[source]["lost"] += 1
+        self._lost, self._reason = self._lost + 1, reason
 
     def close(self) -> None:
         """Say what is missing, if there is room by now, and close the file; stdout stays open."""

@@ -32,6 +32,9 @@ class PacedVideo:
         next_path: Where the next file goes.
         fps: Frames per second of the files.
         minutes: Longest file; None = no limit.
+
+    Attributes:
+        trouble: Why some pictures are in no file, in one line; "" where all are.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class PacedVideo:
         self._newest: np.ndarray | None = None
         self._full_until_ms = -math.inf
         self._full = False
+        self.trouble = ""
 
     def write(self, picture: np.ndarray, time_ms: float) -> None:
         """Take a picture, uint8 (H, W, 3) RGB, and its time in the source."""
@@ -61,6 +65,7 @@ class PacedVideo:
             if not self._full:
                 log.warning("%s; trying again every %g s", error, RETRY_S)
             self._full = True
+            self.trouble = str(error)
             self._writer = None
             self._full_until_ms = time_ms + RETRY_S * 1000.0
             return
@@ -77,6 +82,7 @@ class PacedVideo:
         try:
             writer.close()
         except UserError as error:
+            self.trouble = str(error)
             log.warning("%s", error)
 
     def _ends_before(self, picture: np.ndarray, time_ms: float) -> bool:

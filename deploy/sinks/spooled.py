@@ -48,6 +48,11 @@ class SpooledSink(Sink):
         self._thread: threading.Thread | None = None
         self._log = logging.getLogger(type(self).__module__)
 
+    @property
+    def missing(self) -> str:
+        lost = self._spool.lost
+        return f"{lost} events are lost, there was no room for them to wait" if lost else ""
+
     def open(self) -> None:
         """Begin with what waits from earlier runs; whether anybody receives it is not asked.
 

@@ -146,7 +146,7 @@ def connect_url(url: str, name: str) -> UrlConnection:
     options = url_options(url) | (RTSP if url.lower().startswith("rtsp") else {})
     start = time.monotonic()
     try:
-        container = av.open(url, timeout=timeout, options=options)
+        container = av.open(url, timeout=timeout, options=options, metadata_errors="replace")
     except (av.error.FFmpegError, OSError, ValueError) as error:
         late = time.monotonic() - start >= timeout[0]  # FFmpeg may call silence invalid data
         trouble = NO_ANSWER if late else _reason(error)

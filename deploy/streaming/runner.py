@@ -177,5 +177,11 @@ class Runner:
 
     @property
     def failures(self) -> dict[str, Exception]:
-        """Sinks that failed, with their last error."""
-        return {one.sink.name: one.error for one in self._sinks if one.error is not None}
+        """Sinks that did not take everything, with their last error."""
+        found: dict[str, Exception] = {}
+        for worker in self._sinks:
+            if worker.error is not None:
+                found[worker.sink.name] = worker.error
+            elif worker.sink.missing:
+                found[worker.sink.name] = UserError(worker.sink.missing, MISSING)
+        return found

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from deploy.judging.output import Output
 from deploy.sinks import Sink
 from deploy.telemetry import NullTelemetry
-from keras_ddl.edge.errors import UserError
+from keras_ddl.edge.errors import MISSING, UserError
 
 log = logging.getLogger(__name__)
 
@@ -104,6 +104,8 @@ class SinkWorker:
         if self._thread.is_alive():
             left = len(self._waiting)
             log.warning("%s did not finish in time: %d outputs are lost", self.sink.name, left)
+            if left and self.error is None:
+                self.error = UserError(f"{left} outputs waited when the run had ended", MISSING)
             return False
         return True
 

@@ -17,6 +17,8 @@ from keras_ddl.data.surroundings import Surroundings, encode_wide, with_points
 from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.errors import UserError
 from keras_ddl.edge.faces import FaceDetector, Track
+from keras_ddl.edge.files import printable
+from keras_ddl.edge.worker_pool import Loss
 
 if TYPE_CHECKING:
     from keras_ddl.edge.video import Frame
@@ -73,6 +75,8 @@ def cut_video(
             end_ms = frame.time_ms
     except UserError as error:
         return Cut("unreadable", str(error))
+    except OSError as error:  # of the disk that it lies on
+        return Cut("unreadable", f"{printable(path)}: cannot be read: {error.strerror or error}")
     if sampler.longest is None:
         return Cut("no face", "no face was found in any frame", duration_ms=end_ms)
     chosen = manipulated.best()
@@ -86,9 +90,9 @@ def cut_video(
     return Cut("ok", clips=chosen_clips, duration_ms=end_ms)
 
 
-def lost_cut(path: Path, how: str) -> Cut:
-    """Return what becomes of a video whose process died over it (`SIGKILL`, `code 1`)."""
-    return Cut("unreadable", f"{path}: the process that read it died ({how})")
+def lost_cut(path: Path, loss: Loss) -> Cut:
+    """Return what becomes of a video whose worker died over it, or took too long."""
+    return Cut(loss.kind, f"{printable(path)}: {loss.reason}")
 
 
 class ManipulatedTrack:

@@ -15,6 +15,7 @@ from keras_ddl.edge.errors import UserError
 from keras_ddl.edge.files import file_sha256
 from keras_ddl.edge.optional_import import need_pyav
 from keras_ddl.edge.process_pool import unordered_map
+from keras_ddl.edge.worker_pool import Loss
 
 SHOWN = 5  # findings of a kind, and files of a finding, that are printed; the JSON has them all
 _FINE = ("", "")
@@ -138,7 +139,8 @@ def _unreadable(
 ) -> Iterator[Finding]:
     """Files that are no videos or, where every frame is decoded, hold fewer than they promise."""
     need_pyav()
-    results = unordered_map(_decode if deep else _open, paths, processes, _nothing, _lost)
+    isolated = processes if processes > 1 else 0
+    results = unordered_map(_decode if deep else _open, paths, isolated, _nothing, _lost)
     found = dict(_bar(results, len(paths), "decode" if deep else "open", progress))
     for number, path in enumerate(paths):
         level, message = found[number]
@@ -188,8 +190,8 @@ def _decode(_: None, path: Path) -> tuple[str, str]:
     return _FINE
 
 
-def _lost(path: Path, how: str) -> tuple[str, str]:
-    return "error", f"{path}: the process that read it died ({how})"
+def _lost(path: Path, loss: Loss) -> tuple[str, str]:
+    return "error", f"{path}: {loss.reason}"
 
 
 def table_row(video: Video) -> tuple[str, str, str, str, str]:

@@ -7,24 +7,26 @@ what lies on disk is described in `keras_ddl.data.prepared`.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import logging
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from keras_ddl.data.cut_video import cut_video, lost_cut
+from keras_ddl.data.fingerprint import Fingerprint
 from keras_ddl.data.layouts import add_arguments, read_index
-from keras_ddl.data.prepared import FORMAT, JPEG_QUALITY, Cut, read_summary
+from keras_ddl.data.prepared import JPEG_QUALITY, Cut, read_summary
 from keras_ddl.data.prepared_report import REPORT, write_report
 from keras_ddl.data.shard_writer import PreparedWriter, check_hashes, drop_parts
 from keras_ddl.data.video_index import Video
 from keras_ddl.edge.clipspec import CUTTING, ClipSpec
 from keras_ddl.edge.errors import CHECK_FAILED, Parser, UserError, run_cli
 from keras_ddl.edge.faces import FaceDetector
+from keras_ddl.edge.files import printable
 from keras_ddl.edge.process_pool import unordered_map
+from keras_ddl.edge.worker_pool import JOB_S, Loss
 
 CLIPS_PER_VIDEO = 8
 PROCESSES = 2
@@ -48,8 +50,11 @@ def prepare(
     surroundings: bool = False,
     progress: bool = True,
     identity: str = "",
+    timeout_s: float = JOB_S,
 ) -> Path:
     """Cut a dataset's videos into clips; go on where an earlier call was stopped.
+
+    A finished video is kept as long as it, the spec and the sampling stay; others may come and go.
 
     Args:
         root: The dataset's folder.
@@ -58,8 +63,8 @@ def prepare(
             nothing has.
         spec: What a clip is.
         detector: `haar`, `yunet` or `auto`.
-        processes: Worker processes; a video that kills one is `unreadable` and the others go on.
-            1 = in this process.
+        processes: Worker processes; a video that kills two, one after the other, is `crashed`, and
+            the others go on. 0 = in this process, without that and without `timeout_s`.
         clips_per_video: Clips sampled from each face: its track is cut into that many equal parts
             and each gives one clip of T frames. Short tracks give fewer.
         layout: A name in `keras_ddl.data.layouts.LAYOUTS`.
@@ -70,6 +75,7 @@ def prepare(
         surroundings: Keep wide crops of the clips too, of which pseudo-fakes are made.
         progress: Show a progress bar.
         identity: Pattern of an `IdentityRule`: who is in a video, by its path.
+        timeout_s: A video that takes longer is `timeout`, and the others go on.
 
     Returns:
         `out`.
@@ -82,6 +88,8 @@ def prepare(
 
     if clips_per_video < 1:
         raise UserError(f"clips per video: expected 1 or more, received {clips_per_video}")
+    if not timeout_s > 0:
+        raise UserError(f"file timeout: expected above 0 seconds, received {timeout_s}")
     if not 1 <= quality <= 100:
         raise UserError(f"JPEG quality: expected 1 to 100, received {quality}")
     root, out = Path(root), Path(out)
@@ -89,15 +97,18 @@ def prepare(
     _check_keys(videos)
     spec = spec.replace(detector=open_detector(detector).name)
     rules = {"clips_per_video": clips_per_video, "quality": quality, "surroundings": surroundings}
-    fingerprint = _fingerprint(videos, spec, rules, identity)
-    if out.exists() and read_summary(out)["fingerprint"] == fingerprint:
+    fingerprint = Fingerprint.of(videos, spec, rules, identity)
+    if out.exists() and read_summary(out)["fingerprint"] == fingerprint.whole:
         drop_parts(out)
         _log.info("%s is up to date", out)
     else:
-        with PreparedWriter(out, spec, fingerprint) as writer:
+        jobs = dict(zip(fingerprint.videos, videos, strict=True))
+        with PreparedWriter(out, spec, fingerprint.rules) as writer:
+            cut = partial(unordered_map, _cut, processes=processes, lost=_lost, seconds=timeout_s)
+            _add_missing(writer, jobs, partial(cut, start=partial(_open, spec, rules)), progress)
             named = {"identity": identity} if identity else {}
-            _add_missing(writer, videos, spec, rules, processes, progress)
-            writer.finish({"root": str(root.resolve()), "layout": layout, **named, **rules})
+            facts = {"root": str(root.resolve()), "layout": layout, **named, **rules}
+            writer.finish(fingerprint.videos, fingerprint.whole, facts)
     if not (out / REPORT).exists():
         write_report(out)
     return out
@@ -133,41 +144,24 @@ def _check_keys(videos: Sequence[Video]) -> None:
         seen[key] = video
 
 
-def _fingerprint(
-    videos: Sequence[Video], spec: ClipSpec, rules: Mapping[str, int], identity: str
-) -> str:
-    """Digest of all that decides the clips: the files' names, sizes and times, and the rules."""
-    text = " ".join(map(str, (FORMAT, *map(int, rules.values()), spec.to_json())))
-    text += f" {identity}" if identity else ""  # without one as ever, so that older clips stand
-    digest = hashlib.sha256(text.encode())
-    for video in videos:
-        stat = video.path.stat()
-        mask = video.mask.name if video.mask else ""
-        line = f"{video.split} {video.label} {video.key} {stat.st_size} {stat.st_mtime_ns} {mask}\n"
-        digest.update(line.encode())
-    return digest.hexdigest()
-
-
 def _add_missing(
     writer: PreparedWriter,
-    videos: Sequence[Video],
-    spec: ClipSpec,
-    rules: dict[str, int],
-    processes: int,
+    videos: Mapping[str, Video],
+    cut: Callable[[list[Video]], Iterator[tuple[int, Cut]]],
     progress: bool,
 ) -> None:
     """Cut the videos that an earlier call has not finished."""
     from tqdm import tqdm
 
     done = writer.done()
-    if done:
-        _log.info("going on: %d of %d videos are done", len(done), len(videos))
-    jobs = [(n, video) for n, video in enumerate(videos) if n not in done]
-    start = partial(_open, spec, rules)
-    cuts = unordered_map(_cut, [video for _, video in jobs], processes, start, _lost)
-    bar = {"desc": "face clips", "unit": "video", "dynamic_ncols": True, "disable": not progress}
-    for job, cut in tqdm(cuts, total=len(videos), initial=len(done), **bar):
-        writer.add(*jobs[job], cut)
+    left = {name: video for name, video in videos.items() if name not in done}
+    found = len(videos) - len(left)
+    if found:
+        _log.info("going on: %d of %d videos are done", found, len(videos))
+    names, bar = [*left], {"desc": "face clips", "unit": "video", "dynamic_ncols": True}
+    cuts = cut([*left.values()])
+    for job, result in tqdm(cuts, total=len(videos), initial=found, disable=not progress, **bar):
+        writer.add(names[job], left[names[job]], result)
 
 
 @dataclass(frozen=True)
@@ -201,13 +195,13 @@ def _cut(opened: _Opened, video: Video) -> Cut:
     return _warned(video, cut)
 
 
-def _lost(video: Video, how: str) -> Cut:
-    return _warned(video, lost_cut(video.path, how))
+def _lost(video: Video, loss: Loss) -> Cut:
+    return _warned(video, lost_cut(video.path, loss))
 
 
 def _warned(video: Video, cut: Cut) -> Cut:
     if cut.status != "ok":
-        _log.warning("%s: %s: %s", video.path.name, cut.status, cut.message)
+        _log.warning("%s: %s: %s", printable(video.path.name), cut.status, cut.message)
     return cut
 
 
@@ -234,6 +228,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--clips-per-video", type=int, default=CLIPS_PER_VIDEO, metavar="N")
     parser.add_argument("--processes", type=int, default=PROCESSES, metavar="N")
+    parser.add_argument(
+        "--file-timeout",
+        type=float,
+        default=JOB_S,
+        metavar="S",
+        help="give a video up after so many seconds; default %(default)g",
+    )
     parser.add_argument(
         "--jpeg-quality", type=int, default=JPEG_QUALITY, metavar="Q", help="default %(default)s"
     )
@@ -274,6 +275,7 @@ def _run(args: argparse.Namespace) -> int:
         only=args.only,
         surroundings=args.surroundings,
         identity=args.identity,
+        timeout_s=args.file_timeout,
     )
     for split, counts in read_summary(args.out)["splits"].items():
         rest = [f"{count} {status}" for status, count in counts.items() if status != "clips"]

@@ -65,7 +65,8 @@ class Cut:
     """Outcome of cutting one video.
 
     Args:
-        status: `ok`, `no face`, `too short` (faces, but no complete clip) or `unreadable`.
+        status: `ok`, `no face`, `too short` (faces, but no complete clip), `unreadable`,
+            `crashed` (its worker died over it, twice) or `timeout`.
         message: Why it is not `ok`, in one line.
         clips: The sampled clips, track by track.
         duration_ms: Time of the last frame read.

@@ -1,7 +1,8 @@
 """Writer of prepared folders, video by video, so that a killed run goes on where it was.
 
 While it works, everything lies in a hidden folder beside the target: two files for each finished
-video, its records and then its row, which says that it is finished. At the end the records are
+video, its records and then its row, which says that it is finished. They are named by what decides
+the video's clips, so that other videos may come and go meanwhile. At the end the records are
 joined to shards (a TFRecord file is nothing but records one after the other), the index is written,
 and the folder takes the target's place. Only then are the parts thrown away: whenever it is killed,
 nothing that was finished is lost.
@@ -14,7 +15,7 @@ import fcntl
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -26,7 +27,7 @@ from keras_ddl.edge.files import file_sha256, read_json, write_json
 
 SHARD_BYTES = 256 << 20
 PARTS = "parts"
-FINGERPRINT = "fingerprint.json"
+RULES = "rules.json"
 _OPTIONAL = ("original", "source")  # facts of a video that not every dataset gives
 _FRAMING = (12, 4)  # bytes of a TFRecord before and after its payload
 
@@ -37,15 +38,15 @@ class PreparedWriter:
     Args:
         out: The folder. It appears whole or not at all; an older one there is replaced.
         spec: What a clip is.
-        fingerprint: Digest of all that decides the clips. Work that was left unfinished under
-            another fingerprint is thrown away.
+        rules: Digest of what decides the clips of every video. Work that was left unfinished under
+            other rules is thrown away.
 
     Raises:
         UserError: `out` is a folder of something else, or another process writes it.
     """
 
-    def __init__(self, out: Path, spec: ClipSpec, fingerprint: str) -> None:
-        self._out, self._spec, self._fingerprint = Path(out), spec, fingerprint
+    def __init__(self, out: Path, spec: ClipSpec, rules: str) -> None:
+        self._out, self._spec, self._rules = Path(out), spec, rules
         self._partial = self._out.with_name(f".{self._out.name}.partial")
         self._parts = self._partial / PARTS
 
@@ -59,35 +60,32 @@ class PreparedWriter:
         if not _locked(self._lock):
             self._lock.close()
             raise UserError(f"another process is preparing {self._out}; wait for it")
-        mark = self._partial / PARTS / FINGERPRINT
-        if not mark.is_file() or read_json(mark) != self._fingerprint:
+        mark = self._partial / PARTS / RULES
+        if not mark.is_file() or read_json(mark) != self._rules:
             shutil.rmtree(self._partial, ignore_errors=True)
             self._parts.mkdir(parents=True)
-            write_json(mark, self._fingerprint)
+            write_json(mark, self._rules)
         return self
 
     def __exit__(self, *exception: object) -> None:
         Path(self._lock.name).unlink(missing_ok=True)
         self._lock.close()
 
-    def done(self) -> set[int]:
-        """Numbers of the videos that are finished."""
-        return {int(path.stem) for path in self._rows()}
+    def done(self) -> set[str]:
+        """Names of the videos that are finished, as of `add`."""
+        return {path.stem for path in self._parts.glob("*.json")} - {Path(RULES).stem}
 
-    def _rows(self) -> list[Path]:
-        return sorted(path for path in self._parts.glob("*.json") if path.name != FINGERPRINT)
-
-    def add(self, number: int, video: Video, cut: Cut) -> None:
+    def add(self, name: str, video: Video, cut: Cut) -> None:
         """Keep what one video gave; it is finished from here on.
 
         Args:
-            number: Its place among the dataset's videos.
+            name: Of a file, unlike any other video's: a digest of what decides this one's clips.
             video: The video.
             cut: Its clips, or why it has none.
         """
         from keras_ddl.framework import tf
 
-        records = self._parts / f"{number:07d}.tfrecord"
+        records = self._parts / f"{name}.tfrecord"
         common = {"key": list(video.key), "label": video.label}
         rows, offset = [], 0
         try:
@@ -112,9 +110,16 @@ class PreparedWriter:
         entry = {"split": video.split, "video": {**common, **facts, **more}, "clips": rows}
         write_json(records.with_suffix(".json"), entry)
 
-    def finish(self, facts: Mapping[str, Any]) -> Path:
-        """Join the videos to shards and put the folder in its place; return it."""
-        entries = [(path, read_json(path)) for path in self._rows()]
+    def finish(self, names: Sequence[str], fingerprint: str, facts: Mapping[str, Any]) -> Path:
+        """Join the videos to shards and put the folder in its place; return it.
+
+        Args:
+            names: The videos, as of `add`, in the dataset's order; of others nothing is kept.
+            fingerprint: Digest of all that decides the clips.
+            facts: What else `prepared.json` shall say.
+        """
+        paths = [self._parts / f"{name}.json" for name in names]
+        entries = [(path, read_json(path)) for path in paths]
         counts, shards = {}, {}
         for split in SPLITS:
             mine = [(path, entry) for path, entry in entries if entry["split"] == split]
@@ -128,7 +133,7 @@ class PreparedWriter:
             rows = [row for video in clips for row in video]
             write_json(folder / "index.json", {"clips": rows, "videos": videos})
             counts[split] = {"clips": len(rows), **Counter(v["status"] for v in videos)}
-        summary = {"format": FORMAT, "fingerprint": self._fingerprint, "splits": counts}
+        summary = {"format": FORMAT, "fingerprint": fingerprint, "splits": counts}
         self._spec.write(self._partial / SPEC)
         write_json(self._partial / SUMMARY, {**summary, **facts, "shards": shards})
         if self._out.exists():
@@ -151,9 +156,11 @@ def write_prepared(
 ) -> Path:
     """Write a prepared folder from videos and what they gave, in order."""
     with PreparedWriter(out, spec, fingerprint) as writer:
+        names = []
         for number, (video, cut) in enumerate(cuts):
-            writer.add(number, video, cut)
-        return writer.finish({})
+            names.append(f"{number:07d}")
+            writer.add(names[-1], video, cut)
+        return writer.finish(names, fingerprint, {})
 
 
 def check_hashes(prepared: Path) -> list[str]:

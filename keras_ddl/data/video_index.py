@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from keras_ddl.edge.files import printable
+
 SPLITS = ("train", "val", "test")
 """The three parts of a dataset, in the order in which they are used."""
 
@@ -34,6 +36,8 @@ class Video:
             not known.
         mask: Video of the manipulated region, same frames, where the dataset has one.
 
+    A name that is not UTF-8 shows its bytes (`\\xNN`) in every field but the paths.
+
     Raises:
         ValueError: If label or split is not one of the values above.
     """
@@ -55,6 +59,9 @@ class Video:
             raise ValueError(f"label: expected 0 (real) or 1 (fake), received {self.label!r}")
         if self.split not in SPLITS:
             raise ValueError(f"split: expected one of {', '.join(SPLITS)}; received {self.split!r}")
+        for name in ("dataset", "method", "compression", "video_id", "original", "source"):
+            object.__setattr__(self, name, printable(getattr(self, name)))
+        object.__setattr__(self, "identities", tuple(map(printable, self.identities)))
 
     @property
     def key(self) -> tuple[str, str, str, str]:

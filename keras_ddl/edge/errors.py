@@ -88,6 +88,20 @@ def run_cli(body: Callable[[], int]) -> int:
         return INTERRUPTED
 
 
+def is_refusal(error: BaseException | None) -> bool:
+    """Whether it is, or was raised from, something that the machine refuses to all alike."""
+    while error is not None:
+        if getattr(error, "errno", None) in _REFUSALS:
+            return True
+        error = error.__cause__
+    return False
+
+
+def output_code(error: OSError) -> int:
+    """Exit code of an output that cannot be written: 3 for want of room, else 2."""
+    return MISSING if error.errno in (errno.ENOSPC, errno.EDQUOT) else USAGE
+
+
 def refusal(error: OSError) -> str:
     """What the machine refused, and what helps, in one line."""
     files = [os.fsdecode(name) for name in (error.filename, error.filename2) if name is not None]

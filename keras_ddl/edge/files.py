@@ -80,6 +80,11 @@ def sync_folder(path: Path) -> None:
             os.close(folder)
 
 
+def printable(path: Path | str) -> str:
+    """A path as text that any encoding takes; bytes that are no UTF-8 show as \\xNN."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
 def file_sha256(path: Path) -> str:
     """Return the SHA-256 of a file in lower-case hex."""
     digest = hashlib.sha256()

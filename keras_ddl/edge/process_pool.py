@@ -1,26 +1,39 @@
-"""Process pool that isolates its jobs: one that kills its process costs itself alone."""
+"""Process pool that isolates its jobs: one that kills or holds its process costs itself alone."""
 
 from __future__ import annotations
 
 import os
 import signal
 import threading
+import time
 import traceback
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing import connection, get_context, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any, Generic, TypeVar
 
-from keras_ddl.edge.errors import UserError
+from keras_ddl.edge.errors import UserError, is_refusal
+from keras_ddl.edge.worker_pool import (
+    ATTEMPTS,
+    CRASHED,
+    JOB_S,
+    TIMEOUT,
+    Job,
+    Loss,
+    Result,
+    WorkerPool,
+    tell_through,
+)
 
-ENDING_S = 2.0  # how long a process whose pipe has closed may take to end
-_READY, _SHARE, _DONE, _FAILED = "ready", "share", "done", "failed"
+ENDING_S = 2.0  # how long a process that was killed, or whose pipe has closed, may take to end
+_READY, _SHARE, _DONE, _FAILED, _BROKEN = "ready", "share", "done", "failed", "broken"
+_DIED = "died"
 
 Opened = TypeVar("Opened")
-Job = TypeVar("Job")
-Result = TypeVar("Result")
 
 
 def unordered_map(
@@ -28,57 +41,60 @@ def unordered_map(
     jobs: Iterable[Job],
     processes: int,
     start: Callable[[], Opened],
-    died: Callable[[Job, str], Result],
+    lost: Callable[[Job, Loss], Result],
+    seconds: float = JOB_S,
 ) -> Iterator[tuple[int, Result]]:
     """Yield (number of the job, its result) as they come.
 
     Args:
         work: As in `ProcessPool`.
         jobs: Picklable; taken when a process is free.
-        processes: Spawned worker processes; 1 = in this process, without isolation.
+        processes: Worker processes; 0 = in this process, without isolation and bound.
         start: As in `ProcessPool`.
-        died: Result of a job whose process died, from the job and how it died (`SIGKILL`).
+        lost: As in `WorkerPool.map`.
+        seconds: As in `ProcessPool`.
     """
-    if processes <= 1:
+    if processes < 1:
         opened = start()
         for number, job in enumerate(jobs):
             yield number, work(opened, job)
         return
-    with ProcessPool(processes, start, work) as pool:
-        yield from pool.map(jobs, died)
+    with ProcessPool(processes, start, work, seconds) as pool:
+        yield from pool.map(jobs, lost)
 
 
-def tell_share(share: float) -> None:
-    """Tell the parent what share of the job at hand is done, in [0, 1]; for use in `work`."""
-    if _This.pipe is not None:
-        _send(_This.pipe, _SHARE, share)
+@dataclass
+class _Task(Generic[Job]):
+    """A job, and how the processes died that it was given to."""
 
-
-class _This:
-    """The worker process this is; `pipe` is None in every other process."""
-
-    pipe: Connection | None = None
+    number: int
+    job: Job
+    deaths: list[str] = field(default_factory=list)
 
 
 @dataclass
 class _Worker:
+    """A process; `until` is when its task is given up, by `time.monotonic`."""
+
     process: BaseProcess
     pipe: Connection
-    job: int = -1
+    task: _Task[Any] | None = None
+    until: float = float("inf")
     ready: bool = False
 
 
-class ProcessPool(Generic[Opened, Job, Result]):
-    """A context manager around worker processes, each with one job at a time.
+class ProcessPool(WorkerPool[Job, Result], Generic[Opened, Job, Result]):
+    """Spawned processes of this machine.
 
-    They end with it, in the middle of a job too, and when this process does, even by `kill -9`.
-    Ctrl-C is the parent's alone.
+    They end with the pool, in the middle of a job too, and when this process does, even by
+    `kill -9`. Ctrl-C is the parent's alone.
 
     Args:
         processes: Most worker processes; there are never more than jobs.
         start: Run once in each process before its first job; opens what every job needs.
         work: Does a job, with what `start` returned. Both are picklable: functions of a module's
             top level, or `functools.partial` of them.
+        seconds: Longest time for one job; what `start` takes does not count.
     """
 
     def __init__(
@@ -86,56 +102,95 @@ class ProcessPool(Generic[Opened, Job, Result]):
         processes: int,
         start: Callable[[], Opened],
         work: Callable[[Opened, Job], Result],
+        seconds: float = JOB_S,
     ) -> None:
         self._context = get_context("spawn")  # a fork of running native threads may hang
         self._processes, self._start, self._work = processes, start, work
+        self._seconds = seconds
         self._workers: list[_Worker] = []
+        self._waiting: Iterator[_Task[Job]] = iter(())
+        self._again: deque[_Task[Job]] = deque()
         self._watched, self._alive = self._context.Pipe(duplex=False)
 
     def map(
         self,
         jobs: Iterable[Job],
-        died: Callable[[Job, str], Result],
+        lost: Callable[[Job, Loss], Result],
         tell: Callable[[int, float], None] | None = None,
     ) -> Iterator[tuple[int, Result]]:
-        """Yield (number of the job, its result) as they come.
-
-        Args:
-            jobs: Picklable, begun in this order, each when a process is free.
-            died: Result of a job whose process died, from the job and how it died (`SIGKILL`).
-            tell: Gets the number of a job and the share that it tells with `tell_share`.
-
-        Raises:
-            UserError: A process died before its first job.
-            Exception: What `start` or `work` raised.
-        """
-        waiting, running = iter(enumerate(jobs)), dict[int, Job]()
-        for number, job in waiting:
-            running[number] = job
+        """As `WorkerPool.map`."""
+        self._waiting = (_Task(number, job) for number, job in enumerate(jobs))
+        while len(self._workers) < self._processes and (task := self._next()) is not None:
             self._workers.append(self._spawn())
-            _hand_out(self._workers[-1], number, job)
-            if len(self._workers) == self._processes:
-                break
-        while running:
-            busy = {w.pipe: w for w in self._workers if w.job in running}
-            for pipe in connection.wait(list(busy)):
-                worker = busy[pipe]  # type: ignore[index]
-                kind, value = self._hear(worker)
-                if kind == _SHARE and tell is not None:
-                    tell(worker.job, value)
-                if kind not in (_DONE, None):
+            self._give(self._workers[-1], task)
+        while busy := {w.pipe: w for w in self._workers if w.task is not None}:
+            ends = min(worker.until for worker in busy.values())
+            patience = None if ends == float("inf") else max(0.0, ends - time.monotonic())
+            heard = connection.wait(list(busy), patience)
+            ended = [self._answer(busy[pipe], tell) for pipe in heard]  # type: ignore[index]
+            late = [w for w in busy.values() if w.task and w.until <= time.monotonic()]
+            for end in (*ended, *map(self._give_up, late)):
+                if end is None:
                     continue
-                number, job = worker.job, running.pop(worker.job)
-                if kind is None:
-                    self._replace(worker)
-                for worker.job, following in waiting:
-                    running[worker.job] = following
-                    _hand_out(worker, worker.job, following)
-                    break
-                yield number, died(job, value) if kind is None else value
+                task, value = end
+                yield task.number, lost(task.job, value) if isinstance(value, Loss) else value
 
-    def _hear(self, worker: _Worker) -> tuple[str | None, Any]:
-        """Return one message, or None and how the process died."""
+    def _answer(
+        self, worker: _Worker, tell: Callable[[int, float], None] | None
+    ) -> tuple[_Task[Job], Any] | None:
+        """Take a message; return a task that has ended and its result or its `Loss`."""
+        kind, value = self._hear(worker)
+        task = worker.task
+        if task is None:
+            return None
+        if kind == _READY:
+            worker.ready, worker.until = True, time.monotonic() + self._seconds
+        elif kind == _SHARE and tell is not None:
+            tell(task.number, value)
+        if kind in (_READY, _SHARE):
+            return None
+        if kind == _DIED:
+            task.deaths.append(value)
+            self._replace(worker)
+            if len(task.deaths) < ATTEMPTS:
+                self._again.append(task)
+                self._give(worker, self._next())
+                return None
+            ways = ", ".join(dict.fromkeys(task.deaths))
+            value = Loss(CRASHED, f"{ATTEMPTS} worker processes died over it ({ways})")
+        elif kind == _BROKEN:
+            value = Loss(CRASHED, value)
+        self._give(worker, self._next())
+        return task, value
+
+    def _give_up(self, worker: _Worker) -> tuple[_Task[Job], Loss] | None:
+        """End a process whose task has taken too long."""
+        task = worker.task
+        if task is None:
+            return None
+        worker.process.kill()
+        worker.process.join(ENDING_S)
+        self._replace(worker)
+        self._give(worker, self._next())
+        return task, Loss(TIMEOUT, f"not done after {self._seconds:g} s, the bound on time")
+
+    def _next(self) -> _Task[Job] | None:
+        """The next task; those whose process died come last, when there is most room for them."""
+        task = next(self._waiting, None)
+        return self._again.popleft() if task is None and self._again else task
+
+    def _give(self, worker: _Worker, task: _Task[Job] | None) -> None:
+        worker.task = task
+        worker.until = time.monotonic() + self._seconds if worker.ready else float("inf")
+        if task is None:
+            return
+        try:
+            worker.pipe.send(task.job)
+        except OSError:  # it has died; that is noticed when it is listened to
+            return
+
+    def _hear(self, worker: _Worker) -> tuple[str, Any]:
+        """Return one message, or that and how the process died."""
         try:
             kind, value = worker.pipe.recv()
         except (EOFError, OSError):
@@ -143,13 +198,12 @@ class ProcessPool(Generic[Opened, Job, Result]):
             code = worker.process.exitcode
             how = signal.Signals(-code).name if code is not None and code < 0 else f"code {code}"
             if worker.ready:
-                return None, how
+                return _DIED, how
             message = f"a worker process died before its first job ({how}), perhaps for lack of"
-            raise UserError(f"{message} memory; try with one process") from None
+            raise UserError(f"{message} memory; try with fewer processes") from None
         if kind == _FAILED:
             error, trace = value
             raise error from RuntimeError(f"in a worker process:\n{trace}")
-        worker.ready = worker.ready or kind == _READY
         return kind, value
 
     def _spawn(self) -> _Worker:
@@ -171,9 +225,6 @@ class ProcessPool(Generic[Opened, Job, Result]):
         fresh = self._spawn()
         worker.process, worker.pipe, worker.ready = fresh.process, fresh.pipe, False
 
-    def __enter__(self) -> ProcessPool[Opened, Job, Result]:
-        return self
-
     def __exit__(self, *_: object) -> None:
         self._alive.close()
         for worker in self._workers:
@@ -184,14 +235,6 @@ class ProcessPool(Generic[Opened, Job, Result]):
         self._watched.close()
 
 
-def _hand_out(worker: _Worker, number: int, job: Any) -> None:
-    worker.job = number
-    try:
-        worker.pipe.send(job)
-    except OSError:  # it has died; that is noticed when it is listened to
-        return
-
-
 def _serve(
     pipe: Connection,
     watched: Connection,
@@ -200,18 +243,32 @@ def _serve(
 ) -> None:
     """Body of a worker process: jobs from the pipe until there is no parent any more."""
     threading.Thread(target=_end_with_parent, args=(watched,), daemon=True).start()
-    _This.pipe = pipe
+    tell_through(partial(_send, pipe, _SHARE))
     try:
         opened = start()
-        _send(pipe, _READY)
-        while True:
-            try:
-                job = pipe.recv()
-            except (EOFError, ConnectionResetError):  # the parent is gone
-                os._exit(1)
-            _send(pipe, _DONE, work(opened, job))
     except Exception as error:
         _send(pipe, _FAILED, (error, traceback.format_exc()))
+        return
+    _send(pipe, _READY)
+    while True:
+        try:
+            job = pipe.recv()
+        except (EOFError, ConnectionResetError):  # the parent is gone
+            os._exit(1)
+        _send(pipe, *_outcome(work, opened, job))
+
+
+def _outcome(work: Callable[[Opened, Job], Any], opened: Opened, job: Job) -> tuple[str, Any]:
+    """Do a job; say what came of it, or what ended it."""
+    try:
+        return _DONE, work(opened, job)
+    except Exception as error:
+        if isinstance(error, UserError) or is_refusal(error):
+            return _FAILED, (error, traceback.format_exc())
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        first = (str(error).splitlines() or [""])[0]
+        where = f"{os.path.basename(place.filename)}:{place.lineno}"
+        return _BROKEN, f"an internal error, {type(error).__name__}: {first} ({where})"
 
 
 def _end_with_parent(watched: Connection) -> None:

@@ -31,7 +31,7 @@ SPEC = ClipSpec(frames=8, size=32)
 
 
 def _prepare(root: Path, out: Path, **changes: object) -> Path:
-    settings = {"processes": 1, "clips_per_video": 3, "progress": False, **changes}
+    settings = {"processes": 0, "clips_per_video": 3, "progress": False, **changes}
     return prepare(root, out, SPEC, **settings)  # type: ignore[arg-type]
 
 
@@ -83,6 +83,49 @@ def test_shards_are_ordinary_tfrecords(face_videos: Path, tmp_path: Path) -> Non
     assert records == [data.clips.record(number) for number in range(len(data.clips))]
     keys = [tf.train.Example.FromString(r).features.feature["key"] for r in records]
     assert [tuple(v.decode() for v in k.bytes_list.value) for k in keys] == list(data.keys)
+
+
+def test_names_may_be_any_bytes(face_videos: Path, tmp_path: Path) -> None:
+    """Also those of a file that is no video, whose reason names it."""
+    shutil.copy(face_videos / "train/real/a_0.mp4", _odd(face_videos / "train/real"))
+    shutil.copy(face_videos / "val/real/text_0.mp4", _odd(face_videos / "val/real"))
+    out = _prepare(face_videos, tmp_path / "out", processes=1)
+    data = read_split(out, "train")
+    assert [key for key in data.keys if "caf" in key[3]] == [
+        ("set", "real", "", "caf\\xe9_0.mp4")
+    ] * 3
+    example = tf.train.Example.FromString(data.clips.record(3))
+    assert example.features.feature["key"].bytes_list.value[3] == b"caf\\xe9_0.mp4"
+    text = (out / "report.md").read_text()
+    assert f"unreadable: {face_videos}/val/real/caf\\xe9_0.mp4: expected a video file" in text
+    stamp = (out / "prepared.json").stat().st_mtime_ns
+    assert (_prepare(face_videos, out) / "prepared.json").stat().st_mtime_ns == stamp
+
+
+def _odd(folder: Path) -> Path:
+    return folder / os.fsdecode(b"caf\xe9_0.mp4")
+
+
+def test_a_file_that_vanishes_is_that_videos_result(
+    face_videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inner = preparing._check_keys
+
+    def vanish(videos: list[Video]) -> None:  # after the dataset was listed
+        (face_videos / "train/real/a_0.mp4").unlink()
+        inner(videos)
+
+    monkeypatch.setattr(preparing, "_check_keys", vanish)
+    out = _prepare(face_videos, tmp_path / "out")
+    assert read_summary(out)["splits"]["train"] == {
+        "clips": 3,
+        "ok": 1,
+        "too short": 1,
+        "unreadable": 1,
+    }
+    assert (
+        "a_0.mp4: expected a video file, received no such file" in (out / "report.md").read_text()
+    )
 
 
 def test_the_report_names_every_video_without_a_clip(face_videos: Path, tmp_path: Path) -> None:
@@ -173,7 +216,7 @@ def test_clips_of_another_spec_are_refused(face_videos: Path, tmp_path: Path) ->
     given = str(fixed.value).partition("again with ")[2].split()
     again = tmp_path / "again"
     assert (
-        main([str(face_videos), "--out", str(again), "--size", "32", "--processes", "1", *given])
+        main([str(face_videos), "--out", str(again), "--size", "32", "--processes", "0", *given])
         == 0
     )
     check_spec(again, other)
@@ -242,7 +285,7 @@ def test_command_prints_the_counts(
     face_videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    options = ["--size", "32", "--clips-per-video", "1", "--processes", "1"]
+    options = ["--size", "32", "--clips-per-video", "1", "--processes", "0"]
     assert main([str(face_videos), "--out", str(out), *options]) == 0
     assert "train: 2 clips; videos: 2 ok, 1 too short" in capsys.readouterr().out
     assert main([str(face_videos), "--out", str(out), "--size", "8"]) == 2

@@ -18,14 +18,14 @@ pytest.importorskip("tensorflow")
 
 from keras_ddl.data import prepare as preparing
 from keras_ddl.data.prepare import prepare
-from keras_ddl.data.prepared import Cut, read_summary
+from keras_ddl.data.prepared import SUMMARY, Cut, read_summary
 from keras_ddl.edge.clipspec import ClipSpec
 
 SPEC = ClipSpec(frames=8, size=32)
 
 
 def _prepare(root: Path, out: Path, **changes: object) -> Path:
-    settings = {"processes": 1, "clips_per_video": 3, "progress": False, **changes}
+    settings = {"processes": 0, "clips_per_video": 3, "progress": False, **changes}
     return prepare(root, out, SPEC, **settings)  # type: ignore[arg-type]
 
 
@@ -51,7 +51,7 @@ if moment == "before the folder is in place":
     dying(pathlib.Path, "rename", lambda path, target: path.name == ".out.partial")
 if moment == "before the parts are gone":
     dying(shutil, "rmtree", lambda path, *_: Path(path) == out / "parts")
-module.prepare(root, out, ClipSpec(frames=8, size=32), processes=1, clips_per_video=3,
+module.prepare(root, out, ClipSpec(frames=8, size=32), processes=0, clips_per_video=3,
                progress=False)
 """
 AT_LAST = ("before the folder is in place", "before the parts are gone")
@@ -104,19 +104,61 @@ def test_workers_end_with_a_killed_command_and_the_next_one_goes_on(
     assert "train: 42 clips; videos: 42 ok, 1 too short" in again.stdout
 
 
+OPTIONS = ["--size", "32", "--frames", "8", "--clips-per-video", "3"]
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
 def test_a_video_that_kills_its_worker_costs_itself_alone(
+    processes: str, face_videos: Path, tmp_path: Path, run_with_a_death: Any
+) -> None:
+    out = tmp_path / "out"
+    command = "keras_ddl.data.prepare"
+    arguments = [face_videos, "--out", out, *OPTIONS, "--processes", processes]
+    done = run_with_a_death(command, f"{command}:cut_video", "a_0.mp4", *arguments)
+    assert done.returncode == 0, done.stderr
+    counts = read_summary(out)["splits"]["train"]
+    assert counts == {"clips": 3, "crashed": 1, "too short": 1, "ok": 1}
+    said = f"{face_videos / 'train/real/a_0.mp4'}: 2 worker processes died over it (SIGKILL)"
+    assert done.stderr.count(said) == 1 and said in (out / "report.md").read_text()
+
+
+def test_a_video_that_hangs_costs_itself_alone(
     face_videos: Path, tmp_path: Path, run_with_a_death: Any
 ) -> None:
     out = tmp_path / "out"
     command = "keras_ddl.data.prepare"
-    options = ["--size", "32", "--frames", "8", "--clips-per-video", "3", "--processes", "2"]
-    arguments = [face_videos, "--out", out, *options]
-    done = run_with_a_death(command, f"{command}:cut_video", "a_0.mp4", *arguments)
+    arguments = [face_videos, "--out", out, *OPTIONS, "--processes", "1", "--file-timeout", "12"]
+    done = run_with_a_death(command, f"{command}:cut_video", "short_0", *arguments, hang=600)
     assert done.returncode == 0, done.stderr
     counts = read_summary(out)["splits"]["train"]
-    assert counts == {"clips": 3, "unreadable": 1, "too short": 1, "ok": 1}
-    said = f"{face_videos / 'train/real/a_0.mp4'}: the process that read it died (SIGKILL)"
-    assert done.stderr.count(said) == 1 and said in (out / "report.md").read_text()
+    assert counts == {"clips": 6, "timeout": 1, "ok": 2}
+    said = f"{face_videos / 'train/real/short_0.mp4'}: not done after 12 s, the bound on time"
+    assert said in (out / "report.md").read_text()
+
+
+def test_files_that_come_and_go_cost_no_finished_video(
+    face_videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    command = [sys.executable, "-c", KILLED, str(face_videos), str(out), "after three videos"]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    (face_videos / "val/real/text_0.mp4").unlink()
+    (face_videos / "train/real/short_0.mp4").unlink()  # one of the three that are finished
+    shutil.copy(face_videos / "train/real/a_0.mp4", face_videos / "train/real/0_0.mp4")
+    undisturbed = _prepare(face_videos, tmp_path / "undisturbed")
+    seen = []
+    inner = preparing.cut_video
+
+    def counted(path: Path, *args: Any, **kwargs: Any) -> Cut:
+        seen.append(path.name)
+        return inner(path, *args, **kwargs)
+
+    monkeypatch.setattr(preparing, "cut_video", counted)
+    _prepare(face_videos, out)
+    assert sorted(seen) == ["0_0.mp4", "empty_0.mp4", "wall_1.mp4"]
+    for name in ("train/clips-00000.tfrecord", "train/index.json", "val/index.json", SUMMARY):
+        assert (out / name).read_bytes() == (undisturbed / name).read_bytes()
+    assert not (out / "parts").exists()
 
 
 FULL = """
@@ -134,12 +176,12 @@ def test_a_disk_that_takes_no_more_is_one_line_and_nothing_is_lost(
     """As far as a process can be shown one without a disk of its own: files may not grow."""
     out = tmp_path / "out"
     words = [str(face_videos), "--out", str(out), "--size", "32", "--clips-per-video", "3"]
-    command = [sys.executable, "-c", FULL, "12000", *words, "--processes", "1"]
+    command = [sys.executable, "-c", FULL, "12000", *words, "--processes", "0"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 3, done.stderr
     lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert len(lines) == 1 and ".tfrecord" in lines[0] and "Traceback" not in done.stderr
     assert not out.exists()
-    again = [sys.executable, "-m", "keras_ddl.data.prepare", *words, "--processes", "1"]
+    again = [sys.executable, "-m", "keras_ddl.data.prepare", *words, "--processes", "0"]
     subprocess.run(again, check=True, capture_output=True)
     assert read_summary(out)["splits"]

@@ -184,3 +184,18 @@ def test_a_video_that_kills_its_worker_is_drawn_by_the_next_call(
     assert len(list(out.rglob("*.mp4"))) == 3
     assert main([str(argument) for argument in arguments]) == 0
     assert len(list(out.rglob("*.mp4"))) == 4
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_a_full_disk_is_one_line_and_the_set_is_completed_with_room(
+    processes: str, small_disk: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out = small_disk(100) / "set"
+    call = [str(out), "--identities", "train=2", "--processes", processes]
+    assert main(call) == 3
+    said = capfd.readouterr().err
+    (line,) = [line for line in said.splitlines() if line.startswith("error: ")]
+    assert "No space left on device; make room" in line and "Traceback" not in said
+    small_disk(8000)
+    assert main(call) == 0
+    assert len(list(out.rglob("*.mp4"))) == 4 and not list(out.rglob("*.part"))

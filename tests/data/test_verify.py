@@ -383,5 +383,5 @@ def test_a_file_that_kills_its_worker_is_one_finding(films: Path, run_with_a_dea
         "--deep",
     )
     assert done.returncode == 4, done.stderr
-    assert done.stdout.count("the process that read it died (SIGKILL)") == 1
+    assert done.stdout.count("2 worker processes died over it (SIGKILL)") == 1
     assert done.stdout.endswith("NOT safe to train on: 1 errors; 0 warnings\n")

@@ -26,8 +26,8 @@ pytest.importorskip("av")
 from deploy import scan, stream
 from deploy.evidence.signing import public_key
 from deploy.evidence.verify import Demands, verify
-from deploy.scanning.files import Candidate, find, shown
-from deploy.scanning.judge import Options, crashed_record, judge_in_worker, open_kit
+from deploy.scanning.files import Candidate, find
+from deploy.scanning.judge import Options, judge_in_worker, lost_record, open_kit
 from deploy.scanning.ledger import Ledger
 from keras_ddl.edge.errors import UserError
 from keras_ddl.edge.files import file_sha256
@@ -221,34 +221,65 @@ def test_an_interrupted_scan_says_what_is_left(
     assert "not judged yet" in (out / "scan.html").read_text()
 
 
-def test_a_process_that_dies_costs_its_file_alone(
-    copies: Path, filmed_bundle: Path, tmp_path: Path
+def kill_over_the_first(times: int) -> Callable[[int, float], None]:
+    """A listener that kills the pool's only worker while it is at job 0, so many times."""
+    left = [times]
+
+    def tell(job: int, share: float) -> None:
+        if job == 0 and left[0]:
+            left[0] -= 1
+            (worker,) = multiprocessing.active_children()
+            os.kill(worker.pid, signal.SIGKILL)
+
+    return tell
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_process_that_dies_is_followed_by_another_and_costs_its_file_alone(
+    times: int, copies: Path, filmed_bundle: Path, tmp_path: Path
 ) -> None:
     for name in ("records", "thumbs"):
         (tmp_path / name).mkdir()
     options = Options(str(filmed_bundle), "cpu", "real", "haar", 3, None, str(tmp_path))
     with ProcessPool(1, partial(open_kit, options), judge_in_worker) as pool:
-        left_to_kill = [True]
-
-        def tell(job: int, share: float) -> None:
-            if job == 0 and left_to_kill:
-                left_to_kill.clear()
-                (worker,) = multiprocessing.active_children()
-                os.kill(worker.pid, signal.SIGKILL)
-
-        found = dict(pool.map(find([copies])[:2], crashed_record, tell))
+        files = find([copies])[:2]
+        found = dict(pool.map(files, partial(lost_record, options), kill_over_the_first(times)))
+    status = "judged" if times == 1 else "crashed"
     assert [(found[n]["status"], found[n]["verdict"] is None) for n in (0, 1)] == [
-        ("crashed", True),
+        (status, times == 2),
         ("judged", False),
     ]
-    assert found[0]["reason"] == "the process that judged it died (SIGKILL)"
+    if times == 2:
+        assert found[0]["path"] == files[0].path
+        assert found[0]["reason"] == "2 worker processes died over it (SIGKILL)"
+
+
+def test_a_file_that_hangs_is_given_up_at_the_bound_and_tried_again_with_a_larger_one(
+    copies: Path, filmed_bundle: Path, tmp_path: Path, run_with_a_death: Any
+) -> None:
+    out = tmp_path / "out"
+    arguments = [copies, "--bundle", filmed_bundle, "--out", out, "--detector", "haar"]
+    arguments += ["--jobs", "1", "--file-timeout"]
+    inside = "deploy.scanning.judge:judge_file"
+    done = run_with_a_death("deploy.scan", inside, "1.mp4", *arguments, "8", hang=600)
+    assert done.returncode == 2, done.stderr
+    status = {Path(path).name: record["status"] for path, record in records_of(out).items()}
+    assert status == {"0.mp4": "judged", "1.mp4": "timeout", "2.mp4": "judged"}
+    said = f"{copies / '1.mp4'}: not done after 8 s, the bound on time; raise it with"
+    assert said in done.stderr and said in done.stderr
+    assert scan.main([*map(str, arguments), "7"]) == 2  # it would take no less
+    assert records_of(out)[str(copies / "1.mp4")]["status"] == "timeout"
+    assert scan.main([*map(str, arguments), "60"]) == 0
+    assert records_of(out)[str(copies / "1.mp4")]["status"] == "judged"
+    assert not list(out.rglob("*.part"))
+    assert (out / "scan.jsonl").read_text().count("\n") == 4
 
 
 def test_what_no_process_can_do_is_one_error(copies: Path, tmp_path: Path) -> None:
     options = Options(str(tmp_path), "cpu", "real", "haar", 3, None, str(tmp_path))
     with pytest.raises(UserError, match=r"expected model\.onnx in bundle"):
         with ProcessPool(1, partial(open_kit, options), judge_in_worker) as pool:
-            list(pool.map(find([copies]), crashed_record))
+            list(pool.map(find([copies]), partial(lost_record, options)))
 
 
 @pytest.mark.parametrize("signed", [False, True])
@@ -270,12 +301,136 @@ def test_fake_events_leave_evidence(
         demands = Demands(key=public_key(f"{key}.pub"), heads=Path(f"{key}.heads"))
     found = verify(evidence, demands)
     assert found.problems == []
-    events = sum(record["fake_events"] for record in records_of(out).values())
-    assert len(found.folders) == events >= 3
+    events = {path: record["fake_events"] for path, record in records_of(out).items()}
+    fakes = [line["event"] for line in events_of(out, copies / "0.mp4")]
+    assert set(events.values()) == {len(fakes)} and len(fakes) >= 1
+    assert all(
+        events_of(out, path) == events_of(out, copies / "0.mp4") for path in map(Path, events)
+    )
+    # Three files of one content: its events are kept once, whoever came first.
+    assert sorted(folder.name for folder in found.folders) == sorted(fakes)
     facts = json.loads((found.folders[0] / "manifest.json").read_text())
-    assert facts["facts"]["file"] == facts["source"]
+    assert facts["facts"]["file"] == facts["source"] and facts["event"] == found.folders[0].name
     assert facts["model"]["files"]["model.onnx"] == file_sha256(bundle / "model.onnx")
     assert facts["facts"]["file_sha256"] == records_of(out)[facts["source"]]["sha256"]
+    assert facts["video"] is not None
+
+
+def events_of(out: Path, path: Path) -> list[dict[str, Any]]:
+    """The FAKE events in a file's own records: id, track, time."""
+    lines = (out / records_of(out)[str(path)]["records"]).read_text().splitlines()
+    fakes = [record for record in map(json.loads, lines) if record.get("verdict") == "FAKE"]
+    names = ("event", "track", "time_ms")
+    return [{name: r[name] for name in names} for r in fakes if r["type"] == "verdict"]
+
+
+def test_a_file_that_is_judged_again_writes_the_same_events_and_no_others(
+    copies: Path, make_bundle: Callable[..., Path], tmp_path: Path
+) -> None:
+    bundle = make_bundle(tmp_path / "b", training={"dataset": "someset"}, threshold=0.05)
+    out, evidence = tmp_path / "out", tmp_path / "evidence"
+    arguments = [copies / "0.mp4", "--bundle", bundle, "--detector", "haar", "--out", out]
+    call = [*map(str, arguments), "--evidence", str(evidence)]
+    assert scan.main(call) == 0
+    first, chain = events_of(out, copies / "0.mp4"), (evidence / "chain.jsonl").read_bytes()
+    (event,) = first
+    assert event["event"].endswith(f"-{event['track']}-{event['time_ms']:.0f}")
+    # An earlier attempt that died over its event: what it left is no event.
+    left = evidence / f"{event['event']}.partial"
+    (evidence / event["event"]).rename(left)
+    (evidence / "chain.jsonl").unlink()
+    (out / "scan.jsonl").unlink()
+    (left / "manifest.json").unlink()
+    assert scan.main(call) == 0
+    assert events_of(out, copies / "0.mp4") == first
+    assert [folder.name for folder in verify(evidence).folders] == [event["event"]]
+    # One that had finished its event: it stands.
+    chain = (evidence / "chain.jsonl").read_bytes()
+    (out / "scan.jsonl").unlink()
+    assert scan.main(call) == 0
+    assert (evidence / "chain.jsonl").read_bytes() == chain and verify(evidence).problems == []
+    assert scan.main([*call, "--detect-every", "2"]) == 0  # another rule, other events
+    assert len(verify(evidence).folders) == 2
+
+
+def test_results_that_find_no_room_are_made_again(
+    copies: Path,
+    make_bundle: Callable[..., Path],
+    small_disk: Callable[[int], Path],
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """As case 19 of the handed ones: a file is done when its evidence is on disk too."""
+    bundle = make_bundle(tmp_path / "b", training={"dataset": "someset"}, threshold=0.05)
+    out, disk = tmp_path / "out", small_disk(40)
+    arguments = [copies / "0.mp4", "--bundle", bundle, "--detector", "haar", "--out", out]
+    call = [*map(str, arguments), "--evidence", str(disk / "evidence")]
+    assert scan.main(call) == 3
+    said = capfd.readouterr().err
+    (line,) = [line for line in said.splitlines() if line.startswith("error: ")]
+    assert "evidence did not take everything: 1 events are lost (No space left" in line
+    assert "Traceback" not in said and records_of(out) == {}
+    small_disk(8000)
+    assert scan.main(call) == 0
+    assert "going on" not in capfd.readouterr().err
+    found = verify(disk / "evidence")
+    assert found.problems == [] and len(found.folders) == 1
+
+
+def test_a_full_disk_for_results_is_one_line_and_nothing_is_lost(
+    copies: Path,
+    filmed_bundle: Path,
+    small_disk: Callable[[int], Path],
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    disk = small_disk(32)
+    out = disk / "out"
+    for number in range(3, 6):
+        (copies / f"{number}.mp4").write_bytes((copies / "0.mp4").read_bytes())
+    arguments = [copies, "--bundle", filmed_bundle, "--detector", "haar", "--out", out]
+    call = [*map(str, arguments), "--jobs", "1"]
+    assert scan.main(call) == 3
+    said = capfd.readouterr().err
+    assert said.count("error: ") == 1 and "No space left on device" in said
+    assert "Traceback" not in said
+    done = records_of(out)
+    small_disk(8000)
+    assert scan.main(call) == 0
+    after = records_of(out)
+    assert len(after) == 6 and all(after[path] == record for path, record in done.items())
+    for record in after.values():
+        assert lines_of(out / record["records"])[-1]["type"] == "end"
+        assert (out / record["thumb"]).stat().st_size > 0
+
+
+def test_places_that_may_not_be_looked_into_are_results_of_their_own(nobodys_folder: Path) -> None:
+    """As case 15 of the handed ones."""
+    tree = nobodys_folder / "tree"
+    for name in ("ok", "not_enterable", "closed"):
+        (tree / name).mkdir(parents=True)
+        (tree / name / "v.mp4").write_bytes(b"abc")
+    (tree / "unreadable.mp4").write_bytes(b"abc")
+    os.mkfifo(tree / "pipe.mp4")
+    (tree / "dangling.mp4").symlink_to("/nowhere/x.mp4")
+    (tree / "into_closed.mp4").symlink_to(tree / "closed" / "v.mp4")
+    (tree / "not_enterable").chmod(0o444)
+    (tree / "closed").chmod(0)
+    found = {Path(c.path).relative_to(tree).as_posix(): c.trouble for c in find([tree])}
+    denied = "cannot be read: Permission denied"
+    assert found == {
+        "closed": denied,
+        "into_closed.mp4": denied,
+        "not_enterable": denied,
+        "ok/v.mp4": "",
+        "unreadable.mp4": "",  # judging it says why it is not to be read
+    }
+    named = [tree / "closed", tree / "closed" / "v.mp4", tree / "pipe.mp4"]
+    assert [c.trouble for c in find(named)] == [
+        denied,
+        denied,
+        "expected a file, received a pipe, a socket or a device",
+    ]
 
 
 @pytest.mark.parametrize("option", ["--evidence-key", "--evidence-stamps"])
@@ -372,7 +527,3 @@ def _nothing():
     from contextlib import nullcontext
 
     return nullcontext()
-
-
-def test_a_path_shows_as_text() -> None:
-    assert shown(os.fsdecode(b"a\xff\xc3\xa9")) == "a\\xffé"

@@ -360,6 +360,26 @@ def test_a_signal_closes_every_output(
     assert len(list(read_video(saved))) == end["frames"]
 
 
+def test_outputs_that_could_not_take_everything_are_an_exit_code(
+    command: Command,
+    face_video: Path,
+    make_bundle: Callable[..., Path],
+    small_disk: Callable[[int], Path],
+    tmp_path: Path,
+) -> None:
+    bundle = make_bundle(tmp_path / "b", training={"dataset": "someset"}, threshold=0.05)
+    disk = small_disk(20)
+    (disk / "filler").write_bytes(bytes(12 << 10))
+    outputs = ("--evidence", disk / "evidence", "--save", disk / "out.mp4", "--jsonl", "/dev/full")
+    done = command("stream.py", "--source", face_video, "--bundle", bundle, *outputs, *HAAR)
+    assert done.returncode == 3, done.stderr
+    for name in ("evidence", "video", "jsonl"):
+        lines = [x for x in done.stderr.splitlines() if f"{name} did not take everything" in x]
+        assert len(lines) == 1 and lines[0].startswith("error: "), done.stderr
+    assert "1 events are lost (No space left on device)" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.real
 @pytest.mark.parametrize("name", ["ffpp_youtube_519.mp4", "ffpp_deepfakes_519_515.mp4"])
 def test_real_footage_gets_scores_on_one_steady_track_and_no_verdict(

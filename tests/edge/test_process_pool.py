@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from keras_ddl.edge.errors import UserError
-from keras_ddl.edge.process_pool import ProcessPool, tell_share, unordered_map
+from keras_ddl.edge.process_pool import ProcessPool, unordered_map
+from keras_ddl.edge.worker_pool import CRASHED, TIMEOUT, Loss, tell_share
 
 SQUARES = [*enumerate(n * n for n in range(20))]
 
@@ -36,6 +39,34 @@ def fail(_: None, number: int) -> int:
     return number
 
 
+def die_once(folder: Path, number: int) -> int:
+    """Kill this process over the first two jobs, at the first attempt each; note every attempt."""
+    with (folder / "attempts").open("a") as file:
+        file.write(f"{number} ")
+    if number < 2 and not (folder / str(number)).exists():
+        (folder / str(number)).touch()
+        os.kill(os.getpid(), signal.SIGSEGV)
+    return os.getpid()
+
+
+def hang(_: None, number: int) -> int:
+    if number == 1:
+        time.sleep(600)
+    return number
+
+
+def stumble(_: None, number: int) -> tuple[int, int]:
+    if number == 1:
+        raise IndexError("no such frame\nand more")
+    if number == 3:
+        raise MemoryError
+    return number, os.getpid()
+
+
+def find_no_room(_: None, number: int) -> int:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/full/shard")
+
+
 def tell_and_name(_: None, number: int) -> int:
     tell_share(0.5)
     return os.getpid()
@@ -45,15 +76,23 @@ def nothing() -> None:
     """Nothing to open."""
 
 
+def as_it_is(folder: Path) -> Path:
+    return folder
+
+
+def open_slowly() -> None:
+    time.sleep(1.5)
+
+
 def die() -> None:
     os._exit(1)
 
 
-def lost(number: int, how: str) -> str:
-    return f"{number} was lost by {how}"
+def lost(number: int, loss: Loss) -> tuple[int, Loss]:
+    return number, loss
 
 
-@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("processes", [0, 1, 2])
 def test_results_of_all_jobs(processes: int) -> None:
     assert sorted(unordered_map(square, range(20), processes, nothing, lost)) == SQUARES
     assert list(unordered_map(square, (), processes, nothing, lost)) == []
@@ -61,12 +100,51 @@ def test_results_of_all_jobs(processes: int) -> None:
 
 def test_a_job_that_kills_its_worker_costs_itself_alone() -> None:
     found = dict(unordered_map(square_or_die, range(20), 2, nothing, lost))
+    killed, left = "2 worker processes died over it (SIGKILL)", "(code 3)"
     assert {number: found.pop(number) for number in (0, 7, 12)} == {
-        0: "0 was lost by SIGKILL",
-        7: "7 was lost by SIGKILL",
-        12: "12 was lost by code 3",
+        0: (0, Loss(CRASHED, killed)),
+        7: (7, Loss(CRASHED, killed)),
+        12: (12, Loss(CRASHED, killed.replace("(SIGKILL)", left))),
     }
     assert found.items() == {n: s for n, s in SQUARES if n not in (0, 7, 12)}.items()
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_job_whose_worker_died_is_begun_once_more_after_the_others(
+    processes: int, tmp_path: Path
+) -> None:
+    found = dict(unordered_map(die_once, range(6), processes, partial(as_it_is, tmp_path), lost))
+    assert sorted(found) == [*range(6)] and all(isinstance(pid, int) for pid in found.values())
+    attempts = (tmp_path / "attempts").read_text().split()
+    assert sorted(attempts) == ["0", "0", "1", "1", "2", "3", "4", "5"]
+    if processes == 1:
+        assert attempts == ["0", "1", "2", "3", "4", "5", "0", "1"]
+
+
+def test_a_job_that_takes_longer_than_the_bound_costs_itself_alone() -> None:
+    found = dict(unordered_map(hang, range(4), 2, nothing, lost, seconds=1.5))
+    bound = Loss(TIMEOUT, "not done after 1.5 s, the bound on time")
+    assert found == {0: 0, 1: (1, bound), 2: 2, 3: 3}
+
+
+def test_the_bound_does_not_count_what_a_process_opens_first() -> None:
+    found = dict(unordered_map(square, range(3), 1, open_slowly, lost, seconds=1.0))
+    assert found == {0: 0, 1: 1, 2: 4}
+
+
+def test_an_error_that_nobody_foresaw_is_that_jobs_result_and_names_its_place() -> None:
+    found = dict(unordered_map(stumble, range(5), 1, nothing, lost))
+    number, loss = found[1]
+    assert (number, loss.kind) == (1, CRASHED)
+    assert loss.reason.startswith("an internal error, IndexError: no such frame (test_process_pool")
+    assert found[3][1].reason.startswith("an internal error, MemoryError: ")
+    assert len({found[n][1] for n in (0, 2, 4)}) == 1  # the process went on
+
+
+def test_a_full_disk_ends_it_all() -> None:
+    with pytest.raises(OSError, match="No space left") as caught:
+        list(unordered_map(find_no_room, range(3), 1, nothing, lost))
+    assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, "/full/shard")
 
 
 def test_a_worker_that_cannot_start_ends_it_all() -> None:

@@ -15,6 +15,7 @@ from keras_ddl.data.video_index import CLASSES
 from keras_ddl.edge.errors import MISSING, UserError
 from keras_ddl.edge.files import PART, write_text
 from keras_ddl.edge.process_pool import unordered_map
+from keras_ddl.edge.worker_pool import Loss
 
 log = logging.getLogger(__name__)
 
@@ -148,11 +149,11 @@ def generate(out: Path, *, processes: int = 1, **recipe: Any) -> Path:
     log.info("synthetic set in %s: %d of %d videos to draw", out, len(missing), len(videos))
     jobs: list[Job] = [(out, video, made) for video in missing]
     drawn = tqdm(_run(jobs, processes), total=len(jobs), unit="video", desc="synthetic videos")
-    lost = [how for how in drawn if how]
+    lost = [why for why in drawn if why]
     if lost:
         raise UserError(
-            f"{out}: {len(lost)} of {len(jobs)} videos are not drawn: a process died over them "
-            f"({', '.join(sorted(set(lost)))}); run the same command again, which draws those alone"
+            f"{out}: {len(lost)} of {len(jobs)} videos are not drawn: "
+            f"{', '.join(sorted(set(lost)))}; run the same command again, which draws those alone"
         )
     _write_manifest(out, made, videos, complete=True)
     return out
@@ -237,7 +238,7 @@ def _write_manifest(
 
 
 def _draw(job: Job) -> str:
-    """Draw and write one video; return "", for no process died over it."""
+    """Draw and write one video; return "", for nothing kept it from being drawn."""
     from keras_ddl.edge.portraits.render import open_renderer
 
     out, video, recipe = job
@@ -258,7 +259,7 @@ def _draw(job: Job) -> str:
 
 
 def _run(jobs: list[Job], processes: int) -> Iterator[str]:
-    """Draw all videos; yield for each how the process died that drew it, "" for none."""
+    """Draw all videos; yield for each why it is not drawn, "" where it is."""
     if processes == 1 or len(jobs) < 2:
         yield from map(_draw, jobs)
         return
@@ -272,8 +273,8 @@ def _draw_all(_: None, jobs: list[Job]) -> list[str]:
     return [_draw(job) for job in jobs]
 
 
-def _lost(jobs: list[Job], how: str) -> list[str]:
-    return ["" if (out / video.file).exists() else how for out, video, _ in jobs]
+def _lost(jobs: list[Job], loss: Loss) -> list[str]:
+    return ["" if (out / video.file).exists() else loss.reason for out, video, _ in jobs]
 
 
 def _one_thread() -> None:

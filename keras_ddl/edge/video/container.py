@@ -58,16 +58,20 @@ def is_still(path: Path) -> bool:
 def choose_stream(container: InputContainer) -> VideoStream:
     """The stream that a player shows: of those marked as default, else of all, the largest.
 
-    Cover pictures and thumbnails are none. The others are told to be left out, so that of a
-    playlist with several qualities one is downloaded.
+    Streams of unknown codecs are none where there are others, cover pictures and thumbnails never.
+    The others are told to be left out, so that of a playlist with several qualities one is
+    downloaded.
 
     Raises:
-        UserError: there is no video stream; names what there is instead.
+        UserError: there is no video stream, or none of a known codec; names what there is instead.
     """
     streams = [s for s in container.streams.video if not int(s.disposition) & _NO_PICTURES]
     if not streams:
         kinds = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
         raise UserError(f"a file without a video stream (only {kinds})")
+    streams = [s for s in streams if s.codec_context is not None]
+    if not streams:
+        raise UserError("a video stream of a codec that FFmpeg does not know")
     default = [s for s in streams if int(s.disposition) & _DEFAULT]
     chosen = max(default or streams, key=lambda s: (s.width or 0) * (s.height or 0))
     for stream in container.streams:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from keras_ddl.edge.errors import UserError
+from keras_ddl.edge.files import printable
 from keras_ddl.edge.optional_import import need_pyav
 from keras_ddl.edge.video.container import SCRIPTS, choose_stream, file_options, is_still
 from keras_ddl.edge.video.loss import LossTracker
@@ -174,17 +176,17 @@ def _frames(
 def _open(path: Path) -> tuple[InputContainer, VideoStream]:
     """Open a file and choose its video stream, or say in one line what is wrong."""
     av = need_pyav()
-    if not path.is_file():
-        kind = "no regular file" if path.exists() else "no such file"
-        raise _unreadable(path, "a folder" if path.is_dir() else kind)
-    if path.stat().st_size == 0:
-        raise _unreadable(path, "an empty file (0 bytes)")
-    if is_still(path):
-        raise _unreadable(path, "a HEIC or AVIF picture, which is not read: save it as JPEG or PNG")
     try:
-        container = av.open(str(path.resolve()), mode="r", options=file_options())
-    except (av.error.FFmpegError, OSError) as error:
-        raise _unreadable(path, _what(path, _reason(error))) from error
+        if received := _not_to_be_opened(path):
+            raise _unreadable(path, received)
+        try:
+            container = av.open(
+                str(path.resolve()), mode="r", options=file_options(), metadata_errors="replace"
+            )
+        except (av.error.FFmpegError, OSError) as error:
+            raise _unreadable(path, _what(path, _reason(error))) from error
+    except OSError as error:  # of the disk, or of a folder that may not be entered
+        raise UserError(f"{printable(path)}: cannot be read: {error.strerror or error}") from error
     try:
         stream = choose_stream(container)
     except UserError as error:
@@ -192,6 +194,20 @@ def _open(path: Path) -> tuple[InputContainer, VideoStream]:
         raise _unreadable(path, str(error)) from None
     stream.thread_type = "AUTO"
     return container, stream
+
+
+def _not_to_be_opened(path: Path) -> str:
+    """What a file is that FFmpeg need not be asked about; "" for all others."""
+    status = path.stat() if path.exists() else None
+    if status is None:
+        return "no such file"
+    if not stat.S_ISREG(status.st_mode):
+        return "a folder" if stat.S_ISDIR(status.st_mode) else "no regular file"
+    if status.st_size == 0:
+        return "an empty file (0 bytes)"
+    if is_still(path):
+        return "a HEIC or AVIF picture, which is not read: save it as JPEG or PNG"
+    return ""
 
 
 def _what(path: Path, reason: str) -> str:
@@ -210,7 +226,8 @@ def _what(path: Path, reason: str) -> str:
 
 
 def _unreadable(path: Path, received: str) -> UserError:
-    return UserError(f"{path}: expected a video file, received {received}; check or re-encode it")
+    name = printable(path)
+    return UserError(f"{name}: expected a video file, received {received}; check or re-encode it")
 
 
 def _reason(error: Exception) -> str:
@@ -272,4 +289,4 @@ def _report(path: Path, damage: _Damage, end_ms: float, expected_ms: float | Non
     if expected_ms is not None and end_ms < expected_ms - EARLY_END_MS:
         notes.append(f"ends at {end_ms:.0f} ms of {expected_ms:.0f} ms (truncated?)")
     if notes:
-        log.warning("%s: %s", path.name, "; ".join(notes))
+        log.warning("%s: %s", printable(path.name), "; ".join(notes))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import suppress
 from fractions import Fraction
@@ -12,7 +13,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from keras_ddl.edge.errors import UserError
+from keras_ddl.edge.errors import MISSING, UserError, is_refusal, refusal
 from keras_ddl.edge.optional_import import need_pyav
 
 log = logging.getLogger(__name__)
@@ -144,6 +145,10 @@ class VideoWriter:
             raise self._unwritable(error) from error
 
     def _unwritable(self, error: Exception) -> UserError:
+        if is_refusal(error):  # a full disk is no mistake in the path
+            number = getattr(error, "errno", 0) or 0
+            refused = OSError(number, os.strerror(number), str(self.path))
+            return UserError(refusal(refused), MISSING)
         return UserError(
             f"{self.path}: expected a writable .mp4, .mkv or .mov file, received: "
             f"{str(error).splitlines()[0]}; choose another path"

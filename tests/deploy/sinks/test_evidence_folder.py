@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import hashlib
 import json
 import logging
@@ -434,3 +435,23 @@ def test_a_run_that_is_stopped_does_not_wait_for_the_encoder(
     filmed, left = facts["video"]["frames"], facts["frames_left_out"]
     assert filmed + left == 27 and left > 0
     assert len(brightness(folder / "clip.mp4")) == filmed
+
+
+def test_pictures_that_no_encoder_takes_cost_the_video_alone(
+    tmp_path: Path, bundle: Bundle
+) -> None:
+    wide = np.full((16, 17_000, 3), 90, np.uint8)  # x264 ends at 16,384 pixels
+
+    def stream() -> Iterator[Output]:
+        for output in outputs(12, {7: "e1"}):
+            frame = output.frame and Frame(wide, output.frame.time_ms, output.frame.index)
+            yield dataclasses.replace(output, frame=frame)
+
+    with EvidenceFolder(tmp_path, bundle) as sink:
+        for output in stream():
+            sink.write(output)
+        assert (sink.events, sink.lost, sink.missing) == (1, 0, "")
+    (folder,) = verify(tmp_path).folders
+    facts = manifest_of(folder)
+    assert facts["video"] is None and "expected a writable" in facts["video_missing"]
+    assert len(facts["clips"]) == 1 and not (folder / "clip.mp4").exists()

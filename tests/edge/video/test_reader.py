@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -209,6 +210,59 @@ def test_video_without_a_decodable_frame(tmp_path: Path, write_mp4: WriteMp4) ->
         next(read_video(path))
     with pytest.raises(UserError, match="without one decodable frame"):
         probe(path)
+
+
+def flipped(path: Path, mark: bytes, by: bytes) -> Path:
+    """The file with every `mark` in it replaced."""
+    content = path.read_bytes()
+    assert mark in content and len(mark) == len(by)
+    path.write_bytes(content.replace(mark, by))
+    return path
+
+
+def test_a_codec_that_nobody_knows_is_one_line(tmp_path: Path, write_mp4: WriteMp4) -> None:
+    path = flipped(write_mp4(tmp_path / "a.mp4", greys(4)), b"avc1", b"avq1")
+    for read in (probe, read_video):
+        with pytest.raises(UserError, match="of a codec that FFmpeg does not know; check or"):
+            read(path)
+
+
+def test_a_title_in_another_encoding_is_no_trouble(tmp_path: Path) -> None:
+    path = tmp_path / "a.mkv"
+    with av.open(str(path), "w") as container:
+        container.metadata["title"] = "Cafe: a title"
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for image in greys(5):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode(None))
+    flipped(path, b"Cafe: a", b"Caf\xe9: a")
+    assert probe(path).codec == "h264"
+    assert [number(frame.image) for frame in read_video(path)] == list(range(5))
+
+
+def test_a_name_that_is_not_utf_8_is_printed_with_its_bytes(
+    tmp_path: Path, write_mp4: WriteMp4, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / os.fsdecode(b"caf\xe9.mp4")
+    path.write_text("no video")
+    with pytest.raises(UserError) as caught:
+        read_video(path)
+    assert str(caught.value).startswith(f"{tmp_path}/caf\\xe9.mp4: expected a video file")
+    write_mp4(tmp_path / "whole.mp4", noise(20))
+    path.write_bytes((tmp_path / "whole.mp4").read_bytes()[:-40_000])
+    assert list(read_video(path))
+    assert caplog.messages[-1].startswith("caf\\xe9.mp4: ")
+
+
+def test_what_may_not_be_read_is_one_line(nobodys_folder: Path, write_mp4: WriteMp4) -> None:
+    (nobodys_folder / "in").mkdir()
+    path = write_mp4(nobodys_folder / "in" / "a.mp4", greys(4))
+    for place in (path, path.parent):
+        place.chmod(0)
+        with pytest.raises(UserError, match=r"a\.mp4: cannot be read: Permission denied"):
+            read_video(path)
+        place.chmod(0o700)
 
 
 def test_writer_round_trip(tmp_path: Path) -> None:

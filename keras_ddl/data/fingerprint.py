@@ -1,0 +1,63 @@
+"""Fingerprint of a dataset: digests of all that decides its clips."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from keras_ddl.data.prepared import FORMAT
+from keras_ddl.data.video_index import Video
+from keras_ddl.edge.clipspec import ClipSpec
+from keras_ddl.edge.files import printable
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """Digests in hex.
+
+    Attributes:
+        rules: Of what decides the clips of every video.
+        videos: Per video, of that and of its split, label and key and its file's size and time.
+        whole: Of all together.
+    """
+
+    rules: str
+    videos: tuple[str, ...]
+    whole: str
+
+    @classmethod
+    def of(
+        cls,
+        videos: Sequence[Video],
+        spec: ClipSpec,
+        rules: Mapping[str, int],
+        identity: str = "",
+    ) -> Fingerprint:
+        """Take the digests; of the files only their facts are looked at.
+
+        Args:
+            videos: The dataset's.
+            spec: What a clip is.
+            rules: How clips are sampled and kept.
+            identity: Pattern of an `IdentityRule`, where one was given.
+        """
+        text = " ".join(map(str, (FORMAT, *map(int, rules.values()), spec.to_json())))
+        text += f" {identity}" if identity else ""  # without one as ever: older clips stand
+        lines = [_line(video) for video in videos]
+        names = tuple(_digest(text + line)[:32] for line in lines)
+        return cls(_digest(text), names, _digest(text + "".join(lines)))
+
+
+def _line(video: Video) -> str:
+    try:
+        facts = video.path.stat()
+        size, time = facts.st_size, facts.st_mtime_ns
+    except OSError:  # gone since it was listed, or not to be looked at: cutting it says why
+        size, time = -1, -1
+    mask = printable(video.mask.name) if video.mask else ""
+    return f"{video.split} {video.label} {video.key} {size} {time} {mask}\n"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
