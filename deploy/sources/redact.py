@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit, urlunsplit
 
+from keras_ddl.edge.files import printable
+
 HIDDEN = "***"
 OWN_SCHEMES = ("csi", "synthetic")  # whose options are this program's
 # Parameters that tell two streams of one device apart and are no secrets, with short plain values.
@@ -19,11 +21,16 @@ def redact(url: str) -> str:
     """Show scheme, host, path and harmless parameters of an address; hide all else.
 
     Hidden are user and password, every other parameter with its name, what comes behind `;` or `=`
-    in the path, and the fragment. What cannot be printed, such as a new line in a file's name, is
-    shown as its escape.
+    in the path, and the fragment. Of a path on this machine all is shown; what looks like a user and
+    password before a host, without a scheme, is not. What cannot be printed, such as a new line in
+    a file's name, is shown as its escape.
     """
+    url = printable(url)
     url = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in url)
     scheme, slashes, rest = url.partition("://")
+    if not slashes and not looks_mistyped(url):
+        user, at, host = url.rpartition("@")
+        return f"{HIDDEN}@{host}" if at and ":" in user else url
     if not slashes:
         scheme, slashes, rest = _mistyped(url)
     if scheme.lower() in OWN_SCHEMES:
@@ -45,8 +52,6 @@ def looks_mistyped(text: str) -> bool:
 
 
 def _mistyped(url: str) -> tuple[str, str, str]:
-    if not looks_mistyped(url):
-        return "", "", url
     scheme, _, rest = url.partition(":")
     return scheme, ":/" if rest.startswith("/") else ":", rest.lstrip("/")
 

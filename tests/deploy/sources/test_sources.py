@@ -38,9 +38,11 @@ from keras_ddl.edge.errors import UserError
         ("rtsp:/admin:s3cret@cam", "rtsp:/***@cam"),  # mistyped
         ("rtsp:admin:s3cret@cam/main", "rtsp:***@cam/main"),
         ("https://user@cam/live.m3u8", "https://***@cam/live.m3u8"),
+        ("admin:s3cret@cam/main", "***@cam/main"),
         ("talk 12:30.mp4", "talk 12:30.mp4"),
+        ("b c#?%;d=1&e@f.mp4", "b c#?%;d=1&e@f.mp4"),  # a file's name
         ("two\nlines\t.mp4", "two\\nlines\\t.mp4"),
-        ("a\udce9.mp4", "a\\udce9.mp4"),  # a name that is no UTF-8
+        ("a\udce9.mp4", "a\\xe9.mp4"),  # a name that is no UTF-8
     ],
 )
 def test_names_hide_credentials(url: str, shown: str) -> None:
