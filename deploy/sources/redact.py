@@ -21,9 +21,8 @@ def redact(url: str) -> str:
     """Show scheme, host, path and harmless parameters of an address; hide all else.
 
     Hidden are user and password, every other parameter with its name, what comes behind `;` or `=`
-    in the path, and the fragment. Of a path on this machine all is shown; what looks like a user and
-    password before a host, without a scheme, is not. What cannot be printed, such as a new line in
-    a file's name, is shown as its escape.
+    in the path, and the fragment. Of a path on this machine all is shown, unless it begins like a
+    user and password before a host. What cannot be printed is shown as its escape.
     """
     url = printable(url)
     url = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in url)
