@@ -6,6 +6,7 @@ import csv
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -232,3 +233,19 @@ def test_runs_that_cannot_be_loaded_say_why(trained_run: Path, tmp_path: Path) -
         file.write(b"0")
     with pytest.raises(UserError, match=r"not the file that clipspec\.json names"):
         load_run(copy)
+
+
+@pytest.mark.parametrize("kib", [400, 1500])  # for the weights; for the checkpoint
+def test_a_full_disk_is_one_line_and_the_training_goes_on_with_room(
+    kib: int, flicker_set: Path, small_disk: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = small_disk(kib) / "run"
+    small = ["frames=4", "size=32", "width=0.125", "batch=8", "epochs=2", "backbone=resnet18"]
+    options = ["--prepared", str(flicker_set), "--set", *small]
+    assert training.main([*options, "--out", str(run)]) == 3
+    said = capfd.readouterr().err
+    (line,) = [line for line in said.splitlines() if line.startswith("error: ")]
+    assert "No space left on device" in line and "make room" in line and "Traceback" not in said
+    small_disk(64_000)
+    assert training.main(["--prepared", str(flicker_set), "--resume", str(run)]) == 0
+    assert (run / WEIGHTS).is_file() and not (run / "INCOMPLETE").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +36,24 @@ class BestWeights(keras.callbacks.Callback):
             return
         try:
             with atomic_write(self._path) as partial:
+                _reserve(partial, sum(weight.nbytes for weight in self.model.get_weights()))
                 self.model.save_weights(str(partial), save_format="h5")
         except (OSError, RuntimeError) as error:  # HDF5 has no better name for a full disk
+            reason = getattr(error, "strerror", None) or str(error)
             raise UserError(
-                f"cannot write the best weights to {self._path}: {str(error).splitlines()[0]}; "
+                f"cannot write the best weights to {self._path}: {' '.join(reason.split())}; "
                 "make room, then go on with --resume",
                 MISSING,
             ) from error
         self._progress.best_epoch = epoch + 1
+
+
+def _reserve(path: Path, size: int) -> None:
+    """Ask for room on the disk first: HDF5 cannot close a file that finds none.
+
+    Raises:
+        OSError: there is none.
+    """
+    if hasattr(os, "posix_fallocate"):
+        with path.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, size)
