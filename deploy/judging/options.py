@@ -13,7 +13,7 @@ from deploy.machine.choose_model import BACKENDS
 from keras_ddl.edge.bundle import DEFAULT_BUNDLE
 from keras_ddl.edge.clipper import DETECT_EVERY
 
-DEVICES = ("cpu", "cuda", "tensorrt")
+DEVICES = ("cpu", "cuda", "tensorrt", "rtx")
 FOOTAGE = ("real", SYNTHETIC)
 DETECTORS = ("auto", "haar", "yunet")
 EVERY_S = 0.5  # time between two clips of a face

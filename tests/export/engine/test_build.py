@@ -148,9 +148,18 @@ def test_a_dla_core_that_is_not_there_is_named():
     assert caught.value.exit_code == 3
 
 
-def test_progress_is_told_where_the_version_tells_it(capsys: pytest.CaptureFixture[str]):
+def test_progress_is_told_where_the_version_tells_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
     build(strict("10.3.0"), "fp32", False)
     assert "building: Tactics" in capsys.readouterr().err
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    build(strict("10.3.0"), "fp32", False)
+    steps = capsys.readouterr().err.split("\r\x1b[K")
+    assert steps[1:4] == [
+        f"building: Tactics [{'#' * full}{'.' * (30 - full)}] {percent} %"
+        for full, percent in ((15, 50), (15, 50), (30, 100))  # the inner phase is half of it
+    ]
     build(strict("8.6.1"), "fp32", False)
     assert "minutes are normal" in capsys.readouterr().err
 
@@ -246,6 +255,7 @@ def test_another_version_than_the_one_here_is_refused(tiny_bundle, monkeypatch, 
 def test_tensorrt_without_a_gpu_still_prepares(tiny_bundle, monkeypatch, capsys):
     trt = strict("10.3.0")
     monkeypatch.setitem(sys.modules, "tensorrt", trt.module)
+    monkeypatch.setitem(sys.modules, "tensorrt_rtx", None)
     monkeypatch.setattr(machine, "DRIVER", "libno-such-driver.so")
     assert to_trt.main(["--fp16", str(tiny_bundle)]) == 3
     assert "not built: no NVIDIA GPU found" in capsys.readouterr().err

@@ -11,8 +11,10 @@ onnx = pytest.importorskip("onnx")
 
 from onnx import TensorProto, helper, numpy_helper, parser
 
+from deploy.backends.library import TENSORRT_RTX, capabilities_from
 from export.engine.operators import TABLES, parser_table
-from export.engine.rules import RULES, check, main, require, target_for
+from export.engine.rules import RULES, check, main, require
+from export.engine.target import target_for
 from keras_ddl.edge.errors import UserError
 
 HEAD = '<ir_version: 8, opset_import: ["" : 17]>'
@@ -24,7 +26,21 @@ def model(body: str, opset: int = 17) -> Any:
 
 
 def broken(proto: Any, version: str = "11.4") -> list[str]:
-    return [finding.rule for finding in check(proto, target_for(version))]
+    """Broken rules for a version, or for TensorRT-RTX, as "rtx" or "rtx 7.5"."""
+    library, _, capability = version.partition(" ")
+    if library == "rtx":
+        asked = capabilities_from(capability) if capability else ()
+        target = target_for(None, TENSORRT_RTX, asked)
+    else:
+        target = target_for(version)
+    return [finding.rule for finding in check(proto, target)]
+
+
+def weighted(body: str, shape: tuple[int, ...]) -> Any:
+    """A model with an initializer `w` of ones."""
+    proto = model(body)
+    proto.graph.initializer.append(numpy_helper.from_array(np.ones(shape, np.float32), "w"))
+    return proto
 
 
 def quantized(**changes: Any) -> Any:
@@ -99,6 +115,9 @@ COMPUTED_AXES = (
     "{ y = Slice(x, s, e, a) }"
 )
 CONSTANT_AXES = COMPUTED_AXES.replace(", int64[1] a", "").replace("{2}>", "{2}, int64[1] a = {1}>")
+MATMUL = "g (float[b, 4] x) => (float[b, 3] y) { y = MatMul(x, w) }"
+CONV = "g (float[b, 4, 5, 5] x) => (float[b, 2, 5, 5] y) { y = Conv(x, w) }"
+CONV_3D = "g (float[b, 4, 5, 5, 5] x) => (float[b, 2, 5, 5, 5] y) { y = Conv(x, w) }"
 TWO_SCALES = np.full(2, 0.1, np.float32)
 NO_SCALE = np.array([0.1, 0, 0.1], np.float32)
 HALF = np.float16(0.1)
@@ -125,6 +144,8 @@ BROKEN = [
     ("dynamic shape", model(OPEN_WIDTH), model(RELU), "8.6"),
     ("rank", model(NINE_DIMENSIONS), model(RELU), "8.6"),
     ("types", model(MIXED), model(ONE_TYPE), "10.12"),
+    ("turing", weighted(MATMUL, (4, 3)), model(RELU), "rtx 7.5"),
+    ("turing", weighted(CONV_3D, (2, 4, 1, 1, 1)), weighted(CONV, (2, 4, 1, 1)), "rtx 7.5"),
 ]
 
 
