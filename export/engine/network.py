@@ -119,7 +119,8 @@ def network_summary(report: dict[str, Any]) -> str:
     counts = dict(report["precisions"])
     words = [f"{counts.pop(name)} {name}" for name in ("int8", "fp16", "fp32") if name in counts]
     if report["float32_islands"]:
-        words[-1] += f" in {len(report['float32_islands'])} islands"
+        count = len(report["float32_islands"])
+        words[-1] += f" in {count} island{'s' if count > 1 else ''}"
     names = {"other": "sizes and indices", "constant": "constants", "conversion": "casts and Q/DQ"}
     words += [f"{counts[name]} {text}" for name, text in names.items() if name in counts]
     return f"{report['layers']} layers parsed by {report['parser']}: {', '.join(words)}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from deploy.backends.library import TENSORRT, Capability, Library, in_words
-from export.engine.operators import TABLES, ParserTable, parser_table
+from export.engine.operators import RTX_TABLE, ParserTable, parser_table
 from keras_ddl.edge.errors import UserError
 
 TYPED_SINCE = (10, 12)  # weak typing is deprecated from here on and gone in 11
@@ -53,12 +53,12 @@ def target_for(
 ) -> Target:
     """The target of a version's name, such as "8.6.1" or "10.13.3.9"; the newest known for None.
 
-    TensorRT-RTX has numbers of its own and the parser of the newest TensorRT.
+    TensorRT-RTX has numbers of its own.
     """
     parts = (version or (NEWEST_RTX if library.portable else NEWEST)).split(".")
     if len(parts) < 2 or not all(part.isdecimal() for part in parts[:2]):
         raise UserError(f"expected a TensorRT version such as 10.3, received {version!r}")
     number = int(parts[0]), int(parts[1])
     if library.portable:
-        return Target(number, True, TABLES[-1], library, compute_capabilities)
+        return Target(number, True, RTX_TABLE, library, compute_capabilities)
     return Target(number, number >= TYPED_SINCE, parser_table(number), library)
