@@ -170,3 +170,26 @@ def test_the_list_of_tensorrt_rtx_is_that_of_the_real_bindings():
 def test_cuda_names_are_those_of_the_real_bindings():
     runtime = pytest.importorskip("cuda.bindings.runtime")
     assert [name for name in NAMES if not hasattr(runtime, name)] == []
+
+
+@pytest.mark.parametrize(
+    ("system", "processor", "wanted"),
+    [
+        ("linux", "x86_64", True),
+        ("linux", "aarch64", False),  # a Jetson
+        ("darwin", "arm64", False),
+        ("win32", "AMD64", False),
+    ],
+)
+def test_dev_brings_tensorrt_rtx_where_it_has_something_to_do(
+    system: str, processor: str, wanted: bool
+):
+    tomllib = pytest.importorskip("tomllib")
+    requirements = pytest.importorskip("packaging.requirements")
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    machine = {"sys_platform": system, "platform_machine": processor}
+    extras = tomllib.loads(text)["project"]["optional-dependencies"]
+    for extra in ("dev", "rtx"):
+        found = [requirements.Requirement(line) for line in extras[extra]]
+        (ours,) = [entry for entry in found if entry.name == "tensorrt-rtx-cu13"]
+        assert ours.marker.evaluate(machine) is wanted
