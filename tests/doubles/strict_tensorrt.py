@@ -12,6 +12,7 @@ import enum
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -124,10 +125,13 @@ class StrictTensorRT:
 
     def layer(self, name: str, dtype: str = "FLOAT", shape_tensor: bool = False) -> Strict:
         kind = self.module.DataType[dtype]
-        tensor = self.strict("ITensor", dtype=kind, is_shape_tensor=shape_tensor)
+        tensor = self.strict("ITensor", name=name, dtype=kind, is_shape_tensor=shape_tensor)
         return self.strict(
             "ILayer",
             name=name,
+            type=SimpleNamespace(name="CONVOLUTION"),
+            num_inputs=1,
+            get_input=lambda i: tensor,
             num_outputs=1,
             get_output=lambda i: tensor,
             set_output_type=self.call("ILayer", "set_output_type"),
