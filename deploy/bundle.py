@@ -54,7 +54,7 @@ def open_bundle(
         path: The folder, or an engine that `export/to_trt.py` built of it, which then runs in the
             place of `model.onnx`.
         threads: Compute threads of ONNX Runtime.
-        device: Where ONNX Runtime computes: "cpu", "cuda" or "tensorrt"; an engine has its own.
+        device: Where ONNX Runtime computes: "cpu", "cuda", "tensorrt", "rtx"; not an engine.
 
     Raises:
         UserError: files missing (3), unreadable (2), not those that were exported, or sidecar,

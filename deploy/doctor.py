@@ -6,18 +6,18 @@ touches TensorRT, which 8.6 does not survive otherwise.
 
 from __future__ import annotations
 
-import importlib
 import json
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 if not __package__:  # run as a script: import from the clone, and keep this folder off the path
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from deploy.backends.gpu import Gpu, gpus, tensorrt_version
+from deploy.backends.gpu import Gpu, gpus
+from deploy.backends.library import LIBRARIES, TENSORRT
 from deploy.machine.machine_report import Line, devices, memory, opencv, runtimes
 from keras_ddl.edge.bundle import DEFAULT_BUNDLE, is_bundle
 from keras_ddl.edge.errors import Parser, UserError, run_cli
@@ -44,13 +44,18 @@ class Report:
 def examine(bundle: Path = DEFAULT_BUNDLE) -> Report:
     """Look at this machine and at one bundle."""
     found = gpus()
-    version, reason = _tensorrt()
+    versions, reasons = _libraries()
     lines = [
         Line("system", "yes", f"{platform.platform()}, Python {platform.python_version()}"),
         memory(),
         Line("GPU", "yes" if found else "no", ", ".join(map(str, found)) or NO_GPU),
-        Line("TensorRT", "yes" if version else "no", version or reason),
-        *_cuda_lines(found, version),
+        *(
+            Line(library.name, "yes", versions[key])
+            if key in versions
+            else Line(library.name, "no", reasons[key])
+            for key, library in LIBRARIES.items()
+        ),
+        *_cuda_lines(found, TENSORRT.key in versions),
         runtimes(),
         *opencv(),
         *devices(),
@@ -61,24 +66,28 @@ def examine(bundle: Path = DEFAULT_BUNDLE) -> Report:
         if has_bundle
         else Line("bundle", "no", f"none at {bundle}; make demo trains and exports one")
     )
-    engines = _engines(bundle, version, found)
+    engines = _engines(bundle, versions, found)
     for name, problem in engines.items():
         lines.append(
             Line("engine", "warning" if problem else "yes", f"{name} {problem or 'fits here'}")
         )
     has_camera = any(line.topic == "cameras" and line.state == "yes" for line in lines)
-    able = version is not None and bool(found)
+    able = bool(versions) and bool(found)
     return Report(tuple(lines), engines, _next(bundle, has_bundle, able, engines, has_camera))
 
 
-def _tensorrt() -> tuple[str | None, str]:
-    try:
-        return tensorrt_version(), ""
-    except UserError as error:
-        return None, str(error)
+def _libraries() -> tuple[dict[str, str], dict[str, str]]:
+    """Versions of the libraries for engines that load, and why the others do not, by their keys."""
+    versions, reasons = {}, {}
+    for key, library in LIBRARIES.items():
+        try:
+            versions[key] = library.version()
+        except UserError as error:
+            reasons[key] = str(error)
+    return versions, reasons
 
 
-def _cuda_lines(found: Sequence[Gpu], version: str | None) -> list[Line]:
+def _cuda_lines(found: Sequence[Gpu], tensorrt: bool) -> list[Line]:
     """CUDA's bindings, memory of the GPU, and DLA cores; asked only where there is a GPU."""
     from deploy.backends.cuda_device import CudaDevice, cuda_runtime
 
@@ -96,17 +105,17 @@ def _cuda_lines(found: Sequence[Gpu], version: str | None) -> list[Line]:
         return [Line("CUDA", "warning", str(error))]
     text = f"bindings load; GPU memory {free >> 20} of {total >> 20} MiB free"
     lines = [Line("CUDA", "yes", text)]
-    if version is not None:
+    if tensorrt:
         from deploy.backends.engine_log import engine_log
 
-        trt = importlib.import_module("tensorrt")
+        trt = TENSORRT.load()
         runtime = trt.Runtime(engine_log(trt))
         cores = int(runtime.num_DLA_cores)
         lines.append(Line("DLA", "yes" if cores else "no", f"{cores} cores"))
     return lines
 
 
-def _engines(bundle: Path, version: str | None, found: Sequence[Gpu]) -> dict[str, str]:
+def _engines(bundle: Path, versions: Mapping[str, str], found: Sequence[Gpu]) -> dict[str, str]:
     """Every engine of a bundle, and why it does not fit; read from sidecars, none is loaded."""
     from deploy.backends.sidecar import mismatch, read_sidecar
 
@@ -117,10 +126,11 @@ def _engines(bundle: Path, version: str | None, found: Sequence[Gpu]) -> dict[st
         except UserError as error:
             result[str(path)] = str(error)
             continue
-        if version is None or not found:
-            result[str(path)] = "cannot run here: TensorRT or a GPU is missing"
+        if facts.library not in versions or not found:
+            name = LIBRARIES[facts.library].name
+            result[str(path)] = f"cannot run here: {name} or a GPU is missing"
         else:
-            result[str(path)] = mismatch(facts, path, version, found[0])
+            result[str(path)] = mismatch(facts, path, versions[facts.library], found[0])
     return result
 
 

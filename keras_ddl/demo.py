@@ -38,7 +38,7 @@ def _demo(preset: str) -> int:
     _step("2/6  test split: videos of people never seen in training", "-m", "keras_ddl.evaluate")
     _step("3/6  export to ONNX and prove that it kept the answer", "export/to_onnx.py")
     _step(
-        "4/6  TensorRT: what this machine lacks or has",
+        "4/6  TensorRT: an engine, of TensorRT-RTX where there is no GPU",
         "export/to_trt.py",
         "--fp16",
         allowed=(0, MISSING),

@@ -58,6 +58,7 @@ FOREIGN = {
     "onnx",
     "onnxruntime",
     "tensorrt",
+    "tensorrt_rtx",
     "cuda",
     "cv2",
     "av",

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from strict_cuda import NAMES
-from strict_tensorrt import ENUMS, FOLDER, VERSIONS, names_of
+from strict_tensorrt import ENUMS, FOLDER, RTX, VERSIONS, names_of
 
 from export.engine.options import FLAGS
 
@@ -23,6 +23,7 @@ SOURCES = [
     for name in (
         "export/engine/build.py",
         "export/engine/checked_engine.py",
+        "export/engine/network.py",
         "deploy/backends/trt.py",
         "deploy/backends/engine_log.py",
         "deploy/doctor.py",
@@ -45,12 +46,18 @@ OBJECTS = {
     "self._context": "IExecutionContext",
     "self._engine": "ICudaEngine",
     "inspector": "EngineInspector",
+    "settings": "IRuntimeConfig",
 }
 # Read only where the version has them, which the code sees to: (class, name) → since or until.
 GUARDED = {
     ("IBuilderConfig", "progress_monitor"): "where trt.IProgressMonitor is",
     ("ILayer", "precision"): "without strong typing, which 11 always has",
     ("ILayer", "set_output_type"): "without strong typing, which 11 always has",
+    ("ICudaEngine", "create_runtime_config"): "where trt.CudaGraphStrategy is",
+    ("IRuntimeConfig", "cuda_graph_strategy"): "the same",
+    ("module", "ComputeCapability"): "of TensorRT-RTX, where compute capabilities are asked for",
+    ("IBuilderConfig", "num_compute_capabilities"): "the same",
+    ("IBuilderConfig", "set_compute_capability"): "the same",
 }
 OURS = {"__version__"}
 
@@ -78,7 +85,7 @@ def unknown(source: str, version: str) -> set[tuple[str, ...]]:
                 missing.add((kind, name))
             elif members and name in ENUMS and members[0] not in names["classes"][name]:
                 missing.add((name, members[0]))
-        elif kind != "module" and name not in names["classes"][kind]:
+        elif kind != "module" and name not in names["classes"].get(kind, ()):
             missing.add((kind, name))
     return missing - GUARDED.keys()
 
@@ -93,7 +100,7 @@ def optional_names() -> Iterator[str]:
         yield from flags
 
 
-@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("version", [*VERSIONS, RTX])
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.name)
 def test_every_name_exists_in_every_version(source: Path, version: str):
     assert unknown(source.read_text(encoding="utf-8"), version) == set()
@@ -112,8 +119,13 @@ def test_the_check_is_not_blind():
 
 def test_guarded_names_exist_somewhere_and_not_everywhere():
     for kind, name in GUARDED:
-        having = [v for v in VERSIONS if name in names_of(v)["classes"][kind]]
-        assert having and having != VERSIONS
+        lists = {version: names_of(version) for version in (*VERSIONS, RTX)}
+        names = {
+            v: found["module"] if kind == "module" else found["classes"].get(kind, ())
+            for v, found in lists.items()
+        }
+        having = [version for version, members in names.items() if name in members]
+        assert having and len(having) < len(lists)
 
 
 def test_optional_flags_exist_in_some_version():
@@ -142,9 +154,42 @@ def test_the_lists_are_those_of_the_official_bindings(version: str):
 
 def test_versions_cover_every_series():
     assert {version.split(".")[0] for version in VERSIONS} == {"8", "10", "11"}
-    assert len(list(FOLDER.iterdir())) == len(VERSIONS)
+    assert {path.stem for path in FOLDER.iterdir()} == {*VERSIONS, RTX}
+
+
+def test_the_list_of_tensorrt_rtx_is_that_of_the_real_bindings():
+    trt = pytest.importorskip("tensorrt_rtx")
+    ours = names_of(RTX)
+    if trt.__version__ != ours["tensorrt"]:
+        pytest.skip(f"TensorRT-RTX {trt.__version__} is here, the list is of {ours['tensorrt']}")
+    assert [name for name in ours["module"] if not hasattr(trt, name)] == []
+    for kind, members in ours["classes"].items():
+        assert members == sorted(n for n in dir(getattr(trt, kind)) if not n.startswith("_"))
 
 
 def test_cuda_names_are_those_of_the_real_bindings():
     runtime = pytest.importorskip("cuda.bindings.runtime")
     assert [name for name in NAMES if not hasattr(runtime, name)] == []
+
+
+@pytest.mark.parametrize(
+    ("system", "processor", "wanted"),
+    [
+        ("linux", "x86_64", True),
+        ("linux", "aarch64", False),  # a Jetson
+        ("darwin", "arm64", False),
+        ("win32", "AMD64", False),
+    ],
+)
+def test_dev_brings_tensorrt_rtx_where_it_has_something_to_do(
+    system: str, processor: str, wanted: bool
+):
+    tomllib = pytest.importorskip("tomllib")
+    requirements = pytest.importorskip("packaging.requirements")
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    machine = {"sys_platform": system, "platform_machine": processor}
+    extras = tomllib.loads(text)["project"]["optional-dependencies"]
+    for extra in ("dev", "rtx"):
+        found = [requirements.Requirement(line) for line in extras[extra]]
+        (ours,) = [entry for entry in found if entry.name == "tensorrt-rtx-cu13"]
+        assert ours.marker.evaluate(machine) is wanted

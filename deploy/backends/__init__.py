@@ -21,9 +21,10 @@ def open_backend(
     """Open the runtime for a model file.
 
     Args:
-        path: The model; its suffix decides the runtime: `.onnx` ONNX Runtime, `.engine` TensorRT.
+        path: The model; its suffix decides the runtime: `.onnx` ONNX Runtime, `.engine`
+            TensorRT or TensorRT-RTX, as its sidecar says.
         threads: Compute threads of ONNX Runtime; None leaves the choice to it.
-        device: Where ONNX Runtime computes: "cpu", "cuda" or "tensorrt".
+        device: Where ONNX Runtime computes: "cpu", "cuda", "tensorrt" or "rtx".
         cuda_graph: For an engine: record and replay its work; None: where the batch is fixed.
 
     Raises:

@@ -1,9 +1,8 @@
-"""TensorRT's version and the NVIDIA GPUs of this machine, asked of their libraries."""
+"""NVIDIA GPUs of this machine, asked of the driver's library."""
 
 from __future__ import annotations
 
 import ctypes
-import importlib
 import sys
 from dataclasses import dataclass
 
@@ -23,7 +22,7 @@ class Gpu:
 
     Attributes:
         name: As the driver calls it.
-        compute_capability: (major, minor); an engine runs only on the one it was built for.
+        compute_capability: (major, minor).
     """
 
     name: str
@@ -31,26 +30,6 @@ class Gpu:
 
     def __str__(self) -> str:
         return f"{self.name} (compute capability {'.'.join(map(str, self.compute_capability))})"
-
-
-def tensorrt_version() -> str:
-    """Version of the TensorRT that Python can load.
-
-    The index carries bindings only, so an installed package may still lack its libraries: that is
-    an ImportError or an OSError, and "not there" all the same.
-
-    Raises:
-        UserError: none can be loaded; exit code 3.
-    """
-    try:
-        return str(importlib.import_module("tensorrt").__version__)
-    except (ImportError, OSError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(
-            f"TensorRT does not load ({reason}): on a server pip install -e '.[trt]'; on a Jetson "
-            "JetPack brings it, use an environment made with --system-site-packages",
-            MISSING,
-        ) from error
 
 
 def gpus() -> list[Gpu]:
@@ -93,8 +72,8 @@ def first_gpu() -> Gpu:
     found = gpus()
     if not found:
         raise UserError(
-            "no NVIDIA GPU found: an engine is built on the machine it will run on, so run this on "
-            "the server or Jetson that has the GPU (nvidia-smi lists it where the driver works)",
+            "no NVIDIA GPU found: run this on the server or Jetson that has the GPU (nvidia-smi "
+            "lists it where the driver works)",
             MISSING,
         )
     return found[0]

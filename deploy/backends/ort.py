@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,14 @@ from typing import Any
 import numpy as np
 
 from deploy.backends.base import Backend, TensorSpec
+from deploy.backends.gpu import first_gpu
 from deploy.backends.unfolding import look_at_graph
 from keras_ddl.edge.errors import MISSING, USAGE, UserError
 from keras_ddl.edge.optional_import import need
+
+RTX = "rtx"
+RTX_PLUGIN = "onnxruntime_ep_nv_tensorrt_rtx"
+RTX_REMEDY = "pip install -e '.[rtx-onnxruntime]', on Linux x86-64 and Python 3.11 or later"
 
 DTYPES = {
     "tensor(uint8)": np.uint8,
@@ -32,6 +38,7 @@ PROVIDERS = {
     "cpu": ("CPUExecutionProvider",),
     "cuda": ("CUDAExecutionProvider", "CPUExecutionProvider"),
     "tensorrt": ("TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"),
+    RTX: ("NvTensorRTRTXExecutionProvider", "CPUExecutionProvider"),
 }
 CPU_BATCH = 2  # four clips take four times one, and as much more memory: docs/speed.md
 SILENT = 4  # ONNX Runtime's "fatal": its other messages come back as exceptions anyway
@@ -43,11 +50,13 @@ class OrtBackend(Backend):
     Args:
         path: The model file.
         threads: Threads within one operator; None leaves the choice to the runtime.
-        device: "cpu", "cuda" or "tensorrt".
+        device: "cpu", "cuda" or "tensorrt", which are builds of ONNX Runtime, or "rtx", a plugin
+            that NVIDIA makes for any of them.
 
     Raises:
-        UserError: onnxruntime, or its build for the device, is not installed (3), or it cannot
-            load the file (2); the graph asks for more than a model should (4).
+        UserError: onnxruntime, its build for the device, the plugin or the plugin's GPU is not
+            there (3), or it cannot load the file (2); the graph asks for more than a model
+            should (4).
     """
 
     def __init__(self, path: Path, threads: int | None = None, device: str = "cpu") -> None:
@@ -56,7 +65,9 @@ class OrtBackend(Backend):
         if device not in PROVIDERS:
             raise ValueError(f"expected a device of {sorted(PROVIDERS)}, received {device!r}")
         ort = need("onnxruntime", "running a model")
-        _require_provider(ort.get_available_providers(), device)
+        devices = _rtx_devices(ort) if device == RTX else []
+        if device != RTX:
+            _require_provider(ort.get_available_providers(), device)
         look_at_graph(path)
         options = ort.SessionOptions()
         options.log_severity_level = SILENT
@@ -64,8 +75,12 @@ class OrtBackend(Backend):
         options.add_session_config_entry(*CHANNEL_BATCH)
         if threads is not None:
             options.intra_op_num_threads = threads
+        # A plugin is named by its devices, in the options; what is built in, by its provider.
+        named = {} if devices else {"providers": list(PROVIDERS[device])}
         try:
-            session = ort.InferenceSession(str(path), options, providers=list(PROVIDERS[device]))
+            if devices:
+                options.add_provider_for_devices(devices[:1], {})
+            session = ort.InferenceSession(str(path), options, **named)
         except Exception as error:  # the runtime's own exception classes have no common public base
             reason = str(error).splitlines()[0]
             message = f"expected an ONNX model, cannot load '{path}': {reason}; export it again"
@@ -91,11 +106,49 @@ class OrtBackend(Backend):
 
 def _require_provider(found: list[str], device: str) -> None:
     if PROVIDERS[device][0] not in found:
+        remedy = (
+            RTX_REMEDY
+            if device == RTX
+            else "pip install onnxruntime-gpu instead of onnxruntime, or run on the CPU"
+        )
         raise UserError(
             f"expected ONNX Runtime with {PROVIDERS[device][0]}, received {', '.join(found)}: "
-            "pip install onnxruntime-gpu instead of onnxruntime, or run on the CPU",
+            f"{remedy}",
             MISSING,
         )
+
+
+def _rtx_devices(ort: Any) -> list[Any]:
+    """The GPUs that NVIDIA's plugin offers to ONNX Runtime; it is registered once a process.
+
+    Raises:
+        UserError: no GPU, no plugin, or the plugin does not load or offers none (3).
+    """
+    first_gpu()  # the plugin's own reason is the file name of a library
+    provider = PROVIDERS[RTX][0]
+    if not hasattr(ort, "register_execution_provider_library"):
+        raise UserError(
+            f"--device rtx needs ONNX Runtime 1.24 or later, here is {ort.__version__}: "
+            f"{RTX_REMEDY}",
+            MISSING,
+        )
+    known = [device for device in ort.get_ep_devices() if device.ep_name == provider]
+    if not known:
+        try:
+            plugin = importlib.import_module(RTX_PLUGIN)
+            ort.register_execution_provider_library(provider, plugin.get_library_path())
+        except Exception as error:  # the runtime's own exception classes have no public base
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            message = f"ONNX Runtime's {RTX_PLUGIN} does not load ({reason}): {RTX_REMEDY}"
+            raise UserError(message, MISSING) from error
+        known = [device for device in ort.get_ep_devices() if device.ep_name == provider]
+    if not known:
+        raise UserError(
+            f"{RTX_PLUGIN} offers no GPU to ONNX Runtime: it is for compute capability 8.0 and "
+            "later and a driver of CUDA 13; or run on the CPU",
+            MISSING,
+        )
+    return known
 
 
 def _spec(node: Any) -> TensorSpec:

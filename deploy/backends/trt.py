@@ -1,8 +1,7 @@
-"""TensorRT backend: one context and stream, pinned buffers, a CUDA graph where shapes stay."""
+"""Engine backend, of TensorRT and TensorRT-RTX: one stream, a CUDA graph where shapes stay."""
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,8 @@ import numpy as np
 from deploy.backends.base import Backend, TensorSpec
 from deploy.backends.cuda_device import CudaDevice
 from deploy.backends.engine_log import engine_log
+from deploy.backends.gpu import first_gpu
+from deploy.backends.library import LIBRARIES
 from deploy.backends.sidecar import check_engine, rebuild_command
 from keras_ddl.edge.errors import CHECK_FAILED, UserError
 
@@ -48,26 +49,31 @@ class TrtBackend(Backend):
     Args:
         path: The engine; its sidecar is checked before TensorRT sees the file.
         cuda_graph: Record the work once and replay it. None: where the batch cannot vary. With a
-            batch that varies it is recorded again whenever the size changes.
+            batch that varies it is recorded again whenever the size changes. TensorRT-RTX, which
+            compiles while it runs, records by itself; TensorRT is recorded from outside.
 
     Raises:
-        UserError: TensorRT, CUDA or a GPU is missing (3), or the engine is not for here (4).
+        UserError: the library, CUDA or a GPU is missing (3), or the engine is not for here (4).
     """
 
     def __init__(self, path: Path, cuda_graph: bool | None = None) -> None:
         self.sidecar = check_engine(path)
-        trt = importlib.import_module("tensorrt")
+        library = LIBRARIES[self.sidecar.library]
+        trt = library.load()
         self._trt = trt
         self._log = engine_log(trt)
         runtime = trt.Runtime(self._log)
         if self.sidecar.version_compatible:
             runtime.engine_host_code_allowed = True
         engine = runtime.deserialize_cuda_engine(path.read_bytes())
-        context = engine.create_execution_context() if engine is not None else None
+        sizes = self.sidecar.profile
+        record = sizes["min"] == sizes["max"] if cuda_graph is None else cuda_graph
+        context = self._new_context(engine, record) if engine is not None else None
         if context is None:
             again = rebuild_command(self.sidecar, path)
             raise UserError(
-                f"TensorRT cannot load '{path}' ({self._log.reason()}): build it again: {again}",
+                f"{library.name} cannot load '{path}' ({self._log.reason()}): build it again: "
+                f"{again}",
                 CHECK_FAILED,
             )
         self._runtime, self._engine, self._context = runtime, engine, context
@@ -81,10 +87,21 @@ class TrtBackend(Backend):
         except BaseException:
             self._device.close()
             raise
-        fixed = all(None not in spec.shape for spec in self.inputs)
-        self._use_graph = fixed if cuda_graph is None else cuda_graph
-        self.name = f"tensorrt {trt.__version__} {self.sidecar.precision} {self.sidecar.gpu}"
+        kind = library.module.replace("_", "-")
+        gpu = self.sidecar.gpu or first_gpu().name
+        self.name = f"{kind} {trt.__version__} {self.sidecar.precision} {gpu}"
         self.metadata = dict(self.sidecar.metadata)
+
+    def _new_context(self, engine: Any, record: bool) -> Any:
+        strategies = getattr(self._trt, "CudaGraphStrategy", None)
+        self._use_graph = record and strategies is None
+        if strategies is None:
+            return engine.create_execution_context()
+        settings = engine.create_runtime_config()
+        settings.cuda_graph_strategy = (
+            strategies.WHOLE_GRAPH_CAPTURE if record else strategies.DISABLED
+        )
+        return engine.create_execution_context(settings)
 
     def _describe(self) -> None:
         """Read names, types and shapes, and reserve memory for the largest batch."""

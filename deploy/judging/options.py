@@ -14,7 +14,7 @@ from keras_ddl.edge.bundle import DEFAULT_BUNDLE
 from keras_ddl.edge.clipper import DETECT_EVERY
 from keras_ddl.edge.errors import USAGE, UserError
 
-DEVICES = ("cpu", "cuda", "tensorrt")
+DEVICES = ("cpu", "cuda", "tensorrt", "rtx")
 FOOTAGE = ("real", SYNTHETIC)
 DETECTORS = ("auto", "haar", "yunet")
 EVERY_S = 0.5  # time between two clips of a face

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+from deploy.backends.gpu import gpus
 from deploy.backends.sidecar import check_engine
 from keras_ddl.edge.errors import MISSING, USAGE, UserError
 
@@ -20,7 +21,7 @@ def choose_model(bundle: Path, backend: str = "auto") -> Path:
         bundle: A bundle, or an engine by name, which is what is run then.
         backend: "onnx": the graph. "tensorrt": the newest engine under `bundle/trt` that was built
             for this machine and this graph. "auto": such an engine if there is one, else the graph;
-            engines that do not fit are named in the log.
+            engines that do not fit are named in the log, unless there is no GPU at all.
 
     Raises:
         UserError: an engine and "onnx" (2); "tensorrt" and no engine that fits (3, with reasons).
@@ -29,7 +30,7 @@ def choose_model(bundle: Path, backend: str = "auto") -> Path:
         if backend == "onnx":
             raise UserError(f"expected a bundle for --backend onnx, received '{bundle}'", USAGE)
         return bundle
-    if backend == "onnx":
+    if backend == "onnx" or (backend == "auto" and not gpus()):
         return bundle
     engines = sorted(bundle.glob("trt/*.engine"), key=lambda path: -path.stat().st_mtime)
     reasons = []

@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib
 import re
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from deploy.backends.ort import RTX_PLUGIN
 from deploy.machine.quiet import silence_libraries
 from deploy.sources.camera import DEV, list_cameras
 from deploy.sources.csi import gstreamer
@@ -48,7 +50,8 @@ def runtimes() -> Line:
         return Line("ONNX Runtime", "no", "pip install 'keras-ddl[edge]'")
     providers = ort.get_available_providers()
     names = ", ".join(name.removesuffix("ExecutionProvider") for name in providers)
-    return Line("ONNX Runtime", "yes", f"{ort.__version__}: {names}")
+    plugin = ", plugin NvTensorRTRTX (--device rtx)" if find_spec(RTX_PLUGIN) else ""
+    return Line("ONNX Runtime", "yes", f"{ort.__version__}: {names}{plugin}")
 
 
 def opencv() -> list[Line]:

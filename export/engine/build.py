@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from deploy.backends.engine_log import engine_log
+from export.engine.network import NetworkLayer, network_layers
 from export.engine.options import FLAGS, BuildOptions
 from keras_ddl.edge.errors import CHECK_FAILED, MISSING, UserError
 from keras_ddl.edge.files import atomic_write
 
 MIB = 1 << 20
+BAR = 30  # characters
 NUMBERED = re.compile(r"_\d+$")
 
 
@@ -39,29 +41,29 @@ def engine_from_onnx(
     strongly_typed: bool,
     options: BuildOptions,
     float_nodes: Collection[str] = (),
+    seen: Callable[[list[NetworkLayer]], None] | None = None,
 ) -> bytes:
     """Build an engine; minutes.
 
     Args:
-        trt: The TensorRT module.
+        trt: The module of TensorRT or TensorRT-RTX.
         onnx_bytes: The prepared graph.
         shape: Of its one input ``clip`` without the batch: ``(T, S, S, 3)``.
         precision: "fp32", "fp16" or "int8".
         strongly_typed: Whether the graph's types are binding; else flags ask for the precision.
         options: Profiles, memory, caches.
         float_nodes: Without strong typing: names of nodes that must compute in float32.
+        seen: Is given the layers of the parsed network, before it is built; called under strong
+            typing alone.
 
     Raises:
         UserError: the parser or the builder refuses (4), with its own reason; no such DLA core (3).
     """
     log = engine_log(trt)
     builder = trt.Builder(log)
-    network = builder.create_network(_creation_flags(trt, strongly_typed))
-    parser = trt.OnnxParser(network, log)
-    if not parser.parse(onnx_bytes):
-        errors = [parser.get_error(i).desc() for i in range(parser.num_errors)]
-        reason = " ".join((errors or [log.reason()])[0].split())
-        raise UserError(f"TensorRT {trt.__version__} cannot read the graph: {reason}", CHECK_FAILED)
+    network, parser = parse(trt, builder, log, onnx_bytes, strongly_typed)
+    if seen is not None and strongly_typed:
+        seen(network_layers(network))
     config = builder.create_builder_config()
     _set_options(trt, builder, config, options)
     profile = builder.create_optimization_profile()
@@ -78,12 +80,49 @@ def engine_from_onnx(
         plan = builder.build_serialized_network(network, config)
     if plan is None:
         raise UserError(
-            f"TensorRT {trt.__version__} built no {precision} engine: {log.reason()}; on a small "
-            "board try --workspace 256 --max-batch 1 and close other programs",
+            f"{_name(trt)} {trt.__version__} built no {precision} engine: {log.reason()}; on a "
+            "small board try --workspace 256 --max-batch 1 and close other programs",
             CHECK_FAILED,
         )
+    del parser  # held until here: the network's weights are its
     _save_cache(cache, config, options.timing_cache)
     return bytes(plan)
+
+
+def parse(
+    trt: Any, builder: Any, log: Any, onnx_bytes: bytes, strongly_typed: bool
+) -> tuple[Any, Any]:
+    """Parse a graph with the library's own parser.
+
+    Returns:
+        The network, and the parser, which has to outlive it.
+
+    Raises:
+        UserError: the parser refuses, with its own reason (4).
+    """
+    network = builder.create_network(_creation_flags(trt, strongly_typed))
+    parser = trt.OnnxParser(network, log)
+    if not parser.parse(onnx_bytes):
+        reason = " ".join(_refusal(parser, log).split())
+        raise UserError(
+            f"{_name(trt)} {trt.__version__} cannot read the graph: {reason}", CHECK_FAILED
+        )
+    return network, parser
+
+
+def _refusal(parser: Any, log: Any) -> str:
+    """The parser's reason; of an unknown operator its description is the word "false" alone."""
+    if not parser.num_errors:
+        return str(log.reason())
+    error = parser.get_error(0)
+    facts = [optional(error, name) for name in ("code", "node_operator", "node_name")]
+    code, operator, node = (str(fact()) if fact else "" for fact in facts)
+    words = [code.rpartition(".")[2], operator, f"at '{node}'" if node else ""]
+    return f"{' '.join(filter(None, words))}: {error.desc()}" if any(words) else str(error.desc())
+
+
+def _name(trt: Any) -> str:
+    return "TensorRT-RTX" if optional(trt, "ComputeCapability") else "TensorRT"
 
 
 def _creation_flags(trt: Any, strongly_typed: bool) -> int:
@@ -99,6 +138,11 @@ def _set_options(trt: Any, builder: Any, config: Any, options: BuildOptions) -> 
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace_mib * MIB)
     config.builder_optimization_level = options.optimisation_level
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # names and types of all layers
+    if options.compute_capabilities:
+        config.num_compute_capabilities = len(options.compute_capabilities)
+        for place, (major, minor) in enumerate(options.compute_capabilities):
+            kind = getattr(trt.ComputeCapability, f"SM{major}{minor}")
+            config.set_compute_capability(kind, place)
     if options.hardware_compatible:
         config.hardware_compatibility_level = trt.HardwareCompatibilityLevel.AMPERE_PLUS
     if options.version_compatible:
@@ -189,27 +233,42 @@ def _progress_monitor(trt: Any, config: Any) -> Iterator[None]:
     class Monitor(base):  # type: ignore[misc]
         def __init__(self) -> None:
             base.__init__(self)
-            self.steps: dict[str, int] = {}  # of the phases that are part of no other
+            self.phases: dict[str, tuple[str | None, int, int]] = {}  # parent, steps, done
 
         def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
-            if parent_phase is None:
-                self.steps[phase_name] = num_steps
-                if not sys.stderr.isatty():
-                    print(f"building: {phase_name}", file=sys.stderr, flush=True)
+            self.phases[phase_name] = parent_phase, max(1, num_steps), 0
+            if parent_phase is None and not sys.stderr.isatty():
+                print(f"building: {phase_name}", file=sys.stderr, flush=True)
 
         def step_complete(self, phase_name: str, step: int) -> bool:
-            if phase_name in self.steps:
-                _show(f"building: {phase_name} {step + 1}/{self.steps[phase_name]}")
+            if phase_name in self.phases:
+                parent, steps, _ = self.phases[phase_name]
+                self.phases[phase_name] = parent, steps, min(steps, step + 1)
+                for name in [n for n, (above, *_) in self.phases.items() if above is None][-1:]:
+                    _show(bar(name, _share(self.phases, name)))
             return True  # go on
 
         def phase_finish(self, phase_name: str) -> None:
-            self.steps.pop(phase_name, None)
+            self.phases.pop(phase_name, None)
 
     config.progress_monitor = Monitor()
     try:
         yield
     finally:
         _show("", end="\r" if sys.stderr.isatty() else "")
+
+
+def _share(phases: Mapping[str, tuple[str | None, int, int]], name: str) -> float:
+    """How much of a phase is done, 0 to 1: whole steps, and a part of the one that goes on."""
+    _, steps, done = phases[name]
+    below = [_share(phases, inner) for inner, (above, *_) in phases.items() if above == name]
+    return min(1.0, (done + max(below, default=0.0)) / steps)
+
+
+def bar(text: str, share: float) -> str:
+    """A progress bar for one line; `share` is 0 to 1."""
+    full = int(share * BAR)
+    return f"building: {text} [{'#' * full}{'.' * (BAR - full)}] {int(100 * share)} %"
 
 
 def _show(text: str, end: str = "") -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -13,13 +12,15 @@ from typing import Any
 import numpy as np
 
 from deploy.backends import Backend, open_backend
-from deploy.backends.gpu import Gpu
+from deploy.backends.library import in_words
 from deploy.backends.sidecar import EngineSidecar, sidecar_path, system_name
 from deploy.backends.trt import TrtBackend
 from export.bundle_writer import part_folder
 from export.engine.build import engine_from_onnx
 from export.engine.job import Job
-from export.engine.layers import layers_from_inspector, require_precision, summary
+from export.engine.layers import EngineLayer, layers_from_inspector, require_precision, summary
+from export.engine.network import NetworkLayer, network_report, network_summary
+from export.engine.plan import add_network
 from export.engine.prepare import PreparedGraph
 from export.parity.prove import Candidate, prove
 from export.parity.runtimes import ask, ask_file
@@ -30,23 +31,26 @@ WARM_UP, ROUNDS = 20, 200
 PERCENTILES = (50, 90, 99)
 
 
-def checked_engine(job: Job, precision: str, prepared: PreparedGraph, gpu: Gpu) -> EngineSidecar:
+def checked_engine(job: Job, precision: str, prepared: PreparedGraph) -> EngineSidecar:
     """Build, check and install the engine of one precision.
 
     The checks, in order: the layers have the precision that was asked for; the answers are those
-    of ONNX Runtime with the bundle's own graph; then the speed is measured.
+    of ONNX Runtime with the bundle's own graph; then the speed is measured. Where the engine cannot
+    run, as one of TensorRT-RTX without a GPU, the first alone is left, of the parsed network, and
+    the sidecar says so.
 
     Args:
-        job: The bundle; the prepared graph lies beside it already.
+        job: The bundle; the prepared graph and the plan lie beside it already.
         precision: "fp32", "fp16" or "int8".
         prepared: The graph.
-        gpu: What is built for.
 
     Raises:
         UserError: the build or a check failed; an earlier engine is then untouched.
     """
     files = job.files(precision)
-    trt = importlib.import_module("tensorrt")
+    trt = job.machine.library.load()
+    network: list[NetworkLayer] = []
+    start = perf_counter()
     plan = engine_from_onnx(
         trt,
         files.graph.read_bytes(),
@@ -55,13 +59,21 @@ def checked_engine(job: Job, precision: str, prepared: PreparedGraph, gpu: Gpu) 
         job.target.strongly_typed,
         job.options,
         prepared.float_nodes,
+        partial(_seen, job, precision, network),
     )
+    seconds = perf_counter() - start
+    built = f"{len(plan) / 1e6:.1f} MB, built in {seconds:.1f} s"
     with part_folder(files.folder / precision) as work:
         path = work / files.engine.name
         path.write_bytes(plan)
-        sidecar = _sidecar(job, precision, prepared, gpu, path, str(trt.__version__))
+        sidecar = _sidecar(job, precision, prepared, path)
         sidecar.write(path)
-        report, layers = _prove(path, job, precision)
+        print(f"{files.engine}: {built} by {job.machine.library.name} {sidecar.tensorrt}")
+        if job.not_run:
+            report, layers = _not_run(job, network)
+        else:
+            report, layers = _prove(path, job, precision, network)
+        report["build"] = {"seconds": round(seconds, 2), "bytes": len(plan)}
         sidecar = replace(sidecar, report=report)
         sidecar.write(path)
         write_json(files.layers, layers)
@@ -70,35 +82,69 @@ def checked_engine(job: Job, precision: str, prepared: PreparedGraph, gpu: Gpu) 
     return sidecar
 
 
-def _sidecar(
-    job: Job, precision: str, prepared: PreparedGraph, gpu: Gpu, path: Path, version: str
-) -> EngineSidecar:
-    files = job.files(precision)
+def _seen(
+    job: Job, precision: str, network: list[NetworkLayer], layers: list[NetworkLayer]
+) -> None:
+    """Report what the parsed network computes in; refuse one without the asked precision."""
+    network += layers
+    found = network_report(layers, f"{job.machine.library.name} {job.machine.version}")
+    add_network(job.files(precision).plan, found)
+    print(f"  {network_summary(found)}")
+    if job.machine.library.portable:  # of TensorRT the inspector tells, of the engine itself
+        require_precision(_as_engine_layers(layers), precision)
+
+
+def _as_engine_layers(network: Sequence[NetworkLayer]) -> list[EngineLayer]:
+    return [EngineLayer(row.name, row.kind, row.precision) for row in network]
+
+
+def _not_run(
+    job: Job, network: Sequence[NetworkLayer]
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The report of an engine that cannot run here, and the parsed network's layers."""
+    layers = _as_engine_layers(network)
+    report = {
+        "run": f"built here, not run here: {job.not_run}",
+        "runs_on": f"compute capability {in_words(job.options.compute_capabilities)}",
+        "layers": summary(layers),
+    }
+    return report, [{**vars(layer), "ms": None} for layer in layers]
+
+
+def _sidecar(job: Job, precision: str, prepared: PreparedGraph, path: Path) -> EngineSidecar:
+    files, machine, options = job.files(precision), job.machine, job.options
+    portable = machine.library.portable
+    gpu = None if portable else machine.gpu
     return EngineSidecar(
         engine_sha256=file_sha256(path),
         onnx_sha256=file_sha256(files.graph),
         bundle_sha256=file_sha256(files.model),
         precision=precision,
         strongly_typed=job.target.strongly_typed,
-        tensorrt=version,
-        gpu=gpu.name,
-        compute_capability=gpu.compute_capability,
+        tensorrt=str(machine.version),
+        gpu=gpu.name if gpu else None,
+        compute_capabilities=(gpu.compute_capability,) if gpu else options.compute_capabilities,
         system=system_name(),
-        profile=job.options.profile,
-        hardware_compatible=job.options.hardware_compatible,
-        version_compatible=job.options.version_compatible,
-        dla_core=job.options.dla_core,
+        profile=options.profile,
+        hardware_compatible=options.hardware_compatible,
+        version_compatible=options.version_compatible,
+        dla_core=options.dla_core,
         metadata={entry.key: entry.value for entry in prepared.proto.metadata_props},
+        library=machine.library.key,
     )
 
 
-def _prove(path: Path, job: Job, precision: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The sidecar's report, and the engine's layers."""
+def _prove(
+    path: Path, job: Job, precision: str, network: Sequence[NetworkLayer]
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The sidecar's report, and the engine's layers; of TensorRT-RTX the network's."""
     clips, limits = job.clips.compared, job.limits(precision)
     with TrtBackend(path) as built:
-        layers = layers_from_inspector(built.layer_information())
-        print(f"layers: {summary(layers)}")
-        require_precision(layers, precision)
+        layers = _as_engine_layers(network)
+        if not job.machine.library.portable:
+            layers = layers_from_inspector(built.layer_information())
+            print(f"layers: {summary(layers)}")
+            require_precision(layers, precision)
         sizes = built.sidecar.profile
         candidate = Candidate(f"the {precision} engine", partial(ask, built, batch=sizes["min"]))
         reference = partial(ask_file, job.files(precision).model)
@@ -115,6 +161,7 @@ def _prove(path: Path, job: Job, precision: str) -> tuple[dict[str, Any], list[d
             rows += [{"mode": mode, **row} for row in speed(backend, sorted({*sizes.values()}))]
     print(f"latency and throughput of the engine:\n{table(rows)}")
     report = {
+        "run": "built and run here",
         "layers": summary(layers),
         "parity": {**vars(parity), "tolerance": vars(limits.tolerance)},
         "speed": rows,

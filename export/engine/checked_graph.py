@@ -49,8 +49,7 @@ def checked_graph(job: Job, precision: str) -> PreparedGraph:
     proof = prove(reference, candidate, job.clips.compared, job.limits(precision))
     files.refused.replace(files.graph)
     typing = write_plan(job, precision, prepared)["typing"]
-    version = ".".join(map(str, job.target.version))
-    print(f"{files.graph}: TensorRT {version}, typing {typing}, {len(RULES)} rules kept")
+    print(f"{files.graph}: {job.target.name}, typing {typing}, {len(RULES)} rules kept")
     for note in (*prepared.notes, *_measured(job, proof)):
         print(f"  {note}")
     return prepared

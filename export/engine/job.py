@@ -6,15 +6,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deploy.backends.gpu import Gpu, first_gpu, tensorrt_version
+from deploy.backends.gpu import Gpu, first_gpu, gpus
+from deploy.backends.library import LIBRARIES, TENSORRT, TENSORRT_RTX, Capability, Library, runs_on
 from export.engine.options import BuildOptions
-from export.engine.rules import Target, target_for
+from export.engine.target import Target, target_for
 from export.parity.agreement import HALF_ON_NOISE, PREPARED
 from export.parity.clips import ClipSet
 from export.parity.prove import Limits
 from keras_ddl.edge.bundle import ENGINE_FOLDER, MODEL_FILE
 from keras_ddl.edge.clipspec import ClipSpec
-from keras_ddl.edge.errors import USAGE, UserError
+from keras_ddl.edge.errors import MISSING, USAGE, UserError
 
 if TYPE_CHECKING:
     import onnx
@@ -27,32 +28,62 @@ ADVICE = (
 
 @dataclass(frozen=True)
 class Machine:
-    """TensorRT's version and the GPU of this machine where they are, else why not."""
+    """What this machine can build with.
 
+    Attributes:
+        library: TensorRT or TensorRT-RTX.
+        version: Of the library, where it loads.
+        gpu: The one that is taken by default, where there is one.
+        missing: Why nothing can be built here; None where it can.
+    """
+
+    library: Library
     version: str | None
     gpu: Gpu | None
     missing: UserError | None
 
     @classmethod
-    def look(cls) -> Machine:
-        """Look for TensorRT first, then for a GPU."""
+    def look(cls, wanted: str = "auto") -> Machine:
+        """Look for a library, and for a GPU.
+
+        Args:
+            wanted: Key of a library, or "auto": TensorRT where it loads and a GPU is there, else
+                TensorRT-RTX where that loads.
+        """
+        if wanted != "auto":
+            return cls._with(LIBRARIES[wanted])
+        own, portable = cls._with(TENSORRT), None
+        if own.missing:
+            portable = cls._with(TENSORRT_RTX)
+        if portable is None:
+            return own
+        if not portable.missing:
+            return portable
+        line = f"{own.missing}; an engine can be built without a GPU too: {TENSORRT_RTX.remedy}"
+        return replace(own, missing=UserError(line, MISSING))
+
+    @classmethod
+    def _with(cls, library: Library) -> Machine:
+        """Look for the library first, then for a GPU, which not every library needs."""
         version = gpu = missing = None
         try:
-            version = tensorrt_version()
-            gpu = first_gpu()
+            version = library.version()
+            gpu = next(iter(gpus()), None) if library.portable else first_gpu()
         except UserError as error:
             missing = error
-        return cls(version, gpu, missing)
+        return cls(library, version, gpu, missing)
 
-    def target(self, wanted: str | None) -> Target:
+    def target(
+        self, wanted: str | None, compute_capabilities: tuple[Capability, ...] = ()
+    ) -> Target:
         """The version here, or the one named; both where they agree.
 
         Raises:
             UserError: they do not agree (2).
         """
         if wanted is None or self.version is None:
-            return target_for(wanted or self.version)
-        target, here = target_for(wanted), target_for(self.version)
+            return target_for(wanted or self.version, self.library, compute_capabilities)
+        target, here = (target_for(version, self.library) for version in (wanted, self.version))
         if target != here:
             raise UserError(
                 f"expected --tensorrt {self.version}, the one installed, received {wanted}: "
@@ -132,6 +163,17 @@ class Job:
     ranges: str
     tolerance: float | None
     profile: bool
+
+    @property
+    def not_run(self) -> str:
+        """Why an engine of this build cannot run here; empty where it can."""
+        gpu = self.machine.gpu
+        if gpu is None:
+            return "no NVIDIA GPU"
+        asked = self.options.compute_capabilities
+        if self.machine.library.portable and not runs_on(asked, gpu.compute_capability):
+            return f"it is not for {gpu}"
+        return ""
 
     def files(self, precision: str) -> BuildFiles:
         """Where the files of a precision lie."""

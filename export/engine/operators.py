@@ -6,7 +6,7 @@ that is not newer than the target counts, so a target between two tables is judg
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 # In every table since 8.5, with float32, float16 and, where it says anything to them, integers.
 _ALWAYS = frozenset(
@@ -41,34 +41,51 @@ class ParserTable:
     """Operators and limits of one version of the parser.
 
     Attributes:
-        version: Of TensorRT, as (major, minor).
+        version: Of the library, as (major, minor).
         opset: The highest ONNX operator set.
         operators: Names of operators in ONNX's own domain.
         constant_inputs: Operator → place of an input that must be a constant.
+        source: Where the table stands.
     """
 
     version: tuple[int, int]
     opset: int
     operators: frozenset[str]
     constant_inputs: dict[str, int]
-
-    @property
-    def source(self) -> str:
-        """Where the table stands."""
-        return f"onnx-tensorrt docs/operators.md, TensorRT {self.version[0]}.{self.version[1]}"
+    source: str
 
 
 OLDEST = (8, 6)  # JetPack 6.0
+_STATED = "onnx-tensorrt docs/operators.md, TensorRT"
 TABLES = (
     ParserTable(
-        (8, 5), 17, _ALWAYS, {"Slice": 3, "Squeeze": 1, "TopK": 1, "Unsqueeze": 1, "CumSum": 1}
+        (8, 5),
+        17,
+        _ALWAYS,
+        {"Slice": 3, "Squeeze": 1, "TopK": 1, "Unsqueeze": 1, "CumSum": 1},
+        f"{_STATED} 8.5",
     ),
     ParserTable(
-        (9, 2), 19, _ALWAYS | _SINCE_9_2, {"Slice": 3, "Squeeze": 1, "Unsqueeze": 1, "CumSum": 1}
+        (9, 2),
+        19,
+        _ALWAYS | _SINCE_9_2,
+        {"Slice": 3, "Squeeze": 1, "Unsqueeze": 1, "CumSum": 1},
+        f"{_STATED} 9.2",
     ),
     ParserTable(
-        (10, 15), 24, _ALWAYS | _SINCE_9_2 | _SINCE_10_15, {**_AXES_OF_REDUCTIONS, "CumSum": 1}
+        (10, 15),
+        24,
+        _ALWAYS | _SINCE_9_2 | _SINCE_10_15,
+        {**_AXES_OF_REDUCTIONS, "CumSum": 1},
+        f"{_STATED} 10.15",
     ),
+)
+# Asked of the parser itself: a deformable convolution is a plugin, and the library brings none.
+RTX_TABLE = replace(
+    TABLES[-1],
+    version=(1, 7),
+    operators=TABLES[-1].operators - {"DeformConv"},
+    source="OnnxParser.supports_operator, TensorRT-RTX 1.7",
 )
 
 

@@ -9,9 +9,9 @@ from typing import Any
 from export.engine.job import BuildFiles, Job
 from export.engine.options import FLAGS, BuildOptions, command_line
 from export.engine.prepare import PreparedGraph
-from export.engine.rules import Target
+from export.engine.target import Target
 from keras_ddl import __version__
-from keras_ddl.edge.files import file_sha256, write_json
+from keras_ddl.edge.files import file_sha256, read_json, write_json
 
 
 def precision_flags(precision: str, target: Target) -> list[str]:
@@ -32,8 +32,10 @@ def write_plan(job: Job, precision: str, prepared: PreparedGraph) -> dict[str, A
     files, target, options, machine = job.files(precision), job.target, job.options, job.machine
     sizes = prepared.proto.graph.input[0].type.tensor_type.shape.dim
     shape = [size.dim_value for size in sizes][1:]
+    tool = "tensorrt_rtx" if target.library.portable else "trtexec"
     plan = {
         "precision": precision,
+        "library": target.library.name,
         "tensorrt": ".".join(map(str, target.version)),
         "typing": "strong" if target.strongly_typed else "by flags",
         "flags": precision_flags(precision, target),
@@ -55,19 +57,27 @@ def write_plan(job: Job, precision: str, prepared: PreparedGraph) -> dict[str, A
         },
         "versions": {"keras_ddl": __version__, "rules": target.table.source},
         "commands": {
-            "build": command_line(options, precision, job.bundle),
-            "trtexec": _trtexec(files, target, options, shape),
+            "build": command_line(options, precision, job.bundle, target.library),
+            tool: _trtexec(files, target, options, shape),
         },
     }
     write_json(files.plan, plan)
     return plan
 
 
+def add_network(path: Path, report: dict[str, Any]) -> None:
+    """Add to a written plan what the parsed network computes in."""
+    write_json(path, {**read_json(path), "network": report})
+
+
 def _trtexec(files: BuildFiles, target: Target, options: BuildOptions, shape: list[int]) -> str:
     """The same build with NVIDIA's own tool, for a second opinion; it pins no float32 layers."""
     sizes = {name: "x".join(map(str, (size, *shape))) for name, size in options.profile.items()}
-    words = [f"trtexec --onnx={files.graph.name} --saveEngine={files.engine.name}"]
+    tool = "tensorrt_rtx" if target.library.portable else "trtexec"
+    words = [f"{tool} --onnx={files.graph.name} --saveEngine={files.engine.name}"]
     words += [f"--{name}Shapes=clip:{text}" for name, text in sizes.items()]
+    if target.library.portable:
+        return " ".join(words)
     words += [f"--memPoolSize=workspace:{options.workspace_mib}"]
     words += [f"--builderOptimizationLevel={options.optimisation_level}"]
     if target.strongly_typed:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from export.engine.rules import Target
+from export.engine.target import Target
 from export.graph.float_islands import float_islands
 from export.graph.fold_batch_norm import fold_batch_norm
 from export.graph.insert_qdq import insert_qdq, quantisable

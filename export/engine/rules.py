@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from export.engine.operators import ParserTable, parser_table
+from deploy.backends.library import LIBRARIES, capabilities_from
+from export.engine.target import Target, target_for
 from export.graph.mixed_fp16 import HALF_SCALES
 from export.graph.onnx_graph import Graph, attribute, formals, load_model
 from keras_ddl.edge.errors import CHECK_FAILED, Parser, UserError, run_cli
@@ -22,12 +23,10 @@ from keras_ddl.edge.errors import CHECK_FAILED, Parser, UserError, run_cli
 if TYPE_CHECKING:
     import onnx
 
-TYPED_SINCE = (10, 12)  # weak typing is deprecated from here on and gone in 11
-NEWEST = "11.4"
 MAX_K = 3840
 MAX_RANK = 8
 WEIGHT_AXES = {"Conv": 0, "ConvTranspose": 1, "Gemm": 0, "MatMul": 1}
-UINT8, FLOAT16, DOUBLE, BFLOAT16 = 2, 10, 11, 16  # of onnx.TensorProto
+UINT8, FLOAT, FLOAT16, DOUBLE, BFLOAT16 = 2, 1, 10, 11, 16  # of onnx.TensorProto
 
 OPERATORS = "https://github.com/onnx/onnx-tensorrt docs/operators.md"
 QUANTIZED = "TensorRT developer guide, Working with Quantized Types"
@@ -35,22 +34,8 @@ TOPK = "TensorRT operator reference, TopK"
 TYPED = "TensorRT developer guide, Strongly Typed Networks"
 SHAPES = "TensorRT developer guide, Working with Dynamic Shapes"
 DIMS = "TensorRT API reference, Dims.MAX_DIMS"
+TURING = "TensorRT-RTX 1.7, its builder's own refusal for compute capability 7.5"
 Q_DQ = "ONNX operators QuantizeLinear and DequantizeLinear"
-
-
-@dataclass(frozen=True)
-class Target:
-    """TensorRT version and typing that a graph is checked for.
-
-    Attributes:
-        version: TensorRT as (major, minor).
-        strongly_typed: Whether tensors keep the types that the graph gives them.
-        table: What this version's parser reads.
-    """
-
-    version: tuple[int, int]
-    strongly_typed: bool
-    table: ParserTable
 
 
 @dataclass(frozen=True)
@@ -64,15 +49,6 @@ class Finding:
 
     def __str__(self) -> str:
         return f"{self.rule}: {self.message} at '{self.node}' [{self.source}]"
-
-
-def target_for(version: str | None = None) -> Target:
-    """The target of a version's name, such as "8.6.1" or "10.13.3.9"; the newest known for None."""
-    parts = (version or NEWEST).split(".")
-    if len(parts) < 2 or not all(part.isdecimal() for part in parts[:2]):
-        raise UserError(f"expected a TensorRT version such as 10.3, received {version!r}")
-    number = int(parts[0]), int(parts[1])
-    return Target(number, number >= TYPED_SINCE, parser_table(number))
 
 
 def check(proto: onnx.ModelProto, target: Target) -> list[Finding]:
@@ -95,10 +71,9 @@ def require(proto: onnx.ModelProto, target: Target, name: str) -> None:
     found = check(proto, target)
     if found:
         more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-        version = ".".join(map(str, target.version))
         raise UserError(
-            f"{name} is not for TensorRT {version}: {found[0]}{more}; "
-            f"python -m export.engine.rules {name} --tensorrt {version} lists all",
+            f"{name} is not for {target.name}: {found[0]}{more}; "
+            f"python -m export.engine.rules {name} {target.arguments} lists all",
             CHECK_FAILED,
         )
 
@@ -239,6 +214,21 @@ def _types(graph: Graph, target: Target) -> Found:
                 yield node.name, f"{node.op_type} mixes {' and '.join(names)}", TYPED
 
 
+def _turing(graph: Graph, target: Target) -> Found:
+    """What the builder of TensorRT-RTX does not compile for the oldest GPUs."""
+    if (7, 5) not in target.compute_capabilities:
+        return
+    for node in graph.nodes:
+        if not node.input or graph.dtype(node.input[0]) != FLOAT:
+            continue
+        if node.op_type in ("MatMul", "Gemm", "Einsum"):
+            yield node.name, f"float32 {node.op_type} is not for compute capability 7.5", TURING
+        elif (
+            node.op_type in ("Conv", "ConvTranspose") and len(graph.shape(node.input[0]) or ()) == 5
+        ):
+            yield node.name, f"float32 3-D {node.op_type} is not for compute capability 7.5", TURING
+
+
 def _q_dq(graph: Graph) -> Iterator[Any]:
     return (n for n in graph.nodes if n.op_type in ("QuantizeLinear", "DequantizeLinear"))
 
@@ -263,6 +253,7 @@ RULES = (
     _dynamic_shape,
     _rank,
     _types,
+    _turing,
 )
 
 
@@ -272,17 +263,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="python -m export.engine.rules", description=(__doc__ or "").splitlines()[0]
     )
     parser.add_argument("model", type=Path, help="an ONNX file")
-    parser.add_argument("--tensorrt", help="version of the target; default: the newest known")
+    parser.add_argument("--target", choices=LIBRARIES, default="trt", help="default: %(default)s")
+    parser.add_argument("--compute-capability", metavar="LIST", help="of --target rtx")
+    parser.add_argument("--tensorrt", help="version of TensorRT; default: the newest known")
     arguments = parser.parse_args(argv)
 
     def body() -> int:
-        target = target_for(arguments.tensorrt)
+        asked = arguments.compute_capability
+        capabilities = capabilities_from(asked) if asked else ()
+        target = target_for(arguments.tensorrt, LIBRARIES[arguments.target], capabilities)
         found = check(load_model(arguments.model), target)
         for finding in found:
             print(finding)
         typing = "strongly typed" if target.strongly_typed else "types chosen by TensorRT"
-        version = ".".join(map(str, target.version))
-        print(f"{len(RULES)} rules for TensorRT {version}, {typing}: {len(found)} broken")
+        print(f"{len(RULES)} rules for {target.name}, {typing}: {len(found)} broken")
         return CHECK_FAILED if found else 0
 
     return run_cli(body)

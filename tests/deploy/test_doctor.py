@@ -6,17 +6,18 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from strict_cuda import StrictCuda
-from strict_tensorrt import VERSIONS, StrictTensorRT
+from strict_tensorrt import RTX, VERSIONS, StrictTensorRT
 
 from deploy import doctor
 from deploy.backends.gpu import Gpu
-from deploy.backends.sidecar import EngineSidecar, system_name
+from deploy.backends.sidecar import EngineSidecar, read_sidecar, system_name
 from deploy.bundle import open_bundle
 from deploy.machine.machine_report import devices, memory, opencv
 from deploy.sources.csi import gstreamer
@@ -39,7 +40,9 @@ def half(feed: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 def give(monkeypatch: pytest.MonkeyPatch, version: str, found: list[Gpu]) -> StrictTensorRT:
     trt = StrictTensorRT(version, StrictCuda(), half)
-    monkeypatch.setitem(sys.modules, "tensorrt", trt.module)
+    here, absent = ("tensorrt_rtx", "tensorrt") if version == RTX else ("tensorrt", "tensorrt_rtx")
+    monkeypatch.setitem(sys.modules, here, trt.module)
+    monkeypatch.setitem(sys.modules, absent, None)
     monkeypatch.setitem(sys.modules, "cuda.bindings.runtime", trt.cuda.module)
     monkeypatch.setattr(doctor, "gpus", lambda: found)
     monkeypatch.setattr("deploy.backends.sidecar.first_gpu", lambda: found[0])
@@ -65,7 +68,7 @@ def write_bundle(folder: Path, version: str = "", gpu: Gpu = ORIN) -> Path:
             True,
             version,
             gpu.name,
-            gpu.compute_capability,
+            (gpu.compute_capability,),
             system_name(),
             {"min": 1, "opt": 1, "max": 1},
             metadata={"clipspec": spec.to_json()},
@@ -117,6 +120,23 @@ def test_without_a_gpu_tensorrt_is_not_touched(tmp_path: Path, monkeypatch):
     assert trt.calls == [] and not trt.cuda.streams
 
 
+def test_an_engine_of_tensorrt_rtx_is_judged_by_its_own_library(tmp_path: Path, monkeypatch):
+    bundle = write_bundle(tmp_path / "b", "1.7.1.116")
+    path = bundle / "trt" / "model.fp16.engine"
+    portable = {"library": "rtx", "gpu": None, "compute_capabilities": ()}
+    replace(read_sidecar(path), **portable).write(path)
+    for capability, problem in (((8, 9), ""), ((9, 0), "was built for GPUs of compute capability")):
+        trt = give(monkeypatch, RTX, [Gpu("GPU", capability)])
+        report = doctor.examine(bundle)
+        found = by_topic(report)
+        assert (found["TensorRT"].state, found["TensorRT-RTX"].text) == ("no", "1.7.1.116")
+        assert report.engines[str(path)].startswith(problem)
+        assert bool(report.engines[str(path)]) == bool(problem)
+        assert not trt.recorded("Runtime", "deserialize_cuda_engine")
+    give(monkeypatch, "10.3.0", [ORIN])
+    assert "TensorRT-RTX or a GPU is missing" in doctor.examine(bundle).engines[str(path)]
+
+
 def test_the_screen_marks_every_line(tmp_path: Path, monkeypatch, capsys):
     give(monkeypatch, "10.3.0", [])
     assert doctor.main(["--bundle", str(tmp_path)]) == 0
@@ -129,7 +149,7 @@ def test_the_screen_marks_every_line(tmp_path: Path, monkeypatch, capsys):
 def test_it_runs_on_next_to_nothing_and_speaks_json(tmp_path: Path, with_packages: bool):
     path = str(ROOT)
     if not with_packages:
-        for name in ("onnxruntime", "cv2", "av", "tensorrt", "cuda"):
+        for name in ("onnxruntime", "cv2", "av", "tensorrt", "tensorrt_rtx", "cuda"):
             (tmp_path / f"{name}.py").write_text(f"raise ImportError('{name}')", encoding="utf-8")
         path = f"{tmp_path}{os.pathsep}{path}"
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""A stand-in for one version of TensorRT that offers exactly the names of that version.
+"""A stand-in for one version of TensorRT, or TensorRT-RTX, with exactly the names it has.
 
 Made from name lists that were read from the real bindings. Every other name is an AttributeError:
 on the module, on every object, when reading and when setting. An "engine" is a JSON text; running
@@ -12,16 +12,19 @@ import enum
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 from strict_cuda import StrictCuda
 
 FOLDER = Path(__file__).parent / "tensorrt_names"
-VERSIONS = sorted(path.stem for path in FOLDER.glob("*.json"))
+VERSIONS = sorted(path.stem for path in FOLDER.glob("*.json") if path.stem[0].isdecimal())
+RTX = "rtx-1.7.1.116"
 ENUMS = """
     BuilderFlag NetworkDefinitionCreationFlag MemoryPoolType ProfilingVerbosity
     HardwareCompatibilityLevel DeviceType DataType TensorIOMode LayerInformationFormat
+    ComputeCapability CudaGraphStrategy
 """.split()
 TO_SUBCLASS = ("ILogger", "IProfiler", "IProgressMonitor")
 
@@ -58,7 +61,7 @@ class StrictTensorRT:
     """One version; `module` is what gets imported.
 
     Args:
-        version: One of `VERSIONS`.
+        version: One of `VERSIONS`, or `RTX`.
         cuda: The device that contexts compute on.
         compute: Feed to outputs, by name.
         fail: "parse", "build" or "load" to have that step refuse.
@@ -73,8 +76,9 @@ class StrictTensorRT:
         layer_type: str = "Half",
         size: int = 32,
     ) -> None:
-        self.version, self.cuda, self.compute, self.fail = version, cuda, compute, fail
+        self.cuda, self.compute, self.fail = cuda, compute, fail
         self.names = names_of(version)
+        self.version: str = self.names["tensorrt"]
         self.layer_type, self.size = layer_type, size
         self.calls: list[tuple[str, str, Any]] = []
         self.layers: list[Strict] = []
@@ -121,10 +125,13 @@ class StrictTensorRT:
 
     def layer(self, name: str, dtype: str = "FLOAT", shape_tensor: bool = False) -> Strict:
         kind = self.module.DataType[dtype]
-        tensor = self.strict("ITensor", dtype=kind, is_shape_tensor=shape_tensor)
+        tensor = self.strict("ITensor", name=name, dtype=kind, is_shape_tensor=shape_tensor)
         return self.strict(
             "ILayer",
             name=name,
+            type=SimpleNamespace(name="CONVOLUTION"),
+            num_inputs=1,
+            get_input=lambda i: tensor,
             num_outputs=1,
             get_output=lambda i: tensor,
             set_output_type=self.call("ILayer", "set_output_type"),
@@ -145,6 +152,7 @@ class StrictTensorRT:
         kind = "IBuilderConfig"
         return self.strict(
             kind,
+            set_compute_capability=self.call(kind, "set_compute_capability", True),
             set_memory_pool_limit=self.call(kind, "set_memory_pool_limit"),
             set_flag=self.call(kind, "set_flag"),
             clear_flag=self.call(kind, "clear_flag"),
@@ -162,9 +170,10 @@ class StrictTensorRT:
         if monitor is not None:
             monitor.phase_start("Tactics", None, 2)
             monitor.phase_start("Inner", "Tactics", 1)
-            for phase, step in (("Inner", 0), ("Tactics", 0), ("Tactics", 1)):
-                assert monitor.step_complete(phase, step) is True  # False cancels the build
+            assert monitor.step_complete("Inner", 0) is True  # False cancels the build
             monitor.phase_finish("Inner")
+            for step in range(2):
+                assert monitor.step_complete("Tactics", step) is True
             monitor.phase_finish("Tactics")
         (sizes,) = self.recorded("IOptimizationProfile", "set_shape")[-1:]
         return json.dumps({"profile": [list(size) for size in sizes[1:]]}).encode()
@@ -201,7 +210,10 @@ class StrictTensorRT:
             get_tensor_dtype=lambda n: types.UINT8 if n == "clip" else types.FLOAT,
             get_tensor_shape=lambda n: shapes[n],
             get_tensor_profile_shape=lambda n, i: profile if (n, i) == ("clip", 0) else None,
-            create_execution_context=lambda: self.context(shapes, profile),
+            create_execution_context=self.call(
+                "ICudaEngine", "create_execution_context", lambda *_: self.context(shapes, profile)
+            ),
+            create_runtime_config=lambda: self.strict("IRuntimeConfig"),
             create_engine_inspector=lambda: self.strict(
                 "EngineInspector", get_engine_information=self.information
             ),
@@ -209,7 +221,7 @@ class StrictTensorRT:
 
     def information(self, form: Any) -> str:
         assert form == self.module.LayerInformationFormat.JSON
-        key = "DataType" if self.version.startswith("11") else "Format/Datatype"
+        key = "DataType" if self.version.startswith("11.") else "Format/Datatype"
         tensor = {"Name": "x", key: self.layer_type}
         return json.dumps(
             {"Layers": [{"Name": "conv", "LayerType": "CaskConvolution", "Inputs": [tensor]}]}
@@ -265,7 +277,7 @@ class _Module:
 
     def __init__(self, trt: StrictTensorRT) -> None:
         self.__version__ = trt.version
-        made = {name: trt.enum(name) for name in ENUMS}
+        made = {name: trt.enum(name) for name in ENUMS if name in trt.names["classes"]}
         made |= {name: type(name, (), {}) for name in TO_SUBCLASS}
         for i, name in enumerate(("INTERNAL_ERROR", "ERROR", "WARNING", "INFO", "VERBOSE")):
             setattr(made["ILogger"], name, i)

@@ -72,7 +72,9 @@ def one_line(text: str) -> str:
 
 
 def fake_tensorrt(folder: Path, source: str) -> Path:
+    """TensorRT as the source says, and no TensorRT-RTX, which would build."""
     (folder / "tensorrt.py").write_text(source, encoding="utf-8")
+    (folder / "tensorrt_rtx.py").write_text("raise ImportError('none')", encoding="utf-8")
     return folder
 
 
@@ -109,7 +111,8 @@ def test_tensorrt_that_does_not_load_is_one_line(tmp_path: Path, tiny_bundle: Pa
     assert code == 3
     assert f"prepared in '{tiny_bundle / 'trt'}', but not built: TensorRT does not load" in line
     assert "'.[trt]'" in line and "JetPack" in line
-    assert "float16 except" in out and "13 rules kept" in out
+    assert "float16 except" in out and "14 rules kept" in out
+    assert "without a GPU too: pip install -e '.[rtx]'" in line
 
 
 def test_the_plan_and_the_graph_are_left_for_the_target(tmp_path: Path, tiny_bundle: Path):

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 from strict_cuda import StrictCuda
-from strict_tensorrt import VERSIONS, StrictTensorRT
+from strict_tensorrt import RTX, VERSIONS, StrictTensorRT
 
 from deploy.backends import gpu as machine
 from deploy.backends import open_backend, sidecar
+from deploy.backends import trt as runner
 from deploy.backends.gpu import Gpu
 from deploy.backends.sidecar import (
     EngineSidecar,
@@ -23,6 +24,7 @@ from deploy.backends.sidecar import (
     sidecar_path,
     system_name,
 )
+from deploy.machine import choose_model as choice
 from deploy.machine.choose_model import choose_model
 from keras_ddl.edge.bundle import write_sums
 from keras_ddl.edge.clipspec import ClipSpec
@@ -31,6 +33,8 @@ from keras_ddl.edge.files import file_sha256
 
 ORIN = Gpu("Orin", (8, 7))
 CLIP = (4, 32, 32, 3)
+RTX_VERSION = "1.7.1.116"
+PORTABLE: dict[str, Any] = {"library": "rtx", "gpu": None, "compute_capabilities": ()}
 
 
 def brightness(feed: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -54,9 +58,12 @@ def trt(request: pytest.FixtureRequest, cuda: StrictCuda, monkeypatch) -> Strict
 
 
 def install(monkeypatch: pytest.MonkeyPatch, trt: StrictTensorRT, gpu: Gpu = ORIN):
-    monkeypatch.setitem(sys.modules, "tensorrt", trt.module)
+    portable = trt.version == RTX_VERSION
+    monkeypatch.setitem(sys.modules, "tensorrt_rtx" if portable else "tensorrt", trt.module)
     monkeypatch.setitem(sys.modules, "cuda.bindings.runtime", trt.cuda.module)
-    monkeypatch.setattr(sidecar, "first_gpu", lambda: gpu)
+    for module in (sidecar, runner):
+        monkeypatch.setattr(module, "first_gpu", lambda: gpu)
+    monkeypatch.setattr(choice, "gpus", lambda: [gpu])
     return trt
 
 
@@ -79,7 +86,7 @@ def write_engine(folder: Path, version: str, least: int = 1, most: int = 1, **ch
         "strongly_typed": True,
         "tensorrt": version,
         "gpu": ORIN.name,
-        "compute_capability": ORIN.compute_capability,
+        "compute_capabilities": (ORIN.compute_capability,),
         "system": system_name(),
         "profile": {"min": least, "opt": most, "max": most},
         "metadata": {"clipspec": spec.to_json()},
@@ -160,7 +167,7 @@ REFUSED: list[tuple[str, int, Spoil]] = [
     (
         "Thor (compute capability 11.0), here is Orin (",
         4,
-        lambda p: write_engine(p, NEWEST, gpu="Thor", compute_capability=(11, 0)),
+        lambda p: write_engine(p, NEWEST, gpu="Thor", compute_capabilities=((11, 0),)),
     ),
     ("built on Plan9-mips", 4, lambda p: write_engine(p, NEWEST, system="Plan9-mips")),
     ("from another model", 4, lambda p: write_engine(p, NEWEST, bundle_sha256="1" * 64)),
@@ -184,7 +191,7 @@ def test_a_foreign_engine_is_refused_before_it_is_loaded(
 def test_without_a_sidecar_nothing_is_loaded(tmp_path: Path, trt: StrictTensorRT):
     path = write_engine(tmp_path, trt.version)
     sidecar_path(path).write_text('{"version": 7}', encoding="utf-8")
-    with pytest.raises(UserError, match="not a sidecar of version 1") as caught:
+    with pytest.raises(UserError, match="not a sidecar of version 2") as caught:
         open_backend(path)
     assert caught.value.exit_code == 4
     sidecar_path(path).unlink()
@@ -242,7 +249,7 @@ def test_too_little_memory_is_one_line_and_releases_what_was_taken(tmp_path, mon
 def test_a_sidecar_reads_back_what_was_written(tmp_path: Path):
     path = write_engine(tmp_path, "10.3.0", dla_core=1, report={"parity": {"flips": 0}})
     found = read_sidecar(path)
-    assert (found.compute_capability, found.dla_core) == ((8, 7), 1)
+    assert (found.compute_capabilities, found.dla_core) == (((8, 7),), 1)
     assert found.report == {"parity": {"flips": 0}}
 
 
@@ -277,3 +284,98 @@ def test_the_command_builds_the_same_kind_of_engine_again(tmp_path: Path):
         "python export/to_trt.py --fp16 --min-batch 1 --opt-batch 8 --max-batch 8 "
         f"--hardware-compatible --dla-core 0 {tmp_path}"
     )
+
+
+# From here on TensorRT-RTX.
+
+
+@pytest.fixture
+def rtx(cuda: StrictCuda, monkeypatch) -> StrictTensorRT:
+    return install(monkeypatch, StrictTensorRT(RTX, cuda, brightness), Gpu("RTX 4090", (8, 9)))
+
+
+@pytest.mark.parametrize(
+    ("most", "asked", "strategy"),
+    [(1, None, "WHOLE_GRAPH_CAPTURE"), (1, False, "DISABLED"), (3, None, "DISABLED")],
+)
+def test_rtx_records_by_itself_and_is_never_recorded(
+    tmp_path: Path, rtx: StrictTensorRT, cuda: StrictCuda, most: int, asked, strategy: str
+):
+    path = write_engine(tmp_path, RTX_VERSION, 1, most, **PORTABLE)
+    with open_backend(path, cuda_graph=asked) as backend:
+        assert backend.name == "tensorrt-rtx 1.7.1.116 fp16 RTX 4090"
+        for batch in {1, most}:
+            check_answer(backend, clips(batch, batch))
+    chosen = rtx.recorded("IRuntimeConfig", "cuda_graph_strategy")
+    assert [kind.name for kind in chosen] == [strategy]
+    ((config,),) = rtx.recorded("ICudaEngine", "create_execution_context")
+    assert config.cuda_graph_strategy == chosen[0]
+    assert (cuda.captures, cuda.leaks) == (0, 0)
+
+
+# the GPU here, what the engine was asked for, whether it is for it
+ON_GPUS = [
+    ((8, 0), (), True),
+    ((8, 9), (), True),
+    ((12, 1), (), True),  # later than those that NVIDIA names
+    ((7, 5), (), False),  # Turing has to be asked for
+    ((8, 7), (), False),  # Orin
+    ((9, 0), (), False),  # H100
+    ((8, 6), ((8, 6), (12, 0)), True),
+    ((8, 9), ((8, 6), (12, 0)), False),
+    ((7, 5), ((7, 5),), True),
+]
+
+
+@pytest.mark.parametrize(("here", "asked", "fits"), ON_GPUS)
+def test_rtx_runs_where_it_was_built_for(tmp_path, monkeypatch, cuda, here, asked, fits):
+    trt = install(monkeypatch, StrictTensorRT(RTX, cuda, brightness), Gpu("GPU", here))
+    path = write_engine(tmp_path, RTX_VERSION, **{**PORTABLE, "compute_capabilities": asked})
+    if fits:
+        open_backend(path).close()
+        return
+    with pytest.raises(UserError, match=r"was built for GPUs of compute capability .*here is GPU"):
+        open_backend(path)
+    assert trt.calls == []
+
+
+def test_rtx_refuses_another_version_and_says_how_to_build_again(tmp_path, rtx: StrictTensorRT):
+    asked = {**PORTABLE, "compute_capabilities": ((8, 6), (8, 9))}
+    with pytest.raises(UserError, match=r"built by TensorRT-RTX 1\.6, here is 1\.7") as caught:
+        open_backend(write_engine(tmp_path, "1.6", **asked))
+    command = f"python export/to_trt.py --fp16 --target rtx --compute-capability 8.6,8.9 {tmp_path}"
+    assert str(caught.value).endswith(command)
+
+
+def test_rtx_engines_cross_systems(tmp_path: Path, rtx: StrictTensorRT):
+    path = write_engine(tmp_path, RTX_VERSION, **PORTABLE, system="Windows-AMD64")
+    open_backend(path).close()
+
+
+def test_without_a_gpu_auto_takes_the_graph_and_says_nothing(tmp_path, rtx, monkeypatch, caplog):
+    write_engine(tmp_path, RTX_VERSION, **PORTABLE)
+    monkeypatch.setattr(choice, "gpus", list)
+    monkeypatch.setattr(machine, "DRIVER", "libno-such-driver.so")
+    monkeypatch.setattr(sidecar, "first_gpu", machine.first_gpu)
+    assert choose_model(tmp_path) == tmp_path
+    assert caplog.text == "" and rtx.calls == []
+    with pytest.raises(UserError, match="no NVIDIA GPU") as caught:
+        choose_model(tmp_path, "tensorrt")
+    assert caught.value.exit_code == 3
+
+
+def test_onnx_runtimes_plugin_needs_a_gpu(tmp_path: Path, monkeypatch):
+    ort = pytest.importorskip("onnxruntime")
+    monkeypatch.setattr(machine, "DRIVER", "libno-such-driver.so")
+    (tmp_path / "model.onnx").write_bytes(b"not looked into")
+    with pytest.raises(UserError, match="no NVIDIA GPU") as caught:
+        open_backend(tmp_path / "model.onnx", device="rtx")
+    assert caught.value.exit_code == 3
+    monkeypatch.setattr("deploy.backends.ort.first_gpu", lambda: ORIN)
+    monkeypatch.setitem(sys.modules, "onnxruntime_ep_nv_tensorrt_rtx", None)
+    with pytest.raises(UserError, match=r"does not load .*\[rtx-onnxruntime\]") as caught:
+        open_backend(tmp_path / "model.onnx", device="rtx")
+    assert (caught.value.exit_code, "\n" in str(caught.value)) == (3, False)
+    for name in ("register_execution_provider_library", "get_ep_devices"):
+        assert hasattr(ort, name)
+    assert hasattr(ort.SessionOptions, "add_provider_for_devices")

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 from strict_cuda import StrictCuda
-from strict_tensorrt import VERSIONS, StrictTensorRT
+from strict_tensorrt import RTX, VERSIONS, StrictTensorRT
 
 from deploy.backends import gpu as machine
 from deploy.backends import sidecar
+from deploy.backends import trt as runner
 from deploy.backends.gpu import Gpu
 from export import to_trt
 from export.engine import checked_engine, job
@@ -148,9 +149,18 @@ def test_a_dla_core_that_is_not_there_is_named():
     assert caught.value.exit_code == 3
 
 
-def test_progress_is_told_where_the_version_tells_it(capsys: pytest.CaptureFixture[str]):
+def test_progress_is_told_where_the_version_tells_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
     build(strict("10.3.0"), "fp32", False)
     assert "building: Tactics" in capsys.readouterr().err
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    build(strict("10.3.0"), "fp32", False)
+    steps = capsys.readouterr().err.split("\r\x1b[K")
+    assert steps[1:4] == [
+        f"building: Tactics [{'#' * full}{'.' * (30 - full)}] {percent} %"
+        for full, percent in ((15, 50), (15, 50), (30, 100))  # the inner phase is half of it
+    ]
     build(strict("8.6.1"), "fp32", False)
     assert "minutes are normal" in capsys.readouterr().err
 
@@ -246,8 +256,58 @@ def test_another_version_than_the_one_here_is_refused(tiny_bundle, monkeypatch, 
 def test_tensorrt_without_a_gpu_still_prepares(tiny_bundle, monkeypatch, capsys):
     trt = strict("10.3.0")
     monkeypatch.setitem(sys.modules, "tensorrt", trt.module)
+    monkeypatch.setitem(sys.modules, "tensorrt_rtx", None)
     monkeypatch.setattr(machine, "DRIVER", "libno-such-driver.so")
     assert to_trt.main(["--fp16", str(tiny_bundle)]) == 3
     assert "not built: no NVIDIA GPU found" in capsys.readouterr().err
     assert (tiny_bundle / "trt" / "model.fp16.onnx").is_file()
     assert trt.calls == []
+
+
+# TensorRT-RTX where there is a GPU; test_rtx.py has the real one, where there is none.
+
+
+def rtx_command(monkeypatch, trt: StrictTensorRT, gpu: Gpu, *arguments: object) -> int:
+    trt.layers += [trt.layer("conv", "HALF")]
+    monkeypatch.setitem(sys.modules, "tensorrt", None)
+    monkeypatch.setitem(sys.modules, "tensorrt_rtx", trt.module)
+    monkeypatch.setitem(sys.modules, "cuda.bindings.runtime", trt.cuda.module)
+    monkeypatch.setattr(job, "gpus", lambda: [gpu])
+    for module in (sidecar, runner):
+        monkeypatch.setattr(module, "first_gpu", lambda: gpu)
+    return to_trt.main([*map(str, arguments)])
+
+
+def test_an_engine_of_tensorrt_rtx_is_proven_where_it_can_run(
+    tiny_bundle, real_answers, monkeypatch, capsys
+):
+    trt = StrictTensorRT(RTX, StrictCuda(), real_answers)
+    asked = ("--compute-capability", "8.6,8.9")
+    assert rtx_command(monkeypatch, trt, Gpu("RTX 4090", (8, 9)), *asked, tiny_bundle) == 0
+    assert capsys.readouterr().out.splitlines()[-1].endswith("ms a clip")
+    assert trt.recorded("IBuilderConfig", "num_compute_capabilities") == [2]
+    kinds = trt.recorded("IBuilderConfig", "set_compute_capability")
+    assert [(kind.name, place) for kind, place in kinds] == [("SM86", 0), ("SM89", 1)]
+    assert trt.recorded("IBuilderConfig", "create_timing_cache") == []
+    found = sidecar.check_engine(tiny_bundle / "trt" / "model.fp16.engine")
+    assert (found.report["run"], found.gpu) == ("built and run here", None)
+    assert found.report["parity"]["flips"] == 0 and len(found.report["speed"]) == 2
+    assert trt.cuda.leaks == 0
+
+
+def test_an_engine_of_tensorrt_rtx_that_answers_otherwise_is_not_installed(
+    tiny_bundle, monkeypatch, capsys
+):
+    trt = StrictTensorRT(RTX, StrictCuda(), constant)
+    assert rtx_command(monkeypatch, trt, Gpu("RTX 4090", (8, 9)), tiny_bundle) == 4
+    assert "the fp16 engine does not keep the answer" in capsys.readouterr().err
+    assert not list((tiny_bundle / "trt").glob("*.engine*"))
+
+
+def test_an_engine_of_tensorrt_rtx_for_other_gpus_is_built_and_not_run(
+    tiny_bundle, monkeypatch, capsys
+):
+    trt = StrictTensorRT(RTX, StrictCuda(), constant)
+    assert rtx_command(monkeypatch, trt, Gpu("H100", (9, 0)), tiny_bundle) == 0
+    assert "not run here (it is not for H100 (compute capability 9.0))" in capsys.readouterr().out
+    assert not trt.recorded("Runtime", "deserialize_cuda_engine")

@@ -11,8 +11,12 @@ onnx = pytest.importorskip("onnx")
 
 from onnx import TensorProto, helper, numpy_helper, parser
 
+from deploy.backends.engine_log import engine_log
+from deploy.backends.library import TENSORRT_RTX, capabilities_from
+from export.engine.build import parse
 from export.engine.operators import TABLES, parser_table
-from export.engine.rules import RULES, check, main, require, target_for
+from export.engine.rules import RULES, check, main, require
+from export.engine.target import target_for
 from keras_ddl.edge.errors import UserError
 
 HEAD = '<ir_version: 8, opset_import: ["" : 17]>'
@@ -24,7 +28,21 @@ def model(body: str, opset: int = 17) -> Any:
 
 
 def broken(proto: Any, version: str = "11.4") -> list[str]:
-    return [finding.rule for finding in check(proto, target_for(version))]
+    """Broken rules for a version, or for TensorRT-RTX, as "rtx" or "rtx 7.5"."""
+    library, _, capability = version.partition(" ")
+    if library == "rtx":
+        asked = capabilities_from(capability) if capability else ()
+        target = target_for(None, TENSORRT_RTX, asked)
+    else:
+        target = target_for(version)
+    return [finding.rule for finding in check(proto, target)]
+
+
+def weighted(body: str, shape: tuple[int, ...]) -> Any:
+    """A model with an initializer `w` of ones."""
+    proto = model(body)
+    proto.graph.initializer.append(numpy_helper.from_array(np.ones(shape, np.float32), "w"))
+    return proto
 
 
 def quantized(**changes: Any) -> Any:
@@ -99,6 +117,12 @@ COMPUTED_AXES = (
     "{ y = Slice(x, s, e, a) }"
 )
 CONSTANT_AXES = COMPUTED_AXES.replace(", int64[1] a", "").replace("{2}>", "{2}, int64[1] a = {1}>")
+COMPUTED_SUM = "g (float[b, 4] x, int64[1] a) => (float[b, n] y) { y = ReduceSum(x, a) }"
+CONSTANT_SUM = COMPUTED_SUM.replace(", int64[1] a)", ")").replace("{ y", "<int64[1] a = {1}> { y")
+DEFORMED = "DeformConv<kernel_shape = [1, 1]>(x, x, x)"
+MATMUL = "g (float[b, 4] x) => (float[b, 3] y) { y = MatMul(x, w) }"
+CONV = "g (float[b, 4, 5, 5] x) => (float[b, 2, 5, 5] y) { y = Conv(x, w) }"
+CONV_3D = "g (float[b, 4, 5, 5, 5] x) => (float[b, 2, 5, 5, 5] y) { y = Conv(x, w) }"
 TWO_SCALES = np.full(2, 0.1, np.float32)
 NO_SCALE = np.array([0.1, 0, 0.1], np.float32)
 HALF = np.float16(0.1)
@@ -110,7 +134,9 @@ BROKEN = [
     ("opset", model(RELU, 20), model(RELU, 19), "10.3"),
     ("operator", model(RELU.replace("Relu", "Det")), model(RELU), "11.4"),
     ("operator", model(RELU.replace("Relu", "Gelu"), 20), model(RELU, 20), "10.14"),
+    ("operator", model(RELU.replace("Relu(x)", DEFORMED), 19), model(RELU), "rtx"),
     ("constant input", model(COMPUTED_AXES), model(CONSTANT_AXES), "8.6"),
+    ("constant input", model(COMPUTED_SUM), model(CONSTANT_SUM), "11.4"),
     ("uint8", model(UINT8_LATE), model(UINT8_FIRST), "10.3"),
     ("float64", model(TO_DOUBLE), model(RELU), "8.6"),
     ("zero point", quantized(zero=np.int8(3)), quantized(), "8.6"),
@@ -125,6 +151,8 @@ BROKEN = [
     ("dynamic shape", model(OPEN_WIDTH), model(RELU), "8.6"),
     ("rank", model(NINE_DIMENSIONS), model(RELU), "8.6"),
     ("types", model(MIXED), model(ONE_TYPE), "10.12"),
+    ("turing", weighted(MATMUL, (4, 3)), model(RELU), "rtx 7.5"),
+    ("turing", weighted(CONV_3D, (2, 4, 1, 1, 1)), weighted(CONV, (2, 4, 1, 1)), "rtx 7.5"),
 ]
 
 
@@ -190,3 +218,65 @@ def test_numbers_of_onnx_types_are_onnx_own():
 
     for name in ("UINT8", "FLOAT16", "DOUBLE", "BFLOAT16"):
         assert getattr(rules, name) == getattr(TensorProto, name)
+
+
+# What NVIDIA's own parser, or the builder after it, says to the graphs of the table above.
+
+# Refused here and accepted there, by place: docs/tensorrt.md says why.
+STRICTER = {
+    8: "float64",
+    10: "zero point",
+    11: "zero point",
+    14: "half scale",
+    15: "axis",
+    16: "axis",
+    18: "dynamic shape",
+}
+
+
+def nvidias_refusal(proto: Any, capabilities: tuple[tuple[int, int], ...]) -> str:
+    """Why TensorRT-RTX does not parse or build a graph; empty where it does."""
+    trt = pytest.importorskip("tensorrt_rtx")
+    log = engine_log(trt)
+    builder = trt.Builder(log)
+    try:
+        network, _parser = parse(trt, builder, log, proto.SerializeToString(), True)
+    except UserError as error:
+        return str(error)
+    config, profile = builder.create_builder_config(), builder.create_optimization_profile()
+    for i in range(network.num_inputs):
+        tensor = network.get_input(i)
+        sizes = [max(1, size) for size in tensor.shape]
+        if tensor.is_shape_tensor:
+            profile.set_shape_input(tensor.name, [1], [1], [1])
+        else:
+            profile.set_shape(tensor.name, sizes, sizes, sizes)
+    config.add_optimization_profile(profile)
+    config.num_compute_capabilities = len(capabilities)
+    for place, (major, minor) in enumerate(capabilities):
+        config.set_compute_capability(getattr(trt.ComputeCapability, f"SM{major}{minor}"), place)
+    return "" if builder.build_serialized_network(network, config) else log.reason()
+
+
+@pytest.mark.parametrize(
+    "place", range(len(BROKEN)), ids=[f"{r[0]}-{i}" for i, r in enumerate(BROKEN)]
+)
+def test_what_nvidias_parser_refuses_a_rule_foresees(place: int):
+    rule, bad, good, version = BROKEN[place]
+    version = version if version.startswith("rtx") else "rtx"
+    capabilities = ((7, 5),) if "7.5" in version else ()
+    assert nvidias_refusal(good, capabilities) == ""
+    ours, theirs = rule in broken(bad, version), bool(nvidias_refusal(bad, capabilities))
+    assert (ours, theirs) == ((True, False) if place in STRICTER else (theirs, theirs))
+    assert STRICTER.get(place, rule) == rule
+
+
+def test_the_table_of_operators_is_the_parsers_own():
+    trt = pytest.importorskip("tensorrt_rtx")
+    log = engine_log(trt)
+    builder = trt.Builder(log)
+    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+    asked = trt.OnnxParser(network, log)
+    ours = target_for(None, TENSORRT_RTX).table.operators
+    assert [name for name in sorted(ours) if not asked.supports_operator(name)] == []
+    assert not asked.supports_operator("DeformConv") and "DeformConv" not in ours
