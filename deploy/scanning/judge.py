@@ -24,6 +24,7 @@ from deploy.sinks.base import Sink
 from deploy.sources.base import Source
 from keras_ddl.edge.errors import MISSING, USAGE, UserError
 from keras_ddl.edge.faces import FaceDetector
+from keras_ddl.edge.faces.track import MIN_HITS
 from keras_ddl.edge.files import atomic_write, printable
 from keras_ddl.edge.video import probe
 from keras_ddl.edge.worker_pool import JOB_S, TIMEOUT, Loss, tell_share
@@ -40,6 +41,7 @@ READERS = (  # loggers whose warnings are notes
 )
 EVENT_DIGITS = 20  # hex, of the ids of a file's events
 EVERY_FACE = "no face in any frame"
+TOO_SHORT = "{} frames are too few to tell whether there is a face"
 
 
 @dataclass(frozen=True)
@@ -206,7 +208,7 @@ def _run(
             _close(sinks, candidate)
         picture.write_bytes(collector.thumbnail())
     return {
-        **_outcome(end, bool(clipper.seen)),
+        **_outcome(end, bool(clipper.seen), options.detect_every * (MIN_HITS - 1)),
         "fake_events": collector.fakes,
         "moment_ms": number(collector.moment_ms),
         "moment_probability": number(collector.moment_probability),
@@ -248,15 +250,22 @@ def _close(sinks: Sequence[Sink], candidate: Candidate) -> None:
             raise UserError(f"{message}: {sink.missing}; {remedy}", MISSING)
 
 
-def _outcome(end: Record, any_face: bool) -> dict[str, Any]:
-    """The file's verdict is the closing record's; without a single face it is NO_FACE."""
+def _outcome(end: Record, any_face: bool, too_few: int) -> dict[str, Any]:
+    """The file's verdict is the closing record's; without a single face it is NO_FACE.
+
+    In a video of `too_few` frames or fewer no face is confirmed, so nothing is said of that either.
+    """
     video = end["video"]
+    if not any_face and end["frames"] > too_few:
+        video = {**video, "verdict": Label.NO_FACE.value, "reason": EVERY_FACE}
+    elif not any_face:
+        video = {**video, "reason": TOO_SHORT.format(end["frames"])}
     tracks = [{"track": int(track), **facts} for track, facts in end["tracks"].items()]
     scored = [facts for facts in tracks if facts["fake_probability"] is not None]
     return {
         "status": JUDGED,
-        "verdict": video["verdict"] if any_face else Label.NO_FACE.value,
-        "reason": video["reason"] if any_face else EVERY_FACE,
+        "verdict": video["verdict"],
+        "reason": video["reason"],
         "fake_probability": video["fake_probability"],
         "worst_face": max(scored, key=lambda facts: facts["fake_probability"], default=None),
         "tracks": tracks,

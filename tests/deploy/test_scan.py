@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import multiprocessing
 import os
@@ -32,6 +33,7 @@ from deploy.scanning.ledger import Ledger
 from keras_ddl.edge.errors import UserError
 from keras_ddl.edge.files import file_sha256
 from keras_ddl.edge.process_pool import ProcessPool
+from keras_ddl.edge.video import read_video
 
 ROOT = Path(__file__).resolve().parents[2]
 VOLATILE = ("latency_ms", "event", "at", "source")
@@ -103,6 +105,27 @@ def test_every_file_gets_what_it_deserves(folder: Path, scanned: Path) -> None:
         abs=1e-4,
     )
     assert (scanned / "code").read_text() == "2"  # of several the others are judged all the same
+
+
+@pytest.mark.parametrize("frames", [1, 3])
+def test_of_a_video_too_short_to_confirm_a_face_nothing_is_said(
+    face_video: Path,
+    filmed_bundle: Path,
+    write_mp4: Callable[..., Path],
+    tmp_path: Path,
+    frames: int,
+) -> None:
+    shown = [frame.image for frame in itertools.islice(read_video(face_video), frames)]
+    write_mp4(tmp_path / "short.mp4", shown)
+    call = ["--bundle", filmed_bundle, "--detector", "haar", "--out", tmp_path / "out"]
+    assert scan.main([str(part) for part in (tmp_path / "short.mp4", *call)]) == 0
+    (record,) = records_of(tmp_path / "out").values()
+    assert (record["status"], record["verdict"], record["frames"]) == (
+        "judged",
+        "UNCERTAIN",
+        frames,
+    )
+    assert record["reason"] == f"{frames} frames are too few to tell whether there is a face"
 
 
 def test_the_records_are_those_of_stream(
