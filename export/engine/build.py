@@ -234,6 +234,7 @@ def _progress_monitor(trt: Any, config: Any) -> Iterator[None]:
         def __init__(self) -> None:
             base.__init__(self)
             self.phases: dict[str, tuple[str | None, int, int]] = {}  # parent, steps, done
+            self.shown = ""
 
         def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
             self.phases[phase_name] = parent_phase, max(1, num_steps), 0
@@ -245,7 +246,10 @@ def _progress_monitor(trt: Any, config: Any) -> Iterator[None]:
                 parent, steps, _ = self.phases[phase_name]
                 self.phases[phase_name] = parent, steps, min(steps, step + 1)
                 for name in [n for n, (above, *_) in self.phases.items() if above is None][-1:]:
-                    _show(bar(name, _share(self.phases, name)))
+                    text = bar(name, _share(self.phases, name))
+                    if text != self.shown:  # thousands of steps, a hundred lines
+                        _show(text)
+                    self.shown = text
             return True  # go on
 
         def phase_finish(self, phase_name: str) -> None:

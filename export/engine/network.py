@@ -69,6 +69,8 @@ def _precision(kind: str, tensors: Sequence[Any]) -> str:
         return "constant"
     if kind in _CONVERSIONS:
         return "conversion"
+    if kind == "SHAPE":  # reads no values
+        return "other"
     types = {str(tensor.dtype.name) for tensor in tensors}
     return "fp32" if "FLOAT" in types else "fp16" if "HALF" in types else "other"
 

@@ -247,6 +247,7 @@ def test_an_extended_cnn_builds(randomise: Callable[..., None]):
     pytest.importorskip("tf2onnx")
     from keras_ddl import extend
     from keras_ddl.framework import keras
+    from keras_ddl.layers import ClipToFrames, FramesToClip
 
     layers = keras.layers
     image = keras.Input((32, 32, 3))
@@ -254,7 +255,8 @@ def test_an_extended_cnn_builds(randomise: Callable[..., None]):
     y = layers.Conv2D(16, 3, padding="same", name="branch")(x)
     x = layers.Add(name="add")([x, y])
     plugged = extend(keras.Model(image, x), ["add"], frames=4)
-    clip = keras.Input((4, 32, 32, 3), dtype="uint8", name="clip", batch_size=None)
-    frames = layers.Rescaling(1 / 255)(layers.Reshape((32, 32, 3))(clip))
-    logits = layers.Dense(2)(layers.GlobalAveragePooling2D()(plugged(frames)))
+    clip = keras.Input((4, 32, 32, 3), dtype="uint8", name="clip")
+    features = layers.GlobalAveragePooling2D()(plugged(ClipToFrames()(clip)))
+    of_frames = layers.Dense(2, name="head")(FramesToClip(4)(features))
+    logits = layers.GlobalAveragePooling1D(name="mean")(of_frames)
     check_builds(exported(keras.Model(clip, logits), randomise))
