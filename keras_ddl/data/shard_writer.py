@@ -192,7 +192,7 @@ def _example(video: Video, clip: EncodedClip) -> bytes:
     from keras_ddl.framework import tf
 
     feature, train = tf.train.Feature, tf.train
-    key = [os.fsencode(part) for part in video.key]  # also of a name that is no UTF-8
+    key = [part.encode() for part in video.key]
     features = {
         "frames": feature(bytes_list=train.BytesList(value=clip.images)),
         "label": feature(int64_list=train.Int64List(value=[video.label])),

@@ -101,7 +101,7 @@ def test_the_error_by_hand(wanted: list[float], found: list[float], error: float
 def test_the_gate_names_the_layer_and_keeps_the_earlier_graph(
     tiny_bundle: Path, tiny_clips: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ):
-    command = ["--fp32", "--calibration", str(tiny_clips), str(tiny_bundle)]
+    command = ["--fp32", "--target", "trt", "--calibration", str(tiny_clips), str(tiny_bundle)]
     assert to_trt.main(command) == 3  # prepared, no TensorRT here
     graph = tiny_bundle / "trt" / "model.fp32.onnx"
     before = graph.read_bytes()
