@@ -224,14 +224,16 @@ def test_methods_of_the_comparison_build(method: str, randomise: Callable[..., N
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("backbone", "size"), [("resnet18", 64), ("xception", 71)])
+@pytest.mark.parametrize(
+    ("backbone", "size", "width"), [("resnet18", 64, 0.25), ("xception", 71, 1.0)]
+)
 def test_other_backbones_with_both_modules_build(
-    backbone: str, size: int, randomise: Callable[..., None]
+    backbone: str, size: int, width: float, randomise: Callable[..., None]
 ):
     pytest.importorskip("tf2onnx")
     from keras_ddl import build_model
 
-    check_builds(exported(build_model(backbone, size=size, frames=4, width=0.25), randomise))
+    check_builds(exported(build_model(backbone, size=size, frames=4, width=width), randomise))
 
 
 @pytest.mark.slow
