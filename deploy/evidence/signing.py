@@ -133,8 +133,8 @@ def _make(path: Path) -> None:
         os.link(temporary, path)  # unlike a rename, never replaces a key that signed something
         path.with_name(path.name + PUBLIC).write_bytes(public)
         sync_folder(path.parent)
-    except FileExistsError:
-        pass
+    except FileExistsError:  # another process has made one meanwhile, which is then read
+        return
     finally:
         temporary.unlink(missing_ok=True)
 

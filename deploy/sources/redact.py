@@ -28,8 +28,7 @@ def redact(url: str) -> str:
     url = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in url)
     scheme, slashes, rest = url.partition("://")
     if not slashes and not looks_mistyped(url):
-        user, at, host = url.rpartition("@")
-        return f"{HIDDEN}@{host}" if at and ":" in user else url
+        return re.sub(r"^[^/:]*:.*@", f"{HIDDEN}@", url)
     if not slashes:
         scheme, slashes, rest = _mistyped(url)
     if scheme.lower() in OWN_SCHEMES:

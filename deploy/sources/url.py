@@ -29,12 +29,12 @@ NO_ANSWER = "no answer in time"
 NO_PICTURE_S = 10.0  # packets, but nothing that can be decoded, for so long: lost
 # "nobuffer" is not among them: it throws away what was read to find out what the stream is, the
 # first key frame included, and nothing is to be seen before the next one.
-# Over TCP, where no picture is lost on the way; over UDP where a camera has nothing else.
 INDEX_LAST = (
     "before the first picture; an MP4 or MOV file whose index is at its end can only be read from "
     "a server that sends ranges: download it and name the file, or move the index to the front "
     "(ffmpeg -i IN -c copy -movflags +faststart OUT)"
 )
+# Over TCP, where no picture is lost on the way; over UDP where a camera has nothing else.
 RTSP = {
     "rtsp_transport": "tcp+udp",
     "rtsp_flags": "prefer_tcp",

@@ -349,7 +349,8 @@ def test_rtx_refuses_another_version_and_says_how_to_build_again(tmp_path, rtx: 
 
 def test_rtx_engines_cross_systems(tmp_path: Path, rtx: StrictTensorRT):
     path = write_engine(tmp_path, RTX_VERSION, **PORTABLE, system="Windows-AMD64")
-    open_backend(path).close()
+    with open_backend(path) as backend:
+        assert backend.name.startswith("tensorrt-rtx 1.7")
 
 
 def test_without_a_gpu_auto_takes_the_graph_and_says_nothing(tmp_path, rtx, monkeypatch, caplog):

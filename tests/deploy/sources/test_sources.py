@@ -41,6 +41,7 @@ from keras_ddl.edge.errors import UserError
         ("admin:s3cret@cam/main", "***@cam/main"),
         ("talk 12:30.mp4", "talk 12:30.mp4"),
         ("b c#?%;d=1&e@f.mp4", "b c#?%;d=1&e@f.mp4"),  # a file's name
+        ("/a/12:30 x@y.mp4", "/a/12:30 x@y.mp4"),
         ("two\nlines\t.mp4", "two\\nlines\\t.mp4"),
         ("a\udce9.mp4", "a\\xe9.mp4"),  # a name that is no UTF-8
     ],
