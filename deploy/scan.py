@@ -37,18 +37,9 @@ from deploy.judging.records import Record, number
 from deploy.judging.verdict import policy_for
 from deploy.log_lines import set_up_logging
 from deploy.machine.choose_model import choose_model
+from deploy.scanning.file_record import JUDGED, SKIPPED, lost_record, troubled_record
 from deploy.scanning.files import Candidate, find
-from deploy.scanning.judge import (
-    JUDGED,
-    RECORDS,
-    SKIPPED,
-    THUMBS,
-    Options,
-    judge_in_worker,
-    lost_record,
-    open_kit,
-    troubled_record,
-)
+from deploy.scanning.judge import RECORDS, THUMBS, Options, judge_in_worker, open_kit
 from deploy.scanning.ledger import Ledger
 from deploy.scanning.progress import Bar
 from deploy.scanning.summary import HTML, totals, write_summary
@@ -174,7 +165,10 @@ class _Scan:
     def _judge(self, options: Options, jobs: int) -> None:
         bar = Bar([candidate.size for candidate in self._left])
         try:
-            start, lost = partial(open_kit, options), partial(lost_record, options)
+            start, lost = (
+                partial(open_kit, options),
+                partial(lost_record, timeout_s=options.timeout_s),
+            )
             with ProcessPool(jobs, start, judge_in_worker, options.timeout_s) as pool:
                 for index, record in pool.map(self._left, lost, bar.share):
                     self._records.append(self._ledger.add(record))

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 from deploy.backends import Backend
 from deploy.bundle import Bundle
 from deploy.judging.records import Record, number
-from deploy.judging.verdict import Label, policy_for
+from deploy.judging.verdict import policy_for
 from deploy.scanning.collector import Collector, CountingClipper
+from deploy.scanning.file_record import SKIPPED, UNREADABLE, blank_record, judged_record
 from deploy.scanning.files import Candidate, is_picture
 from deploy.scanning.progress import TELL_S, ShareSink
 from deploy.sinks.base import Sink
@@ -27,12 +28,11 @@ from keras_ddl.edge.faces import FaceDetector
 from keras_ddl.edge.faces.track import MIN_HITS
 from keras_ddl.edge.files import atomic_write, printable
 from keras_ddl.edge.video import probe
-from keras_ddl.edge.worker_pool import JOB_S, TIMEOUT, Loss, tell_share
+from keras_ddl.edge.worker_pool import JOB_S, tell_share
 
 if TYPE_CHECKING:
     from deploy.judging.session import RunDescription
 
-JUDGED, UNREADABLE, SKIPPED = "judged", "unreadable", "skipped"  # or `CRASHED`, `TIMEOUT`
 RECORDS, THUMBS = "records", "thumbs"
 READERS = (  # loggers whose warnings are notes
     "keras_ddl.edge.video",
@@ -40,8 +40,6 @@ READERS = (  # loggers whose warnings are notes
     "deploy.sources.still",
 )
 EVENT_DIGITS = 20  # hex, of the ids of a file's events
-EVERY_FACE = "no face in any frame"
-TOO_SHORT = "{} frames are too few to tell whether there is a face"
 
 
 @dataclass(frozen=True)
@@ -120,20 +118,6 @@ def judge_in_worker(kit: Kit, candidate: Candidate) -> Record:
         raise UserError(f"{reason}; make room and run the same command again", MISSING) from error
 
 
-def lost_record(options: Options, candidate: Candidate, loss: Loss) -> Record:
-    """Return the record of a file whose workers died over it, or that took too long."""
-    record = {**_blank(candidate), "status": loss.kind, "reason": loss.reason}
-    if loss.kind == TIMEOUT:
-        record["reason"] += "; raise it with --file-timeout"
-        record["timeout_s"] = options.timeout_s
-    return record
-
-
-def troubled_record(candidate: Candidate) -> Record:
-    """Return the record of what cannot be tried."""
-    return {"type": "file", **_blank(candidate), "reason": candidate.trouble}
-
-
 def judge_file(candidate: Candidate, kit: Kit, tell: Callable[[float], None]) -> Record:
     """Judge a file and return its record for `scan.jsonl`, without its `key`.
 
@@ -147,7 +131,7 @@ def judge_file(candidate: Candidate, kit: Kit, tell: Callable[[float], None]) ->
         OSError: the results cannot be written.
     """
     began = time.monotonic()
-    record = _blank(candidate)
+    record = blank_record(candidate)
     with _reader_warnings() as notes:
         try:
             record["sha256"] = _identify(candidate, tell)
@@ -161,20 +145,6 @@ def judge_file(candidate: Candidate, kit: Kit, tell: Callable[[float], None]) ->
     record["elapsed_s"] = round(time.monotonic() - began, 3)
     record["judged_at"] = datetime.now(timezone.utc).isoformat(timespec="seconds")
     return record
-
-
-def _blank(candidate: Candidate) -> Record:
-    """What every record begins with."""
-    return {
-        "path": candidate.path,
-        "size": candidate.size,
-        "mtime_ns": candidate.mtime_ns,
-        "sha256": "",
-        "status": UNREADABLE,
-        "verdict": None,
-        "reason": "",
-        "notes": [],
-    }
 
 
 def _run(
@@ -208,7 +178,7 @@ def _run(
             _close(sinks, candidate)
         picture.write_bytes(collector.thumbnail())
     return {
-        **_outcome(end, bool(clipper.seen), options.detect_every * (MIN_HITS - 1)),
+        **judged_record(end, bool(clipper.seen), options.detect_every * (MIN_HITS - 1)),
         "fake_events": collector.fakes,
         "moment_ms": number(collector.moment_ms),
         "moment_probability": number(collector.moment_probability),
@@ -248,30 +218,6 @@ def _close(sinks: Sequence[Sink], candidate: Candidate) -> None:
             message = f"{printable(candidate.path)}: {sink.name} did not take everything"
             remedy = "make room and run the same command again"
             raise UserError(f"{message}: {sink.missing}; {remedy}", MISSING)
-
-
-def _outcome(end: Record, any_face: bool, too_few: int) -> dict[str, Any]:
-    """The file's verdict is the closing record's; without a single face it is NO_FACE.
-
-    In a video of `too_few` frames or fewer no face is confirmed, so nothing is said of that either.
-    """
-    video = end["video"]
-    if not any_face and end["frames"] > too_few:
-        video = {**video, "verdict": Label.NO_FACE.value, "reason": EVERY_FACE}
-    elif not any_face:
-        video = {**video, "reason": TOO_SHORT.format(end["frames"])}
-    tracks = [{"track": int(track), **facts} for track, facts in end["tracks"].items()]
-    scored = [facts for facts in tracks if facts["fake_probability"] is not None]
-    return {
-        "status": JUDGED,
-        "verdict": video["verdict"],
-        "reason": video["reason"],
-        "fake_probability": video["fake_probability"],
-        "worst_face": max(scored, key=lambda facts: facts["fake_probability"], default=None),
-        "tracks": tracks,
-        "frames": end["frames"],
-        "clips": end["clips"],
-    }
 
 
 def _open(path: Path) -> Source:

@@ -12,7 +12,7 @@ from typing import Any
 
 from deploy.judging.records import Record
 from deploy.judging.verdict import Label
-from deploy.scanning.judge import JUDGED
+from deploy.scanning.file_record import JUDGED
 from keras_ddl.edge.pages import render
 
 TEMPLATES = Path(__file__).parent / "templates"

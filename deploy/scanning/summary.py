@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy.judging.records import Record
-from deploy.scanning.judge import JUDGED, SKIPPED
+from deploy.scanning.file_record import JUDGED, SKIPPED
 from deploy.scanning.page import LABELS, page
 from keras_ddl.edge.files import printable, write_text
 from keras_ddl.edge.values import spreadsheet_cell

@@ -27,8 +27,9 @@ pytest.importorskip("av")
 from deploy import scan, stream
 from deploy.evidence.signing import public_key
 from deploy.evidence.verify import Demands, verify
+from deploy.scanning.file_record import lost_record
 from deploy.scanning.files import Candidate, find
-from deploy.scanning.judge import Options, judge_in_worker, lost_record, open_kit
+from deploy.scanning.judge import Options, judge_in_worker, open_kit
 from deploy.scanning.ledger import Ledger
 from keras_ddl.edge.errors import UserError
 from keras_ddl.edge.files import file_sha256
@@ -266,7 +267,11 @@ def test_a_process_that_dies_is_followed_by_another_and_costs_its_file_alone(
     options = Options(str(filmed_bundle), "cpu", "real", "haar", 3, None, str(tmp_path))
     with ProcessPool(1, partial(open_kit, options), judge_in_worker) as pool:
         files = find([copies])[:2]
-        found = dict(pool.map(files, partial(lost_record, options), kill_over_the_first(times)))
+        found = dict(
+            pool.map(
+                files, partial(lost_record, timeout_s=options.timeout_s), kill_over_the_first(times)
+            )
+        )
     status = "judged" if times == 1 else "crashed"
     assert [(found[n]["status"], found[n]["verdict"] is None) for n in (0, 1)] == [
         (status, times == 2),
@@ -302,7 +307,7 @@ def test_what_no_process_can_do_is_one_error(copies: Path, tmp_path: Path) -> No
     options = Options(str(tmp_path), "cpu", "real", "haar", 3, None, str(tmp_path))
     with pytest.raises(UserError, match=r"expected model\.onnx in bundle"):
         with ProcessPool(1, partial(open_kit, options), judge_in_worker) as pool:
-            list(pool.map(find([copies]), partial(lost_record, options)))
+            list(pool.map(find([copies]), partial(lost_record, timeout_s=options.timeout_s)))
 
 
 @pytest.mark.parametrize("signed", [False, True])
