@@ -273,3 +273,16 @@ def test_the_real_pair_is_one_stable_track(shared_real: Path, name: str) -> None
     assert 80 < sides.min() and sides.max() < 105
     moves = np.abs(np.diff(np.array(boxes)[..., :2] + sides[..., None] / 2, axis=1))
     assert moves.mean() < 0.02 * 92  # a crop of 256 px moves by less than 4 px a frame
+
+
+def test_a_picture_that_is_shown_twice_is_one_frame_for_a_model_of_one_interval_too() -> None:
+    moving = [picture([(20 + 3 * number, 80, 64)]) for number in range(40)]
+    once = run(FaceClipper(SPEC, RedSquares()), moving)
+    assert len(clips_of(once)) == 4
+    clipper = FaceClipper(SPEC, RedSquares())
+    twice = run(clipper, [image for image in moving for _ in range(2)])
+    assert len(clips_of(twice)) <= 1  # of the frames before the rhythm is known
+    assert clipper.reason(1) == (
+        "frames come every 80 ms (12.5 fps); a clip needs one at least every 42.9 ms (23.3 fps); "
+        "repeated frames (1 of every 2) are counted once"
+    )

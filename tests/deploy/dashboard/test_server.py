@@ -226,6 +226,17 @@ def test_a_token_that_does_not_come_is_not_waited_for(
         assert slow.recv(100).startswith(b"HTTP/1.1 408")
 
 
+def test_probes_are_answered_where_all_answers_are_under_way(
+    serve: Callable[..., Any], listen: Callable[[Any], Listener], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "MOST_ANSWERS", 2)
+    served = serve()
+    for _ in range(2):
+        next(iter(listen(served)))  # and goes on
+    assert served.get("/api/status")[0] == 503
+    assert served.get("/healthz")[0] == 200
+
+
 def test_closing_leaves_no_thread_and_a_second_time_does_nothing(
     serve: Callable[..., Any], listen: Callable[[Any], Listener]
 ) -> None:

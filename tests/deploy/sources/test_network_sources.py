@@ -163,6 +163,22 @@ def test_a_download_keeps_time_as_the_file_does(
     assert len(frames) == 50 and frames[-1].segment == 1 and not frames[-1].damaged
 
 
+def test_a_download_knows_which_of_its_frames_are_smeared(
+    tmp_path: Path, serve: Serve, write_mp4: Callable[..., Path]
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (40, 48, 64, 3), np.uint8)
+    data = write_mp4(tmp_path / "whole.ts", noise).read_bytes()
+    at = len(data) // 188 // 2 * 188
+    path = tmp_path / "lossy.mp4"  # a transport stream by its content
+    path.write_bytes(data[:at] + data[at + 188 :])
+    place = serve(partial(QuietFiles, directory=tmp_path))
+    frames = list(open_source(f"http://{place}/lossy.mp4"))
+    sent = {round(frame.time_ms): frame.image for frame in read_video(tmp_path / "whole.ts")}
+    smeared = [f for f in frames if not np.array_equal(f.image, sent[round(f.time_ms)])]
+    assert smeared and all(frame.damaged for frame in smeared)
+    assert not frames[0].damaged and not frames[-1].damaged
+
+
 def test_a_paced_download_knows_its_rate_once_it_is_connected(tmp_path: Path, serve: Serve) -> None:
     with VideoWriter(tmp_path / "grey.mp4", 30) as writer:
         for _ in range(3):
