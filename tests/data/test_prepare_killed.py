@@ -57,6 +57,19 @@ module.prepare(root, out, ClipSpec(frames=8, size=32), processes=0, clips_per_vi
 AT_LAST = ("before the folder is in place", "before the parts are gone")
 
 
+def note_cuts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the videos that are cut from now on."""
+    seen: list[str] = []
+    inner = preparing.cut_video
+
+    def counted(path: Path, *args: Any, **kwargs: Any) -> Cut:
+        seen.append(path.name)
+        return inner(path, *args, **kwargs)
+
+    monkeypatch.setattr(preparing, "cut_video", counted)
+    return seen
+
+
 @pytest.mark.parametrize("moment", ["after three videos", *AT_LAST])
 def test_a_killed_run_goes_on_without_doing_a_video_twice(
     moment: str, face_videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -65,14 +78,7 @@ def test_a_killed_run_goes_on_without_doing_a_video_twice(
     command = [sys.executable, "-c", KILLED, str(face_videos), str(out), moment]
     assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
     assert out.exists() == (moment == "before the parts are gone")
-    seen = []
-    inner = preparing.cut_video
-
-    def counted(path: Path, *args: Any, **kwargs: Any) -> Cut:
-        seen.append(path.name)
-        return inner(path, *args, **kwargs)
-
-    monkeypatch.setattr(preparing, "cut_video", counted)
+    seen = note_cuts(monkeypatch)
     _prepare(face_videos, out)
     assert len(seen) == (0 if moment in AT_LAST else 3)  # of six
     for name in ("train/clips-00000.tfrecord", "train/index.json", "val/index.json"):
@@ -146,14 +152,7 @@ def test_files_that_come_and_go_cost_no_finished_video(
     (face_videos / "train/real/short_0.mp4").unlink()  # one of the three that are finished
     shutil.copy(face_videos / "train/real/a_0.mp4", face_videos / "train/real/0_0.mp4")
     undisturbed = _prepare(face_videos, tmp_path / "undisturbed")
-    seen = []
-    inner = preparing.cut_video
-
-    def counted(path: Path, *args: Any, **kwargs: Any) -> Cut:
-        seen.append(path.name)
-        return inner(path, *args, **kwargs)
-
-    monkeypatch.setattr(preparing, "cut_video", counted)
+    seen = note_cuts(monkeypatch)
     _prepare(face_videos, out)
     assert sorted(seen) == ["0_0.mp4", "empty_0.mp4", "wall_1.mp4"]
     for name in ("train/clips-00000.tfrecord", "train/index.json", "val/index.json", SUMMARY):
