@@ -33,6 +33,7 @@ _REFUSALS = {
     errno.EMFILE: "raise the limit of open files (ulimit -n)",
     errno.ENAMETOOLONG: "name a shorter path",
 }
+_LACKING = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE)  # whatever place is named
 
 
 class UserError(Exception):
@@ -82,7 +83,7 @@ def run_cli(body: Callable[[], int]) -> int:
         if error.errno not in _REFUSALS:
             raise
         print(f"error: {refusal(error)}", file=sys.stderr)
-        return MISSING
+        return output_code(error)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
@@ -98,8 +99,8 @@ def is_refusal(error: BaseException | None) -> bool:
 
 
 def output_code(error: OSError) -> int:
-    """Exit code of an output that cannot be written: 3 for want of room, else 2."""
-    return MISSING if error.errno in (errno.ENOSPC, errno.EDQUOT) else USAGE
+    """Exit code of what cannot be written or read: 3 for what the machine lacks, else 2."""
+    return MISSING if error.errno in _LACKING else USAGE
 
 
 def refusal(error: OSError) -> str:

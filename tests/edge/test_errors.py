@@ -22,17 +22,18 @@ def failing(error: BaseException):
 
 
 @pytest.mark.parametrize(
-    ("number", "helps"),
+    ("number", "helps", "code"),
     [
-        (errno.ENOSPC, "make room"),
-        (errno.EROFS, "can be written to"),
-        (errno.EACCES, "permissions"),
+        (errno.ENOSPC, "make room", MISSING),
+        (errno.EMFILE, "ulimit", MISSING),
+        (errno.EROFS, "can be written to", USAGE),  # an output that is not to be written, as ever
+        (errno.EACCES, "permissions", USAGE),
     ],
 )
 def test_what_the_machine_refuses_is_one_line(
-    number: int, helps: str, capsys: pytest.CaptureFixture[str]
+    number: int, helps: str, code: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run_cli(failing(OSError(number, os.strerror(number), "out/a.bin"))) == MISSING
+    assert run_cli(failing(OSError(number, os.strerror(number), "out/a.bin"))) == code
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and "'out/a.bin'" in said and helps in said
 
