@@ -17,9 +17,9 @@ from pathlib import Path
 if not __package__:  # run as a script: import from the clone, and keep this folder off the path
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
+from deploy.backends.constant_folding import look_at_graph
 from deploy.backends.library import LIBRARIES, TENSORRT, in_words
 from deploy.backends.sidecar import EngineSidecar
-from deploy.backends.unfolding import look_at_graph
 from export.engine.checked_engine import checked_engine
 from export.engine.checked_graph import checked_graph
 from export.engine.job import Job, Machine

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from deploy.backends.base import Backend, TensorSpec
+from deploy.backends.constant_folding import look_at_graph
 from deploy.backends.gpu import first_gpu
-from deploy.backends.unfolding import look_at_graph
 from keras_ddl.edge.errors import MISSING, USAGE, UserError
 from keras_ddl.edge.optional_import import need
 

@@ -14,7 +14,7 @@ onnx = pytest.importorskip("onnx")
 from onnx import TensorProto, helper, numpy_helper
 
 from deploy.backends import open_backend
-from deploy.backends.unfolding import look_at_graph
+from deploy.backends.constant_folding import look_at_graph
 from keras_ddl.edge.errors import UserError
 from keras_ddl.edge.onnx_file import read_graph
 

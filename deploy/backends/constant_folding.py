@@ -1,4 +1,4 @@
-"""Size of what a graph's constants unfold to: a kilobyte of ONNX can ask for a terabyte of memory.
+"""Bound on constant folding: a kilobyte of ONNX can ask for a terabyte of memory.
 
 Runtimes compute what depends on constants alone when they load a model. Here the sizes of these
 values are followed, not the values; small ones, from which sizes are made, are computed. What
@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from deploy.backends.unfolded_dims import (
+from deploy.backends.operator_dims import (
     TooLargeError,
     Value,
     attribute_of,
