@@ -235,7 +235,8 @@ def test_runs_that_cannot_be_loaded_say_why(trained_run: Path, tmp_path: Path) -
         load_run(copy)
 
 
-@pytest.mark.parametrize("kib", [400, 1500])  # for the weights; for the checkpoint
+# For the weights; for the checkpoint.
+@pytest.mark.parametrize("kib", [pytest.param(400, marks=pytest.mark.slow), 1500])
 def test_a_full_disk_is_one_line_and_the_training_goes_on_with_room(
     kib: int, flicker_set: Path, small_disk: Any, capfd: pytest.CaptureFixture[str]
 ) -> None:
