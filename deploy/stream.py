@@ -137,7 +137,8 @@ def _configs(args: argparse.Namespace) -> list[SourceConfig]:
     for text in texts:
         a_camera = text.isdecimal() and not Path(text).exists()
         name = _free_name(f"camera {text}" if a_camera else redact(text), text, configs)
-        configs.append(SourceConfig(text, name, keep_trying, args.realtime))
+        options = (keep_trying, args.realtime)
+        configs.append(SourceConfig(text, name, *options, variant=args.variant))
     return configs
 
 

@@ -19,6 +19,7 @@ from deploy.sources.csi import check_gstreamer, connect_csi, csi_pipeline
 from deploy.sources.download import DownloadSource
 from deploy.sources.file import FileSource
 from deploy.sources.folder import FolderSource
+from deploy.sources.hls import BEST
 from deploy.sources.live.live_source import LiveSource
 from deploy.sources.live.watches import Watch
 from deploy.sources.options import number, read_options
@@ -67,7 +68,12 @@ def check_source(text: str) -> None:
 
 
 def open_source(
-    text: str, *, name: str = "", watch: Watch | None = None, realtime: bool = False
+    text: str,
+    *,
+    name: str = "",
+    watch: Watch | None = None,
+    realtime: bool = False,
+    variant: int = BEST,
 ) -> Source:
     """Make a source from its text; live ones connect when their frames are first asked for.
 
@@ -77,17 +83,18 @@ def open_source(
         name: For logs and outputs; "" = the text without its credentials.
         watch: How a live source is watched.
         realtime: Pace a recording as it was recorded; live sources are as they are.
+        variant: Of an HLS stream with several qualities the best of at most so many lines.
 
     Raises:
         UserError: what can never be opened: no such file or not a video, an option that is none
             (2); no such camera unless it is to be tried for ever, an OpenCV without GStreamer
             for `csi://`, a package that is missing (3).
     """
-    source = _source(text, name, watch or Watch())
+    source = _source(text, name, watch or Watch(), variant)
     return source if source.live or not realtime else PacedSource(source)
 
 
-def _source(text: str, name: str, watch: Watch) -> Source:
+def _source(text: str, name: str, watch: Watch, variant: int) -> Source:
     if looks_mistyped(text) and not Path(text).exists():
         scheme = text.partition(":")[0].lower()
         raise UserError(f"expected {scheme}://…, received {redact(text)}", USAGE)
@@ -96,7 +103,7 @@ def _source(text: str, name: str, watch: Watch) -> Source:
     if device:
         return _camera(int(device[1]), name, watch)
     if scheme in URL_SCHEMES:
-        return _url(text, name or redact(text), watch)
+        return _url(text, name or redact(text), watch, variant)
     if scheme == "csi":
         return _csi(text, name or redact(text), watch)
     if scheme == "synthetic":
@@ -126,9 +133,9 @@ def _csi(text: str, name: str, watch: Watch) -> LiveSource:
     return LiveSource(name, partial(connect_csi, pipeline, name), watch)
 
 
-def _url(text: str, name: str, watch: Watch) -> Source:
+def _url(text: str, name: str, watch: Watch, variant: int) -> Source:
     need("av", "reading a network stream")
-    connect = partial(connect_url, text, name)
+    connect = partial(connect_url, text, name, variant)
     if _is_download(text):
         return DownloadSource(name, connect)
     return LiveSource(name, connect, watch)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from deploy.sources.base import DEFAULT_FPS
+from deploy.sources.hls import BEST, variant_address
 from deploy.sources.live.connection import Shot
 from deploy.sources.live.interrupts import make_interruptible
 from keras_ddl.edge.errors import MISSING, UserError
@@ -129,12 +130,13 @@ class UrlConnection:
         self._container.close()
 
 
-def connect_url(url: str, name: str) -> UrlConnection:
-    """Open a network stream; waits up to five seconds.
+def connect_url(url: str, name: str, lines: int = BEST) -> UrlConnection:
+    """Open a network stream; waits up to five seconds, for a playlist longer.
 
     Args:
         url: `rtsp://`, `rtsps://`, `http://` or `https://`, with its credentials.
         name: For errors, without credentials.
+        lines: Of a playlist with several qualities the best of at most so many lines.
 
     Raises:
         UserError: no connection, or no video in it; neither it nor its cause holds the address.
@@ -142,7 +144,9 @@ def connect_url(url: str, name: str) -> UrlConnection:
     av = need("av", "reading a network stream")
     make_interruptible()
     container, trouble = None, ""
-    timeout = PLAYLIST_S if ".m3u8" in url else TIMEOUT_S
+    is_playlist = ".m3u8" in url and url.lower().startswith("http")
+    timeout = PLAYLIST_S if is_playlist else TIMEOUT_S
+    url = variant_address(url, name, lines) if is_playlist else url
     options = url_options(url) | (RTSP if url.lower().startswith("rtsp") else {})
     start = time.monotonic()
     try:

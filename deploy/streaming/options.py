@@ -16,6 +16,7 @@ from deploy.judging.options import (
 from deploy.judging.session import DEADLINE_S
 from deploy.log_lines import FORMATS
 from deploy.sinks import STDOUT
+from deploy.sources.hls import BEST
 from keras_ddl.edge.errors import Parser
 
 SPOOL = Path("runs/spool")
@@ -61,6 +62,14 @@ def _sources(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--realtime", action="store_true", help="play files at the pace they were recorded at"
+    )
+    group.add_argument(
+        "--variant",
+        type=at_least(1),
+        default=BEST,
+        metavar="LINES",
+        help="of an HLS stream with several qualities the best of at most so many lines, such as "
+        "480 (default: the best)",
     )
 
 

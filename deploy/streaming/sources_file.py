@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from deploy.sources import Source, Watch, open_source, redact
+from deploy.sources.hls import BEST
 from deploy.sources.live.watches import FROZEN_S, MAX_AGE_MS
 from deploy.telemetry import NullTelemetry
 from keras_ddl.edge.errors import UserError
@@ -32,6 +33,7 @@ class SourceConfig:
         realtime: Pace a recording as it was recorded.
         frozen_s: The same picture for so many seconds is frozen; 0 = never.
         max_age_ms: Bound on the age of a live frame that waits to be judged, milliseconds.
+        variant: Of an HLS stream with several qualities the best of at most so many lines.
     """
 
     url: str = field(repr=False)
@@ -40,6 +42,7 @@ class SourceConfig:
     realtime: bool = False
     frozen_s: float = FROZEN_S
     max_age_ms: float = MAX_AGE_MS
+    variant: int = BEST
 
     def open(self, telemetry: NullTelemetry) -> Source:
         """Make the source; errors as in `open_source`."""
@@ -49,7 +52,9 @@ class SourceConfig:
             max_age_ms=self.max_age_ms,
             telemetry=telemetry,
         )
-        return open_source(self.url, name=self.name, watch=watch, realtime=self.realtime)
+        return open_source(
+            self.url, name=self.name, watch=watch, realtime=self.realtime, variant=self.variant
+        )
 
 
 def read_streams(path: Path) -> list[SourceConfig]:
@@ -119,6 +124,10 @@ def _is_number(low: float) -> Callable[[Any], bool]:
     )
 
 
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
 def _is_text(value: Any) -> bool:
     return isinstance(value, str) and bool(value.strip())
 
@@ -134,4 +143,5 @@ KEYS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "realtime": ("true or false", _is_bool),
     "frozen_s": ("seconds, 0 or more", _is_number(0.0)),
     "max_age_ms": ("milliseconds, 1 or more", _is_number(1.0)),
+    "variant": ("lines of a picture, a whole number of 1 or more", _is_count),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import socket
 import subprocess
 import sys
@@ -19,6 +20,7 @@ import pytest
 
 from deploy.backoff import Backoff
 from deploy.sources import Source, State, Watch, open_source, url
+from deploy.sources.hls import BEST
 from deploy.sources.recorded_source import ReadAhead
 from deploy.sources.synthetic import Scene, draw_loop
 from deploy.telemetry import Telemetry
@@ -31,6 +33,11 @@ pytest.importorskip("cv2")
 Serve = Callable[[type[BaseHTTPRequestHandler]], str]
 SMALL = Scene(size=(96, 64), faces=0)
 LARGE = Scene(size=(128, 96), faces=0)
+MASTER = (
+    "#EXTM3U\n"
+    "#EXT-X-STREAM-INF:BANDWIDTH=100000,RESOLUTION=96x64\nlow/live.m3u8\n"
+    "#EXT-X-STREAM-INF:BANDWIDTH=400000,RESOLUTION=128x96\nhigh/live.m3u8\n"
+)
 QUICK = Watch(keep_trying=True, frozen_s=0.5, backoff=lambda: Backoff(0.05, 0.2))
 LIMIT_S = 30.0  # nothing here takes a tenth of it
 
@@ -319,29 +326,31 @@ def test_a_finished_playlist_ends(tmp_path: Path, serve: Serve) -> None:
     np.testing.assert_allclose(np.diff([frame.time_ms for frame in frames]), 40.0, atol=1.0)
 
 
-def test_of_a_master_playlist_the_best_quality_alone_is_downloaded(
-    tmp_path: Path, serve: Serve
+@pytest.mark.parametrize(
+    ("lines", "taken", "left"), [(BEST, "high", "low"), (80, "low", "high"), (8, "low", "high")]
+)
+def test_of_a_master_playlist_one_quality_alone_is_downloaded(
+    tmp_path: Path, serve: Serve, lines: int, taken: str, left: str
 ) -> None:
     for name, scene in (("low", SMALL), ("high", LARGE)):
         (tmp_path / name).mkdir()
         write_hls(tmp_path / name, seconds=2, scene=scene)
-    (tmp_path / "master.m3u8").write_text(
-        "#EXTM3U\n"
-        "#EXT-X-STREAM-INF:BANDWIDTH=100000,RESOLUTION=96x64\nlow/live.m3u8\n"
-        "#EXT-X-STREAM-INF:BANDWIDTH=400000,RESOLUTION=128x96\nhigh/live.m3u8\n"
-    )
-    asked: list[str] = []
+    (tmp_path / "master.m3u8").write_text(MASTER)
+    asked: list[tuple[str, str | None]] = []
 
     class Noted(QuietFiles):
         def do_GET(self) -> None:
-            asked.append(self.path)
+            asked.append((self.path, self.headers["Authorization"]))
             super().do_GET()
 
-    frames = list(open_source(f"http://{serve(partial(Noted, directory=tmp_path))}/master.m3u8"))
-    assert {frame.image.shape for frame in frames} == {(96, 128, 3)} and len(frames) == 50
-    segments = [path for path in asked if path.endswith(".ts")]
-    low = [path for path in segments if path.startswith("/low/")]
-    assert len(low) <= 1 < len(segments)  # the first is read to find out what it is
+    place = serve(partial(Noted, directory=tmp_path))
+    frames = list(open_source(f"http://user:p%40ss@{place}/master.m3u8", variant=lines))
+    shape = {"low": (64, 96, 3), "high": (96, 128, 3)}[taken]
+    assert {frame.image.shape for frame in frames} == {shape} and len(frames) == 50
+    assert any(path.startswith(f"/{taken}/") for path, _ in asked)
+    assert not [path for path, _ in asked if path.startswith(f"/{left}/")]
+    expected = "Basic " + base64.b64encode(b"user:p@ss").decode()
+    assert {given for path, given in asked if path.endswith("master.m3u8")} == {expected}
 
 
 def test_a_playlist_from_elsewhere_opens_no_file_of_this_machine(
