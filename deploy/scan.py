@@ -28,10 +28,9 @@ from deploy.evidence.store import EvidenceStore
 from deploy.judging.options import (
     add_evidence_proofs,
     add_face_options,
+    add_max_megapixels,
     add_model_options,
-    at_least,
     check_evidence_proofs,
-    positive,
 )
 from deploy.judging.records import Record, number
 from deploy.judging.verdict import policy_for
@@ -50,7 +49,8 @@ from keras_ddl.edge.errors import USAGE, Parser, UserError, output_code, run_cli
 from keras_ddl.edge.files import PART, file_sha256, printable
 from keras_ddl.edge.measured import known_errors
 from keras_ddl.edge.process_pool import ProcessPool
-from keras_ddl.edge.worker_pool import JOB_S
+from keras_ddl.edge.values import at_least
+from keras_ddl.edge.worker_pool import add_file_timeout
 
 OUT = Path("runs/scan")
 
@@ -77,13 +77,8 @@ def _parser() -> argparse.ArgumentParser:
     effort.add_argument(
         "--jobs", type=at_least(1), metavar="N", help="processes (default: one per core)"
     )
-    effort.add_argument(
-        "--file-timeout",
-        type=positive,
-        default=JOB_S,
-        metavar="S",
-        help="give a file up after so many seconds (default: %(default)g)",
-    )
+    add_file_timeout(effort)
+    add_max_megapixels(effort)
     return parser
 
 
@@ -108,6 +103,7 @@ def _run(args: argparse.Namespace) -> int:
         evidence_key=str(args.evidence_key or ""),
         threads=threads,
         timeout_s=args.file_timeout,
+        most_pixels=round(args.max_megapixels * 1e6),
     )
     about = _about(bundle, backend_name, options)
     key = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]

@@ -128,7 +128,7 @@ def _dashboard(
 
 def _configs(args: argparse.Namespace) -> list[SourceConfig]:
     """All sources that were asked for; where others are watched, one that is not there can wait."""
-    from deploy.sources import redact
+    from deploy.sources import Limits, redact
     from deploy.streaming.sources_file import SourceConfig, read_streams
 
     configs = read_streams(args.config) if args.config else []
@@ -137,8 +137,8 @@ def _configs(args: argparse.Namespace) -> list[SourceConfig]:
     for text in texts:
         a_camera = text.isdecimal() and not Path(text).exists()
         name = _free_name(f"camera {text}" if a_camera else redact(text), text, configs)
-        options = (keep_trying, args.realtime)
-        configs.append(SourceConfig(text, name, *options, variant=args.variant))
+        limits = Limits(args.variant, round(args.max_megapixels * 1e6))
+        configs.append(SourceConfig(text, name, keep_trying, args.realtime, limits=limits))
     return configs
 
 
@@ -163,7 +163,7 @@ def _check(args: argparse.Namespace, configs: Sequence[SourceConfig]) -> None:
     missing = []
     for config in configs:
         try:
-            check_source(config.url)
+            check_source(config.url, config.limits)
         except UserError as error:
             if error.exit_code != MISSING:
                 raise

@@ -24,7 +24,7 @@ from keras_ddl.edge.files import read_json, write_json, write_text
 from keras_ddl.edge.metrics import accuracy, auc
 from keras_ddl.edge.process_pool import unordered_map
 from keras_ddl.edge.runs import find_run
-from keras_ddl.edge.worker_pool import Loss
+from keras_ddl.edge.worker_pool import JOB_S, Loss, add_file_timeout
 from keras_ddl.evaluation.calibration import probabilities_from_margins
 from keras_ddl.evaluation.perturb import FAMILIES, LEVELS, perturb
 from keras_ddl.evaluation.results import (
@@ -64,6 +64,7 @@ def robustness(
     limit: int | None = None,
     processes: int = PROCESSES,
     progress: bool = True,
+    timeout_s: float = JOB_S,
 ) -> RobustnessResult:
     """Score a run's test videos under perturbations of their whole frames.
 
@@ -75,8 +76,10 @@ def robustness(
         families: Names in `perturb.FAMILIES`.
         levels: 1 to 5.
         limit: Take this many test videos of either class, evenly chosen; None = all.
-        processes: Worker processes that decode, perturb and crop.
+        processes: Worker processes that decode, perturb and crop; 0 = in this process, without
+            `timeout_s`.
         progress: Show a bar over conditions and videos.
+        timeout_s: A video that takes longer under a condition has no score there.
 
     Returns:
         What `RUN/robustness.json` holds.
@@ -105,8 +108,8 @@ def robustness(
             else:
                 jobs = [(condition, video, clips, number) for number, video in enumerate(videos)]
                 cuts: dict[int, Cut] = {}
-                isolated = processes if processes > 1 else 0
-                for number, cut in unordered_map(_cut, jobs, isolated, start, _lost):
+                pooled = unordered_map(_cut, jobs, processes, start, _lost, timeout_s)
+                for number, cut in pooled:
                     cuts[number] = cut
                     bar.update()
                 known = {"identity": identity, "margins": _margins(model, videos, cuts)}
@@ -252,6 +255,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--levels", type=int, nargs="+", choices=LEVELS, default=list(LEVELS))
     parser.add_argument("--videos", type=int, metavar="N", help="at most N test videos a class")
     parser.add_argument("--processes", type=int, default=PROCESSES, metavar="N")
+    add_file_timeout(parser)
     args = parser.parse_args(argv)
     return run_cli(lambda: _run(args))
 
@@ -260,7 +264,8 @@ def _run(args: argparse.Namespace) -> int:
     run = find_run(args.run)
     if args.videos is not None and args.videos < 1:
         raise UserError(f"--videos: expected 1 or more, received {args.videos}")
-    summary = robustness(run, args.families, args.levels, args.videos, args.processes)
+    chosen = (args.families, args.levels, args.videos, args.processes)
+    summary = robustness(run, *chosen, timeout_s=args.file_timeout)
     print(table(summary))
     print(f"\npython -m keras_ddl.evaluate {run} puts the curves into report.html")
     return 0

@@ -70,7 +70,7 @@ def run(
 
 
 def damaged(run: Path, **how: object) -> RobustnessResult:
-    settings = {"processes": 1, "progress": False, **how}
+    settings = {"processes": 0, "progress": False, **how}
     return robustness(run, **settings)  # type: ignore[arg-type]
 
 

@@ -14,9 +14,9 @@ from deploy.evidence.rescore import TOLERANCE, rescore
 from deploy.evidence.signing import public_key
 from deploy.evidence.stamps import Authority
 from deploy.evidence.verify import Demands, Findings, verify
-from deploy.judging.options import positive
 from deploy.log_lines import set_up_logging
 from keras_ddl.edge.errors import CHECK_FAILED, Parser, run_cli
+from keras_ddl.edge.values import positive
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,10 +1,8 @@
-"""Options that the commands share: what decides a verdict, and checked numbers."""
+"""Options that the commands share: what decides a verdict."""
 
 from __future__ import annotations
 
 import argparse
-import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +11,24 @@ from deploy.machine.choose_model import BACKENDS
 from keras_ddl.edge.bundle import DEFAULT_BUNDLE
 from keras_ddl.edge.clipper import DETECT_EVERY
 from keras_ddl.edge.errors import USAGE, UserError
+from keras_ddl.edge.values import at_least, positive
+from keras_ddl.edge.video.container import MOST_PIXELS
 
 DEVICES = ("cpu", "cuda", "tensorrt", "rtx")
 FOOTAGE = ("real", SYNTHETIC)
 DETECTORS = ("auto", "haar", "yunet")
 EVERY_S = 0.5  # time between two clips of a face
+
+
+def add_max_megapixels(group: Any) -> None:
+    """Add the bound on the size of a picture."""
+    group.add_argument(
+        "--max-megapixels",
+        type=positive,
+        default=MOST_PIXELS / 1e6,
+        metavar="MP",
+        help="refuse pictures, still or moving, of more million pixels (default: %(default)g)",
+    )
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> Any:
@@ -101,25 +112,3 @@ def add_face_options(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="a clip, and so a score, of each face this often (default: %(default)s)",
     )
-
-
-def at_least(lowest: int) -> Callable[[str], int]:
-    """Return an argument type: whole numbers from `lowest` up."""
-
-    def parse(text: str) -> int:
-        if not text.lstrip("-").isdecimal() or int(text) < lowest:
-            raise argparse.ArgumentTypeError(f"expected a whole number >= {lowest}, got {text!r}")
-        return int(text)
-
-    return parse
-
-
-def positive(text: str) -> float:
-    """Parse a finite number above zero."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not (math.isfinite(value) and value > 0.0):
-        raise argparse.ArgumentTypeError(f"expected a number > 0, got {text!r}")
-    return value

@@ -28,6 +28,7 @@ from keras_ddl.edge.faces import FaceDetector
 from keras_ddl.edge.faces.track import MIN_HITS
 from keras_ddl.edge.files import atomic_write, printable
 from keras_ddl.edge.video import probe
+from keras_ddl.edge.video.container import MOST_PIXELS
 from keras_ddl.edge.worker_pool import JOB_S, tell_share
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ EVENT_DIGITS = 20  # hex, of the ids of a file's events
 
 @dataclass(frozen=True)
 class Options:
-    """Options of judging; everything down to `stride_ms` is part of a verdict.
+    """Options of judging; `rules` are those that decide a verdict.
 
     Attributes:
         bundle: The model's folder, or an engine.
@@ -54,6 +55,7 @@ class Options:
         detect_every: Look for faces every so many frames.
         stride_ms: Time between two clips of a face.
         out: Where results go.
+        most_pixels: A larger picture is not judged.
         evidence: Where evidence goes; "" for none.
         evidence_key: File of the key that signs it; "" for none.
         threads: Compute threads of a process.
@@ -68,6 +70,7 @@ class Options:
     detect_every: int
     stride_ms: float
     out: str
+    most_pixels: int = MOST_PIXELS
     evidence: str = ""
     evidence_key: str = ""
     threads: int = 1
@@ -134,7 +137,7 @@ def judge_file(candidate: Candidate, kit: Kit, tell: Callable[[float], None]) ->
     record = blank_record(candidate)
     with _reader_warnings() as notes:
         try:
-            record["sha256"] = _identify(candidate, tell)
+            record["sha256"] = _identify(candidate, kit.options.most_pixels, tell)
             record |= _run(candidate, kit, record["sha256"], tell)
         except UserError as error:
             if error.exit_code != USAGE:
@@ -158,7 +161,7 @@ def _run(
     name = _result_name(candidate.path)
     lines, thumb = out / RECORDS / f"{name}.jsonl", out / THUMBS / f"{name}.jpg"
     with atomic_write(lines) as partial, atomic_write(thumb) as picture, ExitStack() as stack:
-        source = stack.enter_context(_open(path))
+        source = stack.enter_context(_open(path, options.most_pixels))
         clipper = CountingClipper(
             bundle.spec,
             source.searched_by(kit.detector),
@@ -220,12 +223,13 @@ def _close(sinks: Sequence[Sink], candidate: Candidate) -> None:
             raise UserError(f"{message}: {sink.missing}; {remedy}", MISSING)
 
 
-def _open(path: Path) -> Source:
+def _open(path: Path, most_pixels: int) -> Source:
     """By what the file is: a suffix is only a name."""
     from deploy.sources.file import FileSource
     from deploy.sources.still import StillSource
 
-    source: Source = StillSource(path) if is_picture(path) else FileSource(path)
+    kind = StillSource if is_picture(path) else FileSource
+    source: Source = kind(path, most_pixels=most_pixels)
     source.name = printable(source.name)
     return source
 
@@ -243,12 +247,12 @@ def _evidence(kit: Kit, policy: Any, path: Path, sha256: str) -> Any:
     return sink
 
 
-def _identify(candidate: Candidate, tell: Callable[[float], None]) -> str:
+def _identify(candidate: Candidate, most_pixels: int, tell: Callable[[float], None]) -> str:
     """Hash a file, after a look whether it can be a video where nobody says so."""
     path = Path(candidate.path)
     try:
         if not candidate.expected and not is_picture(path):
-            probe(path)
+            probe(path, most_pixels)
         return _sha256(path, tell)
     except OSError as error:
         raise UserError(f"cannot be read: {error.strerror or error}", USAGE) from error

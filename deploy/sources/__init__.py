@@ -13,13 +13,12 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from deploy.sources.base import DEFAULT_FPS, Health, Source, State
+from deploy.sources.base import DEFAULT_FPS, DEFAULT_LIMITS, Health, Limits, Source, State
 from deploy.sources.camera import check_camera, connect_camera
 from deploy.sources.csi import check_gstreamer, connect_csi, csi_pipeline
 from deploy.sources.download import DownloadSource
 from deploy.sources.file import FileSource
 from deploy.sources.folder import FolderSource
-from deploy.sources.hls import BEST
 from deploy.sources.live.live_source import LiveSource
 from deploy.sources.live.watches import Watch
 from deploy.sources.options import number, read_options
@@ -39,6 +38,7 @@ PICTURE_RATE = {"fps": number(0.0, 240.0)}
 __all__ = [
     "DEFAULT_FPS",
     "Health",
+    "Limits",
     "Source",
     "State",
     "Watch",
@@ -58,13 +58,13 @@ def is_live(text: str) -> bool:
     return not _is_download(text)
 
 
-def check_source(text: str) -> None:
+def check_source(text: str, limits: Limits = DEFAULT_LIMITS) -> None:
     """Refuse at once what can never be watched, or is not there; networks are not asked.
 
     Raises:
         UserError: as `open_source`.
     """
-    open_source(text).close()
+    open_source(text, limits=limits).close()
 
 
 def open_source(
@@ -73,7 +73,7 @@ def open_source(
     name: str = "",
     watch: Watch | None = None,
     realtime: bool = False,
-    variant: int = BEST,
+    limits: Limits = DEFAULT_LIMITS,
 ) -> Source:
     """Make a source from its text; live ones connect when their frames are first asked for.
 
@@ -83,18 +83,18 @@ def open_source(
         name: For logs and outputs; "" = the text without its credentials.
         watch: How a live source is watched.
         realtime: Pace a recording as it was recorded; live sources are as they are.
-        variant: Of an HLS stream with several qualities the best of at most so many lines.
+        limits: On the size of its pictures.
 
     Raises:
         UserError: what can never be opened: no such file or not a video, an option that is none
             (2); no such camera unless it is to be tried for ever, an OpenCV without GStreamer
             for `csi://`, a package that is missing (3).
     """
-    source = _source(text, name, watch or Watch(), variant)
+    source = _source(text, name, watch or Watch(), limits)
     return source if source.live or not realtime else PacedSource(source)
 
 
-def _source(text: str, name: str, watch: Watch, variant: int) -> Source:
+def _source(text: str, name: str, watch: Watch, limits: Limits) -> Source:
     if looks_mistyped(text) and not Path(text).exists():
         scheme = text.partition(":")[0].lower()
         raise UserError(f"expected {scheme}://…, received {redact(text)}", USAGE)
@@ -103,7 +103,7 @@ def _source(text: str, name: str, watch: Watch, variant: int) -> Source:
     if device:
         return _camera(int(device[1]), name, watch)
     if scheme in URL_SCHEMES:
-        return _url(text, name or redact(text), watch, variant)
+        return _url(text, name or redact(text), watch, limits)
     if scheme == "csi":
         return _csi(text, name or redact(text), watch)
     if scheme == "synthetic":
@@ -111,7 +111,7 @@ def _source(text: str, name: str, watch: Watch, variant: int) -> Source:
     if scheme:
         known = ", ".join(f"{known}://" for known in SCHEMES)
         raise UserError(f"expected a camera index, a file or {known}, received {scheme}://", USAGE)
-    return _path(text, name)
+    return _path(text, name, limits.most_pixels)
 
 
 def _is_there(text: str) -> bool:
@@ -133,9 +133,9 @@ def _csi(text: str, name: str, watch: Watch) -> LiveSource:
     return LiveSource(name, partial(connect_csi, pipeline, name), watch)
 
 
-def _url(text: str, name: str, watch: Watch, variant: int) -> Source:
+def _url(text: str, name: str, watch: Watch, limits: Limits) -> Source:
     need("av", "reading a network stream")
-    connect = partial(connect_url, text, name, variant)
+    connect = partial(connect_url, text, name, limits)
     if _is_download(text):
         return DownloadSource(name, connect)
     return LiveSource(name, connect, watch)
@@ -158,12 +158,13 @@ def _synthetic(text: str, name: str, watch: Watch) -> Source:
     return SyntheticSource(plan, name)
 
 
-def _path(text: str, name: str) -> Source:
+def _path(text: str, name: str, most_pixels: int) -> Source:
     path, query = Path(text), ""
     if not path.exists() and "?" in text:
         path, query = Path(text.rpartition("?")[0]), text.rpartition("?")[2]
     if path.is_dir():
         options = read_options(str(path), query, PICTURE_RATE)
-        return FolderSource(path, options.get("fps", DEFAULT_FPS), name)
+        return FolderSource(path, options.get("fps", DEFAULT_FPS), name, most_pixels)
     path = Path(text)
-    return StillSource(path, name) if path.suffix.lower() in PICTURES else FileSource(path, name)
+    kind = StillSource if path.suffix.lower() in PICTURES else FileSource
+    return kind(path, name, most_pixels)

@@ -16,8 +16,26 @@ import numpy as np
 
 from keras_ddl.edge.faces.detect import Face, FaceDetector
 from keras_ddl.edge.video import Frame
+from keras_ddl.edge.video.container import MOST_PIXELS
 
 DEFAULT_FPS = 25.0
+ANY_LINES = 1 << 16  # more than any picture has
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How large the pictures of a source may be.
+
+    Args:
+        lines: Of an HLS stream with several qualities the best of at most so many lines is taken.
+        most_pixels: A larger picture is refused.
+    """
+
+    lines: int = ANY_LINES
+    most_pixels: int = MOST_PIXELS
+
+
+DEFAULT_LIMITS = Limits()
 
 
 class State(str, Enum):

@@ -13,8 +13,6 @@ from urllib.request import Request, urlopen
 TIMEOUT_S = 5.0
 MOST_BYTES = 1 << 20  # of a playlist
 MOST_LINES = 10_000
-BEST = 1 << 16
-"""More lines than any picture has."""
 _STREAM = "#EXT-X-STREAM-INF:"
 _ATTRIBUTE = re.compile(r'([A-Z0-9-]+)=("[^"]*"|[^,]*)')
 _log = logging.getLogger(__name__)
@@ -65,7 +63,7 @@ def _variant(address: str, attributes: dict[str, str]) -> Variant:
     return Variant(address, width, height, int(rate[0]) if rate else 0)
 
 
-def choose_variant(variants: list[Variant], lines: int = BEST) -> Variant:
+def choose_variant(variants: list[Variant], lines: int) -> Variant:
     """Of those with at most so many lines the best; where there is none, the smallest.
 
     Args:
@@ -77,7 +75,7 @@ def choose_variant(variants: list[Variant], lines: int = BEST) -> Variant:
     return max(fits, key=lambda v: v.worth) if fits else min(known, key=lambda v: v.worth)
 
 
-def variant_address(url: str, name: str, lines: int = BEST) -> str:
+def variant_address(url: str, name: str, lines: int) -> str:
     """Return the address of the quality to open: of a master playlist one, else `url` itself.
 
     What cannot be asked here (a certificate that is not trusted, an answer that is none) is left

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from deploy.sources.base import DEFAULT_FPS
-from deploy.sources.hls import BEST, variant_address
+from deploy.sources.base import DEFAULT_FPS, DEFAULT_LIMITS, Limits
+from deploy.sources.hls import variant_address
 from deploy.sources.live.connection import Shot
 from deploy.sources.live.interrupts import make_interruptible
 from keras_ddl.edge.errors import MISSING, UserError
@@ -51,15 +51,16 @@ class UrlConnection:
     Args:
         container: The open stream.
         name: For errors, without credentials.
+        most_pixels: Of a picture.
 
     Attributes:
         timeline: The moments of its pictures, where it is a recording.
     """
 
-    def __init__(self, container: InputContainer, name: str) -> None:
+    def __init__(self, container: InputContainer, name: str, most_pixels: int) -> None:
         self._container = container
         self._name = name
-        self._stream = choose_stream(container)
+        self._stream = choose_stream(container, most_pixels)
         formats = set(container.format.name.split(","))
         self.ends = container.duration is not None
         self.paced = self.ends or "hls" in formats
@@ -130,13 +131,13 @@ class UrlConnection:
         self._container.close()
 
 
-def connect_url(url: str, name: str, lines: int = BEST) -> UrlConnection:
+def connect_url(url: str, name: str, limits: Limits = DEFAULT_LIMITS) -> UrlConnection:
     """Open a network stream; waits up to five seconds, for a playlist longer.
 
     Args:
         url: `rtsp://`, `rtsps://`, `http://` or `https://`, with its credentials.
         name: For errors, without credentials.
-        lines: Of a playlist with several qualities the best of at most so many lines.
+        limits: On its pictures.
 
     Raises:
         UserError: no connection, or no video in it; neither it nor its cause holds the address.
@@ -146,7 +147,7 @@ def connect_url(url: str, name: str, lines: int = BEST) -> UrlConnection:
     container, trouble = None, ""
     is_playlist = ".m3u8" in url and url.lower().startswith("http")
     timeout = PLAYLIST_S if is_playlist else TIMEOUT_S
-    url = variant_address(url, name, lines) if is_playlist else url
+    url = variant_address(url, name, limits.lines) if is_playlist else url
     options = url_options(url) | (RTSP if url.lower().startswith("rtsp") else {})
     start = time.monotonic()
     try:
@@ -157,7 +158,7 @@ def connect_url(url: str, name: str, lines: int = BEST) -> UrlConnection:
     if container is None:
         raise UserError(f"cannot open {name}: {trouble}", MISSING)
     try:
-        return UrlConnection(container, name)
+        return UrlConnection(container, name, limits.most_pixels)
     except UserError as error:
         container.close()
         raise UserError(f"expected a video stream at {name}, received {error}", MISSING) from None

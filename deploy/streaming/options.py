@@ -9,15 +9,15 @@ from deploy.dashboard.settings import DEFAULT_ADDRESS
 from deploy.judging.options import (
     add_evidence_proofs,
     add_face_options,
+    add_max_megapixels,
     add_model_options,
-    at_least,
-    positive,
 )
 from deploy.judging.session import DEADLINE_S
 from deploy.log_lines import FORMATS
 from deploy.sinks import STDOUT
-from deploy.sources.hls import BEST
+from deploy.sources.base import ANY_LINES
 from keras_ddl.edge.errors import Parser
+from keras_ddl.edge.values import at_least, positive
 
 SPOOL = Path("runs/spool")
 
@@ -66,11 +66,12 @@ def _sources(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--variant",
         type=at_least(1),
-        default=BEST,
+        default=ANY_LINES,
         metavar="LINES",
         help="of an HLS stream with several qualities the best of at most so many lines, such as "
         "480 (default: the best)",
     )
+    add_max_megapixels(group)
 
 
 def _model(parser: argparse.ArgumentParser) -> None:

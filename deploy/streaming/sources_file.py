@@ -6,13 +6,13 @@ import math
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from deploy.sources import Source, Watch, open_source, redact
-from deploy.sources.hls import BEST
+from deploy.sources import Limits, Source, Watch, open_source, redact
+from deploy.sources.base import DEFAULT_LIMITS
 from deploy.sources.live.watches import FROZEN_S, MAX_AGE_MS
 from deploy.telemetry import NullTelemetry
 from keras_ddl.edge.errors import UserError
@@ -33,7 +33,7 @@ class SourceConfig:
         realtime: Pace a recording as it was recorded.
         frozen_s: The same picture for so many seconds is frozen; 0 = never.
         max_age_ms: Bound on the age of a live frame that waits to be judged, milliseconds.
-        variant: Of an HLS stream with several qualities the best of at most so many lines.
+        limits: On the size of its pictures.
     """
 
     url: str = field(repr=False)
@@ -42,7 +42,7 @@ class SourceConfig:
     realtime: bool = False
     frozen_s: float = FROZEN_S
     max_age_ms: float = MAX_AGE_MS
-    variant: int = BEST
+    limits: Limits = DEFAULT_LIMITS
 
     def open(self, telemetry: NullTelemetry) -> Source:
         """Make the source; errors as in `open_source`."""
@@ -53,7 +53,7 @@ class SourceConfig:
             telemetry=telemetry,
         )
         return open_source(
-            self.url, name=self.name, watch=watch, realtime=self.realtime, variant=self.variant
+            self.url, name=self.name, watch=watch, realtime=self.realtime, limits=self.limits
         )
 
 
@@ -96,6 +96,12 @@ def _source(where: str, table: dict[str, Any], folder: Path) -> SourceConfig:
         raise UserError(f"{where}: expected a url, received {', '.join(table) or 'nothing'}")
     raw = str(table["url"])
     fields = {**table, "name": table.get("name") or redact(raw)}
+    sizes = Limits()
+    if lines := fields.pop("variant", 0):
+        sizes = replace(sizes, lines=lines)
+    if most := fields.pop("max_megapixels", 0):
+        sizes = replace(sizes, most_pixels=round(most * 1e6))
+    fields["limits"] = sizes
     return SourceConfig(**{**fields, "url": _filled(where, raw, folder)})
 
 
@@ -143,5 +149,6 @@ KEYS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "realtime": ("true or false", _is_bool),
     "frozen_s": ("seconds, 0 or more", _is_number(0.0)),
     "max_age_ms": ("milliseconds, 1 or more", _is_number(1.0)),
+    "max_megapixels": ("a number of 0.01 or more", _is_number(0.01)),
     "variant": ("lines of a picture, a whole number of 1 or more", _is_count),
 }

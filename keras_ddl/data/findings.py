@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,7 +16,7 @@ from keras_ddl.edge.errors import UserError
 from keras_ddl.edge.files import file_sha256
 from keras_ddl.edge.optional_import import need_pyav
 from keras_ddl.edge.process_pool import unordered_map
-from keras_ddl.edge.worker_pool import Loss
+from keras_ddl.edge.worker_pool import JOB_S, Loss
 
 SHOWN = 5  # findings of a kind, and files of a finding, that are printed; the JSON has them all
 _FINE = ("", "")
@@ -46,11 +47,12 @@ def find(
     processes: int,
     progress: bool,
     needed: Sequence[str] = CLASSES,
+    timeout_s: float = JOB_S,
 ) -> list[Finding]:
     """Return what is wrong or noteworthy, errors first.
 
     Args:
-        index, content, processes, progress: As of `verify`.
+        index, content, processes, progress, timeout_s: As of `verify`.
         needed: The classes, of `CLASSES`, that each split must have.
     """
     sizes = {video.path: video.path.stat().st_size for video in index.videos}
@@ -58,7 +60,8 @@ def find(
     findings += [*_one_person(index), *_missing(index), *_unlike_official(index)]
     if content != "none":
         full = [path for path, size in sizes.items() if size]
-        findings += _unreadable(full, content == "deep", processes, progress)
+        run = partial(unordered_map, processes=processes, lost=_lost, seconds=timeout_s)
+        findings += _unreadable(full, content == "deep", run, progress)
         findings += _same_content(index, sizes, progress)
     return sorted(findings, key=lambda finding: finding.level)  # stable; "error" before "warning"
 
@@ -135,12 +138,11 @@ def _unlike_official(index: Index) -> Iterator[Finding]:
 
 
 def _unreadable(
-    paths: Sequence[Path], deep: bool, processes: int, progress: bool
+    paths: Sequence[Path], deep: bool, run: Callable[..., Any], progress: bool
 ) -> Iterator[Finding]:
     """Files that are no videos or, where every frame is decoded, hold fewer than they promise."""
     need_pyav()
-    isolated = processes if processes > 1 else 0
-    results = unordered_map(_decode if deep else _open, paths, isolated, _nothing, _lost)
+    results = run(_decode if deep else _open, paths, start=_nothing)
     found = dict(_bar(results, len(paths), "decode" if deep else "open", progress))
     for number, path in enumerate(paths):
         level, message = found[number]

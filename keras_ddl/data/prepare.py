@@ -26,7 +26,7 @@ from keras_ddl.edge.errors import CHECK_FAILED, Parser, UserError, run_cli
 from keras_ddl.edge.faces import FaceDetector
 from keras_ddl.edge.files import printable
 from keras_ddl.edge.process_pool import unordered_map
-from keras_ddl.edge.worker_pool import JOB_S, Loss
+from keras_ddl.edge.worker_pool import JOB_S, Loss, add_file_timeout
 
 CLIPS_PER_VIDEO = 8
 PROCESSES = 2
@@ -228,13 +228,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--clips-per-video", type=int, default=CLIPS_PER_VIDEO, metavar="N")
     parser.add_argument("--processes", type=int, default=PROCESSES, metavar="N")
-    parser.add_argument(
-        "--file-timeout",
-        type=float,
-        default=JOB_S,
-        metavar="S",
-        help="give a video up after so many seconds; default %(default)g",
-    )
+    add_file_timeout(parser)
     parser.add_argument(
         "--jpeg-quality", type=int, default=JPEG_QUALITY, metavar="Q", help="default %(default)s"
     )

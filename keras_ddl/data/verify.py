@@ -20,6 +20,7 @@ from keras_ddl.data.layouts import Index, add_arguments, read_index
 from keras_ddl.data.video_index import CLASSES, SPLITS
 from keras_ddl.edge.errors import CHECK_FAILED, Parser, UserError, run_cli
 from keras_ddl.edge.files import write_json
+from keras_ddl.edge.worker_pool import JOB_S, add_file_timeout
 
 FORMAT = 1
 CONTENT = ("none", "quick", "deep")
@@ -86,10 +87,11 @@ def verify(
     root: Path,
     layout: str,
     content: str = "quick",
-    processes: int = 1,
+    processes: int = 0,
     progress: bool = False,
     purpose: str = PURPOSES[0],
     identity: str = "",
+    timeout_s: float = JOB_S,
 ) -> Report:
     """Check a dataset.
 
@@ -98,10 +100,11 @@ def verify(
         layout: A name in `keras_ddl.data.layouts.LAYOUTS`.
         content: `quick` opens every file, looks for a video stream and compares files of equal
             size; `deep` also decodes every frame; `none` looks at lists, names and sizes alone.
-        processes: Worker processes that open files; 1 = in this process.
+        processes: Worker processes that open files; 0 = in this process, without `timeout_s`.
         progress: Show progress bars on stderr.
         purpose: One of `PURPOSES`; for `pseudo-fakes` no split needs a fake.
         identity: Pattern of an `IdentityRule`; see `read_index`.
+        timeout_s: A file that takes longer to open or to decode is a finding.
 
     Raises:
         UserError: If the folder is not such a dataset.
@@ -112,7 +115,7 @@ def verify(
         raise ValueError(f"purpose: expected one of {', '.join(PURPOSES)}; received {purpose!r}")
     index = read_index(root, layout, identity)
     needed = CLASSES if purpose == PURPOSES[0] else CLASSES[:1]
-    findings = find(index, content, processes, progress, needed)
+    findings = find(index, content, processes, progress, needed, timeout_s)
     return Report(index, content, tuple(findings), purpose)
 
 
@@ -167,6 +170,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything found there")
     parser.add_argument("--processes", type=int, default=PROCESSES, metavar="N")
+    add_file_timeout(parser)
     group = parser.add_mutually_exclusive_group()
     group.add_argument("--deep", action="store_true", help="decode every frame of every file")
     group.add_argument("--no-content", action="store_true", help="open no file, compare none")
@@ -179,7 +183,8 @@ def _run(args: argparse.Namespace) -> int:
         raise UserError(f"--json: expected a file in a folder, received {args.json}; make it first")
     content = "deep" if args.deep else "none" if args.no_content else "quick"
     report = verify(
-        args.root, args.layout, content, args.processes, True, args.purpose, args.identity
+        *(args.root, args.layout, content, args.processes, True, args.purpose, args.identity),
+        timeout_s=args.file_timeout,
     )
     if args.json:
         root = str(args.root.resolve())

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import difflib
 import json
+import math
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
@@ -135,3 +137,25 @@ def coerced(key: str, value: Any, kind: str) -> Any:
     except ValueError as error:
         shown = json.dumps(value, default=str)
         raise UserError(f"config key {key!r}: expected {expected}, received {shown}") from error
+
+
+def at_least(lowest: int) -> Callable[[str], int]:
+    """Return an argument type: whole numbers from `lowest` up."""
+
+    def parse(text: str) -> int:
+        if not text.lstrip("-").isdecimal() or int(text) < lowest:
+            raise argparse.ArgumentTypeError(f"expected a whole number >= {lowest}, got {text!r}")
+        return int(text)
+
+    return parse
+
+
+def positive(text: str) -> float:
+    """Parse a finite number above zero."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and value > 0.0):
+        raise argparse.ArgumentTypeError(f"expected a number > 0, got {text!r}")
+    return value

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
+
+from keras_ddl.edge.values import positive
 
 JOB_S = 3600.0  # a job that has not ended by then is given up
 ATTEMPTS = 2  # a job whose worker dies is begun so often
@@ -14,6 +17,17 @@ CRASHED, TIMEOUT = "crashed", "timeout"
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
+
+
+def add_file_timeout(parser: argparse.ArgumentParser | Any) -> None:
+    """Add the option for a pool's bound on the time of one file, to a parser or a group."""
+    parser.add_argument(
+        "--file-timeout",
+        type=positive,
+        default=JOB_S,
+        metavar="S",
+        help="give a file up after so many seconds (default: %(default)g)",
+    )
 
 
 @dataclass(frozen=True)

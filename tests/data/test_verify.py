@@ -348,6 +348,14 @@ def test_names_that_are_no_utf8_and_of_two_lines(root: Path, tmp_path: Path) -> 
     assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
 
 
+def test_a_file_that_hangs_is_a_finding(root: Path, run_with_a_death: Any) -> None:
+    command, arguments = "keras_ddl.data.verify", ["--processes", "1", "--file-timeout", "8"]
+    where = "keras_ddl.edge.video:read_video"
+    done = run_with_a_death(command, where, Path(NAMES[5]).name, root, *arguments, hang=600)
+    assert done.returncode == 4 and "Traceback" not in done.stderr, done.stderr
+    assert f"{root / NAMES[5]}: not done after 8 s, the bound on time" in done.stdout
+
+
 def test_two_processes_find_the_same(root: Path) -> None:
     for name in NAMES[4:7]:
         (root / name).write_text("this is no video\n" * 40)

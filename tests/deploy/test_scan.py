@@ -303,6 +303,19 @@ def test_a_file_that_hangs_is_given_up_at_the_bound_and_tried_again_with_a_large
     assert (out / "scan.jsonl").read_text().count("\n") == 4
 
 
+def test_pictures_above_the_bound_are_named_and_judged_once_they_may_be_larger(
+    copies: Path, filmed_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [str(copies), "--bundle", str(filmed_bundle), "--out", str(tmp_path / "out")]
+    arguments += ["--detector", "haar", "--jobs", "1"]
+    assert scan.main([*arguments, "--max-megapixels", "0.001"]) == 2
+    said = capsys.readouterr().err
+    assert said.count("more than the 0.001 million pixels that are let in") >= 3
+    assert {r["status"] for r in records_of(tmp_path / "out").values()} == {"unreadable"}
+    assert scan.main(arguments) == 0
+    assert {r["status"] for r in records_of(tmp_path / "out").values()} == {"judged"}
+
+
 def test_what_no_process_can_do_is_one_error(copies: Path, tmp_path: Path) -> None:
     options = Options(str(tmp_path), "cpu", "real", "haar", 3, None, str(tmp_path))
     with pytest.raises(UserError, match=r"expected model\.onnx in bundle"):

@@ -55,15 +55,31 @@ def is_still(path: Path) -> bool:
     return start[4:8] == b"ftyp" and start[8:12] in STILLS
 
 
-def choose_stream(container: InputContainer) -> VideoStream:
+MOST_PIXELS = 100_000_000
+"""Of a picture, still or moving: three bytes each, a few times over, are what is held."""
+
+
+def size_fault(width: int, height: int, most_pixels: int) -> str:
+    """What is wrong with the size of a picture; "" for nothing."""
+    if width * height <= most_pixels:
+        return ""
+    most = most_pixels / 1e6
+    return f"{width} × {height}, more than the {most:g} million pixels that are let in"
+
+
+def choose_stream(container: InputContainer, most_pixels: int = MOST_PIXELS) -> VideoStream:
     """The stream that a player shows: of those marked as default, else of all, the largest.
 
     Streams of unknown codecs are none where there are others, cover pictures and thumbnails never.
-    The others are told to be left out, so that of a playlist with several qualities one is
-    downloaded.
+    The others are told to be left out.
+
+    Args:
+        container: An open file or stream.
+        most_pixels: Larger pictures are not decoded, in the middle of a stream neither.
 
     Raises:
-        UserError: there is no video stream, or none of a known codec; names what there is instead.
+        UserError: there is no video stream, or none of a known codec, or its pictures are too
+            large; names what there is instead.
     """
     streams = [s for s in container.streams.video if not int(s.disposition) & _NO_PICTURES]
     if not streams:
@@ -74,6 +90,9 @@ def choose_stream(container: InputContainer) -> VideoStream:
         raise UserError("a video stream of a codec that FFmpeg does not know")
     default = [s for s in streams if int(s.disposition) & _DEFAULT]
     chosen = max(default or streams, key=lambda s: (s.width or 0) * (s.height or 0))
+    if fault := size_fault(chosen.width or 0, chosen.height or 0, most_pixels):
+        raise UserError(f"pictures of {fault}")
+    chosen.codec_context.options = {"max_pixels": str(most_pixels)}
     for stream in container.streams:
         if stream is not chosen and hasattr(stream, "discard"):
             stream.discard = type(stream.discard).all

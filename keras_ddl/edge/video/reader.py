@@ -14,7 +14,13 @@ import numpy as np
 from keras_ddl.edge.errors import UserError
 from keras_ddl.edge.files import printable
 from keras_ddl.edge.optional_import import need_pyav
-from keras_ddl.edge.video.container import SCRIPTS, choose_stream, file_options, is_still
+from keras_ddl.edge.video.container import (
+    MOST_PIXELS,
+    SCRIPTS,
+    choose_stream,
+    file_options,
+    is_still,
+)
 from keras_ddl.edge.video.loss import LossTracker
 from keras_ddl.edge.video.picture import hdr, is_interlaced, rgb, shown_size
 from keras_ddl.edge.video.timeline import Timeline
@@ -106,13 +112,13 @@ class _Damage:
         self.loss.lost(part)
 
 
-def probe(path: Path | str) -> VideoInfo:
+def probe(path: Path | str, most_pixels: int = MOST_PIXELS) -> VideoInfo:
     """Describe the video of a file; decodes one frame.
 
     Raises:
         UserError: As in `read_video`.
     """
-    container, stream = _open(Path(path))
+    container, stream = _open(Path(path), most_pixels)
     with container:
         frame = next(_decoded(container, stream, _Damage()), None)
         if frame is None:
@@ -122,7 +128,11 @@ def probe(path: Path | str) -> VideoInfo:
         return VideoInfo(width, height, float(rate), stream.frames, stream.codec_context.name)
 
 
-def read_video(path: Path | str, skipped: dict[str, int] | None = None) -> Iterator[Frame]:
+def read_video(
+    path: Path | str,
+    skipped: dict[str, int] | None = None,
+    most_pixels: int = MOST_PIXELS,
+) -> Iterator[Frame]:
     """Yield the frames of a file as a player shows them, with strictly increasing times.
 
     Times are the presentation times the file carries, so variable frame rates come out right; where
@@ -132,13 +142,14 @@ def read_video(path: Path | str, skipped: dict[str, int] | None = None) -> Itera
     Args:
         path: A video file; of several streams `container.choose_stream` takes one.
         skipped: Filled in while reading: frames left out by cause, "corrupted" or "disorder".
+        most_pixels: Of a picture; larger ones are refused.
 
     Raises:
         UserError: No such file, an empty one, not a video, or no video stream in it (at the
             call); not one frame decodable (at the first `next`).
     """
     path = Path(path)
-    container, stream = _open(path)
+    container, stream = _open(path, most_pixels)
     damage = _Damage() if skipped is None else _Damage(skipped)
     return _frames(path, container, stream, damage)
 
@@ -173,7 +184,7 @@ def _frames(
         _report(path, damage, last_ms + timeline.period_ms, expected_ms)
 
 
-def _open(path: Path) -> tuple[InputContainer, VideoStream]:
+def _open(path: Path, most_pixels: int) -> tuple[InputContainer, VideoStream]:
     """Open a file and choose its video stream, or say in one line what is wrong."""
     av = need_pyav()
     try:
@@ -188,7 +199,7 @@ def _open(path: Path) -> tuple[InputContainer, VideoStream]:
     except OSError as error:  # of the disk, or of a folder that may not be entered
         raise UserError(f"{printable(path)}: cannot be read: {error.strerror or error}") from error
     try:
-        stream = choose_stream(container)
+        stream = choose_stream(container, most_pixels)
     except UserError as error:
         container.close()
         raise _unreadable(path, str(error)) from None

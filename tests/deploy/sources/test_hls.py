@@ -62,4 +62,4 @@ def test_without_sizes_the_most_bits_are_the_best() -> None:
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9/a.m3u8", "http://[::1/a.m3u8", "http:///x"])
 def test_an_address_that_cannot_be_asked_stays_as_it_is(url: str) -> None:
-    assert variant_address(url, "shown") == url
+    assert variant_address(url, "shown", 480) == url

@@ -20,7 +20,7 @@ import pytest
 
 from deploy.backoff import Backoff
 from deploy.sources import Source, State, Watch, open_source, url
-from deploy.sources.hls import BEST
+from deploy.sources.base import ANY_LINES, Limits
 from deploy.sources.recorded_source import ReadAhead
 from deploy.sources.synthetic import Scene, draw_loop
 from deploy.telemetry import Telemetry
@@ -327,7 +327,8 @@ def test_a_finished_playlist_ends(tmp_path: Path, serve: Serve) -> None:
 
 
 @pytest.mark.parametrize(
-    ("lines", "taken", "left"), [(BEST, "high", "low"), (80, "low", "high"), (8, "low", "high")]
+    ("lines", "taken", "left"),
+    [(ANY_LINES, "high", "low"), (80, "low", "high"), (8, "low", "high")],
 )
 def test_of_a_master_playlist_one_quality_alone_is_downloaded(
     tmp_path: Path, serve: Serve, lines: int, taken: str, left: str
@@ -344,7 +345,7 @@ def test_of_a_master_playlist_one_quality_alone_is_downloaded(
             super().do_GET()
 
     place = serve(partial(Noted, directory=tmp_path))
-    frames = list(open_source(f"http://user:p%40ss@{place}/master.m3u8", variant=lines))
+    frames = list(open_source(f"http://user:p%40ss@{place}/master.m3u8", limits=Limits(lines)))
     shape = {"low": (64, 96, 3), "high": (96, 128, 3)}[taken]
     assert {frame.image.shape for frame in frames} == {shape} and len(frames) == 50
     assert any(path.startswith(f"/{taken}/") for path, _ in asked)

@@ -49,6 +49,26 @@ def test_of_several_defaults_the_largest_is_taken(tmp_path: Path) -> None:
     assert probe(together(tmp_path / "a.mkv", pictures)).width == 128
 
 
+def test_pictures_larger_than_the_bound_are_never_decoded(tmp_path: Path) -> None:
+    path = together(tmp_path / "a.mp4", [(greys(90, 48, 64), True)])
+    assert probe(path, 48 * 64).height == 48
+    with pytest.raises(UserError, match=r"64 × 48, more than the 0\.003071 million pixels"):
+        read_video(path, most_pixels=48 * 64 - 1)
+
+
+def test_a_stream_that_grows_beyond_the_bound_ends_there(tmp_path: Path) -> None:
+    small = together(tmp_path / "small.ts", [(greys(90, 48, 64, 60), True)])
+    large = together(tmp_path / "large.ts", [(greys(90, 96, 128, 60), True)])
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(small.read_bytes() + large.read_bytes())
+    shapes = [frame.image.shape for frame in read_video(joined)]
+    assert shapes.count((48, 64, 3)) == 60 and (96, 128, 3) in shapes
+    skipped: dict[str, int] = {}
+    bounded = list(read_video(joined, skipped, most_pixels=5000))
+    assert {frame.image.shape for frame in bounded} == {(48, 64, 3)}
+    assert skipped["corrupted"] > 0
+
+
 SCRIPT = "ffconcat version 1.0\nfile {0}\nfile {0}\n"
 PLAYLIST = "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{0}\n#EXT-X-ENDLIST\n"
 
