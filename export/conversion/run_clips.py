@@ -12,7 +12,7 @@ from export.parity.clips import ParityClips
 from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.errors import MISSING, UserError
 
-COUNT = 32
+COUNT = 64
 NAMES = {"train": "training", "val": "validation"}
 
 

@@ -12,7 +12,7 @@ from export.engine.rules import RULES, require
 from export.graph.mixed_fp16 import computes_in_float16
 from export.parity.divergence import BOUNDS, find_divergence
 from export.parity.prove import Candidate, Proof, prove
-from export.parity.runtimes import ask_float16, ask_with_margin
+from export.parity.runtimes import ask_float16, ask_in_full
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 def checked_graph(job: Job, precision: str) -> PreparedGraph:
     """Prepare the graph of one precision, check it, and write it with its plan.
 
-    The checks, in order: TensorRT's rules; the answers of the bundle's own graph, and where there
-    is float16, on the worst clip with float16 that is float16.
+    The checks, in order: TensorRT's rules; the answers of the bundle's own graph, where there is
+    float16 once more with float16 that is float16.
 
     Raises:
         UserError: it cannot be prepared (2 or 3), or a check failed (4): an earlier graph is then
@@ -41,11 +41,11 @@ def checked_graph(job: Job, precision: str) -> PreparedGraph:
 
     candidate = Candidate(
         f"the {precision} graph",
-        partial(ask_with_margin, files.refused),
+        partial(ask_in_full, files.refused),
         partial(ask_float16, prepared.proto) if computes_in_float16(prepared.proto) else None,
         explain,
     )
-    reference = partial(ask_with_margin, files.model)
+    reference = partial(ask_in_full, files.model)
     proof = prove(reference, candidate, job.clips.compared, job.limits(precision))
     files.refused.replace(files.graph)
     typing = write_plan(job, precision, prepared)["typing"]
@@ -59,6 +59,6 @@ def _measured(job: Job, proof: Proof) -> list[str]:
     found = proof.agreement
     lines = [f"graph against the bundle's on {found.clips} {job.clips.compared.origin}: {found}"]
     if proof.float16:
-        judged = "" if job.clips.calibrated else " (of noise: overflow alone is judged)"
-        lines.append(f"truly in float16, on the worst of them{judged}: {proof.float16}")
+        judged = "" if job.clips.calibrated else " (on noise overflow alone is judged)"
+        lines.append(f"truly in float16{judged}: {proof.float16}")
     return lines

@@ -182,13 +182,11 @@ class Job:
     def limits(self, precision: str) -> Limits:
         """What a graph or engine has to keep of the bundle's answers.
 
-        With float16 that is float16 the worst clip alone is judged, and on noise for overflow. On
-        noise rounding of any kind chooses other positions in DFDC, so logits may be further apart.
+        On noise float16 is judged for overflow alone: rounding of any kind chooses other places
+        in DFDC there.
         """
-        tolerance = PREPARED[precision]
-        if precision == "fp16" and not self.clips.calibrated:
-            tolerance = replace(tolerance, logit=HALF_ON_NOISE.logit)
+        on_noise = precision == "fp16" and not self.clips.calibrated
+        tolerance = HALF_ON_NOISE if on_noise else PREPARED[precision]
         if self.tolerance is not None:
             tolerance = replace(tolerance, probability=self.tolerance)
-        half = tolerance if self.clips.calibrated else HALF_ON_NOISE
-        return Limits(tolerance, half, 1, self.spec.threshold, ADVICE)
+        return Limits(tolerance, self.spec.threshold, ADVICE)

@@ -144,7 +144,12 @@ def _feeds(proto: onnx.ModelProto, clips: Iterable[np.ndarray]) -> Iterator[dict
     return ({name: np.ascontiguousarray(clip[None])} for clip in clips)
 
 
-def open_session(proto: onnx.ModelProto) -> Any:
+def open_exactly(proto: onnx.ModelProto) -> Any:
+    """As `open_session`, each node as it stands: nothing is fused, no Cast left out."""
+    return open_session(proto, optimised=False)
+
+
+def open_session(proto: onnx.ModelProto, optimised: bool = True) -> Any:
     """ONNX Runtime on the CPU with a graph that may be of this project's own making.
 
     Raises:
@@ -159,6 +164,8 @@ def open_session(proto: onnx.ModelProto) -> Any:
         ) from error
     options = ort.SessionOptions()
     options.log_severity_level = 4
+    if not optimised:
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     return ort.InferenceSession(
         proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )

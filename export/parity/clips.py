@@ -29,15 +29,6 @@ class ParityClips:
     labels: np.ndarray | None
     origin: str
 
-    def few(self, first: int, count: int) -> ParityClips:
-        """Up to `count` of them: one by its number, then those of the other class if there are."""
-        others = np.arange(len(self.clips)) != first
-        if self.labels is not None and np.any(self.labels != self.labels[first]):
-            others = self.labels != self.labels[first]
-        chosen = [first, *np.flatnonzero(others)[: count - 1]]
-        labels = None if self.labels is None else self.labels[chosen]
-        return ParityClips(self.clips[chosen], labels, self.origin)
-
 
 @dataclass(frozen=True)
 class ClipSet:

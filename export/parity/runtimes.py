@@ -1,12 +1,14 @@
-"""Runtimes as a parity check asks them: probability, map and, where a graph shows it, margin.
+"""Runtimes as a parity check asks them: probability and map, from a graph margin and choices too.
 
 The margin, logit fake − logit real, is what goes into the last sigmoid: a sure probability is 1 in
-float32 whatever the logits were, so a comparison of probabilities alone says little of them.
+float32 whatever the logits were, so a comparison of probabilities alone says little of them. The
+choices are the places that DFDC keeps.
 """
 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,16 +17,17 @@ import numpy as np
 
 from deploy.backends import Backend, open_backend
 from export.graph.onnx_graph import Additions, Graph, load_model
+from export.graph.rounded_float16 import rounded_float16
+from export.graph.tensor_ranges import open_exactly
 from export.parity.agreement import Answers
-from export.parity.reference_runtime import ReferenceRuntime
 from keras_ddl.edge.bundle import MODEL_FILE
 
 if TYPE_CHECKING:
     import onnx
 
-MARGIN, PROBABILITY = "margin", "fake_probability"
+MARGIN, PROBABILITY, KEPT = "margin", "fake_probability", "kept/"
 PASSES = ("Cast", "Identity", "Reshape", "Squeeze", "Flatten")
-_FLOAT = 1  # of onnx.TensorProto
+_FLOAT, _INT64 = 1, 7  # of onnx.TensorProto
 
 
 def ask(backend: Backend, clips: np.ndarray, batch: int = 1) -> Answers:
@@ -35,17 +38,23 @@ def ask(backend: Backend, clips: np.ndarray, batch: int = 1) -> Answers:
         clips: uint8 ``(N, T, S, S, 3)``, N at least 1.
         batch: How many at a time; the last batch is filled up by starting again.
     """
-    found: dict[str, list[np.ndarray]] = {}
+    rows = []
     for start in range(0, len(clips), batch):
         chosen = np.arange(start, start + batch) % len(clips)
-        for name, value in backend.infer({"clip": np.ascontiguousarray(clips[chosen])}).items():
-            found.setdefault(name, []).append(value)
-    joined = {name: np.concatenate(parts)[: len(clips)] for name, parts in found.items()}
+        rows.append(backend.infer({"clip": np.ascontiguousarray(clips[chosen])}))
+    return _answers(rows, len(clips), backend.name)
+
+
+def _answers(rows: Sequence[Mapping[str, np.ndarray]], count: int, runtime: str) -> Answers:
+    """Join the outputs of batch after batch, of which the last may hold too many."""
+    joined = {name: np.concatenate([row[name] for row in rows])[:count] for name in rows[0]}
+    kept = sorted(name for name in joined if name.startswith(KEPT))
     return Answers(
         joined[PROBABILITY].astype(np.float64),
         joined[MARGIN].astype(np.float64) if MARGIN in joined else None,
         joined.get("inconsistency_map"),
-        backend.name,
+        runtime,
+        tuple(joined[name].reshape(count, -1, joined[name].shape[-1]) for name in kept),
     )
 
 
@@ -59,25 +68,44 @@ def ask_file(path: Path, clips: np.ndarray) -> Answers:
         return ask(backend, clips)
 
 
-def ask_with_margin(path: Path, clips: np.ndarray) -> Answers:
-    """Let a copy of an ONNX file that shows its margin judge clips ``(N, T, S, S, 3)``.
+def ask_in_full(path: Path, clips: np.ndarray) -> Answers:
+    """Let a copy of an ONNX file that shows margin and choices judge clips ``(N, T, S, S, 3)``.
 
     Raises:
         UserError: as `load_model` and `open_backend` raise it.
     """
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / MODEL_FILE
-        copy.write_bytes(with_margin(load_model(path)).SerializeToString())
+        copy.write_bytes(with_choices(with_margin(load_model(path))).SerializeToString())
         return ask_file(copy, clips)
 
 
 def ask_float16(proto: onnx.ModelProto, clips: np.ndarray) -> Answers:
-    """Let ONNX's own evaluator judge clips ``(N, T, S, S, 3)``: float16 may overflow there.
+    """Let a graph judge clips ``(N, T, S, S, 3)`` with float16 that rounds and overflows.
 
-    ONNX Runtime's CPU kernels hide an overflow. A clip of the full-size network takes half a
-    minute.
+    Raises:
+        UserError: onnxruntime is not installed (3).
     """
-    return ask(ReferenceRuntime(with_margin(proto)), clips)
+    session = open_exactly(rounded_float16(with_choices(with_margin(proto))))
+    names = [output.name for output in session.get_outputs()]
+    entry = session.get_inputs()[0].name
+    rows = [
+        dict(zip(names, session.run(names, {entry: clip[None]}), strict=True)) for clip in clips
+    ]
+    return _answers(rows, len(clips), "ONNX Runtime, float16 rounded")
+
+
+def with_choices(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """Copy a graph and add an output `kept/I` of every TopK: the places it chose, int64."""
+    from onnx import helper
+
+    result = deepcopy(proto)
+    choices = [node for node in result.graph.node if node.op_type == "TopK"]
+    for number, node in enumerate(choices):
+        name = f"{KEPT}{number:03d}"
+        result.graph.node.append(helper.make_node("Identity", [node.output[1]], [name], name))
+        result.graph.output.append(helper.make_tensor_value_info(name, _INT64, None))
+    return result
 
 
 def with_margin(proto: onnx.ModelProto) -> onnx.ModelProto:

@@ -27,6 +27,7 @@ from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.errors import UserError
 
 CLIPS = np.random.default_rng(1).integers(0, 256, (2, 4, 32, 32, 3), np.uint8)
+TIGHT = agreement.Tolerance(1.0, 1.0, 1.0, 1e-6, 1.0, 1.0, 1.0, 1.0)
 SPOILT = "block3_sepconv1_pointwise"
 
 
@@ -73,7 +74,7 @@ def test_the_gate_says_where_and_keeps_the_earlier_bundle(
         monkeypatch.setattr(to_onnx, "onnx_from_keras", lambda *a, **k: spoil(msa_graph, SPOILT))
     else:
         monkeypatch.setattr(form, "in_form", lambda *a: spoil(in_form(*a), SPOILT))
-    monkeypatch.setitem(agreement.EXPORTED, precision, agreement.Tolerance(1e-6, 1, 1, 1))
+    monkeypatch.setitem(agreement.EXPORTED, precision, TIGHT)
     capsys.readouterr()
     assert to_onnx.main(["--precision", precision]) == 4
     (line,) = [ln for ln in capsys.readouterr().err.splitlines() if ln.startswith("error")]

@@ -39,18 +39,14 @@ def limits(precision: str, noise: bool, tolerance: float | None = None) -> Any:
     return job.limits(precision)
 
 
-def test_on_noise_float16_may_choose_other_positions_and_not_overflow() -> None:
-    """The logits of the network that `make demo` trains were 6.6 % apart there."""
-    found = limits("fp16", noise=True)
-    assert found.tolerance.logit == HALF_ON_NOISE.logit
-    assert found.tolerance.probability == PREPARED["fp16"].probability
-    assert found.float16 == HALF_ON_NOISE
+def test_on_noise_float16_is_judged_for_overflow_alone() -> None:
+    assert limits("fp16", noise=True).tolerance == HALF_ON_NOISE
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
 def test_clips_of_faces_are_judged_as_the_precision_is(precision: str) -> None:
     found = limits(precision, noise=False)
-    assert found.tolerance == found.float16 == PREPARED[precision]
+    assert found.tolerance == PREPARED[precision]
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])

@@ -44,6 +44,8 @@ def test_what_does_not_go_together_is_refused(arguments: tuple[Any, ...]):
 def test_int8_with_a_float16_rest(small: Any, small_clips: np.ndarray):
     onnx = pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
+    from onnx_reference import ReferenceRuntime
+
     from export.engine.prepare import prepare
     from export.engine.rules import check, target_for
     from export.graph.fold_batch_norm import fold_batch_norm
@@ -51,7 +53,6 @@ def test_int8_with_a_float16_rest(small: Any, small_clips: np.ndarray):
     from export.graph.int8_share import int8_share
     from export.graph.mixed_fp16 import computes_in_float16, raise_opset
     from export.graph.onnx_graph import Graph, unused
-    from export.parity.reference_runtime import ReferenceRuntime
 
     fold_batch_norm(small)
     rounded = insert_qdq(small, {"x": 1.0, "r": 20.0})
@@ -95,15 +96,8 @@ def test_parity_clips_are_of_both_classes(flicker_set: Path):
     assert 2 < count <= COUNT and found.clips.shape[1:] == (4, 32, 32, 3)
     assert found.labels is not None and found.labels.tolist().count(1) == count // 2
     assert found.origin == f"validation clips, {count // 2} real and {count // 2} fake"
-    for first in range(count):
-        few = found.few(first, 2)
-        assert few.labels is not None and sorted(few.labels) == [0, 1]
-        assert few.labels[0] == found.labels[first]
-        np.testing.assert_array_equal(few.clips[0], found.clips[first])
-        assert len(found.few(first, 1).clips) == 1
     noise = run_clips({}, spec, "val")
     assert len(noise.clips) == COUNT
-    assert len(noise.few(3, 2).clips) == 2 and noise.few(3, 2).labels is None
     assert noise.labels is None and "noise" in noise.origin
     with pytest.raises(UserError, match="ranges are chosen from training clips"):
         run_clips({}, spec, "train")
