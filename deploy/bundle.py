@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from deploy.backends import Backend, open_backend
+from deploy.backends.self_test import require_own_answers
 from keras_ddl.edge.bundle import (
     METADATA_KEY,
     MODEL_FILE,
@@ -57,8 +58,8 @@ def open_bundle(
         device: Where ONNX Runtime computes: "cpu", "cuda", "tensorrt", "rtx"; not an engine.
 
     Raises:
-        UserError: files missing (3), unreadable (2), not those that were exported, or sidecar,
-            metadata and graph disagree (4).
+        UserError: files missing (3), unreadable (2), not those that were exported, sidecar,
+            metadata and graph disagree, or the proof clips are answered otherwise (4).
     """
     path = model = Path(path)
     if path.suffix == ".engine":
@@ -74,6 +75,7 @@ def open_bundle(
     backend = open_backend(model, threads, device)
     try:
         _verify(spec, backend, path)
+        require_own_answers(backend, path, spec)
     except UserError:
         backend.close()
         raise

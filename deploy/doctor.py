@@ -10,7 +10,7 @@ import json
 import platform
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 if not __package__:  # run as a script: import from the clone, and keep this folder off the path
@@ -18,9 +18,18 @@ if not __package__:  # run as a script: import from the clone, and keep this fol
 
 from deploy.backends.gpu import Gpu, gpus
 from deploy.backends.library import LIBRARIES, TENSORRT
+from deploy.backends.proof_clips import ProofClips, read_proof
 from deploy.machine.machine_report import Line, devices, memory, opencv, runtimes
-from keras_ddl.edge.bundle import DEFAULT_BUNDLE, is_bundle
-from keras_ddl.edge.errors import Parser, UserError, run_cli
+from keras_ddl.edge.bundle import (
+    DEFAULT_BUNDLE,
+    ENGINE_FOLDER,
+    MODEL_FILE,
+    check_external,
+    check_sums,
+    is_bundle,
+    read_spec,
+)
+from keras_ddl.edge.errors import CHECK_FAILED, MISSING, Parser, UserError, run_cli
 
 NO_GPU = "no NVIDIA GPU, or its driver does not load"
 MARKS = {"yes": "+", "no": "-", "warning": "!"}
@@ -147,6 +156,42 @@ def _next(
     return f"python deploy/stream.py --bundle {chosen} {source}"
 
 
+def check(bundle: Path) -> list[Line]:
+    """Let everything that can run a bundle here answer its proof clips.
+
+    Raises:
+        UserError: the bundle is not what was exported (4), or has no proof clips (3).
+    """
+    from deploy.backends.ort import PROVIDERS
+
+    spec = read_spec(bundle)
+    check_external(bundle, check_sums(bundle))
+    proof = read_proof(bundle, spec)
+    if proof is None:
+        raise UserError(
+            f"expected proof clips in '{bundle}', found none: export it again with `python "
+            "export/to_onnx.py`, without --no-proof",
+            MISSING,
+        )
+    ways = [(bundle / MODEL_FILE, device) for device in PROVIDERS]
+    ways += [(path, "cpu") for path in sorted((bundle / ENGINE_FOLDER).glob("*.engine"))]
+    return [_check_way(path, device, proof, spec.threshold) for path, device in ways]
+
+
+def _check_way(path: Path, device: str, proof: ProofClips, threshold: float) -> Line:
+    from deploy.backends import open_backend
+    from deploy.backends.self_test import self_test
+
+    name = path.name if path.suffix == ".engine" else f"{path.name} on {device}"
+    try:
+        with open_backend(path, device=device) as backend:
+            found = self_test(backend, proof, threshold)
+    except UserError as error:
+        return Line("proof", "no", f"{name}: {error}")
+    wrong = "" if found.passes else f"; not the exported model's answers ({found.worst})"
+    return Line("proof", "yes" if found.passes else "warning", f"{name}: {found}{wrong}")
+
+
 def screen(report: Report) -> str:
     """The report as text."""
     width = max(len(line.topic) for line in report.lines)
@@ -155,17 +200,25 @@ def screen(report: Report) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; return its exit code, 0 whatever it finds."""
+    """Run the command; return its exit code: 0 whatever it finds, with `--check` 4 as well."""
     options = Parser(prog="python -m deploy.doctor", description=(__doc__ or "").splitlines()[0])
     options.add_argument("--bundle", type=Path, default=DEFAULT_BUNDLE, help="default: %(default)s")
+    options.add_argument(
+        "--check",
+        type=Path,
+        metavar="BUNDLE",
+        help="let all that can run it here answer its proof clips",
+    )
     options.add_argument("--json", action="store_true", help="one JSON object instead")
     arguments = options.parse_args(argv)
 
     def body() -> int:
-        report = examine(arguments.bundle)
+        report = examine(arguments.check or arguments.bundle)
+        proofs = check(arguments.check) if arguments.check else []
+        report = replace(report, lines=(*report.lines, *proofs))
         as_json = arguments.json
         print(json.dumps(asdict(report), ensure_ascii=False) if as_json else screen(report))
-        return 0
+        return CHECK_FAILED if any(line.state == "warning" for line in proofs) else 0
 
     return run_cli(body)
 

@@ -25,7 +25,7 @@ def write_bundle(
         folder: The bundle's final folder; an earlier bundle in it is replaced.
         proto: The graph; the spec is added to its metadata.
         spec: The clip contract.
-        gate: Called with the candidate folder; raises to refuse it.
+        gate: Called with the candidate folder; raises to refuse it, or adds to it.
 
     Returns:
         `folder`.
@@ -40,8 +40,8 @@ def write_bundle(
     with part_folder(folder) as candidate:
         (candidate / MODEL_FILE).write_bytes(proto.SerializeToString(deterministic=True))
         spec.write(candidate / SPEC_FILE)
-        write_sums(candidate)
         gate(candidate)
+        write_sums(candidate)
         _swap(candidate, folder)
     return folder
 

@@ -5,8 +5,9 @@ much; `--precision int8` writes RUN/bundle-int8/ from the network that `keras_dd
 `--rest fp16` or `--cpu` with it RUN/bundle-int8-fp16/ and RUN/bundle-int8-cpu/.
 
 The graph takes raw uint8 clips and returns `fake_probability` and, for networks with DFDC,
-`inconsistency_map`. It becomes final only after ONNX Runtime, and for float16 ONNX's own evaluator,
-have given Keras' answer on the same clips. Exit codes are in docs/exit-codes.md.
+`inconsistency_map`. It becomes final only after ONNX Runtime, with float16 that rounds where
+there is any, has given Keras' answer on the same clips. Some of them stay in the bundle as proof
+clips. Exit codes are in docs/exit-codes.md.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from typing import TYPE_CHECKING, Any
 if not __package__:  # run as a script: import from the clone, and keep this folder off the path
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
+from deploy.backends.proof_clips import MOST, ProofClips, write_proof
 from export.bundle_writer import write_bundle
 from export.conversion.onnx_from_keras import onnx_from_keras
-from export.conversion.run_clips import run_clips
+from export.conversion.run_clips import balanced, run_clips
 from export.graph.precision import PRECISIONS, RESTS, Form
 from keras_ddl.edge.bundle import MODEL_FILE
 from keras_ddl.edge.errors import Parser, run_cli
@@ -30,6 +32,8 @@ from keras_ddl.edge.errors import Parser, run_cli
 if TYPE_CHECKING:
     import onnx
 
+    from export.parity.clips import ParityClips
+    from export.parity.prove import Passed
     from keras_ddl.edge.clipspec import ClipSpec
 
 
@@ -44,16 +48,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--rest", default="fp32", choices=RESTS, help="what int8 leaves; fp32")
     parser.add_argument("--cpu", action="store_true", help="int8 for ONNX Runtime's CPU kernels")
     parser.add_argument("--no-map", action="store_true", help="leave the inconsistency map out")
+    parser.add_argument(
+        "--no-proof", action="store_true", help="leave proof clips out: no face of the data travels"
+    )
     arguments = parser.parse_args(argv)
 
     def body() -> int:
         form = Form(arguments.precision, arguments.rest, arguments.cpu)
-        return _export(arguments.run, form, not arguments.no_map)
+        return _export(arguments.run, form, not arguments.no_map, not arguments.no_proof)
 
     return run_cli(body)
 
 
-def _export(run: Path | None, form: Form, inconsistency_map: bool) -> int:
+def _export(run: Path | None, form: Form, inconsistency_map: bool, with_proof: bool) -> int:
     from export.conversion.keras_parity import ask_keras, export_limits, exported_candidate
     from export.graph.precision import in_form
     from export.parity.prove import prove
@@ -66,18 +73,19 @@ def _export(run: Path | None, form: Form, inconsistency_map: bool) -> int:
     data = read_json(folder / "config.json")["data"]
     sample = run_clips(data, spec, "val")
     proto = in_form(single, form, sample.clips, lambda: run_clips(data, spec, "train").clips)
-    bundle = write_bundle(
-        folder / form.bundle,
-        proto,
-        spec,
-        lambda written: prove(
+
+    def gate(written: Path) -> None:
+        passed = prove(
             partial(ask_keras, model, temperature=spec.temperature),
             exported_candidate(written / MODEL_FILE, proto, single, model, form.precision),
             sample,
             export_limits(form.precision, spec.threshold),
             print,
-        ),
-    )
+        )
+        if with_proof:
+            _add_proof(written, sample, passed)
+
+    bundle = write_bundle(folder / form.bundle, proto, spec, gate)
     _say(bundle, proto, form, spec)
     if "calibration" not in spec.metrics:
         print(
@@ -85,6 +93,24 @@ def _export(run: Path | None, form: Form, inconsistency_map: bool) -> int:
             "then export again"
         )
     return 0
+
+
+def _add_proof(bundle: Path, sample: ParityClips, passed: Passed) -> None:
+    """Put some of the clips and both answers into the bundle; noise proves nothing."""
+    if sample.labels is None:
+        return
+    chosen = balanced(sample.labels, MOST)
+    proof = ProofClips(
+        sample.clips[chosen],
+        sample.labels[chosen],
+        passed.reference.probability[chosen],
+        passed.candidate.probability[chosen],
+    )
+    size, fakes = write_proof(bundle, proof), int(proof.labels.sum())
+    print(
+        f"proof clips: {len(chosen) - fakes} real and {fakes} fake of validation, "
+        f"{size / 1e6:.1f} MB, with their faces (--no-proof leaves them out)"
+    )
 
 
 def _network(folder: Path, precision: str) -> tuple[Any, ClipSpec]:

@@ -111,7 +111,7 @@ def _run(arguments: argparse.Namespace) -> int:
         target=target,
         machine=machine,
         options=options,
-        clips=clips_for(spec, arguments.calibration),
+        clips=clips_for(bundle, spec, arguments.calibration),
         ranges=arguments.ranges,
         tolerance=arguments.tolerance,
         profile=arguments.profile,

@@ -45,6 +45,7 @@ class Backend(AbstractContextManager["Backend"]):
         outputs: What `infer` returns.
         metadata: The strings stored in the model file.
         usual_batch: Clips in one call beyond which nothing is gained where nobody says otherwise.
+        smallest_batch: Fewest clips that a call may have.
         largest_batch: Most clips that a call may have; None = as many as memory holds.
     """
 
@@ -53,6 +54,7 @@ class Backend(AbstractContextManager["Backend"]):
     outputs: tuple[TensorSpec, ...]
     metadata: Mapping[str, str]
     usual_batch: int = 8
+    smallest_batch: int = 1
     largest_batch: int | None = None
     _open = True
 

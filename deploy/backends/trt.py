@@ -110,10 +110,10 @@ class TrtBackend(Backend):
         mode = self._trt.TensorIOMode.INPUT
         inputs = [name for name in names if engine.get_tensor_mode(name) == mode]
         for name in inputs:
-            _, _, largest = engine.get_tensor_profile_shape(name, 0)
+            smallest, _, largest = engine.get_tensor_profile_shape(name, 0)
             self._largest[name] = tuple(largest)
             context.set_input_shape(name, tuple(largest))
-            self.largest_batch = int(largest[0])
+            self.smallest_batch, self.largest_batch = int(smallest[0]), int(largest[0])
         for name in names:
             dtype = np.dtype(DTYPES[engine.get_tensor_dtype(name).name])
             shape = tuple(None if size < 0 else int(size) for size in engine.get_tensor_shape(name))

@@ -28,13 +28,15 @@ def ask_keras(model: Any, clips: np.ndarray, temperature: float) -> Answers:
         clips: uint8 ``(N, T, S, S, 3)``.
         temperature: What the exported graph divides the logits by.
     """
+    from keras_ddl.framework import tf
     from keras_ddl.networks.model import shows_map, with_inconsistency_map
 
     maps = shows_map(model)
     network = with_inconsistency_map(model) if maps else model
+    judge = tf.function(lambda clip: network(clip, training=False))
     margins, found = [], []
     for clip in clips:
-        outputs = network(clip[None], training=False)
+        outputs = judge(tf.constant(clip[None]))
         logits = np.asarray(outputs[0] if maps else outputs, np.float64)
         margins.append((logits[0, 1] - logits[0, 0]) / temperature)
         found.append(np.asarray(outputs[1][0]) if maps else None)

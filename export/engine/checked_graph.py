@@ -11,7 +11,7 @@ from export.engine.prepare import PreparedGraph, prepare
 from export.engine.rules import RULES, require
 from export.graph.mixed_fp16 import computes_in_float16
 from export.parity.divergence import BOUNDS, find_divergence
-from export.parity.prove import Candidate, Proof, prove
+from export.parity.prove import Candidate, Passed, prove
 from export.parity.runtimes import ask_float16, ask_in_full
 
 if TYPE_CHECKING:
@@ -46,19 +46,21 @@ def checked_graph(job: Job, precision: str) -> PreparedGraph:
         explain,
     )
     reference = partial(ask_in_full, files.model)
-    proof = prove(reference, candidate, job.clips.compared, job.limits(precision))
+    passed = prove(reference, candidate, job.clips.compared, job.limits(precision))
     files.refused.replace(files.graph)
     typing = write_plan(job, precision, prepared)["typing"]
     print(f"{files.graph}: {job.target.name}, typing {typing}, {len(RULES)} rules kept")
-    for note in (*prepared.notes, *_measured(job, proof)):
+    for note in (*prepared.notes, *_measured(job, passed)):
         print(f"  {note}")
     return prepared
 
 
-def _measured(job: Job, proof: Proof) -> list[str]:
-    found = proof.agreement
+def _measured(job: Job, passed: Passed) -> list[str]:
+    found = passed.agreement
     lines = [f"graph against the bundle's on {found.clips} {job.clips.compared.origin}: {found}"]
-    if proof.float16:
-        judged = "" if job.clips.calibrated else " (on noise overflow alone is judged)"
-        lines.append(f"truly in float16{judged}: {proof.float16}")
+    if passed.float16:
+        judged = " (on noise, with looser bounds)" if job.clips.noise else ""
+        lines.append(f"truly in float16{judged}: {passed.float16}")
+    if passed.own:
+        lines.append(f"bounds raised to what one grey level of noise changes: {passed.own}")
     return lines

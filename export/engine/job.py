@@ -182,10 +182,9 @@ class Job:
     def limits(self, precision: str) -> Limits:
         """What a graph or engine has to keep of the bundle's answers.
 
-        On noise float16 is judged for overflow alone: rounding of any kind chooses other places
-        in DFDC there.
+        On noise float16 has looser bounds: rounding of any kind chooses other places in DFDC there.
         """
-        on_noise = precision == "fp16" and not self.clips.calibrated
+        on_noise = precision == "fp16" and self.clips.noise
         tolerance = HALF_ON_NOISE if on_noise else PREPARED[precision]
         if self.tolerance is not None:
             tolerance = replace(tolerance, probability=self.tolerance)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from deploy.backends.proof_clips import read_proof
 from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.errors import USAGE, UserError
 
@@ -37,26 +38,36 @@ class ClipSet:
     Attributes:
         measured: To choose ranges from: uint8 ``(N, T, S, S, 3)``, N at least 1.
         compared: To compare answers on; others than those measured where there are two or more.
-        calibrated: Whether int8 ranges may be chosen from them: not from noise.
+        calibrated: Whether int8 ranges may be chosen from them: not from noise, nor from the few
+            proof clips.
     """
 
     measured: np.ndarray
     compared: ParityClips
     calibrated: bool
 
+    @property
+    def noise(self) -> bool:
+        """Whether no face is among them."""
+        return self.compared.labels is None and not self.calibrated
 
-def clips_for(spec: ClipSpec, path: Path | None) -> ClipSet:
+
+def clips_for(bundle: Path, spec: ClipSpec, path: Path | None) -> ClipSet:
     """Read clips of a spec's shape.
 
     Args:
+        bundle: Its folder.
         spec: The bundle's contract.
-        path: An `.npz` with an array ``clips`` and, perhaps, ``labels`` ``(N,)``; None: noise of a
-            fixed seed.
+        path: An `.npz` with an array ``clips`` and, perhaps, ``labels`` ``(N,)``; None: the
+            bundle's proof clips, and noise of a fixed seed where it has none.
 
     Raises:
         UserError: no such file, not such a file, or clips of another shape (2).
     """
     shape = (spec.frames, spec.size, spec.size, 3)
+    if path is None and (proof := read_proof(bundle, spec)) is not None:
+        compared = ParityClips(proof.clips, proof.labels, "proof clips")
+        return ClipSet(proof.clips, compared, False)
     if path is None:
         noise = np.random.default_rng(0).integers(0, 256, (NOISE_CLIPS, *shape), np.uint8)
         compared = ParityClips(noise, None, "clips of noise (--calibration has better)")

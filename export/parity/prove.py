@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 
@@ -53,16 +52,23 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Proof:
-    """Measurements of a candidate that passed.
+class Passed:
+    """Answers and measurements of a candidate that passed.
 
     Attributes:
         agreement: As it would run.
         float16: With float16 that is float16; None where there is none.
+        own: What one grey level of noise changes in the reference's answers, where the bounds were
+            raised to that.
+        reference: What the reference answered.
+        candidate: What the candidate answered, as it would run.
     """
 
     agreement: Agreement
     float16: Agreement | None
+    own: Agreement | None
+    reference: Answers
+    candidate: Answers
 
 
 def prove(
@@ -71,7 +77,7 @@ def prove(
     clips: ParityClips,
     limits: Limits,
     report: Callable[[str], None] = lambda line: None,
-) -> Proof:
+) -> Passed:
     """Compare a candidate with a reference on clips, and refuse one that answers otherwise.
 
     Args:
@@ -85,20 +91,21 @@ def prove(
         UserError: it is beyond its limits (exit code 4); the line says by how much and where.
     """
     right = reference(clips.clips)
+    asked: list[Agreement] = []
 
-    @cache
     def own() -> Agreement:
-        grey = np.random.default_rng(0).integers(0, 2, clips.clips.shape, np.uint8)
-        found = measure(reference(clips.clips ^ grey))
-        report(f"one grey level of noise in the clips changes the reference's own answers: {found}")
-        return found
+        if not asked:
+            grey = np.random.default_rng(0).integers(0, 2, clips.clips.shape, np.uint8)
+            asked.append(measure(reference(clips.clips ^ grey)))
+            report(f"one grey level of noise changes the reference's own answers: {asked[0]}")
+        return asked[0]
 
     def measure(answers: Answers) -> Agreement:
         near = limits.tolerance.near
         return agreement(right, answers, limits.threshold, clips.labels, near)
 
-    def judged(ask: Ask, in_float16: bool) -> Agreement:
-        found, tolerance = measure(ask(clips.clips)), limits.tolerance
+    def judged(answers: Answers, in_float16: bool) -> Agreement:
+        found, tolerance = measure(answers), limits.tolerance
         how = " truly in float16" if in_float16 else ""
         report(f"parity{how} on {found.clips} {clips.origin}: {found}")
         if broken(found, tolerance) and tolerance.knows_noise:
@@ -107,10 +114,11 @@ def prove(
             raise _refused(candidate, beyond, found, limits.advice, clips.clips, in_float16)
         return found
 
-    found = judged(candidate.ask, in_float16=False)
-    if candidate.ask_float16 is None:
-        return Proof(found, None)
-    return Proof(found, judged(candidate.ask_float16, in_float16=True))
+    answers = candidate.ask(clips.clips)
+    found, half = judged(answers, in_float16=False), None
+    if candidate.ask_float16 is not None:
+        half = judged(candidate.ask_float16(clips.clips), in_float16=True)
+    return Passed(found, half, asked[0] if asked else None, right, answers)
 
 
 def _refused(

@@ -4,6 +4,7 @@ BUNDLE/model.onnx      the graph; its metadata hold the ClipSpec under the key `
 BUNDLE/clipspec.json   the same ClipSpec
 BUNDLE/SHA256SUMS      digests of both, and of weights that the graph keeps in files of their own,
                        as `sha256sum -c` reads them
+BUNDLE/proof.npz       clips and the right answers (`deploy.backends.proof_clips`); may be left out
 BUNDLE/trt/            what `export/to_trt.py` built from it: graphs, plans, engines
 """
 
@@ -20,6 +21,7 @@ from keras_ddl.edge.onnx_file import read_graph
 MODEL_FILE = "model.onnx"
 SPEC_FILE = "clipspec.json"
 SUMS_FILE = "SHA256SUMS"
+PROOF_FILE = "proof.npz"
 METADATA_KEY = "clipspec"
 ENGINE_FOLDER = "trt"
 RUN_BUNDLE = "bundle"  # folder of a run; further forms of it have the form's name behind
@@ -57,7 +59,8 @@ def write_sums(bundle: Path) -> None:
     except ValueError:  # not a graph: whoever opens the bundle says so
         names = []
     outside = [name for name in names if name == Path(name).name and (bundle / name).is_file()]
-    names = [MODEL_FILE, SPEC_FILE, *outside]
+    proof = [PROOF_FILE] if (bundle / PROOF_FILE).is_file() else []
+    names = [MODEL_FILE, SPEC_FILE, *outside, *proof]
     lines = [f"{file_sha256(bundle / name)}  {name}\n" for name in names]
     write_text(bundle / SUMS_FILE, "".join(lines))
 
@@ -85,7 +88,8 @@ def check_sums(bundle: Path) -> dict[str, str]:
         ) from None
     known = {name.strip(): digest for digest, _, name in (line.partition("  ") for line in lines)}
     known = {name: digest for name, digest in known.items() if name}
-    for name in (MODEL_FILE, SPEC_FILE, *(known.keys() - {MODEL_FILE, SPEC_FILE})):
+    proof = {PROOF_FILE} if (bundle / PROOF_FILE).exists() else set()
+    for name in (MODEL_FILE, SPEC_FILE, *((known.keys() | proof) - {MODEL_FILE, SPEC_FILE})):
         expected, found = known.get(name, "none"), "no such file"
         if name == Path(name).name and (bundle / name).is_file():
             found = file_sha256(bundle / name)

@@ -26,7 +26,7 @@ def test_the_file_is_what_the_builder_reads(flicker_set: Path, tmp_path: Path, c
     command = ["--prepared", str(flicker_set), "--count", "10", "--out", str(out)]
     assert main(command) == 0
     assert "10 clips of the split 'train'" in capsys.readouterr().out
-    found = clips_for(ClipSpec(frames=4, size=32), out)
+    found = clips_for(tmp_path, ClipSpec(frames=4, size=32), out)
     assert found.measured.shape == found.compared.clips.shape == (5, 4, 32, 32, 3)
     assert found.calibrated and not np.array_equal(found.measured, found.compared.clips)
     both = np.concatenate([found.measured, found.compared.clips])

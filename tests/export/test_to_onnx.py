@@ -16,13 +16,16 @@ pytest.importorskip("onnxruntime")
 
 from graph_changes import copy_of, spoil
 
+from deploy.backends.proof_clips import read_proof
+from deploy.bundle import open_bundle
 from export import to_onnx
 from export.bundle_writer import write_bundle
 from export.conversion.keras_parity import ask_keras, export_limits, exported_candidate
 from export.graph import precision as form
 from export.parity import agreement
-from export.parity.clips import ParityClips
+from export.parity.clips import ParityClips, clips_for
 from export.parity.prove import prove
+from keras_ddl.edge.bundle import PROOF_FILE
 from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.errors import UserError
 
@@ -48,6 +51,34 @@ def test_a_failing_gate_leaves_the_earlier_bundle(tmp_path: Path, msa_network: A
     assert caught.value.exit_code == 4
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+
+
+def test_clips_of_both_classes_stay_in_the_bundle_as_proof(
+    tmp_path: Path, msa_network: Any, msa_graph: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any
+):
+    (tmp_path / "config.json").write_text('{"data": {}}')
+    spec = ClipSpec(frames=4, size=32)
+    monkeypatch.setattr("keras_ddl.edge.runs.find_run", lambda path: tmp_path)
+    monkeypatch.setattr(to_onnx, "_network", lambda folder, precision: (msa_network, spec))
+    monkeypatch.setattr(to_onnx, "onnx_from_keras", lambda *a, **k: copy_of(msa_graph))
+    sample = ParityClips(CLIPS, np.array([0, 1]), "two clips")
+    monkeypatch.setattr(to_onnx, "run_clips", lambda *a: sample)
+    assert to_onnx.main([]) == 0
+    assert "proof clips: 1 real and 1 fake of validation, " in capsys.readouterr().out
+    bundle, backend = open_bundle(tmp_path / "bundle")  # which answers them
+    backend.close()
+    assert PROOF_FILE in bundle.files
+    proof = read_proof(tmp_path / "bundle", spec)
+    assert proof is not None and proof.labels.tolist() == [0, 1]
+    np.testing.assert_array_equal(proof.clips, CLIPS)
+    wanted = ask_keras(msa_network, CLIPS, spec.temperature).probability
+    np.testing.assert_allclose(proof.keras, wanted, atol=1e-6)
+    np.testing.assert_allclose(proof.onnx, wanted, atol=1e-4)
+    given = clips_for(tmp_path / "bundle", spec, None)
+    assert (given.compared.origin, given.calibrated, given.noise) == ("proof clips", False, False)
+    assert to_onnx.main(["--no-proof"]) == 0
+    assert not (tmp_path / "bundle" / PROOF_FILE).exists()
+    assert clips_for(tmp_path / "bundle", spec, None).noise
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])

@@ -39,7 +39,7 @@ def limits(precision: str, noise: bool, tolerance: float | None = None) -> Any:
     return job.limits(precision)
 
 
-def test_on_noise_float16_is_judged_for_overflow_alone() -> None:
+def test_on_noise_float16_has_looser_bounds() -> None:
     assert limits("fp16", noise=True).tolerance == HALF_ON_NOISE
 
 

@@ -110,12 +110,12 @@ def test_labels_of_a_clip_file_stay_with_their_clips(tmp_path: Path):
         np.arange(8, dtype=np.uint8)[:, None, None, None, None], (8, 4, 32, 32, 3)
     )
     np.savez(path, clips=clips, labels=labels)
-    found = clips_for(spec, path)
+    found = clips_for(tmp_path, spec, path)
     compared = found.compared
     assert compared.labels is not None and sorted(compared.labels) == [0, 0, 1, 1]
     assert [labels[clip[0, 0, 0, 0]] for clip in compared.clips] == list(compared.labels)
     np.savez(path, clips=clips, labels=labels[:3])
     with pytest.raises(UserError, match=r"a label, 0 or 1, for each of 8 clips, received int64"):
-        clips_for(spec, path)
+        clips_for(tmp_path, spec, path)
     np.savez(path, clips=clips)
-    assert clips_for(spec, path).compared.labels is None
+    assert clips_for(tmp_path, spec, path).compared.labels is None
