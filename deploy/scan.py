@@ -48,9 +48,9 @@ from keras_ddl.edge.bundle import MODEL_FILE
 from keras_ddl.edge.errors import USAGE, Parser, UserError, output_code, run_cli
 from keras_ddl.edge.files import PART, file_sha256, printable
 from keras_ddl.edge.measured import known_errors
-from keras_ddl.edge.process_pool import ProcessPool
 from keras_ddl.edge.values import at_least
-from keras_ddl.edge.worker_pool import add_file_timeout
+from keras_ddl.edge.workers.pool import add_file_timeout
+from keras_ddl.edge.workers.process_pool import ProcessPool
 
 OUT = Path("runs/scan")
 

@@ -22,9 +22,9 @@ from keras_ddl.edge.errors import Parser, UserError, run_cli
 from keras_ddl.edge.faces import FaceDetector
 from keras_ddl.edge.files import read_json, write_json, write_text
 from keras_ddl.edge.metrics import accuracy, auc
-from keras_ddl.edge.process_pool import unordered_map
 from keras_ddl.edge.runs import find_run
-from keras_ddl.edge.worker_pool import JOB_S, Loss, add_file_timeout
+from keras_ddl.edge.workers.pool import JOB_S, Loss, add_file_timeout
+from keras_ddl.edge.workers.process_pool import unordered_map
 from keras_ddl.evaluation.calibration import probabilities_from_margins
 from keras_ddl.evaluation.perturb import FAMILIES, LEVELS, perturb
 from keras_ddl.evaluation.results import (

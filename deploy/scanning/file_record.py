@@ -7,7 +7,7 @@ from typing import Any
 from deploy.judging.records import Record
 from deploy.judging.verdict import Label
 from deploy.scanning.files import Candidate
-from keras_ddl.edge.worker_pool import TIMEOUT, Loss
+from keras_ddl.edge.workers.pool import TIMEOUT, Loss
 
 JUDGED, UNREADABLE, SKIPPED = "judged", "unreadable", "skipped"  # or `CRASHED`, `TIMEOUT`
 EVERY_FACE = "no face in any frame"

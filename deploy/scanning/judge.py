@@ -29,7 +29,7 @@ from keras_ddl.edge.faces.track import MIN_HITS
 from keras_ddl.edge.files import atomic_write, printable
 from keras_ddl.edge.video import probe
 from keras_ddl.edge.video.container import MOST_PIXELS
-from keras_ddl.edge.worker_pool import JOB_S, tell_share
+from keras_ddl.edge.workers.pool import JOB_S, tell_share
 
 if TYPE_CHECKING:
     from deploy.judging.session import RunDescription

@@ -11,7 +11,7 @@ from deploy.judging.records import Record
 from deploy.scanning.files import Candidate
 from keras_ddl.edge.errors import USAGE, UserError, output_code
 from keras_ddl.edge.files import file_sha256
-from keras_ddl.edge.worker_pool import CRASHED, JOB_S
+from keras_ddl.edge.workers.pool import CRASHED, JOB_S
 
 LEDGER = "scan.jsonl"
 LOCK = ".lock"

@@ -18,7 +18,7 @@ from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.errors import UserError
 from keras_ddl.edge.faces import FaceDetector, Track
 from keras_ddl.edge.files import printable
-from keras_ddl.edge.worker_pool import Loss
+from keras_ddl.edge.workers.pool import Loss
 
 if TYPE_CHECKING:
     from keras_ddl.edge.video import Frame

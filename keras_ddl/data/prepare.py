@@ -25,8 +25,8 @@ from keras_ddl.edge.clipspec import CUTTING, ClipSpec
 from keras_ddl.edge.errors import CHECK_FAILED, Parser, UserError, run_cli
 from keras_ddl.edge.faces import FaceDetector
 from keras_ddl.edge.files import printable
-from keras_ddl.edge.process_pool import unordered_map
-from keras_ddl.edge.worker_pool import JOB_S, Loss, add_file_timeout
+from keras_ddl.edge.workers.pool import JOB_S, Loss, add_file_timeout
+from keras_ddl.edge.workers.process_pool import unordered_map
 
 CLIPS_PER_VIDEO = 8
 PROCESSES = 2

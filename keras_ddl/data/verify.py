@@ -20,7 +20,7 @@ from keras_ddl.data.layouts import Index, add_arguments, read_index
 from keras_ddl.data.video_index import CLASSES, SPLITS
 from keras_ddl.edge.errors import CHECK_FAILED, Parser, UserError, run_cli
 from keras_ddl.edge.files import write_json
-from keras_ddl.edge.worker_pool import JOB_S, add_file_timeout
+from keras_ddl.edge.workers.pool import JOB_S, add_file_timeout
 
 FORMAT = 1
 CONTENT = ("none", "quick", "deep")

@@ -33,8 +33,8 @@ from deploy.scanning.judge import Options, judge_in_worker, open_kit
 from deploy.scanning.ledger import Ledger
 from keras_ddl.edge.errors import UserError
 from keras_ddl.edge.files import file_sha256
-from keras_ddl.edge.process_pool import ProcessPool
 from keras_ddl.edge.video import read_video
+from keras_ddl.edge.workers.process_pool import ProcessPool
 
 ROOT = Path(__file__).resolve().parents[2]
 VOLATILE = ("latency_ms", "event", "at", "source")

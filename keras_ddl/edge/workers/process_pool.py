@@ -17,7 +17,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any, Generic, TypeVar
 
 from keras_ddl.edge.errors import UserError, is_refusal
-from keras_ddl.edge.worker_pool import (
+from keras_ddl.edge.workers.pool import (
     ATTEMPTS,
     CRASHED,
     JOB_S,

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from keras_ddl.edge.errors import UserError
-from keras_ddl.edge.process_pool import ProcessPool, unordered_map
-from keras_ddl.edge.worker_pool import CRASHED, TIMEOUT, Loss, tell_share
+from keras_ddl.edge.workers.pool import CRASHED, TIMEOUT, Loss, tell_share
+from keras_ddl.edge.workers.process_pool import ProcessPool, unordered_map
 
 SQUARES = [*enumerate(n * n for n in range(20))]
 
@@ -173,7 +173,7 @@ BUSY = """
 import os, signal, sys, time
 from functools import partial
 from pathlib import Path
-from keras_ddl.edge.process_pool import unordered_map
+from keras_ddl.edge.workers.process_pool import unordered_map
 from keras_ddl.edge.errors import run_cli
 
 def start(folder):
@@ -232,7 +232,7 @@ def test_no_worker_outlives_its_parent(
 
 LARGE = """
 import sys
-from keras_ddl.edge.process_pool import unordered_map
+from keras_ddl.edge.workers.process_pool import unordered_map
 from keras_ddl.edge.errors import run_cli
 
 def start():

@@ -1,0 +1,1 @@
+"""Pools of workers: jobs done side by side, each on its own."""
