@@ -18,6 +18,7 @@ from keras_ddl.edge.bundle import (
     read_spec,
 )
 from keras_ddl.edge.clipspec import ClipSpec
+from keras_ddl.edge.commands import typed
 from keras_ddl.edge.errors import CHECK_FAILED, UserError
 from keras_ddl.edge.files import file_sha256
 
@@ -92,7 +93,7 @@ def training_domain(spec: ClipSpec) -> str:
 def _verify(spec: ClipSpec, backend: Backend, path: Path) -> None:
     """Refuse a sidecar that is not the model's own, and a graph that is not the spec's."""
     if problem := _spec_problem(spec, backend, path) or _graph_problem(spec, backend):
-        again = f"export '{path}' again with `python export/to_onnx.py`"
+        again = f"export '{path}' again with `{typed('to-onnx')}`"
         raise UserError(f"{problem}: {again}", CHECK_FAILED)
 
 

@@ -29,6 +29,7 @@ from keras_ddl.edge.bundle import (
     is_bundle,
     read_spec,
 )
+from keras_ddl.edge.commands import typed
 from keras_ddl.edge.errors import CHECK_FAILED, MISSING, Parser, UserError, run_cli
 
 NO_GPU = "no NVIDIA GPU, or its driver does not load"
@@ -73,7 +74,7 @@ def examine(bundle: Path = DEFAULT_BUNDLE) -> Report:
     lines.append(
         Line("bundle", "yes", str(bundle))
         if has_bundle
-        else Line("bundle", "no", f"none at {bundle}; make demo trains and exports one")
+        else Line("bundle", "no", f"none at {bundle}; {typed('demo')} trains and exports one")
     )
     engines = _engines(bundle, versions, found)
     for name, problem in engines.items():
@@ -147,13 +148,13 @@ def _next(
     bundle: Path, has_bundle: bool, able: bool, engines: dict[str, str], has_camera: bool
 ) -> str:
     if not has_bundle:
-        return "make demo"
+        return typed("demo")
     fitting = [name for name, problem in engines.items() if not problem]
     if able and not fitting:
-        return f"python export/to_trt.py --fp16 {bundle}"
+        return f"{typed('to-trt')} --fp16 {bundle}"
     source = "--camera 0" if has_camera else "--source VIDEO.mp4"
     chosen = fitting[0] if able else str(bundle)
-    return f"python deploy/stream.py --bundle {chosen} {source}"
+    return f"{typed('stream')} --bundle {chosen} {source}"
 
 
 def check(bundle: Path) -> list[Line]:

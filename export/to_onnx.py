@@ -27,6 +27,7 @@ from export.conversion.onnx_from_keras import onnx_from_keras
 from export.conversion.run_clips import balanced, run_clips
 from export.graph.precision import PRECISIONS, RESTS, Form
 from keras_ddl.edge.bundle import MODEL_FILE
+from keras_ddl.edge.commands import typed
 from keras_ddl.edge.errors import Parser, run_cli
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def _export(run: Path | None, form: Form, inconsistency_map: bool, with_proof: b
     _say(bundle, proto, form, spec)
     if "calibration" not in spec.metrics:
         print(
-            f"threshold and temperature are not chosen yet: python -m keras_ddl.evaluate {folder}, "
+            f"threshold and temperature are not chosen yet: {typed('evaluate')} {folder}, "
             "then export again"
         )
     return 0

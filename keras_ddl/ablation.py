@@ -19,6 +19,7 @@ from keras_ddl.comparison.matrix import Matrix, held
 from keras_ddl.config import TrainConfig
 from keras_ddl.data.prepare import CACHE
 from keras_ddl.datasets import synthetic_root
+from keras_ddl.edge.commands import typed
 from keras_ddl.edge.errors import Parser, UserError, run_cli
 from keras_ddl.edge.runs import RUNS
 from keras_ddl.networks.ablations import TITLES, VARIANTS
@@ -104,7 +105,7 @@ def _run(args: argparse.Namespace, command: str) -> int:
     if base.network != configs.DDL:
         raise UserError(
             f"expected a preset of the paper's network, received {base.network}, which has no "
-            "modules to leave out; all methods side by side: python -m keras_ddl.compare"
+            f"modules to leave out; all methods side by side: {typed('compare')}"
         )
     for name in ("seeds", "jobs"):
         if (given := getattr(args, name)) < 1:

@@ -11,13 +11,13 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from keras_ddl.edge.commands import COMMANDS, typed
 from keras_ddl.edge.errors import MISSING, Parser, UserError, run_cli
 from keras_ddl.edge.files import read_json
 
 OUT = Path("runs/demo")
 RUN = Path("runs/latest")
 VIDEOS_PER_CLASS = 2
-SPAWNED = ("export/to_onnx.py", "export/to_trt.py", "deploy/stream.py", "deploy.contact_sheet")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -34,12 +34,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _demo(preset: str) -> int:
     started = time.monotonic()
-    _step("1/6  generate faces, prepare clips, train", "-m", "keras_ddl.train", "--preset", preset)
-    _step("2/6  test split: videos of people never seen in training", "-m", "keras_ddl.evaluate")
-    _step("3/6  export to ONNX and prove that it kept the answer", "export/to_onnx.py")
+    _step("1/6  generate faces, prepare clips, train", "train", "--preset", preset)
+    _step("2/6  test split: videos of people never seen in training", "evaluate")
+    _step("3/6  export to ONNX and prove that it kept the answer", "to-onnx")
     _step(
         "4/6  TensorRT: an engine, of TensorRT-RTX where there is no GPU",
-        "export/to_trt.py",
+        "to-trt",
         "--fp16",
         allowed=(0, MISSING),
     )
@@ -52,7 +52,7 @@ def _demo(preset: str) -> int:
     results = ["--heat", "--save", str(annotated), "--jsonl", str(verdicts)]
     _step(
         "5/6  judge a video as a device would, without TensorFlow",
-        "deploy/stream.py",
+        "stream",
         "--source",
         str(videos[-1]),
         *made_with,
@@ -60,8 +60,7 @@ def _demo(preset: str) -> int:
     )
     _step(
         "6/6  draw the verdicts",
-        "-m",
-        "deploy.contact_sheet",
+        "contact-sheet",
         *map(str, videos),
         *made_with,
         "--out",
@@ -80,10 +79,11 @@ def _demo(preset: str) -> int:
     return 0
 
 
-def _step(title: str, *command: str, allowed: Sequence[int] = (0,)) -> None:
+def _step(title: str, name: str, *options: str, allowed: Sequence[int] = (0,)) -> None:
     """Run one command of the project; stop the demo where it fails."""
-    print(f"\n── {title}\n   python {' '.join(command)}", flush=True)
-    code = subprocess.run([sys.executable, *command], check=False).returncode
+    print(f"\n── {title}\n   {' '.join([typed(name), *options])}", flush=True)
+    module = COMMANDS[name].module.removesuffix(".__main__")
+    code = subprocess.run([sys.executable, "-m", module, *options], check=False).returncode
     if code not in allowed:
         raise UserError(f"that step failed with exit code {code}; the demo ends here", code)
 

@@ -22,6 +22,7 @@ from keras_ddl.data.prepare import CACHE
 from keras_ddl.data.prepared import check_spec, read_summary
 from keras_ddl.datasets import prepared_for
 from keras_ddl.edge.clipspec import ClipSpec
+from keras_ddl.edge.commands import typed
 from keras_ddl.edge.errors import Parser, UserError, run_cli
 from keras_ddl.edge.files import read_json, write_json, write_text
 from keras_ddl.edge.measured import onto
@@ -231,7 +232,7 @@ def _run(args: argparse.Namespace) -> int:
     print(f"report: {run / REPORT}")
     bundle = run / "bundle" / "clipspec.json"
     if bundle.is_file() and bundle.read_bytes() != (run / "clipspec.json").read_bytes():
-        print(f"{bundle.parent} carries another clipspec.json: python export/to_onnx.py {run}")
+        print(f"{bundle.parent} carries another clipspec.json: {typed('to-onnx')} {run}")
     return 0
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from keras_ddl import __version__
 from keras_ddl.config import TrainConfig, load
+from keras_ddl.edge.commands import typed
 from keras_ddl.edge.errors import Parser, UserError, run_cli
 from keras_ddl.edge.files import file_sha256, write_json
 from keras_ddl.edge.runs import CONFIG, WEIGHTS, finish_run, start_run
@@ -97,8 +98,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     def body() -> int:
         run = mesonet_run(args.weights, args.network, args.out)
         print(
-            f"{run}: score it with: python -m keras_ddl.evaluate {run} --prepared DIR "
-            f"--keep-operating-point; export it with: python export/to_onnx.py {run}"
+            f"{run}: score it with: {typed('evaluate')} {run} --prepared DIR "
+            f"--keep-operating-point; export it with: {typed('to-onnx')} {run}"
         )
         return 0
 

@@ -14,6 +14,7 @@ import numpy as np
 from keras_ddl.build_network import load_run
 from keras_ddl.config import TrainConfig
 from keras_ddl.data.prepared import read_split, read_summary
+from keras_ddl.edge.commands import typed
 from keras_ddl.edge.errors import Parser, UserError, run_cli
 from keras_ddl.edge.files import read_json, write_text
 from keras_ddl.edge.runs import CONFIG, WEIGHTS, find_run
@@ -212,9 +213,7 @@ def _run(args: argparse.Namespace) -> int:
         for row in facts["sensitivity"][:5]:
             print(f"  {row['layer']:<28} {row['mean_margin_change']:.4f}")
     print(table(facts["test"]))
-    print(
-        f"kept: {facts['chosen']}; export it with: python export/to_onnx.py --precision int8 {run}"
-    )
+    print(f"kept: {facts['chosen']}; export it with: {typed('to-onnx')} --precision int8 {run}")
     return 0
 
 

@@ -18,6 +18,7 @@ from keras_ddl.data.prepare import PROCESSES
 from keras_ddl.data.prepared import Cut, read_summary
 from keras_ddl.data.video_index import Video
 from keras_ddl.edge.clipspec import ClipSpec
+from keras_ddl.edge.commands import typed
 from keras_ddl.edge.errors import Parser, UserError, run_cli
 from keras_ddl.edge.faces import FaceDetector
 from keras_ddl.edge.files import read_json, write_json, write_text
@@ -267,7 +268,7 @@ def _run(args: argparse.Namespace) -> int:
     chosen = (args.families, args.levels, args.videos, args.processes)
     summary = robustness(run, *chosen, timeout_s=args.file_timeout)
     print(table(summary))
-    print(f"\npython -m keras_ddl.evaluate {run} puts the curves into report.html")
+    print(f"\n{typed('evaluate')} {run} puts the curves into report.html")
     return 0
 
 

@@ -16,6 +16,7 @@ from keras_ddl.data.layouts import add_arguments, check_arguments
 from keras_ddl.data.prepare import CACHE
 from keras_ddl.data.prepared import read_summary
 from keras_ddl.datasets import prepared_for, synthetic_root
+from keras_ddl.edge.commands import typed
 from keras_ddl.edge.errors import INTERRUPTED, Parser, UserError, run_cli
 from keras_ddl.edge.files import read_json
 from keras_ddl.edge.runs import CONFIG, find_unfinished, start_run
@@ -124,7 +125,7 @@ def _run(args: argparse.Namespace) -> int:
     if devices.workers > 1 and not (args.prepared and run):
         raise UserError(
             "several workers: expected --prepared DIR and --resume DIR, both on storage that all "
-            "of them reach; make the clips with: python -m keras_ddl.data.prepare"
+            f"of them reach; make the clips with: {typed('prepare')}"
         )
     if devices.chief and not (run and (run / CONFIG).is_file()):
         run = start_run(run)
@@ -133,7 +134,7 @@ def _run(args: argparse.Namespace) -> int:
         metrics = train(config, prepared, run, options)
     except KeyboardInterrupt:
         raise UserError(
-            f"interrupted; go on with: python -m keras_ddl.train --resume {run}", INTERRUPTED
+            f"interrupted; go on with: {typed('train')} --resume {run}", INTERRUPTED
         ) from None
     if devices.chief:
         print(_summary(config, metrics, run))

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import deploy.score
-import keras_ddl.demo
+from keras_ddl.edge.commands import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("keras_ddl", "export", "deploy", "benchmarks")
@@ -38,7 +38,8 @@ ALLOWED = {
 # Module, or folder with all below it → commands of other halves that it starts as processes.
 SPAWNS: dict[str, tuple[str, ...]] = {
     "deploy.score": deploy.score.SPAWNED,
-    "keras_ddl.demo": keras_ddl.demo.SPAWNED,
+    # The list of all commands; `keras_ddl.__main__` imports the one that is asked for.
+    "keras_ddl.edge.commands": tuple(command.module for command in COMMANDS.values()),
     "keras_ddl.comparison": ("export.to_onnx", "export.clips_per_second"),
 }
 WITHOUT_TENSORFLOW = (

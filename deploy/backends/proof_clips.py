@@ -17,6 +17,7 @@ import numpy as np
 
 from keras_ddl.edge.bundle import PROOF_FILE
 from keras_ddl.edge.clipspec import ClipSpec
+from keras_ddl.edge.commands import typed
 from keras_ddl.edge.errors import CHECK_FAILED, UserError
 from keras_ddl.edge.files import atomic_write
 from keras_ddl.edge.optional_import import need
@@ -91,7 +92,7 @@ def read_proof(bundle: Path, spec: ClipSpec) -> ProofClips | None:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
             f"expected the proof clips of this bundle in '{path}', cannot read them ({reason}): "
-            f"export '{bundle}' again with `python export/to_onnx.py`",
+            f"export '{bundle}' again with `{typed('to-onnx')}`",
             CHECK_FAILED,
         ) from error
 

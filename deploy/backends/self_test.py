@@ -10,6 +10,7 @@ import numpy as np
 from deploy.backends.base import Backend
 from deploy.backends.proof_clips import ProofClips, read_proof
 from keras_ddl.edge.clipspec import ClipSpec
+from keras_ddl.edge.commands import typed
 from keras_ddl.edge.errors import CHECK_FAILED, UserError
 
 # Rounding moves a clip near the threshold by some hundredths, in int8 seldom by more than a tenth
@@ -90,7 +91,7 @@ def require_own_answers(backend: Backend, bundle: Path, spec: ClipSpec) -> None:
     if not found.passes:
         raise UserError(
             f"{backend.name} does not answer as the exported model: {found.worst} for a proof clip "
-            f"of '{bundle}'; nothing is judged with it: run python -m deploy.doctor --check "
+            f"of '{bundle}'; nothing is judged with it: run {typed('doctor')} --check "
             f"{bundle}",
             CHECK_FAILED,
         )

@@ -16,6 +16,7 @@ from typing import Any
 from deploy.backends.gpu import Gpu, first_gpu
 from deploy.backends.library import LIBRARIES, Capability, Library, in_words, runs_on
 from keras_ddl.edge.bundle import MODEL_FILE, bundle_of
+from keras_ddl.edge.commands import typed
 from keras_ddl.edge.errors import CHECK_FAILED, MISSING, UserError
 from keras_ddl.edge.files import file_sha256, read_json, write_json
 
@@ -93,7 +94,7 @@ def read_sidecar(engine: Path) -> EngineSidecar:
     if not path.is_file():
         raise UserError(
             f"expected {path.name} beside '{engine}', found none: an engine is used only where it "
-            "is known what it was built for; build it here with python export/to_trt.py",
+            f"is known what it was built for; build it here with {typed('to-trt')}",
             MISSING,
         )
     values = read_json(path)
@@ -102,7 +103,7 @@ def read_sidecar(engine: Path) -> EngineSidecar:
     if not whole or values["library"] not in LIBRARIES:
         raise UserError(
             f"'{path}' is not a sidecar of version {VERSION}: build the engine again with "
-            "python export/to_trt.py",
+            f"{typed('to-trt')}",
             CHECK_FAILED,
         )
     capabilities = tuple((major, minor) for major, minor in values["compute_capabilities"])
@@ -161,7 +162,7 @@ def mismatch(sidecar: EngineSidecar, engine: Path, version: str, gpu: Gpu) -> st
 def rebuild_command(sidecar: EngineSidecar, engine: Path) -> str:
     """The command that builds an engine again, with the options that change what it can do."""
     bundle = bundle_of(engine)
-    words = ["python export/to_trt.py", f"--{sidecar.precision}"]
+    words = [typed("to-trt"), f"--{sidecar.precision}"]
     if LIBRARIES[sidecar.library].portable:
         words.append(f"--target {sidecar.library}")
         asked = sidecar.compute_capabilities

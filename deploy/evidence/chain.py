@@ -23,6 +23,7 @@ from deploy.evidence.line import CHAIN, DROPPED, EVENT, OPENED, STAMPED, Line, l
 from deploy.evidence.noted_heads import HEADS, NotedHeads
 from deploy.evidence.signing import SigningKey
 from keras_ddl import __version__
+from keras_ddl.edge.commands import typed
 from keras_ddl.edge.errors import CHECK_FAILED, USAGE, UserError
 
 LOCK = ".lock"
@@ -218,7 +219,7 @@ class Chain:
         if trusted and self._learn(line):
             self.unstamped = self.unstamped if line.kind == STAMPED else line
         else:
-            log.warning("%s is damaged: python -m deploy.evidence verify says where", self._path)
+            log.warning("%s is damaged: %s verify says where", self._path, typed("evidence"))
 
     def _learn(self, line: Line) -> bool:
         if line.kind == OPENED:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from deploy.backends.gpu import gpus
 from deploy.backends.sidecar import check_engine
+from keras_ddl.edge.commands import typed
 from keras_ddl.edge.errors import MISSING, USAGE, UserError
 
 log = logging.getLogger(__name__)
@@ -43,7 +44,7 @@ def choose_model(bundle: Path, backend: str = "auto") -> Path:
         return engine
     if backend == "tensorrt":
         why = reasons[0] if reasons else f"expected an engine in '{bundle / 'trt'}', found none"
-        raise UserError(f"{why}; build one: python export/to_trt.py --fp16 {bundle}", MISSING)
+        raise UserError(f"{why}; build one: {typed('to-trt')} --fp16 {bundle}", MISSING)
     for reason in reasons:
         log.warning("not used: %s", reason)
     return bundle

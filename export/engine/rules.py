@@ -18,6 +18,7 @@ from deploy.backends.library import LIBRARIES, capabilities_from
 from export.engine.target import Target, target_for
 from export.graph.mixed_fp16 import HALF_SCALES
 from export.graph.onnx_graph import Graph, attribute, formals, load_model
+from keras_ddl.edge.commands import typed
 from keras_ddl.edge.errors import CHECK_FAILED, Parser, UserError, run_cli
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def require(proto: onnx.ModelProto, target: Target, name: str) -> None:
         more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
         raise UserError(
             f"{name} is not for {target.name}: {found[0]}{more}; "
-            f"python -m export.engine.rules {name} {target.arguments} lists all",
+            f"{typed('rules')} {name} {target.arguments} lists all",
             CHECK_FAILED,
         )
 

@@ -25,6 +25,7 @@ import numpy as np
 from keras_ddl.data.video_index import SPLITS
 from keras_ddl.edge.clips import Clip
 from keras_ddl.edge.clipspec import CUTTING, ClipSpec
+from keras_ddl.edge.commands import typed
 from keras_ddl.edge.errors import MISSING, USAGE, UserError
 from keras_ddl.edge.files import read_json
 
@@ -193,7 +194,7 @@ def read_summary(prepared: Path) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(
             f"expected a folder of prepared clips, received {prepared}, which holds no "
-            f"{SUMMARY}; make one with: python -m keras_ddl.data.prepare ROOT --out DIR"
+            f"{SUMMARY}; make one with: {typed('prepare')} ROOT --out DIR"
         )
     summary: dict[str, Any] = read_json(path)
     return summary

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from keras_ddl.edge.clipspec import ClipSpec
+from keras_ddl.edge.commands import typed
 from keras_ddl.edge.errors import CHECK_FAILED, MISSING, USAGE, UserError
 from keras_ddl.edge.files import file_sha256, write_text
 from keras_ddl.edge.onnx_file import read_graph
@@ -29,7 +30,7 @@ DEFAULT_BUNDLE = Path("runs/latest", RUN_BUNDLE)
 # Names of operations by which the exporter finds them again in a converted graph.
 GATHER, SCATTER = "gather_kept", "scatter_kept"  # DFDC's, around the value of the kept positions
 RANGE_MARK = "int8_range"  # the clip that a channels-first QuantPoint leaves of its range
-REMEDY = "run `make demo`, or `python -m keras_ddl.train` and then `python export/to_onnx.py`"
+REMEDY = f"run `{typed('demo')}`, or `{typed('train')}` and then `{typed('to-onnx')}`"
 
 
 def is_bundle(folder: Path) -> bool:
@@ -77,7 +78,7 @@ def check_sums(bundle: Path) -> dict[str, str]:
     Raises:
         UserError: there are no digests, or a file has another one (4).
     """
-    again = f"export '{bundle}' again with `python export/to_onnx.py`"
+    again = f"export '{bundle}' again with `{typed('to-onnx')}`"
     try:
         lines = (bundle / SUMS_FILE).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
@@ -120,7 +121,7 @@ def check_external(bundle: Path, sums: Mapping[str, str]) -> None:
         raise UserError(
             f"expected a digest in {SUMS_FILE} of every file that '{bundle / MODEL_FILE}' reads, "
             f"found none of {sorted(outside)}: export '{bundle}' again with "
-            "`python export/to_onnx.py`",
+            f"`{typed('to-onnx')}`",
             CHECK_FAILED,
         )
 

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 USAGE = 2
 MISSING = 3
@@ -49,8 +49,32 @@ class UserError(Exception):
         self.exit_code = exit_code
 
 
+_called_as: list[str] = []
+
+
+def call_as(name: str) -> None:
+    """Let the next `Parser` say that it was called by this name, whatever its own."""
+    _called_as[:] = [name]
+
+
 class Parser(argparse.ArgumentParser):
-    """An `ArgumentParser` whose errors are one line, as those of every other check."""
+    """An `ArgumentParser` whose errors are one line, as those of every other check.
+
+    It completes words for a shell that asks, where argcomplete is installed.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        if _called_as:
+            options["prog"] = _called_as.pop()
+        super().__init__(*args, **options)
+
+    def parse_args(self, *args: Any, **options: Any) -> Any:
+        """As its parent's; ends the process where a shell has asked for words."""
+        if "_ARGCOMPLETE" in os.environ:
+            import argcomplete
+
+            argcomplete.autocomplete(self)
+        return super().parse_args(*args, **options)
 
     def error(self, message: str) -> NoReturn:
         """Print the line and leave with exit code 2."""

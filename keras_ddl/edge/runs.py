@@ -13,6 +13,7 @@ import shutil
 import time
 from pathlib import Path
 
+from keras_ddl.edge.commands import typed
 from keras_ddl.edge.errors import UserError
 
 RUNS = Path("runs")
@@ -84,7 +85,7 @@ def find_run(path: Path | None = None) -> Path:
     if not run.is_dir():
         raise UserError(
             f"expected a run folder, received {run}, which is not there; "
-            "make one with: python -m keras_ddl.train"
+            f"make one with: {typed('train')}"
         )
     run = run.resolve()
     if (run / INCOMPLETE).exists():

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from keras_ddl.build_network import load_run
 from keras_ddl.edge.clipspec import ClipSpec
+from keras_ddl.edge.commands import typed
 from keras_ddl.edge.errors import MISSING, UserError
 from keras_ddl.edge.files import file_sha256, read_json, write_json
 from keras_ddl.edge.runs import WEIGHTS
@@ -33,14 +34,14 @@ def load_quantised(run: Path) -> tuple[keras.Model, ClipSpec]:
     folder = Path(run) / FOLDER
     if not (folder / RECORD).is_file():
         raise UserError(
-            f"{run} has no int8 network; make one with: python -m keras_ddl.quantize {run}", MISSING
+            f"{run} has no int8 network; make one with: {typed('quantize')} {run}", MISSING
         )
     record = read_json(folder / RECORD)
     model, config, spec = load_run(run)
     if record["float_sha256"] != spec.weights_sha256:
         raise UserError(
             f"{folder} was made from other weights than {run} has now; make it again with: "
-            f"python -m keras_ddl.quantize {run}"
+            f"{typed('quantize')} {run}"
         )
     int8 = quantised(model, [Rule(**rule) for rule in record["rules"]])
     if file_sha256(folder / WEIGHTS) != record["weights_sha256"]:
@@ -50,7 +51,7 @@ def load_quantised(run: Path) -> tuple[keras.Model, ClipSpec]:
     except (OSError, ValueError) as error:
         raise UserError(
             f"{folder / WEIGHTS} does not fit {config.described()}: {str(error).splitlines()[0]}; "
-            f"make it again with: python -m keras_ddl.quantize {run}"
+            f"make it again with: {typed('quantize')} {run}"
         ) from error
     return int8, spec.replace(weights_sha256=record["weights_sha256"])
 

@@ -163,7 +163,7 @@ def test_it_runs_on_next_to_nothing_and_speaks_json(tmp_path: Path, with_package
     assert (done.stderr, done.returncode) == ("", 0)
     report = json.loads(done.stdout)
     states = {line["topic"]: line["state"] for line in report["lines"]}
-    assert report["next_command"] == "make demo"
+    assert report["next_command"] == "keras-ddl demo"
     assert set(states.values()) <= {"yes", "no", "warning"}
     if not with_packages:
         assert {states[name] for name in ("ONNX Runtime", "OpenCV", "encoder")} == {"no"}

@@ -119,7 +119,7 @@ def test_a_missing_bundle_names_the_remedy(command: Command, face_video: Path) -
     assert done.returncode == 3
     assert len(done.stderr.splitlines()) == 1
     assert "runs/latest/bundle" in done.stderr
-    assert "make demo" in done.stderr
+    assert "keras-ddl demo" in done.stderr
     assert "export/to_onnx.py" in done.stderr
 
 

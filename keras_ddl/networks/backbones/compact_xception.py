@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from keras_ddl.edge.commands import typed
 from keras_ddl.framework import keras
 from keras_ddl.layers import PaddedMaxPool2D
 from keras_ddl.layers.batch_norm import batch_norm
@@ -39,7 +40,7 @@ def build(size: int = 256, weights: str | None = None, width: float = 1.0) -> Ba
     if weights is not None:
         raise ValueError(
             f"compact_xception has no built-in weights; got {weights!r}; "
-            "convert released ones with: python -m keras_ddl.import_released"
+            f"convert released ones with: {typed('import-released')}"
         )
     require_size("compact_xception", size)
     image = keras.Input((size, size, 3), name="frames")
