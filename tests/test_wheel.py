@@ -58,7 +58,7 @@ def test_from_training_to_a_verdict_outside_any_checkout(wheel: Path, tmp_path: 
     here.mkdir()
     install = [sys.executable, "-m", "pip", "install", "--no-deps", "--target", str(site)]
     subprocess.run([*install, str(wheel)], check=True, capture_output=True)
-    where = run(here, site, "-c", "import keras_ddl, deploy; print(keras_ddl.__file__)")
+    where = run(here, site, "-c", "import keras_ddl as package; print(package.__file__)")
     assert where.startswith(str(site))
     program = str(site / "bin" / "keras-ddl")
     assert "judge an archive" in run(here, site, program)
