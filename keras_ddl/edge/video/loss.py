@@ -19,14 +19,16 @@ class LossTracker:
     """Which frames are damaged: all from a loss of coded data on, until a key frame follows it.
 
     A decoder flags the frame whose own data is missing, if that, and none of those predicted from
-    it, which are as wrong. Order is that of the packets: clocks may be set back at a loss. Frames
-    that leave the decoder after the loss is known and were coded before it count as damaged, too.
+    it, which are as wrong. Order is that of the packets: clocks may be set back at a loss. Where
+    the decoder tells of it, it may be late by some packets, so that frames which leave it after the
+    loss is known count as damaged though they seem to be coded before.
     """
 
     def __init__(self) -> None:
         self._newest = 0
         self._numbers: dict[int, int] = {}  # time stamp of a packet → its number
         self._lost: int | None = None  # number of the newest packet whose data is missing
+        self._since = 0  # number of the first packet from which on frames may be damaged
         self._follows = False
 
     def packet(self, packet: Packet[VideoStream]) -> None:
@@ -42,20 +44,24 @@ class LossTracker:
         if len(self._numbers) > REMEMBERED:
             del self._numbers[next(iter(self._numbers))]
         if packet.is_corrupt or self._follows:
+            self._since = self._newest if self._lost is None else self._since
             self._lost = self._newest
         self._follows = packet.is_corrupt
 
     def lost(self, part: Packet[VideoStream] | VideoFrame | None) -> None:
         """Note that data of this packet or frame cannot be decoded."""
-        self._lost = max(self._lost or 0, self._number(part))
+        self._lost, self._since = max(self._lost or 0, self._number(part)), 0
 
     def is_damaged(self, picture: VideoFrame) -> bool:
         """Whether the next decoded frame is, or may be, predicted from lost data."""
         if self._lost is not None:
-            later = self._number(picture) - self._lost
+            number = self._number(picture)
+            later = number - self._lost
             renewed = picture.key_frame and not picture.is_corrupt and later > 0
             if renewed or later > REFRESHED:
                 self._lost = None
+            elif number < self._since:
+                return False  # coded before anything was lost
         return self._lost is not None
 
     def _number(self, part: Packet[VideoStream] | VideoFrame | None) -> int:

@@ -117,7 +117,16 @@ def test_a_key_frame_right_after_the_mark_may_be_what_is_missing() -> None:
 
 def test_a_key_frame_coded_before_the_loss_renews_nothing_though_it_is_shown_after() -> None:
     damaged = told(stream(30, keys=(0, 4, 20), lost=(6,)), delay=5)
-    assert damaged == [False] + [True] * 19 + [False] * 10
+    assert damaged == [False] * 6 + [True] * 14 + [False] * 10  # those before it are whole
+
+
+def test_what_the_decoder_tells_of_may_be_older_than_it_says() -> None:
+    loss = LossTracker()
+    packets = stream(6, keys=(0,), lost=())
+    for packet in packets:
+        loss.packet(packet)  # type: ignore[arg-type]
+    loss.lost(packets[5])  # type: ignore[arg-type]
+    assert loss.is_damaged(packets[3])  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("second", [0, 40_000_000], ids=["set back", "set ahead"])
