@@ -250,7 +250,9 @@ def _of_one_class(clips: Path, out: Path, label: int, split: str = "test") -> Pa
     return out
 
 
-@pytest.mark.parametrize(("label", "name"), [(0, "real"), (1, "fake")])
+@pytest.mark.parametrize(
+    ("label", "name"), [(0, "real"), pytest.param(1, "fake", marks=pytest.mark.slow)]
+)
 def test_a_test_split_of_one_class_gives_what_it_defines(
     untouched: Path,
     clips: Path,

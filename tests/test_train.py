@@ -236,7 +236,8 @@ def test_runs_that_cannot_be_loaded_say_why(trained_run: Path, tmp_path: Path) -
 
 
 # For the weights; for the checkpoint.
-@pytest.mark.parametrize("kib", [pytest.param(400, marks=pytest.mark.slow), 1500])
+@pytest.mark.slow  # the same of `prepare` and `synthetic` is quick
+@pytest.mark.parametrize("kib", [400, 1500])
 def test_a_full_disk_is_one_line_and_the_training_goes_on_with_room(
     kib: int, flicker_set: Path, small_disk: Any, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -163,9 +163,7 @@ class _Process:
 
     def terminate(self) -> None:
         """Let it close what it writes, and show no more of it."""
-        if not self._shown.silent:
-            self._shown.silent = True
-            print(file=sys.stderr, flush=True)  # the bar's line is left as it is
+        self._shown.end()
         self._process.terminate()  # SIGINT may be ignored, as in a shell's background
 
     def close(self) -> None:
@@ -210,8 +208,15 @@ class _Shown(threading.Thread):
         super().__init__(daemon=True)
         self._source, self._record = source, record
         self.lines: list[str] = []
-        self.silent = silent
+        self._silent, self._shows = silent, threading.Lock()
         self.start()
+
+    def end(self) -> None:
+        """Pass nothing on any more; a bar's line is left as it is, and ended."""
+        with self._shows:
+            if not self._silent:
+                print(file=sys.stderr, flush=True)
+            self._silent = True
 
     def run(self) -> None:
         """Read to the end."""
@@ -234,9 +239,10 @@ class _Shown(threading.Thread):
         begins = [whole_line, *(part.endswith("\n") for part in parts[:-1])]
         told = zip(parts, begins, strict=True)
         passed = "".join(part for part, first in told if not (first and part.startswith(ERROR)))
-        if not self.silent:
-            sys.stderr.write(passed)
-            sys.stderr.flush()
+        with self._shows:
+            if not self._silent:
+                sys.stderr.write(passed)
+                sys.stderr.flush()
 
     def _keep(self, line: str) -> None:
         final = line.rstrip().rpartition("\r")[2].rstrip()  # what a progress bar left standing

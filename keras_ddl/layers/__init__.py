@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from keras_ddl.framework import keras
 from keras_ddl.layers.clip_io import ClipToFrames, FramesToChannels, FramesToClip
 from keras_ddl.layers.dfdc import DFDC
 from keras_ddl.layers.forgery_map import ForgeryEvidence, ForgeryMap
@@ -35,6 +36,11 @@ _LAYERS = [
     TemporalContrast,
 ]
 CUSTOM_OBJECTS = {layer.__name__: layer for layer in _LAYERS}
+"""For `custom_objects`: files that were saved before these were registered hold the bare names."""
+for _layer in _LAYERS:
+    keras.utils.register_keras_serializable("keras_ddl")(_layer)
+# TensorFlow's own folder format names an initializer within a layer without its package.
+keras.utils.get_custom_objects()[TemporalContrast.__name__] = TemporalContrast
 
 __all__ = [
     "CUSTOM_OBJECTS",

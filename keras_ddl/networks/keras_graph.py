@@ -16,6 +16,10 @@ class Source(NamedTuple):
     output: int
 
 
+# Shapes; and under what name and where a class is registered, which goes before `custom_objects`.
+FOUND_ANEW = ("build_config", "registered_name", "module")
+
+
 @dataclass(frozen=True)
 class Call:
     """One call of a layer.
@@ -143,8 +147,8 @@ class KerasGraph:
         from keras_ddl.framework import keras
 
         entries = [
-            {key: value for key, value in node.entry.items() if key != "build_config"}
-            for node in self.nodes.values()  # shapes are found anew
+            {key: value for key, value in node.entry.items() if key not in FOUND_ANEW}
+            for node in self.nodes.values()
         ]
         config = {**self._config, "layers": entries}
         return keras.Model.from_config(config, custom_objects=dict(custom_objects))

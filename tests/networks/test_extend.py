@@ -276,7 +276,7 @@ except ValueError as error:
 """
 
 
-@pytest.mark.parametrize("choice", ["tf_keras", "keras"])
+@pytest.mark.parametrize("choice", ["keras", pytest.param("tf_keras", marks=pytest.mark.slow)])
 def test_a_network_of_keras_3_is_refused_in_words(choice: str) -> None:
     pytest.importorskip("keras", "3.0")
     environment = {**os.environ, "KERAS_DDL_KERAS": choice, "PYTHONPATH": str(ROOT)}

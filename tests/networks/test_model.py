@@ -26,7 +26,8 @@ from keras_ddl.networks.backbones import DEFAULT_SIZES
 from keras_ddl.networks.model import with_inconsistency_map
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
-SLOW = ("xception", "efficientnet_lite1", "efficientnet_lite2")  # large, or like another
+# Large, or like another; of EfficientNet-Lite the stages are looked at in its own tests.
+SLOW = ("xception", "efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 MOST = [
     pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in DEFAULT_SIZES
 ]

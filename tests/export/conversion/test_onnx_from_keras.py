@@ -105,7 +105,7 @@ def test_map_is_one_at_its_highest_and_zero_without_gamma(whole_network: Any) ->
     assert not with_inconsistency_map(silent)(sample[:, :4, :32, :32])[1].numpy().any()
 
 
-@pytest.mark.parametrize("network", ["frames", "ddl"])
+@pytest.mark.parametrize("network", ["frames", pytest.param("ddl", marks=pytest.mark.slow)])
 def test_a_localisation_heads_map_is_the_second_output(
     network: str, tmp_path: Path, randomise: Callable[..., None]
 ) -> None:

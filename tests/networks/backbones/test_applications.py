@@ -64,6 +64,7 @@ def test_efficientnet_is_the_same_network_from_imagenet_and_from_a_file(
     np.testing.assert_allclose(answers[0], want, 0, 1e-4 * np.abs(want).max())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "stages"),
     [
