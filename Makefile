@@ -83,6 +83,7 @@ endef
 
 $(READY): pyproject.toml constraints.txt
 	$(call environment,$(PYTHON),$(VENV),train$(,)onnx$(,)edge$(,)dev)
+	@$(PY) -c 'from keras_ddl.edge.faces import open_detector; open_detector()'
 	@touch $@
 
 $(EDGE_READY): pyproject.toml constraints.txt

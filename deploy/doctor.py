@@ -19,7 +19,7 @@ if not __package__:  # run as a script: import from the clone, and keep this fol
 from deploy.backends.gpu import Gpu, gpus
 from deploy.backends.library import LIBRARIES, TENSORRT
 from deploy.backends.proof_clips import ProofClips, read_proof
-from deploy.machine.machine_report import Line, devices, memory, opencv, runtimes
+from deploy.machine.machine_report import Line, devices, faces, memory, opencv, runtimes
 from keras_ddl.edge.bundle import (
     DEFAULT_BUNDLE,
     ENGINE_FOLDER,
@@ -31,6 +31,7 @@ from keras_ddl.edge.bundle import (
 )
 from keras_ddl.edge.commands import typed
 from keras_ddl.edge.errors import CHECK_FAILED, MISSING, Parser, UserError, run_cli
+from keras_ddl.edge.faces.yunet import find_yunet
 
 NO_GPU = "no NVIDIA GPU, or its driver does not load"
 MARKS = {"yes": "+", "no": "-", "warning": "!"}
@@ -68,6 +69,7 @@ def examine(bundle: Path = DEFAULT_BUNDLE) -> Report:
         *_cuda_lines(found, TENSORRT.key in versions),
         runtimes(),
         *opencv(),
+        faces(),
         *devices(),
     ]
     has_bundle = is_bundle(bundle)
@@ -210,10 +212,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="BUNDLE",
         help="let all that can run it here answer its proof clips",
     )
+    options.add_argument(
+        "--fetch",
+        action="store_true",
+        help="fetch YuNet's model first, by its checksum, for those who have a network now only",
+    )
     options.add_argument("--json", action="store_true", help="one JSON object instead")
     arguments = options.parse_args(argv)
 
     def body() -> int:
+        if arguments.fetch:
+            find_yunet()
         report = examine(arguments.check or arguments.bundle)
         proofs = check(arguments.check) if arguments.check else []
         report = replace(report, lines=(*report.lines, *proofs))

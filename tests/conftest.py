@@ -22,6 +22,9 @@ import pytest
 # A shell that runs tests in the background ignores Ctrl-C, and every child would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# No test waits for a network: YuNet's file is there, or is not fetched.
+os.environ.setdefault("KERAS_DDL_OFFLINE", "1")
+
 ROOT = Path(__file__).resolve().parent.parent
 NOBODY = 65534
 

@@ -13,6 +13,8 @@ from deploy.backends.ort import RTX_PLUGIN
 from deploy.machine.quiet import silence_libraries
 from deploy.sources.camera import DEV, list_cameras
 from deploy.sources.csi import gstreamer
+from keras_ddl.edge.commands import typed
+from keras_ddl.edge.errors import UserError
 
 MEMINFO = Path("/proc/meminfo")
 BOARD = Path("/proc/device-tree/model")  # of a Jetson: "NVIDIA Jetson Orin Nano …"
@@ -75,6 +77,20 @@ def opencv() -> list[Line]:
         text += f", hardware encoder /dev/{board[0]}" if board else ""
         lines.append(Line("encoder", "yes" if has else "warning", text))
     return lines
+
+
+def faces() -> Line:
+    """YuNet's model file, by which faces are found."""
+    from keras_ddl.edge.faces.yunet import look_for_yunet
+
+    try:
+        path = look_for_yunet()
+    except UserError as error:
+        return Line("faces", "warning", str(error))
+    if path is not None:
+        return Line("faces", "yes", f"YuNet, {path}")
+    text = f"Haar, which misses many faces; YuNet is fetched by {typed('doctor')} --fetch"
+    return Line("faces", "warning", text)
 
 
 def devices(dev: Path = DEV, board: Path = BOARD) -> list[Line]:

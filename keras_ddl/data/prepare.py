@@ -41,7 +41,7 @@ def prepare(
     root: Path,
     out: Path,
     spec: ClipSpec,
-    detector: str = "haar",
+    detector: str = "auto",
     processes: int = PROCESSES,
     clips_per_video: int = CLIPS_PER_VIDEO,
     layout: str = "folder",
@@ -62,7 +62,7 @@ def prepare(
             replaced when the videos, the spec or the sampling have changed, and left alone when
             nothing has.
         spec: What a clip is.
-        detector: `haar`, `yunet` or `auto`.
+        detector: `auto` (YuNet where it can be had, else Haar), `yunet` or `haar`.
         processes: Worker processes; a video that kills two, one after the other, is `crashed`, and
             the others go on. 0 = in this process, without that and without `timeout_s`.
         clips_per_video: Clips sampled from each face: its track is cut into that many equal parts
@@ -222,7 +222,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--only", nargs="+", default=[], metavar="NAME", help="datasets, methods, compressions"
     )
-    parser.add_argument("--detector", choices=DETECTORS, default="haar")
+    parser.add_argument("--detector", choices=DETECTORS, default="auto")
     parser.add_argument(
         "--surroundings", action="store_true", help="keep what pseudo-fakes are made of"
     )

@@ -20,6 +20,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from keras_ddl.edge.commands import typed
 from keras_ddl.edge.errors import MISSING, UserError
 from keras_ddl.edge.faces.yunet import MODEL_VARIABLE, find_yunet
 
@@ -176,7 +177,11 @@ def open_detector(name: str = "auto", model: Path | str | None = None) -> FaceDe
     except UserError as error:
         if name == "yunet" or named:
             raise
-        log.info("face detector: haar, because: %s", error)
+        log.warning(
+            "face detector: Haar, which misses turned, small and dark faces that YuNet finds. %s. "
+            "Once there is a network: %s --fetch; or name the file with $%s",
+            *(error, typed("doctor"), MODEL_VARIABLE),
+        )
         return HaarDetector()
     log.info("face detector: yunet (%s)", path)
     return detector

@@ -25,20 +25,41 @@ URL = (
 TIMEOUT_S = 3.0
 MODEL_VARIABLE = "KERAS_DDL_YUNET"
 OFFLINE_VARIABLE = "KERAS_DDL_OFFLINE"
+URL_VARIABLE = "KERAS_DDL_YUNET_URL"  # a mirror
 
 
 def find_yunet(model: Path | str | None = None, url: str | None = None) -> Path:
     """Return the path of YuNet's model file.
 
     Looked for in this order: `model`, the file `$KERAS_DDL_YUNET` names, the user's cache folder,
-    then fetched into that folder from OpenCV Zoo unless `$KERAS_DDL_OFFLINE` is set to 1.
+    then fetched into that folder, from `$KERAS_DDL_YUNET_URL` or else OpenCV Zoo, unless
+    `$KERAS_DDL_OFFLINE` is set to 1.
 
     Args:
         model: A model file; one that is named must exist.
-        url: Address to fetch from; None = OpenCV Zoo's.
+        url: Address to fetch from; None = as above.
 
     Raises:
         UserError: A named file is absent, or the model can neither be found nor fetched.
+    """
+    if (found := look_for_yunet(model)) is not None:
+        return found
+    if os.environ.get(OFFLINE_VARIABLE, "") not in ("", "0"):
+        raise UserError(
+            f"YuNet's model is not in the cache and ${OFFLINE_VARIABLE} forbids fetching it",
+            MISSING,
+        )
+    return fetch_yunet(cache_folder() / FILE_NAME, url)
+
+
+def look_for_yunet(model: Path | str | None = None) -> Path | None:
+    """Return the path of YuNet's model file where it is at hand; nothing is fetched.
+
+    Args:
+        model: As of `find_yunet`.
+
+    Raises:
+        UserError: A named file is absent, or there is no cache folder.
     """
     for source, named in (("model", model), (f"${MODEL_VARIABLE}", os.environ.get(MODEL_VARIABLE))):
         if named:
@@ -59,12 +80,7 @@ def find_yunet(model: Path | str | None = None, url: str | None = None) -> Path:
         if _sha256(cached.read_bytes()) == SHA256:
             return cached
         log.warning("%s: checksum differs, the file is left out", cached)
-    if os.environ.get(OFFLINE_VARIABLE, "") not in ("", "0"):
-        raise UserError(
-            f"YuNet's model is not in the cache and ${OFFLINE_VARIABLE} forbids fetching it",
-            MISSING,
-        )
-    return fetch_yunet(cached, url)
+    return None
 
 
 def cache_folder() -> Path:
@@ -78,14 +94,14 @@ def fetch_yunet(target: Path, url: str | None = None, timeout_s: float = TIMEOUT
 
     Args:
         target: Where the file shall lie.
-        url: Address; None = OpenCV Zoo's.
+        url: Address; None = as `find_yunet` has it.
         timeout_s: Seconds the whole transfer may take, name look-up included.
 
     Raises:
         UserError: No answer in time, an error from the server, another checksum, or a folder that
             cannot be written.
     """
-    data = _download(url or URL, timeout_s)
+    data = _download(url or os.environ.get(URL_VARIABLE) or URL, timeout_s)
     digest = _sha256(data)
     if digest != SHA256:
         raise UserError(

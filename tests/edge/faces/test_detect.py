@@ -124,7 +124,7 @@ def test_auto_without_a_model_is_haar_and_says_why_in_one_line(
         assert open_detector("auto").name == "haar"
     (record,) = caplog.records
     message = record.getMessage()
-    assert "haar" in message and yunet.OFFLINE_VARIABLE in message and "\n" not in message
+    assert "Haar" in message and yunet.OFFLINE_VARIABLE in message and "\n" not in message
 
 
 def test_yunet_without_a_model_is_an_error(no_model: Path) -> None:

@@ -97,6 +97,23 @@ def test_right_file_is_fetched_once(home: Path, server: Server, path: str) -> No
     assert files(home) == [yunet.FILE_NAME]
 
 
+def test_a_mirror_is_asked_where_one_is_named(
+    home: Path, server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from deploy import doctor
+
+    monkeypatch.setenv(yunet.URL_VARIABLE, f"{server.url}/model")
+    assert yunet.look_for_yunet() is None and not server.requests
+    assert doctor.main([]) == 0 and not server.requests
+    assert "! faces         Haar, which misses many faces; YuNet is fetched by " in (
+        capsys.readouterr().out
+    )
+    assert doctor.main(["--fetch"]) == 0 and server.requests == ["/model"]
+    assert f"+ faces         YuNet, {home / 'keras_ddl' / yunet.FILE_NAME}" in (
+        capsys.readouterr().out
+    )
+
+
 def test_wrong_checksum_stores_nothing(
     home: Path, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -166,7 +183,9 @@ def test_auto_falls_back_to_haar_when_the_model_cannot_be_fetched(
         assert open_detector("auto").name == "haar"
     assert server.requests == ["/absent"]
     (record,) = caplog.records
-    assert "haar" in record.getMessage() and "Not Found" in record.getMessage()
+    assert record.levelno == logging.WARNING
+    for words in ("Haar, which misses", "Not Found", "doctor --fetch", yunet.MODEL_VARIABLE):
+        assert words in record.getMessage()
 
 
 def test_the_address_is_https_and_the_sum_is_the_published_one() -> None:
