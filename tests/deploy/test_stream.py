@@ -120,7 +120,7 @@ def test_a_missing_bundle_names_the_remedy(command: Command, face_video: Path) -
     assert len(done.stderr.splitlines()) == 1
     assert "runs/latest/bundle" in done.stderr
     assert "keras-ddl demo" in done.stderr
-    assert "export/to_onnx.py" in done.stderr
+    assert "keras-ddl to-onnx" in done.stderr
 
 
 def test_a_foreign_sidecar_is_a_failed_check(
