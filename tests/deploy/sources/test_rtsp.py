@@ -106,7 +106,7 @@ def test_a_killed_server_is_found_again(start: Start, port: int) -> None:
     before = np.array([frame.segment == 0 for frame in frames])
     assert {f.image.shape for f in frames if f.segment == 0} == {(240, 320, 3)}
     assert {f.image.shape for f in frames if f.segment} == {(120, 160, 3)}
-    # after the burst that it opens with, which a busy machine reads for longer, clips see even times
+    # after the burst that it opens with, longer on a busy machine, clips see even times
     steady = np.diff(times[before])[30:]
     assert abs(np.median(steady) - 40.0) < 1.0 and (abs(steady - 40.0) < 20.0).mean() > 0.5
     assert (health.state, health.reconnects, health.size) == (State.RUNNING, 1, (160, 120))
