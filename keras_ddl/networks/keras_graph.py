@@ -16,8 +16,8 @@ class Source(NamedTuple):
     output: int
 
 
-# Shapes; and under what name and where a class is registered, which goes before `custom_objects`.
-FOUND_ANEW = ("build_config", "registered_name", "module")
+SHAPES = "build_config"
+REGISTERED = ("registered_name", "module")  # where a class is found, before `custom_objects`
 
 
 @dataclass(frozen=True)
@@ -146,9 +146,9 @@ class KerasGraph:
         """A model of the nodes as they are now, its weights new."""
         from keras_ddl.framework import keras
 
-        entries = [
-            {key: value for key, value in node.entry.items() if key not in FOUND_ANEW}
-            for node in self.nodes.values()
-        ]
+        entries = []
+        for node in self.nodes.values():
+            stale = {SHAPES, *(REGISTERED if node.kind in custom_objects else ())}
+            entries.append({key: value for key, value in node.entry.items() if key not in stale})
         config = {**self._config, "layers": entries}
         return keras.Model.from_config(config, custom_objects=dict(custom_objects))
