@@ -10,6 +10,7 @@ from keras_ddl.edge.metrics import auc
 
 SURE = 13.8  # log-odds of a probability of 1 − 10⁻⁶: beyond it float32 has few digits left
 HIGH = 99  # the percentile that is judged
+ALIKE = 0.1  # log-odds: answers that differ by less, as an untrained network's, have no order
 MAP_MEAN = "map mean"
 
 
@@ -49,7 +50,8 @@ class Agreement:
         flips: Clips whose decision at the threshold differs.
         changed: Those among them whose reference lies further from the threshold than `near`.
         near: Of the probability.
-        auc: AUC of the candidate − AUC of the reference, clip by clip; None without both classes.
+        auc: AUC of the candidate − AUC of the reference, clip by clip; None without both classes,
+            or where the reference's logits have a standard deviation below `ALIKE`.
         pair: Weight of one pair of a real and a fake clip in the AUC; 0 without both classes.
         swapped: Share of DFDC's kept places that the candidate chose otherwise, over all clips:
             a near tie may turn by the least rounding; None where they are not known.
@@ -83,7 +85,7 @@ class Agreement:
     worst_map: int = 0
 
     def __str__(self) -> str:
-        auc_change = "not defined, one class" if self.auc is None else f"{self.auc:+.4f}"
+        auc_change = "not defined" if self.auc is None else f"{self.auc:+.4f}"
         shown = ""
         if self.swapped is not None:
             shown = f"; kept places otherwise {self.swapped:.2%}, in {self.turned} clips"
@@ -244,6 +246,8 @@ def _high(values: np.ndarray) -> float:
 def _auc_change(labels: np.ndarray | None, margins: list[np.ndarray]) -> float | None:
     """By margins: sure probabilities are all 1 in float32."""
     if labels is None or len(np.unique(labels)) < 2 or not np.all(np.isfinite(margins)):
+        return None
+    if np.std(margins[0]) < ALIKE:
         return None
     before, after = (auc(labels, margin) for margin in margins)
     return float(after - before)

@@ -75,6 +75,13 @@ def test_one_class_or_no_labels_has_no_auc():
     assert "ΔAUC not defined" in str(agreement(*pair, 0.5))
 
 
+def test_answers_that_are_all_alike_have_no_order_to_lose():
+    labels = np.array([0, 1, 0, 1])
+    for apart, change in ((0.04, None), (0.4, -1.0)):
+        before, after = [0.0, apart, 0.0, apart], [apart, 0.0, apart, 0.0]
+        assert agreement(answers(before), answers(after), 0.5, labels).auc == change
+
+
 def test_probabilities_alone_give_log_odds():
     found = agreement(answers([2.0, -3.0], known=False), answers([2.5, -3.0]), 0.5)
     assert found.logit * found.spread == pytest.approx(0.5)
