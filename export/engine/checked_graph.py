@@ -62,5 +62,5 @@ def _measured(job: Job, passed: Passed) -> list[str]:
         judged = " (on noise, with looser bounds)" if job.clips.noise else ""
         lines.append(f"truly in float16{judged}: {passed.float16}")
     if passed.own:
-        lines.append(f"bounds raised to what one grey level of noise changes: {passed.own}")
+        lines.append(f"bounds raised by what the least noise changes: {passed.own}")
     return lines

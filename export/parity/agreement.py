@@ -112,9 +112,9 @@ class Tolerance:
         auc: Largest difference of the AUC, beside one pair of clips.
         changed: Share of the clips whose decision may change though it lies further away.
         map_mean: Largest mean difference of a clip's map. None: not judged.
-        noise, map_noise: Where the reference's own answers change by more when its clips change by
-            one grey level of noise, so many times that is allowed, but for `probability`, `logit`
-            and `auc`; and of the map.
+        noise, map_noise: Where the reference's own answers change by more under the least noise
+            that it sees, so many times that is allowed, but for `probability`, `logit` and `auc`;
+            and of the map.
     """
 
     near: float
@@ -136,7 +136,7 @@ class Tolerance:
         return self.noise > 0 or self.map_mean is not None
 
     def raised(self, own: Agreement) -> Tolerance:
-        """The tolerance, given what one grey level of noise changes in the reference's answers."""
+        """The tolerance, given what the least noise changes in the reference's answers."""
         times = self.noise
         return replace(
             self,

@@ -92,11 +92,18 @@ def test_what_noise_changes_rounding_may_change():
     lines: list[str] = []
     candidate = Candidate("the graph", runtime([-3.0, -1.0, 0.5, 30.0]))  # 0.109 of probability
     steady = runtime(BEFORE, noisy=BEFORE)
+
+    def dull(clips: np.ndarray) -> Answers:
+        """Rounds its input: one grey level is not seen."""
+        near = np.abs(clips.astype(int) - CLIPS.clips).max() < 2
+        return runtime(BEFORE if near else [-3.0, -1.0, 0.4, 30.0])(CLIPS.clips)
+
     with pytest.raises(UserError, match=r"mean \|Δp\|"):
         prove(steady, candidate, CLIPS, limits(EXPORTED["fp16"]), lines.append)
-    assert len(lines) == 2 and lines[1].startswith(
-        "one grey level of noise changes the reference's own"
-    )
+    assert len(lines) == 2 and lines[1].startswith("noise of 4 of 255 changes the reference's own")
+    looked: list[str] = []
+    prove(dull, candidate, CLIPS, limits(EXPORTED["fp16"]), looked.append)
+    assert looked[1].startswith("noise of 2 of 255 changes the reference's own")
     shaky = runtime(BEFORE, noisy=[-3.0, -1.0, 0.4, 30.0])
     assert prove(shaky, candidate, CLIPS, limits(EXPORTED["fp16"])).float16 is None
     with pytest.raises(UserError, match=r"mean \|Δp\|"):  # float32 has to keep to its bounds
