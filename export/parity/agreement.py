@@ -112,9 +112,9 @@ class Tolerance:
         auc: Largest difference of the AUC, beside one pair of clips.
         changed: Share of the clips whose decision may change though it lies further away.
         map_mean: Largest mean difference of a clip's map. None: not judged.
-        noise, map_noise: Where the reference's own answers change by more under the least noise
-            that it sees, so many times that is allowed, but for `probability`, `logit` and `auc`;
-            and of the map.
+        noise, map_noise: Where the reference's own answers change by more under noise, so many
+            times that is allowed, but for `probability`, `logit` and `auc`; and of the map.
+        level: Of that noise, in grey levels: one, or what the candidate rounds its input to.
     """
 
     near: float
@@ -129,6 +129,7 @@ class Tolerance:
     map_mean: float | None = None
     noise: float = 0.0
     map_noise: float = 1.0
+    level: int = 1
 
     @property
     def knows_noise(self) -> bool:
@@ -155,7 +156,7 @@ class Tolerance:
 EXPORTED = {
     "fp32": Tolerance(1e-4, 1e-5, 1e-4, 1e-4, 1e-4, 1e-3, 1e-3, 0.0, map_mean=2e-3),
     "fp16": Tolerance(0.02, 2e-3, 0.02, 0.2, 0.02, 0.1, 1.0, 0.005, map_mean=0.02, noise=1.0),
-    "int8": Tolerance(0.05, 0.01, 0.1, 0.5, 0.05, 0.25, 2.0, 0.01, noise=2.0),
+    "int8": Tolerance(0.05, 0.01, 0.1, 0.5, 0.05, 0.25, 2.0, 0.01, noise=2.0, level=2),
 }
 # A prepared graph, or an engine, against ONNX Runtime with the bundle's graph.
 PREPARED = {
