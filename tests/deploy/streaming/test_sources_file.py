@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from deploy.sources.base import DEFAULT_LIMITS, Limits
 from deploy.sources.live.live_source import LiveSource
 from deploy.sources.paced import PacedSource
 from deploy.streaming.sources_file import SourceConfig, read_streams
@@ -79,6 +80,29 @@ def test_a_source_is_opened_with_its_settings(empty_video: Path) -> None:
     assert isinstance(night, PacedSource) and night.name == "night"
 
 
+def test_limits_reach_the_source(tmp_path: Path, empty_video: Path) -> None:
+    pytest.importorskip("av")
+    text = '[[source]]\nurl = "https://host/a.m3u8"\nvariant = 480\nmax_megapixels = 2.5\n'
+    (config,) = read_streams(write(tmp_path, text))
+    assert config.limits == Limits(lines=480, most_pixels=2_500_000)
+    (other,) = read_streams(write(tmp_path, '[[source]]\nurl = "0"\n'))
+    assert other.limits == DEFAULT_LIMITS
+    small = SourceConfig(str(empty_video), "night", limits=Limits(most_pixels=100))
+    with pytest.raises(UserError, match=r"more than the 0\.0001 million pixels"):
+        small.open(NullTelemetry())
+
+
+def test_the_command_lines_limits_reach_its_sources() -> None:
+    from deploy.stream import _configs
+    from deploy.streaming.options import stream_parser
+
+    words = ["--source", "https://host/a.m3u8", "--variant", "480", "--max-megapixels", "2.5"]
+    (config,) = _configs(stream_parser("").parse_args(words))
+    assert config.limits == Limits(lines=480, most_pixels=2_500_000)
+    (plain,) = _configs(stream_parser("").parse_args(words[:2]))
+    assert plain.limits == DEFAULT_LIMITS
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -91,6 +115,8 @@ def test_a_source_is_opened_with_its_settings(empty_video: Path) -> None:
         ("[[source]]\nurl = '0'\nkeep_trying = 1", "expected true or false, received 1"),
         ("[[source]]\nurl = '0'\nfrozen_s = -1", "expected seconds, 0 or more, received -1"),
         ("[[source]]\nurl = '0'\nfrozen_s = true", "expected seconds, 0 or more, received True"),
+        ("[[source]]\nurl = '0'\nvariant = 0", "lines of a picture, a whole number of 1 or more"),
+        ("[[source]]\nurl = '0'\nmax_megapixels = true", "0.01 or more, received True"),
         ("[[source]]\nurl = '0'\nmax_age_ms = inf", "milliseconds, 1 or more, received inf"),
         ("[[source]]\nurl = '0'\n[[source]]\nurl = '0'", "two sources have the name '0'"),
         ("[[source]]\nurl = 'rtsp://u:${GONE}@c'", "environment variable GONE is not set"),
