@@ -94,38 +94,62 @@ def prove(
     Raises:
         UserError: it is beyond its limits (exit code 4); the line says by how much and where.
     """
-    right = reference(clips.clips)
-    asked: list[Agreement] = []
+    check = _Check(reference, candidate, clips, limits, report)
+    answers = candidate.ask(clips.clips)
+    found, half = check.judged(answers, in_float16=False), None
+    if candidate.ask_float16 is not None:
+        half = check.judged(candidate.ask_float16(clips.clips), in_float16=True)
+    return Passed(found, half, check.own, check.right, answers)
 
-    def own() -> Agreement:
-        for level in () if asked else (n for n in NOISE if n >= limits.tolerance.level):
-            half = np.random.default_rng(0).integers(0, 2, clips.clips.shape, np.uint8)
-            found = measure(reference(clips.clips ^ level * half))
-            if found.logit or found.inconsistency or level == NOISE[-1]:
-                asked.append(found)
-                report(f"noise of {level} of 255 changes the reference's own answers: {found}")
-                break
-        return asked[0]
 
-    def measure(answers: Answers) -> Agreement:
-        near = limits.tolerance.near
-        return agreement(right, answers, limits.threshold, clips.labels, near)
+class _Check:
+    """What `prove` was given, and the reference's answers; arguments as there.
 
-    def judged(answers: Answers, in_float16: bool) -> Agreement:
-        found, tolerance = measure(answers), limits.tolerance
+    Attributes:
+        right: What the reference answers to the clips.
+        own: What noise changes in its answers; None until somebody has to know.
+    """
+
+    def __init__(
+        self,
+        reference: Ask,
+        candidate: Candidate,
+        clips: ParityClips,
+        limits: Limits,
+        report: Callable[[str], None],
+    ) -> None:
+        self._reference, self._candidate, self._clips = reference, candidate, clips
+        self._limits, self._report = limits, report
+        self.right = reference(clips.clips)
+        self.own: Agreement | None = None
+
+    def judged(self, answers: Answers, in_float16: bool) -> Agreement:
+        """Return how far answers lie from the reference's; raises where that is too far."""
+        found, tolerance = self._measured(answers), self._limits.tolerance
         how = " truly in float16" if in_float16 else ""
-        report(f"parity{how} on {found.clips} {clips.origin}: {found}")
+        self._report(f"parity{how} on {found.clips} {self._clips.origin}: {found}")
         if broken(found, tolerance) and tolerance.knows_noise:
-            tolerance = tolerance.raised(own())
+            self.own = self.own or self._under_noise()
+            tolerance = tolerance.raised(self.own)
         if beyond := broken(found, tolerance):
-            raise _refused(candidate, beyond, found, limits.advice, clips.clips, in_float16)
+            clips, advice = self._clips.clips, self._limits.advice
+            raise _refused(self._candidate, beyond, found, advice, clips, in_float16)
         return found
 
-    answers = candidate.ask(clips.clips)
-    found, half = judged(answers, in_float16=False), None
-    if candidate.ask_float16 is not None:
-        half = judged(candidate.ask_float16(clips.clips), in_float16=True)
-    return Passed(found, half, asked[0] if asked else None, right, answers)
+    def _measured(self, answers: Answers) -> Agreement:
+        labels, limits = self._clips.labels, self._limits
+        return agreement(self.right, answers, limits.threshold, labels, limits.tolerance.near)
+
+    def _under_noise(self) -> Agreement:
+        """What the least noise changes that the reference sees."""
+        clips = self._clips.clips
+        half = np.random.default_rng(0).integers(0, 2, clips.shape, np.uint8)
+        for level in (level for level in NOISE if level >= self._limits.tolerance.level):
+            found = self._measured(self._reference(clips ^ level * half))
+            if found.logit or found.inconsistency:
+                break
+        self._report(f"noise of {level} of 255 changes the reference's own answers: {found}")
+        return found
 
 
 def _refused(
