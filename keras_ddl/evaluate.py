@@ -99,7 +99,7 @@ def evaluate(
 
 
 def choose(subject: Subject, own: Path, false_alarms: float | None = None) -> Subject:
-    """Choose temperature and threshold on the very clips on which the training chose its epoch.
+    """Choose temperature, threshold and bound of REAL on the very clips on which the training chose its epoch.
 
     Args:
         subject: The run.
@@ -107,18 +107,22 @@ def choose(subject: Subject, own: Path, false_alarms: float | None = None) -> Su
         false_alarms: See `OperatingPoint.fit`; default: the configuration's.
 
     Returns:
-        The run with a spec that carries the two.
+        The run with a spec that carries them.
 
     Raises:
         UserError: If the validation clips are of one class only.
     """
     need_both_classes(own, "val", subject.config.pseudo_fakes)
-    data, logits = split_logits(subject.model, own, "val", subject.config.pseudo_fakes)
+    pseudo = subject.config.pseudo_fakes
+    data, logits = split_logits(subject.model, own, "val", pseudo)
     margins = margins_from_logits(logits)
     fingerprint = read_summary(own)["fingerprint"]
+    true_fakes = judged_classes(own, "val") == judged_classes(own, "val", pseudo)
     share = subject.config.false_alarms if false_alarms is None else false_alarms
     try:
-        point = OperatingPoint.fit(data.keys, data.labels, margins, fingerprint, share)
+        point = OperatingPoint.fit(
+            data.keys, data.labels, margins, fingerprint, share, true_fakes
+        )
     except ValueError as error:
         raise UserError(f"{own}, val: {error}") from error
     return replace(subject, spec=point.onto(subject.spec))

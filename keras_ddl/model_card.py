@@ -239,9 +239,18 @@ def _operating_point(facts: RunFacts) -> list[str]:
     return [
         f"Chosen on {found.videos} validation videos ({found.clips} clips): temperature "
         f"{found.temperature:g}, threshold {found.threshold:g}, balanced accuracy "
-        f"there {found.balanced_accuracy:.4f}. Rule: {found.rule}.",
+        f"there {found.balanced_accuracy:.4f}. Rule: {found.rule}.{_real_bound(found)}",
         markdown_table(heads, rows),
     ]
+
+
+def _real_bound(found: OperatingPoint) -> str:
+    if not found.real_to:
+        return ""
+    return (
+        f" REAL is said up to {found.real_to:g}, by the same rule for its forgeries, and UNCERTAIN "
+        "between the two."
+    )
 
 
 def _robustness(facts: RunFacts) -> list[str]:

@@ -56,12 +56,13 @@ class Decision:
 class Policy:
     """The rule that turns probabilities over time into a label.
 
-    FAKE is entered from `fake_from` on and left below `threshold`; REAL is entered down to
-    `real_to` and left above `threshold`. So a score that wavers at an edge makes no alarm of its
-    own.
+    FAKE is entered from `fake_from` on and left below `middle`; REAL is entered down to `real_to`
+    and left above `middle`. So a score that wavers at an edge makes no alarm of its own.
 
     Attributes:
         threshold: Where fake begins, from the model's spec.
+        real_bound: Where real ends, from the model's spec. With it both edges are those that were
+            measured, and `band` does not move them; 0 = not chosen.
         abstain: Why this model must not judge this footage at all; empty when it may.
         window: Usable clips whose log-odds are averaged.
         min_clips: Usable clips before anything is claimed.
@@ -71,6 +72,7 @@ class Policy:
     """
 
     threshold: float = 0.5
+    real_bound: float = 0.0
     abstain: str = ""
     window: int = WINDOW
     min_clips: int = MIN_CLIPS
@@ -81,6 +83,9 @@ class Policy:
     def __post_init__(self) -> None:
         if not 0.0 < self.threshold < 1.0:
             raise ValueError(f"expected a threshold in (0, 1), received {self.threshold}")
+        if not 0.0 <= self.real_bound <= self.threshold:
+            received = f"{self.real_bound} at threshold {self.threshold}"
+            raise ValueError(f"expected a real_bound of 0 to the threshold, received {received}")
         if self.window < 1 or self.min_clips < 1 or self.band < 0.0:
             received = f"{self.window}, {self.min_clips}, {self.band}"
             raise ValueError(f"expected window, min_clips >= 1, band >= 0, received {received}")
@@ -91,12 +96,21 @@ class Policy:
     @property
     def fake_from(self) -> float:
         """Lowest probability called FAKE; never beyond halfway from the threshold to 1."""
+        if self.real_bound:
+            return self.threshold
         return self.threshold + min(self.band, (1.0 - self.threshold) / 2.0)
 
     @property
     def real_to(self) -> float:
         """Highest probability called REAL; never beyond halfway from the threshold to 0."""
+        if self.real_bound:
+            return self.real_bound
         return self.threshold - min(self.band, self.threshold / 2.0)
+
+    @property
+    def middle(self) -> float:
+        """Where a label that was given is left again."""
+        return (self.threshold + self.real_bound) / 2.0 if self.real_bound else self.threshold
 
     def decide(
         self,
@@ -123,10 +137,10 @@ class Policy:
             return Decision(Label.FAKE, probability, f"score >= {self.fake_from:.2f}")
         if probability <= self.real_to:
             return Decision(Label.REAL, probability, f"score <= {self.real_to:.2f}")
-        if held is Label.FAKE and probability >= self.threshold:
-            return Decision(held, probability, f"score not below {self.threshold:.2f} again")
-        if held is Label.REAL and probability <= self.threshold:
-            return Decision(held, probability, f"score not above {self.threshold:.2f} again")
+        if held is Label.FAKE and probability >= self.middle:
+            return Decision(held, probability, f"score not below {self.middle:.2f} again")
+        if held is Label.REAL and probability <= self.middle:
+            return Decision(held, probability, f"score not above {self.middle:.2f} again")
         return Decision(Label.UNCERTAIN, probability, BETWEEN)
 
 
@@ -140,7 +154,7 @@ def policy_for(bundle: Bundle, footage: str, still: bool = False) -> Policy:
     """
     blind = bundle.domain == SYNTHETIC and footage != SYNTHETIC
     abstain = SYNTHETIC_ONLY if blind else STILL if still else ""
-    return Policy(bundle.spec.threshold, abstain=abstain)
+    return Policy(bundle.spec.threshold, bundle.spec.real_to, abstain=abstain)
 
 
 @dataclass

@@ -108,7 +108,7 @@ class EvidenceFolder(Sink):
         self._stamps_url, self._ca = stamps, ca
         self._stamps: EvidenceStamps | None = None
         self._bundle = bundle
-        self._policy = policy or Policy(bundle.spec.threshold)
+        self._policy = policy or Policy(bundle.spec.threshold, bundle.spec.real_to)
         self._witness: Witness | None = None
         self._pre_ms, self._post_ms = pre_ms, post_ms
         self._facts = dict(facts or {})

@@ -22,6 +22,7 @@ _FLOATS = (
     "margin",
     "smoothing",
     "threshold",
+    "real_to",
     "temperature",
 )
 _HEX = frozenset("0123456789abcdef")
@@ -46,6 +47,8 @@ class ClipSpec:
             0 = no smoothing.
         color: Channel order of the crops; only "RGB".
         threshold: Fake probability at and above which a clip or video counts as fake, in (0, 1).
+        real_to: Fake probability up to which a verdict may be REAL, at most the threshold; between
+            the two it is UNCERTAIN. 0 = not chosen: whoever judges keeps a distance of its own.
         temperature: Divisor of the logits before the softmax, above 0. It is part of an exported
             graph, whose `fake_probability` is calibrated: nothing after it divides again.
         classes: Names of class 0 and class 1; class 1 = fake.
@@ -67,6 +70,7 @@ class ClipSpec:
     smoothing: float = 0.6
     color: str = "RGB"
     threshold: float = 0.5
+    real_to: float = 0.0
     temperature: float = 1.0
     classes: tuple[str, str] = ("real", "fake")
     detector: str = ""
@@ -119,6 +123,8 @@ class ClipSpec:
             raise _error("smoothing", "in [0, 1)", self.smoothing)
         if not 0 < self.threshold < 1:
             raise _error("threshold", "in (0, 1)", self.threshold)
+        if not 0 <= self.real_to <= self.threshold:
+            raise _error("real_to", f"0 to the threshold, {self.threshold:g}", self.real_to)
         if self.temperature <= 0:
             raise _error("temperature", "above 0", self.temperature)
 

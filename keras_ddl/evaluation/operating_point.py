@@ -1,4 +1,4 @@
-"""`OperatingPoint`: the temperature and the threshold of a run, chosen on validation alone."""
+"""`OperatingPoint`: temperature, threshold and bound of REAL, chosen on validation alone."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ RECORD = CALIBRATION
 """Where the record lies in `ClipSpec.metrics`."""
 _DIGITS = 6
 _THRESHOLD_DIGITS = 4
+LEAST = 3  # videos of a class that a bound is foreseen from
 EDGE = 1e-6
 """How close to 0 and 1 a threshold may come: float32 probabilities tell nothing finer apart."""
 BY_REALS = (
@@ -64,6 +65,8 @@ class OperatingPoint:
         rule: How the threshold was chosen.
         interval: See `Threshold.low`.
         balanced_accuracy: See `Threshold`.
+        real_to: Up to which probability a video may be called real, see `real_bound`; 0 where no
+            fakes but pseudo-fakes are known, or the threshold was chosen by both classes.
     """
 
     split: str
@@ -80,6 +83,7 @@ class OperatingPoint:
     rule: str
     interval: Sequence[float]
     balanced_accuracy: float
+    real_to: float = 0.0
 
     @classmethod
     def fit(
@@ -89,6 +93,7 @@ class OperatingPoint:
         margins: np.ndarray,
         fingerprint: str,
         false_alarms: float = 0.0,
+        true_fakes: bool = True,
     ) -> OperatingPoint:
         """Fit the temperature to clips, then choose the threshold on their videos.
 
@@ -96,7 +101,9 @@ class OperatingPoint:
             keys, labels, margins: One per validation clip; see `calibration`.
             fingerprint: Of the prepared clips they come from.
             false_alarms: Share of real videos that may be called fake, see `threshold_by_reals`; 0
-                chooses by `RULE` instead.
+                chooses by `RULE` instead. As many forgeries may be called real, see `real_bound`.
+            true_fakes: Whether the fakes are forgeries and not pseudo-fakes, which cannot say how
+                a forgery looks to the network.
 
         Raises:
             ValueError: One class alone.
@@ -110,6 +117,10 @@ class OperatingPoint:
             chosen = threshold_by_reals(videos.labels, videos.probabilities, false_alarms)
         else:
             chosen = choose_threshold(videos.labels, videos.probabilities)
+        real_to = 0.0
+        if false_alarms and true_fakes and np.sum(videos.labels == 1) >= LEAST:
+            found = real_bound(videos.labels, videos.probabilities, false_alarms)
+            real_to = min(found, chosen.value)
         reals = int((videos.labels == 0).sum())
         return cls(
             split="val",
@@ -126,6 +137,7 @@ class OperatingPoint:
             rule=BY_REALS.format(false_alarms, reals) if false_alarms else RULE,
             interval=[round(chosen.low, _DIGITS), round(chosen.high, _DIGITS)],
             balanced_accuracy=round(chosen.balanced_accuracy, _DIGITS),
+            real_to=real_to,
         )
 
     @classmethod
@@ -139,6 +151,7 @@ class OperatingPoint:
         return spec.replace(
             temperature=self.temperature,
             threshold=self.threshold,
+            real_to=self.real_to,
             metrics={**spec.metrics, RECORD: asdict(self)},
         )
 
@@ -178,19 +191,49 @@ def threshold_by_reals(labels: ArrayLike, scores: ArrayLike, share: float) -> Th
         ValueError: One class alone, fewer than three reals, a share outside (0, 0.5).
     """
     y, s = two_classes(labels, scores)
-    reals = np.clip(s[y == 0], EDGE, 1 - EDGE)
-    if not 0 < share < 0.5 or len(reals) < 3:
+    reals = int((y == 0).sum())
+    if not 0 < share < 0.5 or reals < LEAST:
         raise ValueError(
-            f"expected a share of false alarms in (0, 0.5) and at least 3 real videos to choose a "
-            f"threshold on, received {share:g} and {len(reals)}"
+            f"expected a share of false alarms in (0, 0.5) and at least {LEAST} real videos to "
+            f"choose a threshold on, received {share:g} and {reals}"
         )
-    odds = np.log(reals / (1 - reals))
-    reach = _student_quantile(1 - share, len(odds) - 1) * odds.std(ddof=1)
-    bound = float(odds.mean() + reach * np.sqrt(1 + 1 / len(odds)))
-    value = float(np.clip(1 / (1 + np.exp(-bound)), EDGE, 1 - EDGE))
-    value = round(value, _THRESHOLD_DIGITS) if EDGE < round(value, _THRESHOLD_DIGITS) < 1 else value
+    value = _prediction_bound(s[y == 0], 1 - share)
     balanced = ((s[y == 1] >= value).mean() + (s[y == 0] < value).mean()) / 2
     return Threshold(value, value, value, float(balanced))
+
+
+def real_bound(labels: ArrayLike, scores: ArrayLike, share: float) -> float:
+    """Choose the probability below which so many fakes fall: up to it a video may be called real.
+
+    The mirror of `threshold_by_reals`: the lower bound of the prediction interval of another fake
+    like those. Where a network tells little apart it lies far below the threshold, and what is
+    between the two is uncertain.
+
+    Args:
+        labels, scores: One per video; scores in [0, 1].
+        share: Of the fakes that may be called real, in (0, 0.5).
+
+    Raises:
+        ValueError: One class alone, fewer than three fakes, a share outside (0, 0.5).
+    """
+    y, s = two_classes(labels, scores)
+    fakes = int((y == 1).sum())
+    if not 0 < share < 0.5 or fakes < LEAST:
+        raise ValueError(
+            f"expected a share in (0, 0.5) and at least {LEAST} fake videos, "
+            f"received {share:g} and {fakes}"
+        )
+    return _prediction_bound(s[y == 1], share)
+
+
+def _prediction_bound(scores: np.ndarray, quantile: float) -> float:
+    """The bound that another score like these stays below with that probability, to four digits."""
+    odds = np.log(np.clip(scores, EDGE, 1 - EDGE) / (1 - np.clip(scores, EDGE, 1 - EDGE)))
+    reach = _student_quantile(quantile, len(odds) - 1) * odds.std(ddof=1)
+    bound = float(odds.mean() + reach * np.sqrt(1 + 1 / len(odds)))
+    value = float(np.clip(1 / (1 + np.exp(-bound)), EDGE, 1 - EDGE))
+    readable = round(value, _THRESHOLD_DIGITS)
+    return readable if EDGE < readable < 1 else value
 
 
 def _student_quantile(share: float, freedom: int) -> float:

@@ -19,6 +19,7 @@ OTHER: dict[str, Any] = {
     "margin": 1.5,
     "smoothing": 0.0,
     "threshold": 0.7,
+    "real_to": 0.4,
     "temperature": 1.8,
     "classes": ("echt", "gefälscht"),
     "detector": "yunet",
@@ -101,6 +102,8 @@ def test_replace_checks_again() -> None:
         ("color", "BGR"),
         ("threshold", 0.0),
         ("threshold", 1.0),
+        ("real_to", -0.1),
+        ("real_to", 0.6),  # above the threshold
         ("temperature", 0.0),
         ("temperature", float("inf")),
         ("classes", ("fake",)),

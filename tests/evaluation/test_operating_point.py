@@ -16,6 +16,7 @@ from keras_ddl.evaluation.operating_point import (
     OperatingPoint,
     _student_quantile,
     choose_threshold,
+    real_bound,
     threshold_by_reals,
 )
 
@@ -44,6 +45,32 @@ def test_the_bound_is_that_of_a_prediction_not_of_a_mean() -> None:
     scores = np.append(1 / (1 + np.exp(-odds)), 0.5)
     found = threshold_by_reals([0, 0, 0, 0, 0, 1], scores, 0.05)
     assert found.value == pytest.approx(0.9757, abs=2e-4)
+
+
+def test_real_ends_where_a_forgery_would_seldom_lie() -> None:
+    """The mirror of the threshold: the same fakes as reals, turned round at one half."""
+    odds = np.array([-2.0, -1.0, 0.0, 1.0, 2.0])
+    scores = np.append(1 / (1 + np.exp(-odds)), 0.5)
+    found = real_bound([1, 1, 1, 1, 1, 0], scores, 0.05)
+    assert found == pytest.approx(1 - 0.9757, abs=2e-4)
+
+
+def test_the_bound_of_real_needs_forgeries_and_never_passes_the_threshold() -> None:
+    random = np.random.default_rng(1)
+    labels = np.repeat([0, 1], 8)
+    keys = tuple((*KEYS[0][:-1], str(number)) for number in range(16))
+
+    def fitted(apart: float, **options: bool) -> OperatingPoint:
+        margins = random.normal(0.0, 0.3, 16) + apart * (2 * labels - 1)
+        return OperatingPoint.fit(keys, labels, margins, "f" * 64, 0.05, **options)
+
+    told = fitted(0.05)
+    assert 0 < told.real_to < told.threshold  # much is uncertain where classes overlap
+    assert told.onto(ClipSpec()).real_to == told.real_to
+    assert fitted(0.05, true_fakes=False).real_to == 0
+    apart = fitted(4.0)
+    assert apart.real_to == apart.threshold
+    assert OperatingPoint.fit(keys, labels, 1.0 * labels, "f" * 64).real_to == 0
 
 
 def test_students_quantile() -> None:

@@ -86,6 +86,17 @@ def test_the_band_never_reaches_0_or_1(threshold: float, fake_from: float, real_
     assert verdicts(judge, [0.0, 0.0], track=2) == [U, R]
 
 
+def test_a_measured_bound_of_real_takes_the_place_of_the_band() -> None:
+    """FAKE from the very threshold whose false alarms were measured, and UNCERTAIN down to it."""
+    spec = ClipSpec(threshold=0.52, real_to=0.44)
+    policy = policy_for(Bundle(Path(), spec, "", "clips"), "real")
+    assert (policy.fake_from, policy.real_to) == (0.52, 0.44)
+    assert policy.middle == pytest.approx(0.48)
+    judge = Judge(dataclasses.replace(policy, window=1, min_clips=1, hold_ms=0.0, cooldown_ms=0.0))
+    scores = [0.5, 0.53, 0.49, 0.47, 0.43, 0.47, 0.49, 0.51]
+    assert verdicts(judge, scores) == [U, F, F, U, R, R, U, U]
+
+
 def test_a_bundles_probability_is_taken_as_it_is() -> None:
     """The temperature is in the graph already: whatever the spec says, it is not applied again."""
     spec = ClipSpec(temperature=4.0, threshold=0.3)
@@ -228,6 +239,7 @@ def test_not_a_number_says_so() -> None:
     [
         {"threshold": 0.0},
         {"threshold": 1.0},
+        {"real_bound": 0.6},
         {"window": 0},
         {"min_clips": 0},
         {"hold_ms": -1.0},
