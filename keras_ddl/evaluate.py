@@ -99,7 +99,7 @@ def evaluate(
 
 
 def choose(subject: Subject, own: Path, false_alarms: float | None = None) -> Subject:
-    """Choose temperature, threshold and bound of REAL on the very clips on which the training chose its epoch.
+    """Choose temperature, threshold and bound of REAL on the clips that chose the epoch.
 
     Args:
         subject: The run.
@@ -120,9 +120,7 @@ def choose(subject: Subject, own: Path, false_alarms: float | None = None) -> Su
     true_fakes = judged_classes(own, "val") == judged_classes(own, "val", pseudo)
     share = subject.config.false_alarms if false_alarms is None else false_alarms
     try:
-        point = OperatingPoint.fit(
-            data.keys, data.labels, margins, fingerprint, share, true_fakes
-        )
+        point = OperatingPoint.fit(data.keys, data.labels, margins, fingerprint, share, true_fakes)
     except ValueError as error:
         raise UserError(f"{own}, val: {error}") from error
     return replace(subject, spec=point.onto(subject.spec))

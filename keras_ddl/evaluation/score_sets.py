@@ -14,7 +14,7 @@ from keras_ddl.data.pipeline import clip_dataset
 from keras_ddl.data.prepared import read_split, read_summary
 from keras_ddl.data.pseudo_fakes.rows import judging_mode
 from keras_ddl.edge.clipspec import ClipSpec
-from keras_ddl.edge.measured import Measured
+from keras_ddl.edge.measured import Measured, MethodRate
 from keras_ddl.evaluation.breakdown import DATASET, breakdown
 from keras_ddl.evaluation.calibration import (
     ece,
@@ -171,4 +171,27 @@ def measured_of(found: SetResult) -> Measured | None:
         auc_interval=None if ends is None else (round(ends[0], digits), round(ends[1], digits)),
         false_alarms=round(alarms.rate, digits),
         false_alarms_interval=(round(alarms.low, digits), round(alarms.high, digits)),
+        methods=_method_rates(found, digits),
     )
+
+
+def _method_rates(found: SetResult, digits: int) -> tuple[MethodRate, ...]:
+    """Every method by itself, none where there is but one; of several datasets with their names."""
+    known = [row for row in found.methods if row.video is not None]
+    if len(found.methods) < 2:
+        return ()
+    several = len({row.names["dataset"] for row in known}) > 1
+    rates = []
+    for row in known:
+        words = [row.names["dataset"] if several else "", row.names["method"]]
+        low, high = row.intervals["video"]["auc"]
+        video = row.video or {}
+        rates.append(
+            MethodRate(
+                method=" ".join(filter(None, [*words, row.names.get("compression", "")])),
+                fakes=int(video["fake"]),
+                auc=round(video["auc"], digits),
+                auc_interval=(round(low, digits), round(high, digits)),
+            )
+        )
+    return tuple(rates)
