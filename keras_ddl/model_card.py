@@ -189,8 +189,8 @@ def _errors_known(part: SetResult) -> list[str]:
         ),
         (
             "reals, harmlessly changed",
-            ("AUC against themselves", "clips"),
-            [(row.name, f"{row.auc:.2f}", row.clips) for row in part.probes],
+            ("AUC against themselves", "clips called fake", "clips"),
+            [(row.name, f"{row.auc:.2f}", row.calls(), row.clips) for row in part.probes],
         ),
     )
     found = [markdown_table((first, *heads), rows) for first, heads, rows in tables if rows]

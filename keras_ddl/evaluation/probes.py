@@ -39,11 +39,21 @@ class ProbeResult:
         name: What was done to the reals.
         clips: How many.
         auc: Of changed against untouched clips, by the score of fake.
+        called: Share of the changed clips at or above the threshold; None in older results.
+        called_before: Share of them untouched.
     """
 
     name: str
     clips: int
     auc: float
+    called: float | None = None
+    called_before: float | None = None
+
+    def calls(self) -> str:
+        """The two shares in words; "" where they are not known."""
+        if self.called is None or self.called_before is None:
+            return ""
+        return f"{self.called:.0%}, untouched {self.called_before:.0%}"
 
     @property
     def fooled(self) -> bool:
@@ -52,7 +62,7 @@ class ProbeResult:
 
 
 def probe(
-    model: keras.Model, data: PreparedSplit, margin: float, seed: int = 0
+    model: keras.Model, data: PreparedSplit, margin: float, limit: float = 0.0, seed: int = 0
 ) -> tuple[ProbeResult, ...]:
     """Change real clips in every way and score them.
 
@@ -60,6 +70,7 @@ def probe(
         model: The network.
         data: A split; its reals are taken, evenly over it.
         margin: Side of the crops over the side of the face box.
+        limit: Log-odds of fake, before any temperature, from which a clip is called fake.
         seed: Of the changes.
 
     Returns:
@@ -79,7 +90,9 @@ def probe(
         changed = [change(c, t, margin, random) for c, t in zip(clips, times, strict=True)]
         after = _margins(model, _bytes(np.stack(changed)))
         labels = np.repeat([0, 1], len(clips))
-        results.append(ProbeResult(name, len(clips), auc(labels, np.r_[before, after])))
+        called, untouched = (float(np.mean(part >= limit)) for part in (after, before))
+        found = auc(labels, np.r_[before, after])
+        results.append(ProbeResult(name, len(clips), found, called, untouched))
     return tuple(results)
 
 

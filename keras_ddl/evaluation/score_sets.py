@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,10 +129,15 @@ def _score(subject: Subject, folder: Path, name: str) -> ScoredSet:
         videos=fates(data),
         false_alarms=false_alarms(scores.videos(), data.videos, spec.threshold),
         pairs=paired(scores.videos(), data.videos),
-        probes=probe(subject.model, data, spec.margin),
+        probes=probe(subject.model, data, spec.margin, _limit(spec)),
         localisation=localisation(heat, data, folder) if heat else None,
     )
     return ScoredSet(name, clips, margins, scores, result)
+
+
+def _limit(spec: ClipSpec) -> float:
+    """The threshold as log-odds before the temperature."""
+    return spec.temperature * math.log(spec.threshold / (1 - spec.threshold))
 
 
 def _names(folders: Sequence[Path]) -> list[str]:

@@ -121,8 +121,9 @@ def _probes(rows: Sequence[ProbeResult]) -> list[str]:
     lines = [f"AUC of changed against untouched reals, {rows[0].clips} clips; 0.5 is right:"]
     wide = max(len(row.name) for row in rows) + 2
     for row in rows:
+        called = f"  clips called fake {calls}" if (calls := row.calls()) else ""
         warning = "  taken for a forgery" if row.fooled else ""
-        lines.append(f"  {row.name:<{wide}}{row.auc:.2f}{warning}")
+        lines.append(f"  {row.name:<{wide}}{row.auc:.2f}{called}{warning}")
     return lines
 
 

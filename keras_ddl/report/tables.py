@@ -130,13 +130,17 @@ def probe_table(parts: Sequence[SetResult]) -> Table | None:
     """Return the AUC of harmlessly changed reals against themselves; None where not measured."""
     groups: dict[str, list[Row]] = {
         part.name: [
-            [row.name, number(row.auc), "taken for a forgery" if row.fooled else ""]
+            [row.name, number(row.auc), row.calls(), "taken for a forgery" if row.fooled else ""]
             for row in part.probes
         ]
         for part in parts
         if part.probes
     }
-    return Table("probes", ("change of reals", "AUC", ""), groups) if groups else None
+    return (
+        Table("probes", ("change of reals", "AUC", "clips called fake", ""), groups)
+        if groups
+        else None
+    )
 
 
 def paper_table(dataset: str) -> Table | None:

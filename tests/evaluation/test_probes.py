@@ -60,6 +60,22 @@ def test_a_network_that_goes_by_the_colour_of_the_middle_is_not_fooled() -> None
     assert all(abs(value - 0.5) < 0.1 for value in found.values()), found
 
 
+def test_calls_are_counted_at_the_threshold() -> None:
+    """Blur moves every clip, and the threshold says whether that makes false alarms."""
+
+    def measure(clip: np.ndarray) -> float:
+        return -float(np.abs(np.diff(clip, axis=1)).mean())
+
+    for limit, share in ((-100.0, 1.0), (0.0, 0.0)):
+        found = probe(Network(measure), split(), 1.3, limit)  # type: ignore[arg-type]
+        blurred = next(row for row in found if "blurred" in row.name)
+        assert (blurred.auc, blurred.called, blurred.called_before) == (1.0, share, share)
+    between = measure(split().clips[0].astype(float)) + 1.0
+    found = probe(Network(measure), split(), 1.3, between)  # type: ignore[arg-type]
+    blurred = next(row for row in found if "blurred" in row.name)
+    assert blurred.called == 1.0 and blurred.calls().startswith("100%, untouched ")
+
+
 def test_a_split_without_reals_has_no_probes() -> None:
     data = split()
     data.labels[:] = 1
