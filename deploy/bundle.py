@@ -8,9 +8,11 @@ from pathlib import Path
 
 from deploy.backends import Backend, open_backend
 from deploy.backends.self_test import require_own_answers
+from keras_ddl.edge import measured
 from keras_ddl.edge.bundle import (
     METADATA_KEY,
     MODEL_FILE,
+    PRETRAINED,
     SPEC_FILE,
     bundle_of,
     check_external,
@@ -26,6 +28,7 @@ ID_LENGTH = 12  # hex digits: 48 bits tell models apart and still fit on a pictu
 
 SYNTHETIC = "synthetic"
 UNKNOWN = "unknown"
+PREVIEW = "no run of yours is here, so the research preview judges that ships (docs/real.md): "
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,12 @@ def open_bundle(
         raise
     weights = spec.weights_sha256 or file_sha256(path / MODEL_FILE)
     return Bundle(path, spec, weights[:ID_LENGTH], training_domain(spec), sums), backend
+
+
+def known_errors(bundle: Bundle) -> str:
+    """What is known of a model's errors, in one line, and whether it is but the one that ships."""
+    preview = PREVIEW if bundle.path == PRETRAINED else ""
+    return f"{preview}{measured.known_errors(bundle.spec)}"
 
 
 def training_domain(spec: ClipSpec) -> str:

@@ -19,7 +19,7 @@ if not __package__:  # run as a script: import from the clone, and keep this fol
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from deploy.backends import Backend
-from deploy.bundle import Bundle, open_bundle
+from deploy.bundle import Bundle, known_errors, open_bundle
 from deploy.drawing.panels import CROPS, THUMB, Panel, contact_sheet, picture_path, write_png
 from deploy.judging.options import DETECTORS, FOOTAGE
 from deploy.judging.output import Output
@@ -30,11 +30,10 @@ from deploy.log_lines import set_up_logging
 from deploy.sinks import Sink
 from deploy.sources import open_source
 from deploy.streaming.pipeline import Pipeline
-from keras_ddl.edge.bundle import DEFAULT_BUNDLE
+from keras_ddl.edge.bundle import default_bundle
 from keras_ddl.edge.clipper import DETECT_EVERY, FaceClipper
 from keras_ddl.edge.errors import USAGE, Parser, UserError, run_cli
 from keras_ddl.edge.faces import FaceDetector, open_detector
-from keras_ddl.edge.measured import known_errors
 from keras_ddl.edge.optional_import import need
 
 TRUTHS = ("real", "fake")
@@ -149,7 +148,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     parser = Parser(prog="contact_sheet", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("videos", nargs="+", type=Path, metavar="VIDEO", help="videos or pictures")
-    parser.add_argument("--bundle", type=Path, default=DEFAULT_BUNDLE, help="(%(default)s)")
+    parser.add_argument("--bundle", type=Path, default=default_bundle(), help="(%(default)s)")
     parser.add_argument("--out", type=Path, default=Path("sheet.png"), help="a .png (%(default)s)")
     parser.add_argument("--detector", choices=DETECTORS, default="auto", help="(auto)")
     parser.add_argument("--faces", action="store_true", help="a verdict and a panel for each face")
@@ -181,7 +180,7 @@ def _run(args: argparse.Namespace) -> int:
     heading = f"model {bundle.model_id} | trained on: {bundle.domain} | faces: {detector.name}"
     write_png(contact_sheet(panels, f"{heading} | footage: {args.domain}"), out)
     if not policy_for(bundle, args.domain).abstain:
-        print(f"known errors: {known_errors(bundle.spec)}", file=sys.stderr)
+        print(f"known errors: {known_errors(bundle)}", file=sys.stderr)
     if args.faces:
         for panel in panels:
             print(_line(panel))

@@ -21,11 +21,11 @@ from deploy.backends.library import LIBRARIES, TENSORRT
 from deploy.backends.proof_clips import ProofClips, read_proof
 from deploy.machine.machine_report import Line, devices, faces, memory, opencv, runtimes
 from keras_ddl.edge.bundle import (
-    DEFAULT_BUNDLE,
     ENGINE_FOLDER,
     MODEL_FILE,
     check_external,
     check_sums,
+    default_bundle,
     is_bundle,
     read_spec,
 )
@@ -52,8 +52,9 @@ class Report:
     next_command: str
 
 
-def examine(bundle: Path = DEFAULT_BUNDLE) -> Report:
-    """Look at this machine and at one bundle."""
+def examine(bundle: Path | None = None) -> Report:
+    """Look at this machine and at one bundle, `default_bundle` where none is named."""
+    bundle = bundle or default_bundle()
     found = gpus()
     versions, reasons = _libraries()
     lines = [
@@ -205,7 +206,7 @@ def screen(report: Report) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code: 0 whatever it finds, with `--check` 4 as well."""
     options = Parser(prog="python -m deploy.doctor", description=(__doc__ or "").splitlines()[0])
-    options.add_argument("--bundle", type=Path, default=DEFAULT_BUNDLE, help="default: %(default)s")
+    options.add_argument("--bundle", type=Path, help="default: runs/latest/bundle, or what ships")
     options.add_argument(
         "--check",
         type=Path,

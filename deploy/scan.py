@@ -23,7 +23,7 @@ from typing import Any
 if not __package__:  # run as a script: import from the clone, and keep this folder off the path
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from deploy.bundle import Bundle, open_bundle
+from deploy.bundle import Bundle, known_errors, open_bundle
 from deploy.evidence.store import EvidenceStore
 from deploy.judging.options import (
     add_evidence_proofs,
@@ -47,7 +47,6 @@ from keras_ddl import __version__
 from keras_ddl.edge.bundle import MODEL_FILE
 from keras_ddl.edge.errors import USAGE, Parser, UserError, output_code, run_cli
 from keras_ddl.edge.files import PART, file_sha256, printable
-from keras_ddl.edge.measured import known_errors
 from keras_ddl.edge.values import at_least
 from keras_ddl.edge.workers.pool import add_file_timeout
 from keras_ddl.edge.workers.process_pool import ProcessPool
@@ -218,7 +217,7 @@ def _about(bundle: Bundle, backend: str, options: Options) -> dict[str, Any]:
         "weights_sha256": bundle.spec.weights_sha256,
         "model_sha256": file_sha256(bundle.path / MODEL_FILE),
         "domain": bundle.domain,
-        "known_errors": known_errors(bundle.spec),
+        "known_errors": known_errors(bundle),
         "backend": backend,
         "clipspec": json.loads(bundle.spec.to_json()),
     }

@@ -19,9 +19,9 @@ if not __package__:  # run as a script: import from the clone, and keep this fol
 from deploy import contact_sheet
 from deploy.drawing.panels import picture_path
 from deploy.judging.options import FOOTAGE
-from keras_ddl.edge.bundle import RUN_BUNDLE, SPEC_FILE, is_bundle, read_spec
+from keras_ddl.edge.bundle import PRETRAINED, RUN_BUNDLE, SPEC_FILE, is_bundle, read_spec
 from keras_ddl.edge.errors import Parser, UserError, run_cli
-from keras_ddl.edge.runs import find_run
+from keras_ddl.edge.runs import LATEST, RUNS, find_run
 
 OUT = Path("evidence.png")
 REPO = Path(__file__).resolve().parent.parent
@@ -36,7 +36,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         description="Judge videos or pictures: a line for each face, and the evidence drawn.",
     )
     parser.add_argument("files", type=Path, nargs="+", metavar="VIDEO_OR_IMAGE")
-    parser.add_argument("--run", type=Path, help="run folder; default runs/latest")
+    parser.add_argument(
+        "--run", type=Path, help="run folder; default runs/latest, else the model that ships"
+    )
     parser.add_argument(
         "--out", type=Path, default=OUT, help="the picture, a .png (default %(default)s)"
     )
@@ -46,23 +48,30 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    run = find_run(args.run)
     if not any(file.is_file() for file in args.files):  # one of several is told of in its turn
         received = f"received {args.files[0]}, which is no file"
         raise UserError(f"expected a video or a picture, {received}; check the name")
     out = picture_path(args.out)  # now, and not when all is judged
-    bundle = run / RUN_BUNDLE
-    if is_stale(run, bundle):
-        print(f"exporting {run} first", file=sys.stderr, flush=True)
-        done = subprocess.run([sys.executable, str(REPO / EXPORT), str(run)], check=False)
-        if done.returncode:
-            return done.returncode
+    bundle = PRETRAINED
+    if args.run or (RUNS / LATEST).exists() or not is_bundle(PRETRAINED):
+        run = find_run(args.run)
+        bundle = run / RUN_BUNDLE
+        if code := _export(run, bundle):
+            return code
     files = [str(file) for file in args.files]
     options = ["--bundle", str(bundle), "--out", str(out), "--domain", args.domain, "--faces"]
     detector = read_spec(bundle).detector  # the one the crops were cut with
     if detector:
         options += ["--detector", detector]
     return contact_sheet.main([*files, *options])
+
+
+def _export(run: Path, bundle: Path) -> int:
+    """Export a run whose bundle is not there or older; return the exit code."""
+    if not is_stale(run, bundle):
+        return 0
+    print(f"exporting {run} first", file=sys.stderr, flush=True)
+    return subprocess.run([sys.executable, str(REPO / EXPORT), str(run)], check=False).returncode
 
 
 def is_stale(run: Path, bundle: Path) -> bool:

@@ -25,7 +25,6 @@ from deploy.judging.verdict import policy_for
 from deploy.log_lines import set_up_logging
 from deploy.streaming.options import stream_parser
 from keras_ddl.edge.errors import INTERRUPTED, MISSING, UserError, run_cli
-from keras_ddl.edge.measured import known_errors
 
 if TYPE_CHECKING:
     from deploy.bundle import Bundle
@@ -73,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from deploy.bundle import open_bundle
+    from deploy.bundle import known_errors, open_bundle
     from deploy.judging.session import RunDescription
     from deploy.machine.choose_model import choose_model
     from deploy.streaming.open_sinks import open_sinks
@@ -108,7 +107,7 @@ def _run(args: argparse.Namespace) -> int:
         if why := policy_for(bundle, args.domain).abstain:
             _say(f"no verdict on real footage: {why}; scores follow")
         else:
-            _say(f"known errors: {known_errors(bundle.spec)}")
+            _say(f"known errors: {known_errors(bundle)}")
         with stopper.listening():
             sources = runner.run(sinks)
     return _conclude(runner, sources, stopper.by_signal)

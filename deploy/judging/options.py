@@ -8,7 +8,7 @@ from typing import Any
 
 from deploy.bundle import SYNTHETIC
 from deploy.machine.choose_model import BACKENDS
-from keras_ddl.edge.bundle import DEFAULT_BUNDLE
+from keras_ddl.edge.bundle import default_bundle
 from keras_ddl.edge.clipper import DETECT_EVERY
 from keras_ddl.edge.errors import USAGE, UserError
 from keras_ddl.edge.values import at_least, positive
@@ -37,7 +37,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> Any:
     group.add_argument(
         "--bundle",
         type=Path,
-        default=DEFAULT_BUNDLE,
+        default=default_bundle(),
         help="bundle or engine (default: %(default)s)",
     )
     group.add_argument(

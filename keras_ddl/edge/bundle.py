@@ -27,6 +27,8 @@ METADATA_KEY = "clipspec"
 ENGINE_FOLDER = "trt"
 RUN_BUNDLE = "bundle"  # folder of a run; further forms of it have the form's name behind
 DEFAULT_BUNDLE = Path("runs/latest", RUN_BUNDLE)
+PRETRAINED = Path(__file__).parents[1] / "pretrained" / "edge"
+"""The bundle that ships with the program; may be left out of it."""
 # Names of operations by which the exporter finds them again in a converted graph.
 GATHER, SCATTER = "gather_kept", "scatter_kept"  # DFDC's, around the value of the kept positions
 RANGE_MARK = "int8_range"  # the clip that a channels-first QuantPoint leaves of its range
@@ -36,6 +38,13 @@ REMEDY = f"run `{typed('demo')}`, or `{typed('train')}` and then `{typed('to-onn
 def is_bundle(folder: Path) -> bool:
     """Whether both files are there."""
     return (folder / MODEL_FILE).is_file() and (folder / SPEC_FILE).is_file()
+
+
+def default_bundle() -> Path:
+    """Return the newest run's bundle, or where there is none what ships with the program."""
+    if not is_bundle(DEFAULT_BUNDLE) and is_bundle(PRETRAINED):
+        return PRETRAINED
+    return DEFAULT_BUNDLE
 
 
 def read_spec(bundle: Path) -> ClipSpec:

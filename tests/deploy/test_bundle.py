@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from deploy.backends import Backend, open_backend
-from deploy.bundle import open_bundle, training_domain
+from deploy.bundle import PREVIEW, known_errors, open_bundle, training_domain
+from keras_ddl.edge import bundle as bundles
 from keras_ddl.edge.bundle import write_sums
 from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.errors import UserError
@@ -54,6 +55,32 @@ def test_without_a_weights_hash_the_model_file_names_itself(
     backend.close()
     digest = hashlib.sha256((folder / "model.onnx").read_bytes()).hexdigest()
     assert bundle.model_id == digest[:12]
+
+
+def test_what_ships_judges_only_where_there_is_no_run(
+    tmp_path: Path, make_bundle: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(bundles, "PRETRAINED", tmp_path / "shipped")
+    assert (
+        bundles.default_bundle() == bundles.DEFAULT_BUNDLE
+    )  # nothing ships: the remedy names a run
+    shipped = make_bundle(tmp_path / "shipped")
+    assert bundles.default_bundle() == shipped
+    make_bundle(tmp_path / bundles.DEFAULT_BUNDLE)
+    assert bundles.default_bundle() == bundles.DEFAULT_BUNDLE
+
+
+def test_who_judges_with_what_ships_is_told_so(
+    tmp_path: Path, make_bundle: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = []
+    for folder in (make_bundle(tmp_path / "shipped"), make_bundle(tmp_path / "own")):
+        monkeypatch.setattr("deploy.bundle.PRETRAINED", tmp_path / "shipped")
+        bundle, backend = open_bundle(folder)
+        backend.close()
+        said.append(known_errors(bundle))
+    assert said == [f"{PREVIEW}{said[1]}", said[1]]
 
 
 @pytest.mark.parametrize(

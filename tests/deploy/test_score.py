@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from deploy.bundle import PREVIEW
 from deploy.score import main
 
 
@@ -21,6 +22,26 @@ def run(tmp_path: Path, synthetic_bundle: Path, monkeypatch: pytest.MonkeyPatch)
     shutil.copy(synthetic_bundle / "clipspec.json", folder)
     shutil.copytree(synthetic_bundle, folder / "bundle", copy_function=shutil.copyfile)
     return folder
+
+
+def test_without_a_run_what_ships_judges(
+    synthetic_bundle: Path,
+    face_video: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("KERAS_DDL_OFFLINE", "1")
+    monkeypatch.chdir(tmp_path)
+    options = [str(face_video), "--out", str(tmp_path / "sheet.png"), "--domain", "synthetic"]
+    monkeypatch.setattr("deploy.score.PRETRAINED", tmp_path / "absent")
+    assert main(options) == 2
+    assert "expected a run folder" in capfd.readouterr().err
+    monkeypatch.setattr("deploy.score.PRETRAINED", synthetic_bundle)
+    monkeypatch.setattr("deploy.bundle.PRETRAINED", synthetic_bundle)
+    assert main(options) == 0
+    out, err = capfd.readouterr()
+    assert out.startswith(f"{face_video.name}, face 1: ") and PREVIEW in err
 
 
 def test_bad_files_among_good_ones(

@@ -115,7 +115,7 @@ def test_an_address_that_cannot_be_reached_is_one_line_without_its_password(
 
 
 def test_a_missing_bundle_names_the_remedy(command: Command, face_video: Path) -> None:
-    done = command("stream.py", "--source", face_video)
+    done = command("stream.py", "--source", face_video, "--bundle", "runs/latest/bundle")
     assert done.returncode == 3
     assert len(done.stderr.splitlines()) == 1
     assert "runs/latest/bundle" in done.stderr
