@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
 import pytest
 
 from deploy.sources.hls import Variant, choose_variant, read_variants, variant_address
@@ -63,3 +67,44 @@ def test_without_sizes_the_most_bits_are_the_best() -> None:
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9/a.m3u8", "http://[::1/a.m3u8", "http:///x"])
 def test_an_address_that_cannot_be_asked_stays_as_it_is(url: str) -> None:
     assert variant_address(url, "shown", 480) == url
+
+
+@pytest.fixture
+def redirecting() -> Iterator[tuple[int, list[tuple[str, str]]]]:
+    """A server that sends `/here` to itself and `/there` to another name; what it was asked."""
+    asked: list[tuple[str, str]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append((self.path, self.headers.get("Authorization", "")))
+            if self.path in ("/here", "/there"):
+                name = "127.0.0.1" if self.path == "/here" else "localhost"
+                self.send_response(302)
+                self.send_header("Location", f"http://{name}:{port}/live/master.m3u8")
+                self.end_headers()
+                return
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(MASTER.encode())
+
+        def log_message(self, *about: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        port = server.server_port
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield port, asked
+        server.shutdown()
+
+
+def test_credentials_stay_with_their_host(
+    redirecting: tuple[int, list[tuple[str, str]]],
+) -> None:
+    """Kept for the quality's own playlist on the same host, and never told to another."""
+    port, asked = redirecting
+    secret = f"http://me:s3cret@127.0.0.1:{port}"
+    assert variant_address(f"{secret}/here", "shown", 480) == f"{secret}/live/low.m3u8?x=1,2"
+    other = variant_address(f"{secret}/there", "shown", 480)
+    assert other == f"http://localhost:{port}/live/low.m3u8?x=1,2"
+    assert [path for path, header in asked if header] == ["/here", "/there"]
+    assert len(asked) == 4

@@ -110,6 +110,17 @@ def test_what_noise_changes_rounding_may_change():
         prove(shaky, candidate, CLIPS, limits(EXPORTED["fp32"]))
 
 
+def test_int8_is_measured_by_noise_of_its_own_step():
+    """The first level asked is the tolerance's, though the reference sees a finer one."""
+    lines: list[str] = []
+    candidate = Candidate("the graph", runtime([-3.0, -1.0, 0.5, 30.0]))
+    shaky = runtime(BEFORE, noisy=[-3.0, -1.0, 0.4, 30.0])
+    for level, tolerance in ((1, EXPORTED["fp16"]), (2, replace(EXPORTED["fp16"], level=2))):
+        lines.clear()
+        prove(shaky, candidate, CLIPS, limits(tolerance), lines.append)
+        assert lines[1].startswith(f"noise of {level} of 255 changes")
+
+
 def test_a_map_that_shows_rounding_alone_is_judged_by_what_noise_does_to_it():
     """Of modules that almost sleep: stretched to [0, 1], whatever was found."""
 
