@@ -281,12 +281,16 @@ def test_a_folder_of_something_else_is_not_replaced(face_videos: Path, tmp_path:
 
 
 def test_command_prints_the_counts(
-    face_videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    face_videos: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     out = tmp_path / "out"
     options = ["--size", "32", "--clips-per-video", "1", "--processes", "0"]
     assert main([str(face_videos), "--out", str(out), *options]) == 0
     assert "train: 2 clips; videos: 2 ok, 1 too short" in capsys.readouterr().out
+    assert "face detector: Haar, which misses" in caplog.text  # YuNet was looked for first
     assert main([str(face_videos), "--out", str(out), "--size", "8"]) == 2
     assert "size: expected at least 32 pixels" in capsys.readouterr().err
     assert main([str(tmp_path / "nowhere"), "--out", str(out)]) == 2
