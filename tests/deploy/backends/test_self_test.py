@@ -74,6 +74,7 @@ def test_another_file_is_one_line(kind: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="expected the proof clips of this bundle") as caught:
         read_proof(tmp_path, SPEC)
     assert caught.value.exit_code == 4 and "\n" not in str(caught.value)
+    assert ("(more than 256 MiB)" in str(caught.value)) == kind.startswith("unfolds")  # before it
 
 
 def test_clips_of_another_contract_are_refused(tmp_path: Path) -> None:
