@@ -54,6 +54,8 @@ _EDGE = {
     "brightness": 0.0,
     "contrast": 0.0,
     "shift": 0.0,
+    # Without it a blurred real is taken for a forgery (docs/real.md).
+    "blur": 0.5,
 }
 
 PRESETS: dict[str, Preset] = {
