@@ -191,12 +191,7 @@ def threshold_by_reals(labels: ArrayLike, scores: ArrayLike, share: float) -> Th
         ValueError: One class alone, fewer than three reals, a share outside (0, 0.5).
     """
     y, s = two_classes(labels, scores)
-    reals = int((y == 0).sum())
-    if not 0 < share < 0.5 or reals < LEAST:
-        raise ValueError(
-            f"expected a share of false alarms in (0, 0.5) and at least {LEAST} real videos to "
-            f"choose a threshold on, received {share:g} and {reals}"
-        )
+    _need(share, int((y == 0).sum()), "real")
     value = _prediction_bound(s[y == 0], 1 - share)
     balanced = ((s[y == 1] >= value).mean() + (s[y == 0] < value).mean()) / 2
     return Threshold(value, value, value, float(balanced))
@@ -217,13 +212,16 @@ def real_bound(labels: ArrayLike, scores: ArrayLike, share: float) -> float:
         ValueError: One class alone, fewer than three fakes, a share outside (0, 0.5).
     """
     y, s = two_classes(labels, scores)
-    fakes = int((y == 1).sum())
-    if not 0 < share < 0.5 or fakes < LEAST:
-        raise ValueError(
-            f"expected a share in (0, 0.5) and at least {LEAST} fake videos, "
-            f"received {share:g} and {fakes}"
-        )
+    _need(share, int((y == 1).sum()), "fake")
     return _prediction_bound(s[y == 1], share)
+
+
+def _need(share: float, videos: int, kind: str) -> None:
+    if not 0 < share < 0.5 or videos < LEAST:
+        raise ValueError(
+            f"expected a share of false alarms in (0, 0.5) and at least {LEAST} {kind} videos to "
+            f"choose a bound on, received {share:g} and {videos}"
+        )
 
 
 def _prediction_bound(scores: np.ndarray, quantile: float) -> float:
