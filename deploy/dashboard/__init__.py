@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from deploy.dashboard.server import DashboardServer
-from deploy.dashboard.settings import DEFAULT_ADDRESS, TOKEN_VARIABLE, Settings
 from deploy.dashboard.sink import DashboardSink
+from deploy.web.settings import Settings
 
-__all__ = ["DEFAULT_ADDRESS", "TOKEN_VARIABLE", "DashboardServer", "DashboardSink", "Settings"]
+__all__ = ["DashboardServer", "DashboardSink", "Settings"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from deploy.dashboard.settings import DEFAULT_ADDRESS
 from deploy.judging.options import (
     add_evidence_proofs,
     add_face_options,
@@ -16,6 +15,7 @@ from deploy.judging.session import DEADLINE_S
 from deploy.log_lines import FORMATS
 from deploy.sinks import STDOUT
 from deploy.sources.base import ANY_LINES
+from deploy.web.settings import DASHBOARD
 from keras_ddl.edge.errors import Parser
 from keras_ddl.edge.values import at_least, positive
 
@@ -145,9 +145,9 @@ def _network(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--dashboard",
         nargs="?",
-        const=DEFAULT_ADDRESS,
+        const=DASHBOARD.address,
         metavar="HOST:PORT",
-        help=f"a page that shows it all, and /metrics (alone: {DEFAULT_ADDRESS})",
+        help=f"a page that shows it all, and /metrics (alone: {DASHBOARD.address})",
     )
     group.add_argument("--dashboard-token-file", type=Path, metavar="FILE", help="its token")
     group.add_argument(

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from deploy.dashboard import Settings
-from deploy.dashboard.access import Access
 from deploy.dashboard.report import identify
+from deploy.web.access import Access
 
 TOKEN = "a-token-of-twenty-ch"
 OPEN = Settings(port=0)

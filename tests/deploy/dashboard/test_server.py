@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from deploy.dashboard import DashboardServer, Settings, app
-from deploy.dashboard import server as dashboard_server
+from deploy.dashboard import DashboardServer, Settings
 from deploy.dashboard.report import identify
 from deploy.sources.base import State
+from deploy.web import guard, server, sign_in
 from keras_ddl.edge.errors import UserError
 
 DOOR, GATE, HALL = "camera 0", "rtsp://***@gate.example/stream", "hall.mp4"
@@ -196,7 +196,7 @@ def test_several_at_once_and_one_who_never_reads(
 def test_who_connects_and_asks_nothing_is_cut_off(
     serve: Callable[..., Any], listen: Callable[[Any], Listener], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dashboard_server, "SILENT_S", 0.3)
+    monkeypatch.setattr(server, "SILENT_S", 0.3)
     served = serve()
     place = ("127.0.0.1", served.server.port)
     messages = iter(listen(served))
@@ -219,7 +219,7 @@ def test_who_connects_and_asks_nothing_is_cut_off(
 def test_a_token_that_does_not_come_is_not_waited_for(
     serve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(app, "LOGIN_S", 0.2)
+    monkeypatch.setattr(sign_in, "LOGIN_S", 0.2)
     with socket.create_connection(("127.0.0.1", serve().server.port), timeout=5) as slow:
         head = b"POST /api/login HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{"
         slow.sendall(head)
@@ -229,7 +229,7 @@ def test_a_token_that_does_not_come_is_not_waited_for(
 def test_probes_are_answered_where_all_answers_are_under_way(
     serve: Callable[..., Any], listen: Callable[[Any], Listener], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(app, "MOST_ANSWERS", 2)
+    monkeypatch.setattr(guard, "MOST_ANSWERS", 2)
     served = serve()
     for _ in range(2):
         next(iter(listen(served)))  # and goes on
@@ -280,11 +280,11 @@ def test_where_it_is_said_on_stderr_once(
 def test_a_taken_port_is_one_line(serve: Callable[..., Any], played: Any) -> None:
     taken = serve().server.port
     run = played()
-    server = DashboardServer(Settings(port=taken), run, run.sink, run.telemetry)
+    late = DashboardServer(Settings(port=taken), run, run.sink, run.telemetry)
     with pytest.raises(UserError, match=f"received 127.0.0.1:{taken} .*in use") as caught:
-        server.open()
+        late.open()
     assert (caught.value.exit_code, "\n" in str(caught.value)) == (3, False)
-    server.close()
+    late.close()
 
 
 def test_an_address_of_another_machine_is_one_line(played: Any) -> None:

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.dashboard import TOKEN_VARIABLE, Settings
-from deploy.dashboard.settings import is_loopback, parse_address
+from deploy.web.settings import DASHBOARD, SERVE, Settings, is_loopback, parse_address
 from keras_ddl.edge.errors import UserError
 
 LONG = "a-token-of-twenty-ch"
@@ -54,7 +53,7 @@ def test_loopback_needs_no_token_and_every_other_address_gets_one() -> None:
 def test_a_token_comes_from_the_file_before_the_environment(tmp_path: Path) -> None:
     path = tmp_path / "token"
     path.write_text(f"{LONG}-file\n", encoding="utf-8")
-    environ = {TOKEN_VARIABLE: f"{LONG}-environment"}
+    environ = {DASHBOARD.token_variable: f"{LONG}-environment"}
     given = Settings.from_options(environ=environ)
     assert (given.token, given.generated) == (f"{LONG}-environment", False)
     assert Settings.from_options(token_file=path, environ=environ).token == f"{LONG}-file"
@@ -74,3 +73,12 @@ def test_a_useless_token_file_is_one_line(tmp_path: Path, content: bytes) -> Non
 def test_a_missing_token_file_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="No such file"):
         Settings.from_options(token_file=tmp_path / "none", environ={})
+
+
+def test_each_service_has_a_port_and_a_variable_of_its_own() -> None:
+    environ = {"KERAS_DDL_SERVE_TOKEN": LONG}
+    settings = Settings.from_options(environ=environ, service=SERVE)
+    assert (settings.host, settings.port, settings.token) == ("127.0.0.1", 8322, LONG)
+    assert Settings.from_options(environ=environ).token is None
+    with pytest.raises(UserError, match=r"for --address, as 127\.0\.0\.1:8322"):
+        Settings.from_options("a b", environ={}, service=SERVE)

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from deploy.dashboard.settings import LOOPBACK_NAMES, Settings, is_loopback
+from deploy.web.settings import LOOPBACK_NAMES, Settings, is_loopback
 
 PROBES = frozenset({"/healthz", "/readyz"})
 METRICS = "/metrics"
@@ -35,7 +35,7 @@ class Access:
     """Rules that decide on one request at a time; nothing is kept.
 
     Args:
-        settings: Where the dashboard listens and its token.
+        settings: Where the page's server listens and its token.
         port: The port that it really has; part of the cookie's name, because cookies are shared
             between the ports of a machine.
         public: Paths that anybody may have: the page without its contents, and the way to sign in.
@@ -45,7 +45,7 @@ class Access:
         self._settings = settings
         self._public = public
         self._own_name = socket.gethostname().partition(".")[0].lower()
-        self.cookie_name = f"keras_ddl_dashboard_{port}"
+        self.cookie_name = f"keras_ddl_{settings.service.name}_{port}"
 
     @property
     def cookie(self) -> str:

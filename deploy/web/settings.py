@@ -1,4 +1,4 @@
-"""Settings of the dashboard: address and token."""
+"""Settings of a page's server: address and token."""
 
 from __future__ import annotations
 
@@ -12,10 +12,37 @@ from pathlib import Path
 
 from keras_ddl.edge.errors import USAGE, UserError
 
-DEFAULT_ADDRESS = "127.0.0.1:8321"
-TOKEN_VARIABLE = "KERAS_DDL_DASHBOARD_TOKEN"
 SHORTEST_TOKEN = 16  # characters; a generated one has 32
 LOOPBACK_NAMES = ("localhost",)
+
+
+@dataclass(frozen=True)
+class Service:
+    """Service that has a page.
+
+    Attributes:
+        name: What its messages call it.
+        option: Which option of its command takes the address.
+        port: Where it listens unless told otherwise.
+    """
+
+    name: str
+    option: str
+    port: int
+
+    @property
+    def address(self) -> str:
+        """Where it listens unless told otherwise, "HOST:PORT"."""
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def token_variable(self) -> str:
+        """Variable of the environment that may hold its token."""
+        return f"KERAS_DDL_{self.name.upper()}_TOKEN"
+
+
+DASHBOARD = Service("dashboard", "--dashboard", 8321)
+SERVE = Service("serve", "--address", 8322)
 
 
 @dataclass(frozen=True)
@@ -28,6 +55,7 @@ class Settings:
         token: What a visitor must know; None, on loopback only, lets everybody on this machine in.
         generated: The token was made up here, so somebody has to be told.
         names: Further names under which browsers may reach this machine (a proxy's, say).
+        service: Whose they are.
     """
 
     host: str = "127.0.0.1"
@@ -35,6 +63,7 @@ class Settings:
     token: str | None = field(default=None, repr=False)
     generated: bool = False
     names: tuple[str, ...] = ()
+    service: Service = DASHBOARD
 
     @property
     def loopback(self) -> bool:
@@ -44,32 +73,38 @@ class Settings:
     @classmethod
     def from_options(
         cls,
-        address: str = DEFAULT_ADDRESS,
+        address: str = "",
         token_file: Path | None = None,
         names: Sequence[str] = (),
         environ: Mapping[str, str] = os.environ,
+        service: Service = DASHBOARD,
     ) -> Settings:
         """Read an address and find the token: in a file, in the environment, or a new one.
 
         Args:
-            address: "HOST:PORT", "HOST", ":PORT" or "[IPv6]:PORT".
+            address: "HOST:PORT", "HOST", ":PORT", "[IPv6]:PORT", or "" for the service's own.
             token_file: A file that holds the token and nothing else.
             names: Further names of this machine.
-            environ: Where `TOKEN_VARIABLE` may stand.
+            environ: Where the service's `token_variable` may stand.
+            service: Whose address and token they are.
 
         Raises:
             UserError: not an address; a token file that cannot be read; a token too short.
         """
-        host, port = parse_address(address)
-        token = _read(token_file) if token_file else environ.get(TOKEN_VARIABLE, "").strip()
+        host, port = parse_address(address, service)
+        given = environ.get(service.token_variable, "").strip()
+        token = _read(token_file, service) if token_file else given
         if token and (len(token) < SHORTEST_TOKEN or not token.isascii() or " " in token):
-            expected = f"expected a dashboard token of {SHORTEST_TOKEN} or more ASCII characters"
+            expected = (
+                f"expected a {service.name} token of {SHORTEST_TOKEN} ASCII characters or more"
+            )
             remedy = 'make one with: python -c "import secrets; print(secrets.token_urlsafe(24))"'
             raise UserError(f"{expected}, received {len(token)} characters; {remedy}", USAGE)
         generated = not token and not is_loopback(host)
         if generated:
             token = secrets.token_urlsafe(24)
-        return cls(host, port, token or None, generated, tuple(name.lower() for name in names))
+        lower = tuple(name.lower() for name in names)
+        return cls(host, port, token or None, generated, lower, service)
 
     def link(self, port: int) -> str:
         """The address to open, with a generated token in it."""
@@ -80,13 +115,13 @@ class Settings:
         return f"http://{shown}:{port}/" + (f"?token={self.token}" if self.generated else "")
 
 
-def parse_address(text: str) -> tuple[str, int]:
+def parse_address(text: str, service: Service = DASHBOARD) -> tuple[str, int]:
     """Split "HOST:PORT"; each half may be left out, an IPv6 address stands in brackets.
 
     Raises:
         UserError: anything else.
     """
-    default_host, default_port = DEFAULT_ADDRESS.split(":")
+    default_host, default_port = service.address.split(":")
     if text.startswith("["):
         host, closed, rest = text[1:].partition("]")
         good = bool(closed) and _is_ip(host) and (not rest or rest.startswith(":"))
@@ -96,7 +131,8 @@ def parse_address(text: str) -> tuple[str, int]:
         good = ":" not in port and not any(letter in host for letter in "/@ ?#")
     port = port or default_port
     if not good or not (port.isascii() and port.isdecimal()) or int(port) > 65535:
-        expected = "expected HOST:PORT for the dashboard, as 127.0.0.1:8321 or [::1]:8321"
+        examples = f"{service.address} or [::1]:{service.port}"
+        expected = f"expected HOST:PORT for {service.option}, as {examples}"
         raise UserError(f"{expected}, received '{text}'", USAGE)
     return host or default_host, int(port)
 
@@ -116,12 +152,12 @@ def _is_ip(text: str) -> bool:
     return True
 
 
-def _read(path: Path) -> str:
+def _read(path: Path, service: Service) -> str:
     try:
         token = path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "not text"
-        message = f"expected a file with the dashboard's token, received '{path}': {why}"
+        message = f"expected a file with the {service.name} token, received '{path}': {why}"
         raise UserError(message, USAGE) from error
     if not token:
         message = f"expected a token in '{path}', received an empty file; write one into it"
