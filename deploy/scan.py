@@ -7,8 +7,6 @@ are in docs/scan.md, exit codes in docs/exit-codes.md. Needs the `edge` extra, n
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
 import os
 import sys
 import time
@@ -23,7 +21,7 @@ from typing import Any
 if not __package__:  # run as a script: import from the clone, and keep this folder off the path
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from deploy.bundle import Bundle, known_errors, open_bundle
+from deploy.bundle import Bundle, open_bundle
 from deploy.evidence.store import EvidenceStore
 from deploy.judging.options import (
     add_evidence_proofs,
@@ -32,10 +30,10 @@ from deploy.judging.options import (
     add_model_options,
     check_evidence_proofs,
 )
-from deploy.judging.records import Record, number
-from deploy.judging.verdict import policy_for
+from deploy.judging.records import Record
 from deploy.log_lines import set_up_logging
 from deploy.machine.choose_model import choose_model
+from deploy.scanning.about import rule_key, who_judges
 from deploy.scanning.file_record import JUDGED, SKIPPED, lost_record, troubled_record
 from deploy.scanning.files import Candidate, find
 from deploy.scanning.judge import RECORDS, THUMBS, Options, judge_in_worker, open_kit
@@ -43,10 +41,8 @@ from deploy.scanning.ledger import Ledger
 from deploy.scanning.progress import Bar
 from deploy.scanning.summary import HTML, totals, write_summary
 from deploy.sinks.evidence_stamps import EvidenceStamps
-from keras_ddl import __version__
-from keras_ddl.edge.bundle import MODEL_FILE
 from keras_ddl.edge.errors import USAGE, Parser, UserError, output_code, run_cli
-from keras_ddl.edge.files import PART, file_sha256, printable
+from keras_ddl.edge.files import PART, printable
 from keras_ddl.edge.values import at_least
 from keras_ddl.edge.workers.pool import add_file_timeout
 from keras_ddl.edge.workers.process_pool import ProcessPool
@@ -104,8 +100,8 @@ def _run(args: argparse.Namespace) -> int:
         timeout_s=args.file_timeout,
         most_pixels=round(args.max_megapixels * 1e6),
     )
-    about = _about(bundle, backend_name, options)
-    key = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
+    about = who_judges(bundle, backend_name, options)
+    key = rule_key(about)
     _make_folders(args.out)
     with ExitStack() as stack:
         if args.evidence:
@@ -207,28 +203,6 @@ def _shares(jobs: int | None, files: int) -> tuple[int, int]:
     cores = cores or 1
     jobs = min(jobs or cores, files)
     return jobs, max(1, cores // jobs)
-
-
-def _about(bundle: Bundle, backend: str, options: Options) -> dict[str, Any]:
-    """Who judges by which rule: a file is judged again when any of it changes."""
-    policy = policy_for(bundle, options.footage)
-    model = {
-        "id": bundle.model_id,
-        "weights_sha256": bundle.spec.weights_sha256,
-        "model_sha256": file_sha256(bundle.path / MODEL_FILE),
-        "domain": bundle.domain,
-        "known_errors": known_errors(bundle),
-        "backend": backend,
-        "clipspec": json.loads(bundle.spec.to_json()),
-    }
-    thresholds = {"fake_from": number(policy.fake_from), "real_to": number(policy.real_to)}
-    return {
-        "program": f"keras-ddl {__version__}",
-        "model": model,
-        "thresholds": thresholds,
-        "abstain": policy.abstain,
-        "options": options.rules(),
-    }
 
 
 def _make_folders(out: Path) -> None:

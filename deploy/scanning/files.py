@@ -31,6 +31,7 @@ class Candidate:
         size: Bytes.
         mtime_ns: When it was last written.
         trouble: Why it, or what is in it, cannot be judged; "" where it can be tried.
+        name: What the lines about it call it; "" = its path.
     """
 
     path: str
@@ -38,6 +39,7 @@ class Candidate:
     size: int
     mtime_ns: int
     trouble: str = ""
+    name: str = ""
 
 
 def find(paths: Sequence[Path], leave_out: Iterable[Path] = ()) -> list[Candidate]:

@@ -121,13 +121,20 @@ def judge_in_worker(kit: Kit, candidate: Candidate) -> Record:
         raise UserError(f"{reason}; make room and run the same command again", MISSING) from error
 
 
-def judge_file(candidate: Candidate, kit: Kit, tell: Callable[[float], None]) -> Record:
+def judge_file(
+    candidate: Candidate,
+    kit: Kit,
+    tell: Callable[[float], None],
+    watchers: Callable[[Source], Sequence[Sink]] = lambda source: (),
+) -> Record:
     """Judge a file and return its record for `scan.jsonl`, without its `key`.
 
     Args:
         candidate: The file.
         kit: Model, detector, options.
         tell: Called now and then with the share of the file that is done, in [0, 1].
+        watchers: Returns further sinks for the opened file; where one of them, or this itself,
+            raises a UserError of bad input, that is what the file's record says.
 
     Raises:
         UserError: something that is not this file's fault.
@@ -138,7 +145,7 @@ def judge_file(candidate: Candidate, kit: Kit, tell: Callable[[float], None]) ->
     with _reader_warnings() as notes:
         try:
             record["sha256"] = _identify(candidate, kit.options.most_pixels, tell)
-            record |= _run(candidate, kit, record["sha256"], tell)
+            record |= _run(candidate, kit, record["sha256"], tell, watchers)
         except UserError as error:
             if error.exit_code != USAGE:
                 raise
@@ -151,7 +158,11 @@ def judge_file(candidate: Candidate, kit: Kit, tell: Callable[[float], None]) ->
 
 
 def _run(
-    candidate: Candidate, kit: Kit, sha256: str, tell: Callable[[float], None]
+    candidate: Candidate,
+    kit: Kit,
+    sha256: str,
+    tell: Callable[[float], None],
+    watchers: Callable[[Source], Sequence[Sink]],
 ) -> dict[str, Any]:
     from deploy.sinks import JsonLines
     from deploy.streaming.pipeline import Pipeline
@@ -161,7 +172,7 @@ def _run(
     name = _result_name(candidate.path)
     lines, thumb = out / RECORDS / f"{name}.jsonl", out / THUMBS / f"{name}.jpg"
     with atomic_write(lines) as partial, atomic_write(thumb) as picture, ExitStack() as stack:
-        source = stack.enter_context(_open(path, options.most_pixels))
+        source = stack.enter_context(_open(candidate, options.most_pixels))
         clipper = CountingClipper(
             bundle.spec,
             source.searched_by(kit.detector),
@@ -173,6 +184,7 @@ def _run(
         if options.evidence:
             policy = policy_for(bundle, options.footage, source.still)
             sinks.append(_evidence(kit, policy, path, sha256))
+        sinks += watchers(source)
         for sink in sinks:
             stack.enter_context(sink)
         try:
@@ -223,14 +235,15 @@ def _close(sinks: Sequence[Sink], candidate: Candidate) -> None:
             raise UserError(f"{message}: {sink.missing}; {remedy}", MISSING)
 
 
-def _open(path: Path, most_pixels: int) -> Source:
+def _open(candidate: Candidate, most_pixels: int) -> Source:
     """By what the file is: a suffix is only a name."""
     from deploy.sources.file import FileSource
     from deploy.sources.still import StillSource
 
+    path = Path(candidate.path)
     kind = StillSource if is_picture(path) else FileSource
     source: Source = kind(path, most_pixels=most_pixels)
-    source.name = printable(source.name)
+    source.name = candidate.name or printable(source.name)
     return source
 
 

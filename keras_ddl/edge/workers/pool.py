@@ -13,18 +13,18 @@ from keras_ddl.edge.values import positive
 
 JOB_S = 3600.0  # a job that has not ended by then is given up
 ATTEMPTS = 2  # a job whose worker dies is begun so often
-CRASHED, TIMEOUT = "crashed", "timeout"
+CRASHED, TIMEOUT, ABANDONED = "crashed", "timeout", "abandoned"
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 
-def add_file_timeout(parser: argparse.ArgumentParser | Any) -> None:
+def add_file_timeout(parser: argparse.ArgumentParser | Any, seconds: float = JOB_S) -> None:
     """Add the option for a pool's bound on the time of one file, to a parser or a group."""
     parser.add_argument(
         "--file-timeout",
         type=positive,
-        default=JOB_S,
+        default=seconds,
         metavar="S",
         help="give a file up after so many seconds (default: %(default)g)",
     )
@@ -35,7 +35,7 @@ class Loss:
     """Why a job has no result of its own.
 
     Attributes:
-        kind: `CRASHED` or `TIMEOUT`.
+        kind: `CRASHED`, `TIMEOUT` or `ABANDONED`.
         reason: In one line, without the job's name.
     """
 

@@ -18,6 +18,7 @@ from typing import Any, Generic, TypeVar
 
 from keras_ddl.edge.errors import UserError, is_refusal
 from keras_ddl.edge.workers.pool import (
+    ABANDONED,
     ATTEMPTS,
     CRASHED,
     JOB_S,
@@ -70,6 +71,7 @@ class _Task(Generic[Job]):
     number: int
     job: Job
     deaths: list[str] = field(default_factory=list)
+    abandoned: bool = False
 
 
 @dataclass
@@ -118,8 +120,10 @@ class ProcessPool(WorkerPool[Job, Result], Generic[Opened, Job, Result]):
         lost: Callable[[Job, Loss], Result],
         tell: Callable[[int, float], None] | None = None,
     ) -> Iterator[tuple[int, Result]]:
-        """As `WorkerPool.map`."""
+        """As `WorkerPool.map`; once all its results are there it may be called again."""
         self._waiting = (_Task(number, job) for number, job in enumerate(jobs))
+        for worker in self._workers:
+            self._give(worker, self._next())
         while len(self._workers) < self._processes and (task := self._next()) is not None:
             self._workers.append(self._spawn())
             self._give(self._workers[-1], task)
@@ -134,6 +138,13 @@ class ProcessPool(WorkerPool[Job, Result], Generic[Opened, Job, Result]):
                     continue
                 task, value = end
                 yield task.number, lost(task.job, value) if isinstance(value, Loss) else value
+
+    def abandon(self) -> None:
+        """Give up the jobs at hand, from any thread: each is lost, and its process with it."""
+        for worker in self._workers:
+            if (task := worker.task) is not None:
+                task.abandoned = True
+                worker.process.kill()
 
     def _answer(
         self, worker: _Worker, tell: Callable[[int, float], None] | None
@@ -152,12 +163,13 @@ class ProcessPool(WorkerPool[Job, Result], Generic[Opened, Job, Result]):
         if kind == _DIED:
             task.deaths.append(value)
             self._replace(worker)
-            if len(task.deaths) < ATTEMPTS:
+            if len(task.deaths) < ATTEMPTS and not task.abandoned:
                 self._again.append(task)
                 self._give(worker, self._next())
                 return None
             ways = ", ".join(dict.fromkeys(task.deaths))
             value = Loss(CRASHED, f"{ATTEMPTS} worker processes died over it ({ways})")
+            value = Loss(ABANDONED, "given up") if task.abandoned else value
         elif kind == _BROKEN:
             value = Loss(CRASHED, value)
         self._give(worker, self._next())
@@ -197,7 +209,7 @@ class ProcessPool(WorkerPool[Job, Result], Generic[Opened, Job, Result]):
             worker.process.join(ENDING_S)
             code = worker.process.exitcode
             how = signal.Signals(-code).name if code is not None and code < 0 else f"code {code}"
-            if worker.ready:
+            if worker.ready or (worker.task is not None and worker.task.abandoned):
                 return _DIED, how
             message = f"a worker process died before its first job ({how}), perhaps for lack of"
             raise UserError(f"{message} memory; try with fewer processes") from None

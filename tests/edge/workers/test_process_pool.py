@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 
 from keras_ddl.edge.errors import UserError
-from keras_ddl.edge.workers.pool import CRASHED, TIMEOUT, Loss, tell_share
+from keras_ddl.edge.workers.pool import ABANDONED, CRASHED, TIMEOUT, Loss, tell_share
 from keras_ddl.edge.workers.process_pool import ProcessPool, unordered_map
 
 SQUARES = [*enumerate(n * n for n in range(20))]
@@ -263,3 +264,18 @@ def test_an_interrupt_in_the_middle_of_a_result_does_not_hang(tmp_path: Path) ->
         finally:
             parent.kill()
     assert (parent.returncode, error) == (130, "interrupted\n")
+
+
+def test_a_pool_maps_again_with_the_same_processes() -> None:
+    with ProcessPool(1, nothing, tell_and_name) as pool:
+        first, again = ([pid for _, pid in pool.map([number], lost)] for number in (1, 2))
+    assert first == again and len(first) == 1
+
+
+@pytest.mark.parametrize("opening", [nothing, open_slowly])
+def test_a_job_that_is_abandoned_is_lost_at_once_and_the_next_one_done(opening: Any) -> None:
+    with ProcessPool(1, opening, hang) as pool:
+        threading.Timer(0.5, pool.abandon).start()
+        assert list(pool.map([1], lost)) == [(0, (1, Loss(ABANDONED, "given up")))]
+        assert list(pool.map([2], lost)) == [(0, 2)]
+        pool.abandon()  # nothing is at hand
