@@ -32,7 +32,7 @@ from keras_ddl.edge.values import spreadsheet_cell
 from keras_ddl.evaluation.breakdown import DATASET
 from keras_ddl.evaluation.calibration import margins_from_logits
 from keras_ddl.evaluation.operating_point import OperatingPoint
-from keras_ddl.evaluation.results import TEST, EvaluationResult
+from keras_ddl.evaluation.results import TEST, VALIDATION, EvaluationResult
 from keras_ddl.evaluation.score_sets import ScoredSet, Subject, heat_of, measured_of, score
 from keras_ddl.evaluation.split_scores import judged_classes, need_both_classes, split_logits
 from keras_ddl.evaluation.tables import table
@@ -98,6 +98,33 @@ def evaluate(
     return write(subject, sets)
 
 
+def validate(run: Path, false_alarms: float | None = None) -> EvaluationResult:
+    """Score a run's validation split as `evaluate` scores test splits; no test clip is read.
+
+    For choosing among recipes, which must not be done on the test split. Writes `validation.json`
+    into the run and nothing else. The threshold is chosen on the same clips, so that false alarms
+    and accuracy are a little too good here; AUC, pairs, probes and the map are not.
+
+    Args:
+        run: A complete run folder.
+        false_alarms: Share of reals that may be called fake, in place of the configuration's.
+
+    Returns:
+        What `validation.json` holds.
+
+    Raises:
+        UserError: If the run's clips are not there, have changed, or those of validation are of
+            one class only.
+    """
+    run = find_run(run)
+    recorded = read_json(run / "config.json")["data"]
+    own = _own(recorded, run)
+    subject = choose(Subject(run, *load_run(run), recorded["fingerprint"]), own, false_alarms)
+    result = _result(subject.spec, score(subject, [own], "val"))
+    write_json(run / VALIDATION, result.to_json())
+    return result
+
+
 def choose(subject: Subject, own: Path, false_alarms: float | None = None) -> Subject:
     """Choose temperature, threshold and bound of REAL on the clips that chose the epoch.
 
@@ -130,13 +157,7 @@ def write(subject: Subject, sets: Sequence[ScoredSet]) -> EvaluationResult:
     """Write all files of an evaluation into the run; return what `test.json` holds."""
     rates = [one for scored in sets if (one := measured_of(scored.result)) is not None]
     run, spec = subject.run, onto(subject.spec, rates)
-    result = EvaluationResult(
-        threshold=spec.threshold,
-        temperature=spec.temperature,
-        calibration=OperatingPoint.of(spec),
-        weights_sha256=spec.weights_sha256,
-        sets=tuple(scored.result for scored in sets),
-    )
+    result = _result(spec, sets)
     if spec != ClipSpec.read(run / "clipspec.json"):  # a bundle's age is told by that file's
         spec.write(run / "clipspec.json")
     write_json(run / TEST, result.to_json())
@@ -151,6 +172,16 @@ def write(subject: Subject, sets: Sequence[ScoredSet]) -> EvaluationResult:
     write_report(run / REPORT, content)
     write_model_card(run)
     return result
+
+
+def _result(spec: ClipSpec, sets: Sequence[ScoredSet]) -> EvaluationResult:
+    return EvaluationResult(
+        threshold=spec.threshold,
+        temperature=spec.temperature,
+        calibration=OperatingPoint.of(spec),
+        weights_sha256=spec.weights_sha256,
+        sets=tuple(scored.result for scored in sets),
+    )
 
 
 def _note_one_class(folder: Path, pseudo: str) -> None:
@@ -208,6 +239,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="take threshold and temperature from the run's clipspec.json",
     )
     parser.add_argument(
+        "--validation",
+        action="store_true",
+        help=f"score the run's own validation split instead, into {VALIDATION}: to choose among "
+        "recipes without a look at the test split",
+    )
+    parser.add_argument(
         "--false-alarms",
         type=float,
         metavar="SHARE",
@@ -223,14 +260,27 @@ def _run(args: argparse.Namespace) -> int:
     check_arguments(args)
     run = find_run(args.run)
     share = args.false_alarms
-    result = evaluate(run, args.prepared, args.data, args.layout, args.keep, share, args.identity)
+    if args.validation:
+        if args.prepared or args.data or args.keep:
+            raise UserError(
+                f"--validation: expected the run alone, whose own clips are scored; drop "
+                f"--prepared, --data and {KEEP}"
+            )
+        result, file = validate(run, share), run / VALIDATION
+    else:
+        prepared, data, layout, keep = args.prepared, args.data, args.layout, args.keep
+        result = evaluate(run, prepared, data, layout, keep, share, args.identity)
+        file = run / TEST
     if args.json:
-        print((run / TEST).read_text(encoding="utf-8"))
+        print(file.read_text(encoding="utf-8"))
         return 0
     for part in result.sets:
         print(f"{part.name}{'' if part.trained_on else ', never seen in training'}")
         print(table(part))
     print(f"threshold {result.threshold:g}, temperature {result.temperature:g}")
+    if args.validation:
+        print("chosen on these very clips: accuracy and false alarms are a little too good here")
+        return 0
     print(f"report: {run / REPORT}")
     bundle = run / "bundle" / "clipspec.json"
     if bundle.is_file() and bundle.read_bytes() != (run / "clipspec.json").read_bytes():

@@ -18,16 +18,18 @@ from keras_ddl.build_network import build, load_run
 from keras_ddl.config import TrainConfig
 from keras_ddl.data.pipeline import clip_dataset
 from keras_ddl.data.prepared import read_split, read_summary
+from keras_ddl.data.pseudo_fakes.rows import with_pseudo_fakes
 from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.errors import UserError
 from keras_ddl.edge.files import file_sha256
 from keras_ddl.edge.measured import measured
 from keras_ddl.edge.runs import INCOMPLETE, WEIGHTS
-from keras_ddl.evaluate import KEEP, evaluate, main
+from keras_ddl.evaluate import KEEP, choose, evaluate, main
 from keras_ddl.evaluation.calibration import fit_temperature, probabilities_from_margins
 from keras_ddl.evaluation.clip_scores import clip_logits
 from keras_ddl.evaluation.operating_point import choose_threshold
 from keras_ddl.evaluation.results import EvaluationResult
+from keras_ddl.evaluation.score_sets import Subject
 from keras_ddl.evaluation.split_scores import score_split
 from keras_ddl.evaluation.tables import table
 
@@ -183,6 +185,56 @@ def test_training_and_reports_see_the_same_numbers(run: Path, clips: Path) -> No
 
 
 @pytest.mark.slow
+def test_validation_is_scored_without_a_look_at_test(
+    untouched: Path, clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy, only = tmp_path / "run", tmp_path / "only"
+    shutil.copytree(untouched, copy)
+    shutil.copytree(clips, only)
+    for file in (only / "test").iterdir():
+        file.write_bytes(b"not to be read")
+    config = json.loads((copy / "config.json").read_text())
+    config["data"]["prepared"] = str(only)
+    (copy / "config.json").write_text(json.dumps(config))
+    before = {file.name: file.read_bytes() for file in copy.iterdir()}
+    assert main([str(copy), "--validation"]) == 0
+    printed = capsys.readouterr().out
+    assert "val split, threshold" in printed and "chosen on these very clips" in printed
+    found = json.loads((copy / "validation.json").read_text())
+    after = {file.name: file.read_bytes() for file in copy.iterdir()}
+    assert {**after, "validation.json": b""} == {**before, "validation.json": b""}
+    (part,) = found["sets"]
+    assert part["split"] == "val" and len(part["probes"]) == 7
+    data = read_split(clips, "val")
+    model, _, _ = load_run(untouched)
+    logits = clip_logits(model, clip_dataset(clips, "val", 16))
+    expected = _auc_by_counting(data.labels.tolist(), (logits[:, 1] - logits[:, 0]).tolist())
+    assert part["clip"]["auc"] == pytest.approx(expected)
+    assert main([str(copy), "--validation", "--prepared", str(clips)]) == 2
+    assert "--validation: expected the run alone" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("own_fakes", [True, False])
+def test_real_is_bounded_by_forgeries_and_never_by_pseudo_fakes(
+    untouched: Path,
+    clips: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    own_fakes: bool,
+) -> None:
+    own = clips if own_fakes else _of_one_class(clips, tmp_path / "reals", 0, "val")
+    data = with_pseudo_fakes(read_split(own, "val")).data if not own_fakes else None
+    if data is not None:  # these clips have no surroundings to make fakes of: only their rows count
+        logits = np.stack([0.0 * data.labels, 2.0 * data.labels], 1)
+        monkeypatch.setattr("keras_ddl.evaluate.split_logits", lambda *_: (data, logits))
+    model, config, spec = load_run(untouched)
+    learnt = TrainConfig.from_dict(
+        {**config.to_dict(), "pseudo_fakes": "mixed", "false_alarms": 0.05}
+    )
+    chosen = choose(Subject(untouched, model, learnt, spec, ""), own).spec
+    assert chosen.threshold > 0 and (chosen.real_to > 0) == own_fakes
+
+
 def test_several_sets_and_the_training_one_among_them(
     run: Path, clips: Path, tmp_path: Path
 ) -> None:

@@ -16,6 +16,8 @@ from keras_ddl.evaluation.pairs import PairedResult
 from keras_ddl.evaluation.probes import ProbeResult
 
 TEST = "test.json"
+VALIDATION = "validation.json"
+"""Like `test.json`, of the clips that a recipe may be chosen on."""
 ROBUSTNESS = "robustness.json"
 UNTOUCHED = "none"
 """The family of the condition in which nothing is done to the videos, at level 0."""
@@ -124,7 +126,7 @@ class SetResult(Breakdown):
 
     Args:
         name: What tables call it.
-        split: `test`.
+        split: `test`, or `val` where a recipe is chosen.
         threshold: Probability at and above which a clip or video is fake.
         fingerprint: Of the prepared clips.
         trained_on: Whether the network was trained on the same dataset.

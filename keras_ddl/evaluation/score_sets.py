@@ -1,4 +1,4 @@
-"""Scores of a run on the test splits of prepared clips, with all that tables and reports say."""
+"""Scores of a run on splits of prepared clips, with all that tables and reports say."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class ScoredSet:
-    """Test split with what the network says about it.
+    """Split with what the network says about it.
 
     Args:
         name: What tables call it.
@@ -95,19 +95,18 @@ class MadeClips:
         return clip
 
 
-def score(subject: Subject, folders: Sequence[Path]) -> tuple[ScoredSet, ...]:
-    """Score the test splits of prepared clips; of one class alone, what it defines."""
-    return tuple(
-        _score(subject, folder, name) for folder, name in zip(folders, _names(folders), strict=True)
-    )
+def score(subject: Subject, folders: Sequence[Path], split: str = "test") -> tuple[ScoredSet, ...]:
+    """Score a split of each of some prepared clips; of one class alone, what it defines."""
+    named = zip(folders, _names(folders, split), strict=True)
+    return tuple(_score(subject, folder, split, name) for folder, name in named)
 
 
-def _score(subject: Subject, folder: Path, name: str) -> ScoredSet:
+def _score(subject: Subject, folder: Path, split: str, name: str) -> ScoredSet:
     spec = subject.spec
     pseudo = subject.config.pseudo_fakes
-    data, logits = split_logits(subject.model, folder, "test", pseudo)
-    mode = judging_mode(read_split(folder, "test"), pseudo)
-    clips = MadeClips(folder, "test", mode) if mode else data.clips
+    data, logits = split_logits(subject.model, folder, split, pseudo)
+    mode = judging_mode(read_split(folder, split), pseudo)
+    clips = MadeClips(folder, split, mode) if mode else data.clips
     name = f"{name}, {MADE}" if mode else name
     margins = margins_from_logits(logits)
     before = probabilities_from_margins(margins)
@@ -118,7 +117,7 @@ def _score(subject: Subject, folder: Path, name: str) -> ScoredSet:
     result = SetResult(
         **vars(breakdown(scores, spec.threshold)),
         name=name,
-        split="test",
+        split=split,
         threshold=spec.threshold,
         fingerprint=fingerprint,
         trained_on=fingerprint == subject.fingerprint,
@@ -140,10 +139,10 @@ def _limit(spec: ClipSpec) -> float:
     return spec.temperature * math.log(spec.threshold / (1 - spec.threshold))
 
 
-def _names(folders: Sequence[Path]) -> list[str]:
+def _names(folders: Sequence[Path], split: str) -> list[str]:
     """Call each set by its datasets, and by its folder too where two would be called alike."""
     named = [
-        ", ".join(dict.fromkeys(key[DATASET] for key in read_split(folder, "test").keys))
+        ", ".join(dict.fromkeys(key[DATASET] for key in read_split(folder, split).keys))
         for folder in folders
     ]
     return [

@@ -20,3 +20,16 @@ def test_every_size_comes_back_in_place(height: int, width: int) -> None:
     assert back.shape == clip.shape and back.dtype == np.uint8
     error = back.astype(int) - clip
     assert np.abs(error).max() <= 6 and abs(error.mean()) < 1
+
+
+@pytest.mark.parametrize("side", [32, 96])
+def test_recompressing_a_clip_again_gives_the_same_pixels(side: int) -> None:
+    random = np.random.default_rng(0)
+    blocks = random.integers(0, 256, (4, side // 8, side // 8, 3)).repeat(8, 1).repeat(8, 2)
+    clip = np.clip(blocks + random.normal(0, 10, blocks.shape), 0, 255).astype(np.uint8)
+    found = set()
+    for _ in range(150):  # what lies in memory is another thing each time
+        other = [np.full(random.integers(1_000, 200_000), 7, np.uint8) for _ in range(8)]
+        found.add(recompress(clip, 34).tobytes())
+        del other
+    assert len(found) == 1

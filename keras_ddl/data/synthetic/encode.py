@@ -9,9 +9,10 @@ import numpy as np
 
 from keras_ddl.edge.files import atomic_write
 
-# One thread, so that the same frames give the same bytes on any machine. Constant quantiser
-# (qcomp=1, mbtree=0): x264 would otherwise spend less on faces that change in every frame, and
-# the blur of single frames would give the fakes away.
+# One thread, so that the same frames give the same bytes on any machine whose processor has the
+# same vector instructions (x264 rounds otherwise without AVX-512). Constant quantiser (qcomp=1,
+# mbtree=0): x264 would otherwise spend less on faces that change in every frame, and the blur of
+# single frames would give the fakes away.
 _X264 = "threads=1:qcomp=1:mbtree=0:rc-lookahead=10:scenecut=0:keyint=250"
 
 

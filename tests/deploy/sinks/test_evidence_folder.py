@@ -134,6 +134,14 @@ def test_a_folder_holds_what_led_to_the_event(tmp_path: Path, bundle: Bundle) ->
     assert facts["ended"] == "complete"
 
 
+def test_without_a_policy_the_bounds_are_those_that_the_bundle_measured(
+    tmp_path: Path, bundle: Bundle
+) -> None:
+    bounded = dataclasses.replace(bundle, spec=bundle.spec.replace(threshold=0.52, real_to=0.44))
+    (folder,) = record(tmp_path, bounded, outputs(30, {23: "e1"}), post_ms=200)
+    assert manifest_of(folder)["thresholds"] == {"fake_from": 0.52, "real_to": 0.44}
+
+
 def test_the_crops_are_the_very_bytes_that_the_model_saw(tmp_path: Path, bundle: Bundle) -> None:
     (folder,) = record(tmp_path, bundle, outputs(30, {23: "e1"}), post_ms=200)
     for clip, time_ms in zip(manifest_of(folder)["clips"], (280.0, 600.0, 920.0), strict=True):
