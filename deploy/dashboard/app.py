@@ -21,14 +21,17 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.types import ASGIApp
 
-PAGE = {
-    "/": ("index.html", "text/html"),
-    "/app.js": ("app.js", "text/javascript"),
-    "/camera.js": ("camera.js", "text/javascript"),
-    "/timeline.js": ("timeline.js", "text/javascript"),
-    "/events.js": ("events.js", "text/javascript"),
-    "/style.css": ("style.css", "text/css"),
-    "/icon.svg": ("icon.svg", "image/svg+xml"),
+PAGE = {  # address → package, file, kind
+    "/": ("deploy.dashboard", "index.html", "text/html"),
+    "/app.js": ("deploy.dashboard", "app.js", "text/javascript"),
+    "/camera.js": ("deploy.dashboard", "camera.js", "text/javascript"),
+    "/timeline.js": ("deploy.dashboard", "timeline.js", "text/javascript"),
+    "/events.js": ("deploy.dashboard", "events.js", "text/javascript"),
+    "/style.css": ("deploy.dashboard", "style.css", "text/css"),
+    "/base.css": ("deploy.web", "base.css", "text/css"),
+    "/parts.js": ("deploy.web", "parts.js", "text/javascript"),
+    "/sign_in.js": ("deploy.web", "sign_in.js", "text/javascript"),
+    "/icon.svg": ("deploy.web", "icon.svg", "image/svg+xml"),
 }
 PUBLIC = frozenset({*PAGE, LOGIN, SESSION})
 TICK_S = 0.25  # how often an open page's connection looks for something new
@@ -76,8 +79,7 @@ class App:
         """The page without its contents; `/?token=…` signs in first."""
         if "token" in request.query_params:
             return await self._sign_in.by_link(request.query_params["token"])
-        name, kind = PAGE[request.url.path]
-        return static_answer("deploy.dashboard", name, kind)
+        return static_answer(*PAGE[request.url.path])
 
     def status(self, request: Request) -> Response:
         """Sources, thresholds, timing, CPU."""

@@ -74,6 +74,7 @@ TASKS: dict[str, tuple[Command, ...]] = {
         ),
         Command("scan", "deploy.scan", "judge an archive, resumable", "python deploy/scan.py"),
         Command("score", "deploy.score", "judge a few files"),
+        Command("serve", "deploy.serve", "a page to drop videos on", "python deploy/serve.py"),
         Command("evidence", "deploy.evidence.__main__", "list and verify evidence"),
         Command("contact-sheet", "deploy.contact_sheet", "verdicts as one picture"),
     ),

@@ -1,7 +1,9 @@
 // The dashboard: one connection brings everything but the pictures, which are asked for one by one.
 
 import { Camera } from "./camera.js";
-import { addEvents, addEvidence, clearEvents, make, pairs } from "./events.js";
+import { addEvents, addEvidence, clearEvents } from "./events.js";
+import { make, pairs } from "./parts.js";
+import { listen, signedIn } from "./sign_in.js";
 
 const LOST_MS = 4000; // the server says something every second
 const part = (id) => document.getElementById(id);
@@ -117,8 +119,8 @@ function connect() {
 
 /** Ask once whether a token is needed, so that a refusal is not taken for a lost connection. */
 async function begin() {
-  const answer = await fetch("api/session").catch(() => null);
-  signedOut = answer?.ok ? !(await answer.json()).signed_in : false;
+  const signed = await signedIn();
+  signedOut = signed === false;
   part("sign-in").hidden = !signedOut;
   part("main").hidden = signedOut;
   if (signedOut) {
@@ -128,23 +130,14 @@ async function begin() {
     part("lost").hidden = true;
     document.body.classList.remove("stale");
     part("token").focus();
-  } else if (answer?.ok) {
+  } else if (signed) {
     connect();
   } else {
     setLost(true);
   }
 }
 
-part("sign-in").addEventListener("submit", async (submit) => {
-  submit.preventDefault();
-  const body = JSON.stringify({ token: part("token").value });
-  const answer = await fetch("api/login", { method: "POST", body }).catch(() => null);
-  part("wrong").hidden = Boolean(answer?.ok);
-  part("wrong").textContent = answer ? "This is not the token." : "No connection.";
-  part("token").value = "";
-  if (answer?.ok) begin();
-});
-
+listen(begin);
 setInterval(() => {
   if (signedOut || Date.now() - lastMessage <= LOST_MS) return;
   setLost(true);

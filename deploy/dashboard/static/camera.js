@@ -1,6 +1,6 @@
 // One source: its picture, its faces with their scores, its health, and the button that stops it.
 
-import { clone, pairs, percent, tag } from "./events.js";
+import { clone, pairs, percent, tag } from "./parts.js";
 import { SPAN_MS, drawTimeline } from "./timeline.js";
 
 const PICTURE_MS = 90; // between two pictures of one source

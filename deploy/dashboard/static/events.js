@@ -1,36 +1,10 @@
 // The list of events, and the evidence behind one of them.
 
-import { SIGNS } from "./timeline.js";
+import { clone, make, percent, tag } from "./parts.js";
 
 const MOST = 500;
 const part = (id) => document.getElementById(id);
 const shown = { date: "", items: new Map() }; // event id → { event, item, files }
-
-/** An element with its properties and what is in it. */
-export function make(kind, properties = {}, ...inside) {
-  const made = Object.assign(document.createElement(kind), properties);
-  made.append(...inside);
-  return made;
-}
-
-/** Rows [name, value, title] for a list of descriptions. */
-export function pairs(rows) {
-  return rows.map(([name, value, title = ""]) => make("div", { title },
-    make("dt", { textContent: name }), make("dd", { textContent: value })));
-}
-
-export function clone(id) {
-  return part(id).content.firstElementChild.cloneNode(true);
-}
-
-export function tag(element, verdict) {
-  element.className = `tag ${verdict.toLowerCase().replace("_", "-")}`;
-  element.textContent = `${SIGNS[verdict] ?? "?"} ${verdict.replace("_", " ")}`;
-}
-
-export function percent(value) {
-  return value === null || value === undefined ? "…" : value.toFixed(2);
-}
 
 /** Add events, oldest first; `quiet` for those from before the page was opened. */
 export function addEvents(events, quiet) {

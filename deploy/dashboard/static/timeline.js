@@ -4,8 +4,6 @@ export const SPAN_MS = 60_000;
 const PAD = 4;
 const GUTTER = 30; // for the names of the zones
 
-export const SIGNS = { FAKE: "▲", REAL: "✓", UNCERTAIN: "?", NO_FACE: "–" };
-
 /** Draw points [time_ms, score, smoothed, verdict] whose newest moment is nowMs. */
 export function drawTimeline(canvas, points, nowMs, rule) {
   const ratio = window.devicePixelRatio || 1;

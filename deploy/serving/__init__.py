@@ -1,0 +1,1 @@
+"""Parts of `deploy/serve.py`: uploads and links in, verdicts per face out; docs/serve.md."""

@@ -1,0 +1,164 @@
+"""Folders of the results: of this run alone, or kept for good where that was asked for."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from deploy.judging.records import Record
+from deploy.serving.names import is_id
+from keras_ddl.edge.errors import USAGE, UserError, output_code
+from keras_ddl.edge.files import write_json
+
+RESULT = "result.json"
+LOCK = ".lock"
+WORK = ".work"  # where files lie until they are judged
+PREFIX = "keras-ddl-serve-"
+LARGEST_RESULT = 16 << 20  # bytes
+
+log = logging.getLogger(__name__)
+
+
+class Store:
+    """A context manager around the folder; one server at a time may hold it.
+
+    Args:
+        keep: Where results stay; None = a folder of this user alone that goes at the end. Such a
+            folder of a server that was killed goes when the next one starts.
+
+    Attributes:
+        keeps: Whether results stay.
+    """
+
+    def __init__(self, keep: Path | None = None) -> None:
+        self.keeps = keep is not None
+        self._root = keep
+        self._lock: IO[str] | None = None
+
+    def __enter__(self) -> Store:
+        """Make the folder and take it.
+
+        Raises:
+            UserError: another server writes there, or nobody can.
+        """
+        if self._root is None:
+            _sweep(Path(tempfile.gettempdir()))
+        try:
+            if self._root is None:
+                self._root = Path(tempfile.mkdtemp(prefix=PREFIX))
+            self._root.mkdir(parents=True, exist_ok=True)
+            self._lock = _locked(self._root)
+            shutil.rmtree(self._root / WORK, ignore_errors=True)
+            (self._root / WORK).mkdir(mode=0o700)
+        except BlockingIOError as error:
+            message = f"expected a folder of one server, another one keeps results in '{self.root}'"
+            raise UserError(f"{message}; name another --keep", USAGE) from error
+        except OSError as error:
+            message = f"expected a folder for results, received '{self._root}': {error.strerror}"
+            raise UserError(f"{message}; name another --keep", output_code(error)) from error
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        shutil.rmtree(self.root / WORK if self.keeps else self.root, ignore_errors=True)
+        if self._lock is not None:
+            self._lock.close()
+
+    @property
+    def root(self) -> Path:
+        """The folder."""
+        if self._root is None:
+            raise ValueError("expected an open store")
+        return self._root
+
+    def open_folder(self, identity: str) -> Path:
+        """Make a folder for a file that is to be judged.
+
+        Raises:
+            OSError: no room.
+        """
+        folder = self.root / WORK / identity
+        folder.mkdir(mode=0o700)
+        return folder
+
+    def settle(self, folder: Path, result: Record) -> Path:
+        """Write a result into its folder, and put that where it belongs, whole or not at all.
+
+        Raises:
+            OSError: no room.
+        """
+        write_json(folder / RESULT, result)
+        return folder.rename(self.root / folder.name)
+
+    def read(self, identity: str) -> Record | None:
+        """A result that was settled; None where there is none."""
+        path = self.root / identity / RESULT
+        try:
+            if not is_id(identity) or path.is_symlink() or path.stat().st_size > LARGEST_RESULT:
+                return None
+            result = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
+            return None
+        return result if isinstance(result, dict) and result.get("id") == identity else None
+
+    def picture(self, identity: str, name: str) -> Path | None:
+        """A picture that a result names; None for anything else."""
+        result = self.read(identity)
+        if result is None or name not in _pictures(result):
+            return None
+        path = self.root / identity / name
+        return path if path.is_file() and not path.is_symlink() else None
+
+    def remove(self, identity: str) -> bool:
+        """Remove a result; return whether there was one."""
+        if self.read(identity) is None:
+            return False
+        shutil.rmtree(self.root / identity, ignore_errors=True)
+        return True
+
+    def newest(self, most: int) -> list[Record]:
+        """The results that were settled last, the newest first."""
+        times: list[tuple[int, str]] = []
+        with os.scandir(self.root) as entries:
+            for entry in entries:
+                if is_id(entry.name) and entry.is_dir(follow_symlinks=False):
+                    times.append((entry.stat().st_mtime_ns, entry.name))
+        found = (self.read(name) for _, name in sorted(times, reverse=True)[:most])
+        return [result for result in found if result is not None]
+
+
+def _pictures(result: dict[str, Any]) -> Iterator[str]:
+    for face in result.get("faces") or ():
+        yield from filter(None, [face.get("picture")])
+        yield from (moment["picture"] for moment in face.get("moments") or ())
+    yield from filter(None, [result.get("picture")])
+
+
+def _locked(folder: Path) -> IO[str]:
+    lock = (folder / LOCK).open("a")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.close()
+        raise
+    return lock
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what servers left that were killed: folders of this user that nobody holds."""
+    for left in folder.glob(f"{PREFIX}*"):
+        try:
+            ours = left.is_dir() and not left.is_symlink() and left.stat().st_uid == os.geteuid()
+            if not ours or not (left / LOCK).is_file():
+                continue
+            with _locked(left):
+                shutil.rmtree(left, ignore_errors=True)
+                log.warning("removed '%s', which a server that was killed had left", left)
+        except OSError:  # it is in use, or has gone meanwhile
+            continue
