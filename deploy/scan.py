@@ -44,8 +44,9 @@ from deploy.sinks.evidence_stamps import EvidenceStamps
 from keras_ddl.edge.errors import USAGE, Parser, UserError, output_code, run_cli
 from keras_ddl.edge.files import PART, printable
 from keras_ddl.edge.values import at_least
+from keras_ddl.edge.workers.cluster import ClusterOptions, add_cluster_options, cluster_options
 from keras_ddl.edge.workers.pool import add_file_timeout
-from keras_ddl.edge.workers.process_pool import ProcessPool
+from keras_ddl.edge.workers.pools import open_pool
 
 OUT = Path("runs/scan")
 
@@ -74,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_file_timeout(effort)
     add_max_megapixels(effort)
+    add_cluster_options(parser)
     return parser
 
 
@@ -85,7 +87,12 @@ def _run(args: argparse.Namespace) -> int:
     candidates = find(args.paths, leave_out=[args.out, *evidence])
     if not candidates:
         raise UserError("expected files or folders with files, received empty folders", USAGE)
+    cluster = cluster_options(args)
+    if cluster is not None and args.jobs:
+        raise UserError("--jobs is of this machine; with --cluster name --workers-per-node", USAGE)
     jobs, threads = _shares(args.jobs, len(candidates))
+    if cluster is not None:
+        threads = max(1, int(cluster.cpus_per_worker))
     options = Options(
         bundle=str(args.bundle),
         device=args.device,
@@ -113,7 +120,8 @@ def _run(args: argparse.Namespace) -> int:
         for half_written in args.out.glob(f"*/.*{PART}"):  # by processes that were killed
             half_written.unlink(missing_ok=True)
         scan = _Scan(args.out, candidates, ledger, about)
-        return scan.run(replace(options, key=key), jobs)
+        options = replace(options, key=key, model_sha256=about["model"]["model_sha256"])
+        return scan.run(options, jobs, cluster)
 
 
 class _Scan:
@@ -135,7 +143,7 @@ class _Scan:
         self._found = len(files)
         self._seconds = 0.0
 
-    def run(self, options: Options, jobs: int) -> int:
+    def run(self, options: Options, jobs: int, cluster: ClusterOptions | None) -> int:
         """Judge what is left, write the summary, and return the exit code."""
         if self._records:
             _say(f"going on: {len(self._records)} of {self._found} files are done")
@@ -144,7 +152,7 @@ class _Scan:
         self._records += self._closed
         try:
             if self._left:
-                self._judge(options, min(jobs, len(self._left)))
+                self._judge(options, min(jobs, len(self._left)), cluster)
         finally:
             left = self._found - len(self._records)
             finished = datetime.now(timezone.utc).isoformat(timespec="seconds")
@@ -153,14 +161,15 @@ class _Scan:
             )
         return self._close(time.monotonic() - began)
 
-    def _judge(self, options: Options, jobs: int) -> None:
+    def _judge(self, options: Options, jobs: int, cluster: ClusterOptions | None) -> None:
         bar = Bar([candidate.size for candidate in self._left])
         try:
             start, lost = (
                 partial(open_kit, options),
                 partial(lost_record, timeout_s=options.timeout_s),
             )
-            with ProcessPool(jobs, start, judge_in_worker, options.timeout_s) as pool:
+            seconds = options.timeout_s
+            with open_pool(cluster, jobs, start, judge_in_worker, seconds) as pool:
                 for index, record in pool.map(self._left, lost, bar.share):
                     self._records.append(self._ledger.add(record))
                     self._seconds += record.get("seconds") or 0.0

@@ -24,8 +24,9 @@ from keras_ddl.edge.faces import FaceDetector
 from keras_ddl.edge.files import read_json, write_json, write_text
 from keras_ddl.edge.metrics import accuracy, auc
 from keras_ddl.edge.runs import find_run
+from keras_ddl.edge.workers.cluster import ClusterOptions, add_cluster_options, cluster_options
 from keras_ddl.edge.workers.pool import JOB_S, Loss, add_file_timeout
-from keras_ddl.edge.workers.process_pool import unordered_map
+from keras_ddl.edge.workers.pools import unordered_map
 from keras_ddl.evaluation.calibration import probabilities_from_margins
 from keras_ddl.evaluation.perturb import FAMILIES, LEVELS, perturb
 from keras_ddl.evaluation.results import (
@@ -66,6 +67,7 @@ def robustness(
     processes: int = PROCESSES,
     progress: bool = True,
     timeout_s: float = JOB_S,
+    cluster: ClusterOptions | None = None,
 ) -> RobustnessResult:
     """Score a run's test videos under perturbations of their whole frames.
 
@@ -81,6 +83,7 @@ def robustness(
             `timeout_s`.
         progress: Show a bar over conditions and videos.
         timeout_s: A video that takes longer under a condition has no score there.
+        cluster: Decode, perturb and crop there, in place of `processes`.
 
     Returns:
         What `RUN/robustness.json` holds.
@@ -109,7 +112,7 @@ def robustness(
             else:
                 jobs = [(condition, video, clips, number) for number, video in enumerate(videos)]
                 cuts: dict[int, Cut] = {}
-                pooled = unordered_map(_cut, jobs, processes, start, _lost, timeout_s)
+                pooled = unordered_map(_cut, jobs, processes, start, _lost, timeout_s, cluster)
                 for number, cut in pooled:
                     cuts[number] = cut
                     bar.update()
@@ -257,6 +260,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--videos", type=int, metavar="N", help="at most N test videos a class")
     parser.add_argument("--processes", type=int, default=PROCESSES, metavar="N")
     add_file_timeout(parser)
+    add_cluster_options(parser)
     args = parser.parse_args(argv)
     return run_cli(lambda: _run(args))
 
@@ -266,7 +270,8 @@ def _run(args: argparse.Namespace) -> int:
     if args.videos is not None and args.videos < 1:
         raise UserError(f"--videos: expected 1 or more, received {args.videos}")
     chosen = (args.families, args.levels, args.videos, args.processes)
-    summary = robustness(run, *chosen, timeout_s=args.file_timeout)
+    where = {"timeout_s": args.file_timeout, "cluster": cluster_options(args)}
+    summary = robustness(run, *chosen, **where)
     print(table(summary))
     print(f"\n{typed('evaluate')} {run} puts the curves into report.html")
     return 0

@@ -164,6 +164,44 @@ def run_with_a_death(tmp_path: Path) -> Callable[..., subprocess.CompletedProces
     return run
 
 
+# What the workers of the cluster run before all else: to open this file kills them.
+POISON = "poison.mp4"
+POISONED = f"""
+import os, pathlib, signal
+inner = pathlib.Path.open
+def opening(path, *args, **kwargs):
+    if path.name == {POISON!r}:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return inner(path, *args, **kwargs)
+pathlib.Path.open = opening
+"""
+
+
+@pytest.fixture(scope="session")
+def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A Ray cluster on loopback: a head without room for workers, two nodes with room for one.
+
+    Its workers are killed over a file that is called `POISON`.
+    """
+    ray = pytest.importorskip("ray")
+    from ray.cluster_utils import Cluster
+
+    folder = tmp_path_factory.mktemp("poisoned")
+    (folder / "sitecustomize.py").write_text(POISONED)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ray._private.ray_constants.ENABLE_RAY_CLUSTER", False)  # all on 127.0.0.1
+        patch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        with pytest.MonkeyPatch.context() as of_nodes:
+            of_nodes.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
+            cluster = Cluster(True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+            for _ in range(2):
+                cluster.add_node(num_cpus=1)
+        yield cluster
+        ray.shutdown()
+        cluster.shutdown()
+
+
 @pytest.fixture(scope="session")
 def processes() -> Processes:
     """Whose child is whose, and who has ended; skips where there is no /proc."""

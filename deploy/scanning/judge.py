@@ -23,10 +23,11 @@ from deploy.scanning.files import Candidate, is_picture
 from deploy.scanning.progress import TELL_S, ShareSink
 from deploy.sinks.base import Sink
 from deploy.sources.base import Source
-from keras_ddl.edge.errors import MISSING, USAGE, UserError
+from keras_ddl.edge.bundle import MODEL_FILE
+from keras_ddl.edge.errors import CHECK_FAILED, MISSING, USAGE, UserError
 from keras_ddl.edge.faces import FaceDetector
 from keras_ddl.edge.faces.track import MIN_HITS
-from keras_ddl.edge.files import atomic_write, printable
+from keras_ddl.edge.files import atomic_write, file_sha256, printable
 from keras_ddl.edge.video import probe
 from keras_ddl.edge.video.container import MOST_PIXELS
 from keras_ddl.edge.workers.pool import JOB_S, tell_share
@@ -61,6 +62,7 @@ class Options:
         threads: Compute threads of a process.
         timeout_s: A file that takes longer is given up.
         key: Digest of all that decides a verdict beside the file.
+        model_sha256: Of the model that the command has: whoever reads another one refuses.
     """
 
     bundle: str
@@ -76,10 +78,12 @@ class Options:
     threads: int = 1
     timeout_s: float = JOB_S
     key: str = ""
+    model_sha256: str = ""
 
     def rules(self) -> dict[str, Any]:
         """What decides a verdict, beside model and program."""
-        apart = ("bundle", "out", "evidence", "evidence_key", "threads", "timeout_s", "key")
+        where = ("bundle", "out", "evidence", "evidence_key")
+        apart = (*where, "threads", "timeout_s", "key", "model_sha256")
         kept = {name: value for name, value in asdict(self).items() if name not in apart}
         return {**kept, "evidence": bool(self.evidence)}
 
@@ -95,7 +99,11 @@ class Kit:
 
 
 def open_kit(options: Options) -> Kit:
-    """Open what a process needs; it stays open until the process ends."""
+    """Open what a process needs; it stays open until the process ends.
+
+    Raises:
+        UserError: the model is another than the one the command has.
+    """
     import cv2
 
     from deploy.bundle import open_bundle
@@ -105,6 +113,15 @@ def open_kit(options: Options) -> Kit:
     silence_libraries()
     cv2.setNumThreads(options.threads)
     bundle, backend = open_bundle(options.bundle, options.threads, options.device)
+    if (
+        options.model_sha256
+        and (found := file_sha256(bundle.path / MODEL_FILE)) != options.model_sha256
+    ):
+        raise UserError(
+            f"{options.bundle}: expected the command's model {options.model_sha256[:12]}, received "
+            f"{found[:12]}; copy the same bundle there",
+            CHECK_FAILED,
+        )
     return Kit(options, bundle, backend, open_detector(options.detector))
 
 

@@ -16,7 +16,7 @@ from keras_ddl.edge.errors import UserError
 from keras_ddl.edge.files import file_sha256
 from keras_ddl.edge.optional_import import need_pyav
 from keras_ddl.edge.workers.pool import JOB_S, Loss
-from keras_ddl.edge.workers.process_pool import unordered_map
+from keras_ddl.edge.workers.pools import unordered_map
 
 SHOWN = 5  # findings of a kind, and files of a finding, that are printed; the JSON has them all
 _FINE = ("", "")

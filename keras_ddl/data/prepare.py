@@ -25,8 +25,9 @@ from keras_ddl.edge.clipspec import CUTTING, ClipSpec
 from keras_ddl.edge.errors import CHECK_FAILED, Parser, UserError, run_cli
 from keras_ddl.edge.faces import FaceDetector
 from keras_ddl.edge.files import printable
+from keras_ddl.edge.workers.cluster import ClusterOptions, add_cluster_options, cluster_options
 from keras_ddl.edge.workers.pool import JOB_S, Loss, add_file_timeout
-from keras_ddl.edge.workers.process_pool import unordered_map
+from keras_ddl.edge.workers.pools import unordered_map
 
 CLIPS_PER_VIDEO = 8
 PROCESSES = 2
@@ -51,6 +52,7 @@ def prepare(
     progress: bool = True,
     identity: str = "",
     timeout_s: float = JOB_S,
+    cluster: ClusterOptions | None = None,
 ) -> Path:
     """Cut a dataset's videos into clips; go on where an earlier call was stopped.
 
@@ -76,6 +78,7 @@ def prepare(
         progress: Show a progress bar.
         identity: Pattern of an `IdentityRule`: who is in a video, by its path.
         timeout_s: A video that takes longer is `timeout`, and the others go on.
+        cluster: Cut the videos there, in place of `processes`; its nodes see the same paths.
 
     Returns:
         `out`.
@@ -104,7 +107,8 @@ def prepare(
     else:
         jobs = dict(zip(fingerprint.videos, videos, strict=True))
         with PreparedWriter(out, spec, fingerprint.rules) as writer:
-            cut = partial(unordered_map, _cut, processes=processes, lost=_lost, seconds=timeout_s)
+            where = {"processes": processes, "cluster": cluster}
+            cut = partial(unordered_map, _cut, lost=_lost, seconds=timeout_s, **where)
             _add_missing(writer, jobs, partial(cut, start=partial(_open, spec, rules)), progress)
             named = {"identity": identity} if identity else {}
             facts = {"root": str(root.resolve()), "layout": layout, **named, **rules}
@@ -158,6 +162,8 @@ def _add_missing(
     found = len(videos) - len(left)
     if found:
         _log.info("going on: %d of %d videos are done", found, len(videos))
+    if not left:
+        return
     names, bar = [*left], {"desc": "face clips", "unit": "video", "dynamic_ncols": True}
     cuts = cut([*left.values()])
     for job, result in tqdm(cuts, total=len(videos), initial=found, disable=not progress, **bar):
@@ -229,6 +235,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--clips-per-video", type=int, default=CLIPS_PER_VIDEO, metavar="N")
     parser.add_argument("--processes", type=int, default=PROCESSES, metavar="N")
     add_file_timeout(parser)
+    add_cluster_options(parser)
     parser.add_argument(
         "--jpeg-quality", type=int, default=JPEG_QUALITY, metavar="Q", help="default %(default)s"
     )
@@ -270,6 +277,7 @@ def _run(args: argparse.Namespace) -> int:
         surroundings=args.surroundings,
         identity=args.identity,
         timeout_s=args.file_timeout,
+        cluster=cluster_options(args),
     )
     for split, counts in read_summary(args.out)["splits"].items():
         rest = [f"{count} {status}" for status, count in counts.items() if status != "clips"]

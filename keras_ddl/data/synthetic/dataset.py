@@ -15,7 +15,7 @@ from keras_ddl.data.video_index import CLASSES
 from keras_ddl.edge.errors import MISSING, UserError
 from keras_ddl.edge.files import PART, write_text
 from keras_ddl.edge.workers.pool import Loss
-from keras_ddl.edge.workers.process_pool import unordered_map
+from keras_ddl.edge.workers.pools import unordered_map
 
 log = logging.getLogger(__name__)
 

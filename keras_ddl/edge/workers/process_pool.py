@@ -7,19 +7,17 @@ import signal
 import threading
 import time
 import traceback
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from multiprocessing import connection, get_context, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic
 
-from keras_ddl.edge.errors import UserError, is_refusal
+from keras_ddl.edge.errors import UserError
 from keras_ddl.edge.workers.pool import (
     ABANDONED,
-    ATTEMPTS,
     CRASHED,
     JOB_S,
     TIMEOUT,
@@ -29,49 +27,10 @@ from keras_ddl.edge.workers.pool import (
     WorkerPool,
     tell_through,
 )
+from keras_ddl.edge.workers.tasks import BROKEN, FAILED, Opened, Task, Tasks, outcome
 
 ENDING_S = 2.0  # how long a process that was killed, or whose pipe has closed, may take to end
-_READY, _SHARE, _DONE, _FAILED, _BROKEN = "ready", "share", "done", "failed", "broken"
-_DIED = "died"
-
-Opened = TypeVar("Opened")
-
-
-def unordered_map(
-    work: Callable[[Opened, Job], Result],
-    jobs: Iterable[Job],
-    processes: int,
-    start: Callable[[], Opened],
-    lost: Callable[[Job, Loss], Result],
-    seconds: float = JOB_S,
-) -> Iterator[tuple[int, Result]]:
-    """Yield (number of the job, its result) as they come.
-
-    Args:
-        work: As in `ProcessPool`.
-        jobs: Picklable; taken when a process is free.
-        processes: Worker processes; 0 = in this process, without isolation and bound.
-        start: As in `ProcessPool`.
-        lost: As in `WorkerPool.map`.
-        seconds: As in `ProcessPool`.
-    """
-    if processes < 1:
-        opened = start()
-        for number, job in enumerate(jobs):
-            yield number, work(opened, job)
-        return
-    with ProcessPool(processes, start, work, seconds) as pool:
-        yield from pool.map(jobs, lost)
-
-
-@dataclass
-class _Task(Generic[Job]):
-    """A job, and how the processes died that it was given to."""
-
-    number: int
-    job: Job
-    deaths: list[str] = field(default_factory=list)
-    abandoned: bool = False
+_READY, _SHARE, _DIED = "ready", "share", "died"
 
 
 @dataclass
@@ -80,7 +39,7 @@ class _Worker:
 
     process: BaseProcess
     pipe: Connection
-    task: _Task[Any] | None = None
+    task: Task[Any] | None = None
     until: float = float("inf")
     ready: bool = False
 
@@ -110,8 +69,7 @@ class ProcessPool(WorkerPool[Job, Result], Generic[Opened, Job, Result]):
         self._processes, self._start, self._work = processes, start, work
         self._seconds = seconds
         self._workers: list[_Worker] = []
-        self._waiting: Iterator[_Task[Job]] = iter(())
-        self._again: deque[_Task[Job]] = deque()
+        self._tasks: Tasks[Job] = Tasks()
         self._watched, self._alive = self._context.Pipe(duplex=False)
 
     def map(
@@ -121,10 +79,10 @@ class ProcessPool(WorkerPool[Job, Result], Generic[Opened, Job, Result]):
         tell: Callable[[int, float], None] | None = None,
     ) -> Iterator[tuple[int, Result]]:
         """As `WorkerPool.map`; once all its results are there it may be called again."""
-        self._waiting = (_Task(number, job) for number, job in enumerate(jobs))
+        self._tasks = Tasks(jobs)
         for worker in self._workers:
-            self._give(worker, self._next())
-        while len(self._workers) < self._processes and (task := self._next()) is not None:
+            self._give(worker, self._tasks.next())
+        while len(self._workers) < self._processes and (task := self._tasks.next()) is not None:
             self._workers.append(self._spawn())
             self._give(self._workers[-1], task)
         while busy := {w.pipe: w for w in self._workers if w.task is not None}:
@@ -148,7 +106,7 @@ class ProcessPool(WorkerPool[Job, Result], Generic[Opened, Job, Result]):
 
     def _answer(
         self, worker: _Worker, tell: Callable[[int, float], None] | None
-    ) -> tuple[_Task[Job], Any] | None:
+    ) -> tuple[Task[Job], Any] | None:
         """Take a message; return a task that has ended and its result or its `Loss`."""
         kind, value = self._hear(worker)
         task = worker.task
@@ -161,21 +119,18 @@ class ProcessPool(WorkerPool[Job, Result], Generic[Opened, Job, Result]):
         if kind in (_READY, _SHARE):
             return None
         if kind == _DIED:
-            task.deaths.append(value)
             self._replace(worker)
-            if len(task.deaths) < ATTEMPTS and not task.abandoned:
-                self._again.append(task)
-                self._give(worker, self._next())
+            loss = Loss(ABANDONED, "given up") if task.abandoned else None
+            value = loss or self._tasks.after_death(task, value)
+            if value is None:
+                self._give(worker, self._tasks.next())
                 return None
-            ways = ", ".join(dict.fromkeys(task.deaths))
-            value = Loss(CRASHED, f"{ATTEMPTS} worker processes died over it ({ways})")
-            value = Loss(ABANDONED, "given up") if task.abandoned else value
-        elif kind == _BROKEN:
+        elif kind == BROKEN:
             value = Loss(CRASHED, value)
-        self._give(worker, self._next())
+        self._give(worker, self._tasks.next())
         return task, value
 
-    def _give_up(self, worker: _Worker) -> tuple[_Task[Job], Loss] | None:
+    def _give_up(self, worker: _Worker) -> tuple[Task[Job], Loss] | None:
         """End a process whose task has taken too long."""
         task = worker.task
         if task is None:
@@ -183,15 +138,10 @@ class ProcessPool(WorkerPool[Job, Result], Generic[Opened, Job, Result]):
         worker.process.kill()
         worker.process.join(ENDING_S)
         self._replace(worker)
-        self._give(worker, self._next())
+        self._give(worker, self._tasks.next())
         return task, Loss(TIMEOUT, f"not done after {self._seconds:g} s, the bound on time")
 
-    def _next(self) -> _Task[Job] | None:
-        """The next task; those whose process died come last, when there is most room for them."""
-        task = next(self._waiting, None)
-        return self._again.popleft() if task is None and self._again else task
-
-    def _give(self, worker: _Worker, task: _Task[Job] | None) -> None:
+    def _give(self, worker: _Worker, task: Task[Job] | None) -> None:
         worker.task = task
         worker.until = time.monotonic() + self._seconds if worker.ready else float("inf")
         if task is None:
@@ -213,7 +163,7 @@ class ProcessPool(WorkerPool[Job, Result], Generic[Opened, Job, Result]):
                 return _DIED, how
             message = f"a worker process died before its first job ({how}), perhaps for lack of"
             raise UserError(f"{message} memory; try with fewer processes") from None
-        if kind == _FAILED:
+        if kind == FAILED:
             error, trace = value
             raise error from RuntimeError(f"in a worker process:\n{trace}")
         return kind, value
@@ -259,7 +209,7 @@ def _serve(
     try:
         opened = start()
     except Exception as error:
-        _send(pipe, _FAILED, (error, traceback.format_exc()))
+        _send(pipe, FAILED, (error, traceback.format_exc()))
         return
     _send(pipe, _READY)
     while True:
@@ -267,20 +217,7 @@ def _serve(
             job = pipe.recv()
         except (EOFError, ConnectionResetError):  # the parent is gone
             os._exit(1)
-        _send(pipe, *_outcome(work, opened, job))
-
-
-def _outcome(work: Callable[[Opened, Job], Any], opened: Opened, job: Job) -> tuple[str, Any]:
-    """Do a job; say what came of it, or what ended it."""
-    try:
-        return _DONE, work(opened, job)
-    except Exception as error:
-        if isinstance(error, UserError) or is_refusal(error):
-            return _FAILED, (error, traceback.format_exc())
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        first = (str(error).splitlines() or [""])[0]
-        where = f"{os.path.basename(place.filename)}:{place.lineno}"
-        return _BROKEN, f"an internal error, {type(error).__name__}: {first} ({where})"
+        _send(pipe, *outcome(work, opened, job))
 
 
 def _end_with_parent(watched: Connection) -> None:

@@ -17,7 +17,8 @@ import pytest
 
 from keras_ddl.edge.errors import UserError
 from keras_ddl.edge.workers.pool import ABANDONED, CRASHED, TIMEOUT, Loss, tell_share
-from keras_ddl.edge.workers.process_pool import ProcessPool, unordered_map
+from keras_ddl.edge.workers.pools import unordered_map
+from keras_ddl.edge.workers.process_pool import ProcessPool
 
 SQUARES = [*enumerate(n * n for n in range(20))]
 
@@ -174,7 +175,7 @@ BUSY = """
 import os, signal, sys, time
 from functools import partial
 from pathlib import Path
-from keras_ddl.edge.workers.process_pool import unordered_map
+from keras_ddl.edge.workers.pools import unordered_map
 from keras_ddl.edge.errors import run_cli
 
 def start(folder):
@@ -233,7 +234,7 @@ def test_no_worker_outlives_its_parent(
 
 LARGE = """
 import sys
-from keras_ddl.edge.workers.process_pool import unordered_map
+from keras_ddl.edge.workers.pools import unordered_map
 from keras_ddl.edge.errors import run_cli
 
 def start():
