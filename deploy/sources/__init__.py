@@ -1,9 +1,9 @@
 """Sources of frames: one iterable of `keras_ddl.edge.video.Frame` per kind.
 
 Recordings (files, folders, downloads) keep every frame and its own time. Live sources (cameras,
-`rtsp://`, endless `http://`) are opened and read on a thread of their own, stamp a frame with the
-capture clock, drop what is too old instead of falling behind, and come back by themselves when
-they were lost (docs/sources.md).
+screens, `rtsp://`, endless `http://`) are opened and read on a thread of their own, stamp a frame
+with the capture clock, drop what is too old instead of falling behind, and come back by themselves
+when they were lost (docs/sources.md).
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from deploy.sources.live.watches import Watch
 from deploy.sources.options import number, read_options
 from deploy.sources.paced import PacedSource
 from deploy.sources.redact import looks_mistyped, redact
+from deploy.sources.screen.address import screen_plan
+from deploy.sources.screen.capture import connect_screen
 from deploy.sources.still import PICTURES, StillSource
 from deploy.sources.synthetic import SyntheticConnection, SyntheticSource, synthetic_plan
 from deploy.sources.url import connect_url
@@ -31,7 +33,7 @@ from keras_ddl.edge.errors import USAGE, UserError
 from keras_ddl.edge.optional_import import need
 
 URL_SCHEMES = ("rtsp", "rtsps", "http", "https")
-SCHEMES = (*URL_SCHEMES, "csi", "synthetic")
+SCHEMES = (*URL_SCHEMES, "csi", "screen", "synthetic")
 RECORDINGS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".webm")  # behind http(s)://
 PICTURE_RATE = {"fps": number(0.0, 240.0)}
 
@@ -78,8 +80,8 @@ def open_source(
     """Make a source from its text; live ones connect when their frames are first asked for.
 
     Args:
-        text: "0", "/dev/video0", "csi://0", "rtsp://…", "http://…", "synthetic://", a video
-            file, a picture or a folder of pictures ("folder?fps=10").
+        text: "0", "/dev/video0", "csi://0", "screen://0", "rtsp://…", "http://…",
+            "synthetic://", a video file, a picture or a folder of pictures ("folder?fps=10").
         name: For logs and outputs; "" = the text without its credentials.
         watch: How a live source is watched.
         realtime: Pace a recording as it was recorded; live sources are as they are.
@@ -87,8 +89,8 @@ def open_source(
 
     Raises:
         UserError: what can never be opened: no such file or not a video, an option that is none
-            (2); no such camera unless it is to be tried for ever, an OpenCV without GStreamer
-            for `csi://`, a package that is missing (3).
+            (2); no such camera or screen unless it is to be tried for ever, an OpenCV without
+            GStreamer for `csi://`, a package that is missing (3).
     """
     source = _source(text, name, watch or Watch(), limits)
     return source if source.live or not realtime else PacedSource(source)
@@ -106,6 +108,8 @@ def _source(text: str, name: str, watch: Watch, limits: Limits) -> Source:
         return _url(text, name or redact(text), watch, limits)
     if scheme == "csi":
         return _csi(text, name or redact(text), watch)
+    if scheme == "screen":
+        return _screen(text, name or redact(text), watch, limits)
     if scheme == "synthetic":
         return _synthetic(text, name or redact(text), watch)
     if scheme:
@@ -131,6 +135,14 @@ def _csi(text: str, name: str, watch: Watch) -> LiveSource:
     pipeline = csi_pipeline(text)
     check_gstreamer(need("cv2", "reading a camera"))
     return LiveSource(name, partial(connect_csi, pipeline, name), watch)
+
+
+def _screen(text: str, name: str, watch: Watch, limits: Limits) -> LiveSource:
+    connect = partial(connect_screen, screen_plan(text), name, limits)
+    need("mss", "watching a screen", "screen")
+    if not watch.keep_trying:
+        connect().close()
+    return LiveSource(name, connect, watch)
 
 
 def _url(text: str, name: str, watch: Watch, limits: Limits) -> Source:

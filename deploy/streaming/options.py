@@ -45,8 +45,8 @@ def _sources(parser: argparse.ArgumentParser) -> None:
         metavar="WHAT",
         action="append",
         default=[],
-        help="file, folder of pictures, /dev/video0, csi://0, rtsp://, http:// or synthetic:// "
-        "(docs/sources.md)",
+        help="file, folder of pictures, /dev/video0, csi://0, screen://0, rtsp://, http:// or "
+        "synthetic:// (docs/sources.md)",
     )
     group.add_argument(
         "--config",
