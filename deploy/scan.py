@@ -26,6 +26,7 @@ if not __package__:  # run as a script: import from the clone, and keep this fol
 from deploy.bundle import Bundle, known_errors, open_bundle
 from deploy.evidence.store import EvidenceStore
 from deploy.judging.options import (
+    add_decode,
     add_evidence_proofs,
     add_face_options,
     add_max_megapixels,
@@ -48,6 +49,7 @@ from keras_ddl.edge.bundle import MODEL_FILE
 from keras_ddl.edge.errors import USAGE, Parser, UserError, output_code, run_cli
 from keras_ddl.edge.files import PART, file_sha256, printable
 from keras_ddl.edge.values import at_least
+from keras_ddl.edge.video.decoder import choose_decoder
 from keras_ddl.edge.workers.pool import add_file_timeout
 from keras_ddl.edge.workers.process_pool import ProcessPool
 
@@ -78,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_file_timeout(effort)
     add_max_megapixels(effort)
+    add_decode(effort)
     return parser
 
 
@@ -103,6 +106,7 @@ def _run(args: argparse.Namespace) -> int:
         threads=threads,
         timeout_s=args.file_timeout,
         most_pixels=round(args.max_megapixels * 1e6),
+        decoder=choose_decoder(args.decode),
     )
     about = _about(bundle, backend_name, options)
     key = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]

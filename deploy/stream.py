@@ -12,6 +12,7 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -129,15 +130,19 @@ def _configs(args: argparse.Namespace) -> list[SourceConfig]:
     """All sources that were asked for; where others are watched, one that is not there can wait."""
     from deploy.sources import Limits, redact
     from deploy.streaming.sources_file import SourceConfig, read_streams
+    from keras_ddl.edge.video.decoder import choose_decoder
 
+    device = choose_decoder(args.decode)
     configs = read_streams(args.config) if args.config else []
+    configs = [replace(config, device=device) for config in configs]
     texts = [*map(str, args.camera), *args.source]
     keep_trying = args.keep_trying or len(configs) + len(texts) > 1
     for text in texts:
         a_camera = text.isdecimal() and not Path(text).exists()
         name = _free_name(f"camera {text}" if a_camera else redact(text), text, configs)
         limits = Limits(args.variant, round(args.max_megapixels * 1e6))
-        configs.append(SourceConfig(text, name, keep_trying, args.realtime, limits=limits))
+        config = SourceConfig(text, name, keep_trying, args.realtime, limits=limits, device=device)
+        configs.append(config)
     return configs
 
 

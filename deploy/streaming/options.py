@@ -7,6 +7,7 @@ from pathlib import Path
 
 from deploy.dashboard.settings import DEFAULT_ADDRESS
 from deploy.judging.options import (
+    add_decode,
     add_evidence_proofs,
     add_face_options,
     add_max_megapixels,
@@ -72,6 +73,7 @@ def _sources(parser: argparse.ArgumentParser) -> None:
         "480 (default: the best)",
     )
     add_max_megapixels(group)
+    add_decode(group)
 
 
 def _model(parser: argparse.ArgumentParser) -> None:
