@@ -76,6 +76,7 @@ def _run(args: argparse.Namespace) -> int:
     from deploy.bundle import known_errors, open_bundle
     from deploy.judging.session import RunDescription
     from deploy.machine.choose_model import choose_model
+    from deploy.sinks.mqtt.discovery import discovery_asked
     from deploy.streaming.open_sinks import open_sinks
     from deploy.streaming.runner import Runner
     from deploy.telemetry import Telemetry
@@ -83,6 +84,7 @@ def _run(args: argparse.Namespace) -> int:
     telemetry = Telemetry()
     configs = _configs(args)
     check_evidence_proofs(args)
+    discovery_asked(args, "")  # a mistake is told before a model is opened
     _check(args, configs)
     model = choose_model(args.bundle, args.backend)
     bundle, backend = open_bundle(model, args.threads, args.device)

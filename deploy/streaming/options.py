@@ -16,6 +16,7 @@ from deploy.judging.options import (
 from deploy.judging.session import DEADLINE_S
 from deploy.log_lines import FORMATS
 from deploy.sinks import STDOUT
+from deploy.sinks.mqtt.discovery import PREFIX, discovery_prefix
 from deploy.sources.base import ANY_LINES
 from keras_ddl.edge.errors import Parser
 from keras_ddl.edge.values import at_least, positive
@@ -132,6 +133,22 @@ def _network(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FILE",
         help="this device's certificate and key (PEM), for a broker that asks for one",
+    )
+    group.add_argument(
+        "--mqtt-discovery",
+        nargs="?",
+        const=PREFIX,
+        type=discovery_prefix,
+        metavar="PREFIX",
+        help=f"announce the sources to Home Assistant (alone: {PREFIX})",
+    )
+    group.add_argument(
+        "--mqtt-discovery-off",
+        nargs="?",
+        const=PREFIX,
+        type=discovery_prefix,
+        metavar="PREFIX",
+        help="take back what --mqtt-discovery announced of these sources",
     )
     group.add_argument("--webhook", metavar="URL", help="events by POST, signed")
     group.add_argument(
