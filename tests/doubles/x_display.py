@@ -61,6 +61,15 @@ class XDisplay:
         self._server.core.ConfigureWindow(window, names.X | names.Y, [left, top])
         self.settle()
 
+    def list_windows(self, *windows: int) -> None:
+        """Say which are the users' windows, as a window manager does."""
+        core, x = self._server.core, self._x
+        name = "_NET_CLIENT_LIST"
+        atom = core.InternAtom(False, len(name), name).reply().atom
+        many, root = len(windows), self._screen.root
+        core.ChangeProperty(x.PropMode.Replace, root, atom, x.Atom.WINDOW, 32, many, windows)
+        self.settle()
+
     def close_window(self, window: int) -> None:
         """Close a window."""
         self._server.core.DestroyWindow(window)

@@ -215,6 +215,15 @@ def test_a_window_is_followed_until_it_is_closed_and_found_again(show: Show) -> 
 
 
 @pytest.mark.service
+def test_where_a_window_manager_lists_windows_the_others_are_none(show: Show) -> None:
+    display = show("640x480")
+    display.window(RED, (0, 0, 64, 64), "A call")  # a panel's picture of it, say
+    window = display.window(BLUE, (100, 100, 64, 64), "A call")
+    display.list_windows(window)
+    assert (first("screen://0?window=A call").image == BLUE).all()
+
+
+@pytest.mark.service
 def test_a_display_that_dies_is_tried_again_and_may_have_another_size(show: Show) -> None:
     display = show("640x480")
     with open_source("screen://0", watch=QUICK) as source:
