@@ -87,6 +87,6 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 $(EDGE_READY): pyproject.toml constraints.txt
-	$(call environment,$(EDGE_PYTHON),$(EDGE_VENV),edge$(,)evidence)
+	$(call environment,$(EDGE_PYTHON),$(EDGE_VENV),edge$(,)evidence$(,)screen)
 	$(EDGE_PY) $(PIP_INSTALL) pytest pytest-xdist
 	@touch $@

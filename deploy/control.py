@@ -7,7 +7,9 @@ from typing import Protocol
 
 import numpy as np
 
-from deploy.sources.base import Health
+from deploy.sources.base import Health, State
+
+VERDICTS = ("FAKE", "UNCERTAIN", "REAL", "NO_FACE")  # of a source, the gravest first
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,22 @@ class SourceStatus:
     fps: float = 0.0
     faces: tuple[FaceStatus, ...] = ()
     latency_ms: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def verdict(self) -> str | None:
+        """The gravest of the faces in sight, NO_FACE without any; None unless it is running."""
+        if self.health.state is not State.RUNNING:
+            return None
+        said = {face.verdict for face in self.faces} or {"NO_FACE"}
+        return min(said, key=VERDICTS.index)
+
+    @property
+    def score(self) -> float | None:
+        """The highest probability of the faces in sight; None without one, or not running."""
+        if self.health.state is not State.RUNNING:
+            return None
+        scores = [face.probability for face in self.faces if face.probability is not None]
+        return max(scores, default=None)
 
 
 class Control(Protocol):

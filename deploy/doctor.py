@@ -19,7 +19,7 @@ if not __package__:  # run as a script: import from the clone, and keep this fol
 from deploy.backends.gpu import Gpu, gpus
 from deploy.backends.library import LIBRARIES, TENSORRT
 from deploy.backends.proof_clips import ProofClips, read_proof
-from deploy.machine.machine_report import Line, devices, faces, memory, opencv, runtimes
+from deploy.machine.machine_report import Line, decoders, devices, faces, memory, opencv, runtimes
 from keras_ddl.edge.bundle import (
     ENGINE_FOLDER,
     MODEL_FILE,
@@ -70,6 +70,7 @@ def examine(bundle: Path | None = None) -> Report:
         *_cuda_lines(found, TENSORRT.key in versions),
         runtimes(),
         *opencv(),
+        decoders(),
         faces(),
         *devices(),
     ]

@@ -24,6 +24,7 @@ if not __package__:  # run as a script: import from the clone, and keep this fol
 from deploy.bundle import Bundle, open_bundle
 from deploy.evidence.store import EvidenceStore
 from deploy.judging.options import (
+    add_decode,
     add_evidence_proofs,
     add_face_options,
     add_max_megapixels,
@@ -44,6 +45,7 @@ from deploy.sinks.evidence_stamps import EvidenceStamps
 from keras_ddl.edge.errors import USAGE, Parser, UserError, output_code, run_cli
 from keras_ddl.edge.files import PART, printable
 from keras_ddl.edge.values import at_least
+from keras_ddl.edge.video.decoder import choose_decoder
 from keras_ddl.edge.workers.cluster import ClusterOptions, add_cluster_options, cluster_options
 from keras_ddl.edge.workers.pool import add_file_timeout
 from keras_ddl.edge.workers.pools import open_pool
@@ -76,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     add_file_timeout(effort)
     add_max_megapixels(effort)
     add_cluster_options(parser)
+    add_decode(effort)
     return parser
 
 
@@ -106,6 +109,7 @@ def _run(args: argparse.Namespace) -> int:
         threads=threads,
         timeout_s=args.file_timeout,
         most_pixels=round(args.max_megapixels * 1e6),
+        decoder=choose_decoder(args.decode),
     )
     about = who_judges(bundle, backend_name, options)
     key = rule_key(about)

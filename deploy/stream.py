@@ -12,6 +12,7 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -75,6 +76,7 @@ def _run(args: argparse.Namespace) -> int:
     from deploy.bundle import known_errors, open_bundle
     from deploy.judging.session import RunDescription
     from deploy.machine.choose_model import choose_model
+    from deploy.sinks.mqtt.discovery import discovery_asked
     from deploy.streaming.open_sinks import open_sinks
     from deploy.streaming.runner import Runner
     from deploy.telemetry import Telemetry
@@ -82,6 +84,7 @@ def _run(args: argparse.Namespace) -> int:
     telemetry = Telemetry()
     configs = _configs(args)
     check_evidence_proofs(args)
+    discovery_asked(args, "")  # a mistake is told before a model is opened
     _check(args, configs)
     model = choose_model(args.bundle, args.backend)
     bundle, backend = open_bundle(model, args.threads, args.device)
@@ -129,15 +132,19 @@ def _configs(args: argparse.Namespace) -> list[SourceConfig]:
     """All sources that were asked for; where others are watched, one that is not there can wait."""
     from deploy.sources import Limits, redact
     from deploy.streaming.sources_file import SourceConfig, read_streams
+    from keras_ddl.edge.video.decoder import choose_decoder
 
+    device = choose_decoder(args.decode)
     configs = read_streams(args.config) if args.config else []
+    configs = [replace(config, device=device) for config in configs]
     texts = [*map(str, args.camera), *args.source]
     keep_trying = args.keep_trying or len(configs) + len(texts) > 1
     for text in texts:
         a_camera = text.isdecimal() and not Path(text).exists()
         name = _free_name(f"camera {text}" if a_camera else redact(text), text, configs)
         limits = Limits(args.variant, round(args.max_megapixels * 1e6))
-        configs.append(SourceConfig(text, name, keep_trying, args.realtime, limits=limits))
+        config = SourceConfig(text, name, keep_trying, args.realtime, limits=limits, device=device)
+        configs.append(config)
     return configs
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What the tests against real services need beside Python: GStreamer's RTSP server, mosquitto, Chromium.
+# What the tests against real services need beside Python: GStreamer's RTSP server, mosquitto, Chromium, Xvfb.
 # Usage: scripts/services.sh   Does nothing where all are there; installs what is missing where it may; else says how.
 # A test whose service is absent skips, and names this script.
 set -euo pipefail
@@ -20,6 +20,7 @@ rtsp || packages+=(python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-{b
 command -v mosquitto >/dev/null || packages+=(mosquitto)
 command -v mosquitto_sub >/dev/null || packages+=(mosquitto-clients)
 command -v chromium >/dev/null || packages+=(chromium)
+command -v Xvfb >/dev/null || packages+=(xvfb libxcb-{randr,render,shm,xfixes}0)
 [ ${#packages[@]} -gt 0 ] || exit 0
 
 if command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then

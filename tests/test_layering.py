@@ -72,6 +72,8 @@ FOREIGN = {
     "anyio",
     "prometheus_client",
     "paho",
+    "mss",
+    "xcffib",
 }
 
 

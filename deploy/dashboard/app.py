@@ -10,6 +10,7 @@ from deploy.dashboard.exposition import CONTENT_TYPE, exposition
 from deploy.dashboard.history import EVENTS
 from deploy.dashboard.report import Report, Seen
 from deploy.dashboard.sink import Jpeg, jpeg
+from deploy.dashboard.streams import STREAM, Streams
 from deploy.sources.base import State
 from deploy.web.access import METRICS, Access
 from deploy.web.answers import json_answer, static_answer, to_json
@@ -68,6 +69,7 @@ class App:
             Route(f"{source}/picture.jpg", self.picture),
             Route(f"{source}/start", self.start, methods=["POST"]),
             Route(f"{source}/stop", self.stop, methods=["POST"]),
+            Route(STREAM, Streams(self._report, self._closing).stream),
             Route("/evidence/{event}/{name}", self.evidence),
             Route("/healthz", self.healthz),
             Route("/readyz", self.readyz),

@@ -13,6 +13,7 @@ from keras_ddl.edge.clipper import DETECT_EVERY
 from keras_ddl.edge.errors import USAGE, UserError
 from keras_ddl.edge.values import at_least, positive
 from keras_ddl.edge.video.container import MOST_PIXELS
+from keras_ddl.edge.video.decoder import CPU, DECODERS
 
 DEVICES = ("cpu", "cuda", "tensorrt", "rtx")
 FOOTAGE = ("real", SYNTHETIC)
@@ -28,6 +29,17 @@ def add_max_megapixels(group: Any) -> None:
         default=MOST_PIXELS / 1e6,
         metavar="MP",
         help="refuse pictures, still or moving, of more million pixels (default: %(default)g)",
+    )
+
+
+def add_decode(group: Any) -> None:
+    """Add what decodes files and streams."""
+    group.add_argument(
+        "--decode",
+        choices=DECODERS,
+        default=CPU,
+        help="what decodes files and streams: auto takes a device where one is there, cuda and the "
+        "like name one; without it the CPU decodes (default: %(default)s)",
     )
 
 

@@ -104,6 +104,7 @@ class SourceJudge:
             live=source.live,
             fps=number(source.fps),
             backend=run.backend.name,
+            decoder=self._decoder(),
             detector=self.detector,
             footage=run.footage,
             abstain=policy.abstain,
@@ -198,6 +199,7 @@ class SourceJudge:
             frames=self.frames,
             dropped=dropped,
             clips=self.clips,
+            decoder=self._decoder(),
             tracks={str(track): summary for track, summary in tracks.items()},
             tracks_left_out=self.judge.left_out,
             video=video,
@@ -222,6 +224,10 @@ class SourceJudge:
         newest = self._newest.get(track.id)
         reason = result.reasons.get(track.id, "") if newest is None else newest.poor
         return FaceStatus(track.id, label.value, probability, reason)
+
+    def _decoder(self) -> str:
+        """What decodes the source: before its first picture what will be tried; "" not FFmpeg."""
+        return "" if self.source.decoder is None else self.source.decoder.used
 
     def _why_few(self) -> str:
         """Why most clips are not usable; where they are, why there are no more of them."""

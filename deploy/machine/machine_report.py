@@ -15,6 +15,7 @@ from deploy.sources.camera import DEV, list_cameras
 from deploy.sources.csi import gstreamer
 from keras_ddl.edge.commands import typed
 from keras_ddl.edge.errors import UserError
+from keras_ddl.edge.video.decoder import built_in, why_not
 
 MEMINFO = Path("/proc/meminfo")
 BOARD = Path("/proc/device-tree/model")  # of a Jetson: "NVIDIA Jetson Orin Nano …"
@@ -77,6 +78,19 @@ def opencv() -> list[Line]:
         text += f", hardware encoder /dev/{board[0]}" if board else ""
         lines.append(Line("encoder", "yes" if has else "warning", text))
     return lines
+
+
+def decoders() -> Line:
+    """What decodes video beside the CPU: `--decode auto` takes the first that can be opened."""
+    try:
+        known = built_in()
+    except UserError as error:
+        return Line("decoders", "no", str(error))
+    reasons = {device: why_not(device) for device in known}
+    there = [device for device, reason in reasons.items() if not reason]
+    absent = [f"{device}: {reason}" for device, reason in reasons.items() if reason]
+    text = ", ".join(["cpu", *there]) + (f" ({'; '.join(absent)})" if absent else "")
+    return Line("decoders", "yes" if there else "no", text)
 
 
 def faces() -> Line:

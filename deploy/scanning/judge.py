@@ -30,6 +30,7 @@ from keras_ddl.edge.faces.track import MIN_HITS
 from keras_ddl.edge.files import atomic_write, file_sha256, printable
 from keras_ddl.edge.video import probe
 from keras_ddl.edge.video.container import MOST_PIXELS
+from keras_ddl.edge.video.decoder import CPU
 from keras_ddl.edge.workers.pool import JOB_S, tell_share
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class Options:
         stride_ms: Time between two clips of a face.
         out: Where results go.
         most_pixels: A larger picture is not judged.
+        decoder: What decodes the files: "cpu" or a device.
         evidence: Where evidence goes; "" for none.
         evidence_key: File of the key that signs it; "" for none.
         threads: Compute threads of a process.
@@ -73,6 +75,7 @@ class Options:
     stride_ms: float
     out: str
     most_pixels: int = MOST_PIXELS
+    decoder: str = CPU
     evidence: str = ""
     evidence_key: str = ""
     threads: int = 1
@@ -83,7 +86,9 @@ class Options:
     def rules(self) -> dict[str, Any]:
         """What decides a verdict, beside model and program."""
         where = ("bundle", "out", "evidence", "evidence_key")
-        apart = (*where, "threads", "timeout_s", "key", "model_sha256")
+        apart = {*where, "threads", "timeout_s", "key", "model_sha256"}
+        if self.decoder == CPU:
+            apart.add("decoder")  # as before there were others: files judged then stay judged
         kept = {name: value for name, value in asdict(self).items() if name not in apart}
         return {**kept, "evidence": bool(self.evidence)}
 
@@ -189,7 +194,7 @@ def _run(
     name = _result_name(candidate.path)
     lines, thumb = out / RECORDS / f"{name}.jsonl", out / THUMBS / f"{name}.jpg"
     with atomic_write(lines) as partial, atomic_write(thumb) as picture, ExitStack() as stack:
-        source = stack.enter_context(_open(candidate, options.most_pixels))
+        source = stack.enter_context(_open(candidate, options))
         clipper = CountingClipper(
             bundle.spec,
             source.searched_by(kit.detector),
@@ -216,6 +221,7 @@ def _run(
         "moment_probability": number(collector.moment_probability),
         "timeline": collector.timeline(end["time_ms"]),
         "faces": len(clipper.seen),
+        "decoder": end["decoder"],
         "still": source.still,
         "seconds": round((end["time_ms"] + 1000.0 / source.fps) / 1000.0, 3),
         "records": f"{RECORDS}/{name}.jsonl",
@@ -252,14 +258,17 @@ def _close(sinks: Sequence[Sink], candidate: Candidate) -> None:
             raise UserError(f"{message}: {sink.missing}; {remedy}", MISSING)
 
 
-def _open(candidate: Candidate, most_pixels: int) -> Source:
+def _open(candidate: Candidate, options: Options) -> Source:
     """By what the file is: a suffix is only a name."""
     from deploy.sources.file import FileSource
     from deploy.sources.still import StillSource
 
     path = Path(candidate.path)
-    kind = StillSource if is_picture(path) else FileSource
-    source: Source = kind(path, most_pixels=most_pixels)
+    source: Source
+    if is_picture(path):
+        source = StillSource(path, most_pixels=options.most_pixels)
+    else:
+        source = FileSource(path, "", options.most_pixels, options.decoder)
     source.name = candidate.name or printable(source.name)
     return source
 

@@ -1,9 +1,9 @@
 """Sources of frames: one iterable of `keras_ddl.edge.video.Frame` per kind.
 
 Recordings (files, folders, downloads) keep every frame and its own time. Live sources (cameras,
-`rtsp://`, endless `http://`) are opened and read on a thread of their own, stamp a frame with the
-capture clock, drop what is too old instead of falling behind, and come back by themselves when
-they were lost (docs/sources.md).
+screens, `rtsp://`, endless `http://`) are opened and read on a thread of their own, stamp a frame
+with the capture clock, drop what is too old instead of falling behind, and come back by themselves
+when they were lost (docs/sources.md).
 """
 
 from __future__ import annotations
@@ -24,14 +24,17 @@ from deploy.sources.live.watches import Watch
 from deploy.sources.options import number, read_options
 from deploy.sources.paced import PacedSource
 from deploy.sources.redact import looks_mistyped, redact
+from deploy.sources.screen.address import screen_plan
+from deploy.sources.screen.capture import connect_screen
 from deploy.sources.still import PICTURES, StillSource
 from deploy.sources.synthetic import SyntheticConnection, SyntheticSource, synthetic_plan
 from deploy.sources.url import connect_url
 from keras_ddl.edge.errors import USAGE, UserError
 from keras_ddl.edge.optional_import import need
+from keras_ddl.edge.video.decoder import CPU, Decoder
 
 URL_SCHEMES = ("rtsp", "rtsps", "http", "https")
-SCHEMES = (*URL_SCHEMES, "csi", "synthetic")
+SCHEMES = (*URL_SCHEMES, "csi", "screen", "synthetic")
 RECORDINGS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".webm")  # behind http(s)://
 PICTURE_RATE = {"fps": number(0.0, 240.0)}
 
@@ -74,44 +77,48 @@ def open_source(
     watch: Watch | None = None,
     realtime: bool = False,
     limits: Limits = DEFAULT_LIMITS,
+    device: str = CPU,
 ) -> Source:
     """Make a source from its text; live ones connect when their frames are first asked for.
 
     Args:
-        text: "0", "/dev/video0", "csi://0", "rtsp://…", "http://…", "synthetic://", a video
-            file, a picture or a folder of pictures ("folder?fps=10").
+        text: "0", "/dev/video0", "csi://0", "screen://0", "rtsp://…", "http://…",
+            "synthetic://", a video file, a picture or a folder of pictures ("folder?fps=10").
         name: For logs and outputs; "" = the text without its credentials.
         watch: How a live source is watched.
         realtime: Pace a recording as it was recorded; live sources are as they are.
         limits: On the size of its pictures.
+        device: What decodes files and streams: "cpu", or a device of `choose_decoder`.
 
     Raises:
         UserError: what can never be opened: no such file or not a video, an option that is none
-            (2); no such camera unless it is to be tried for ever, an OpenCV without GStreamer
-            for `csi://`, a package that is missing (3).
+            (2); no such camera or screen unless it is to be tried for ever, an OpenCV without
+            GStreamer for `csi://`, a package that is missing (3).
     """
-    source = _source(text, name, watch or Watch(), limits)
+    source = _source(text, name, watch or Watch(), limits, device)
     return source if source.live or not realtime else PacedSource(source)
 
 
-def _source(text: str, name: str, watch: Watch, limits: Limits) -> Source:
+def _source(text: str, name: str, watch: Watch, limits: Limits, device: str) -> Source:
     if looks_mistyped(text) and not Path(text).exists():
         scheme = text.partition(":")[0].lower()
         raise UserError(f"expected {scheme}://…, received {redact(text)}", USAGE)
-    device = None if _is_there(text) else re.fullmatch(r"(?:/dev/video)?(\d+)", text)
+    camera = None if _is_there(text) else re.fullmatch(r"(?:/dev/video)?(\d+)", text)
     scheme = text.partition("://")[0].lower() if "://" in text else ""
-    if device:
-        return _camera(int(device[1]), name, watch)
+    if camera:
+        return _camera(int(camera[1]), name, watch)
     if scheme in URL_SCHEMES:
-        return _url(text, name or redact(text), watch, limits)
+        return _url(text, name or redact(text), watch, limits, device)
     if scheme == "csi":
         return _csi(text, name or redact(text), watch)
+    if scheme == "screen":
+        return _screen(text, name or redact(text), watch, limits)
     if scheme == "synthetic":
         return _synthetic(text, name or redact(text), watch)
     if scheme:
         known = ", ".join(f"{known}://" for known in SCHEMES)
         raise UserError(f"expected a camera index, a file or {known}, received {scheme}://", USAGE)
-    return _path(text, name, limits.most_pixels)
+    return _path(text, name, limits.most_pixels, device)
 
 
 def _is_there(text: str) -> bool:
@@ -133,12 +140,23 @@ def _csi(text: str, name: str, watch: Watch) -> LiveSource:
     return LiveSource(name, partial(connect_csi, pipeline, name), watch)
 
 
-def _url(text: str, name: str, watch: Watch, limits: Limits) -> Source:
-    need("av", "reading a network stream")
-    connect = partial(connect_url, text, name, limits)
-    if _is_download(text):
-        return DownloadSource(name, connect)
+def _screen(text: str, name: str, watch: Watch, limits: Limits) -> LiveSource:
+    connect = partial(connect_screen, screen_plan(text), name, limits)
+    need("mss", "watching a screen", "screen")
+    if not watch.keep_trying:
+        connect().close()
     return LiveSource(name, connect, watch)
+
+
+def _url(text: str, name: str, watch: Watch, limits: Limits, device: str) -> Source:
+    need("av", "reading a network stream")
+    decoder = Decoder(device, name)
+    connect = partial(connect_url, text, name, limits, decoder)
+    source: Source = (
+        DownloadSource(name, connect) if _is_download(text) else LiveSource(name, connect, watch)
+    )
+    source.decoder = decoder
+    return source
 
 
 def _is_download(text: str) -> bool:
@@ -158,7 +176,7 @@ def _synthetic(text: str, name: str, watch: Watch) -> Source:
     return SyntheticSource(plan, name)
 
 
-def _path(text: str, name: str, most_pixels: int) -> Source:
+def _path(text: str, name: str, most_pixels: int, device: str) -> Source:
     path, query = Path(text), ""
     if not path.exists() and "?" in text:
         path, query = Path(text.rpartition("?")[0]), text.rpartition("?")[2]
@@ -166,5 +184,6 @@ def _path(text: str, name: str, most_pixels: int) -> Source:
         options = read_options(str(path), query, PICTURE_RATE)
         return FolderSource(path, options.get("fps", DEFAULT_FPS), name, most_pixels)
     path = Path(text)
-    kind = StillSource if path.suffix.lower() in PICTURES else FileSource
-    return kind(path, name, most_pixels)
+    if path.suffix.lower() in PICTURES:
+        return StillSource(path, name, most_pixels)
+    return FileSource(path, name, most_pixels, device)

@@ -17,6 +17,7 @@ import numpy as np
 from keras_ddl.edge.faces.detect import Face, FaceDetector
 from keras_ddl.edge.video import Frame
 from keras_ddl.edge.video.container import MOST_PIXELS
+from keras_ddl.edge.video.decoder import Decoder
 
 DEFAULT_FPS = 25.0
 ANY_LINES = 1 << 16  # more than any picture has
@@ -133,6 +134,7 @@ class Source(AbstractContextManager["Source"]):
         still: One picture, over and over: nothing can be seen over time.
         fps: Nominal frames per second.
         length: Expected number of frames; None where unknown.
+        decoder: What decodes its video; None where FFmpeg does not.
         epoch: `time.monotonic()` at the `time_ms` 0 of a live source; None before it runs, and
             where frames are not tied to a clock.
     """
@@ -142,6 +144,7 @@ class Source(AbstractContextManager["Source"]):
     still: bool = False
     fps: float = DEFAULT_FPS
     length: int | None = None
+    decoder: Decoder | None = None
     epoch: float | None = None
 
     @abstractmethod

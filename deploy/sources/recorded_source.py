@@ -63,7 +63,7 @@ class SourceAround(Source):
     live = False
 
     def __init__(self, source: Source) -> None:
-        self.name, self.still = source.name, source.still
+        self.name, self.still, self.decoder = source.name, source.still, source.decoder
         self._source = source
 
     @property

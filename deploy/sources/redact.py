@@ -8,7 +8,7 @@ from urllib.parse import urlsplit, urlunsplit
 from keras_ddl.edge.files import printable
 
 HIDDEN = "***"
-OWN_SCHEMES = ("csi", "synthetic")  # whose options are this program's
+OWN_SCHEMES = ("csi", "screen", "synthetic")  # whose options are this program's
 # Parameters that tell two streams of one device apart and are no secrets, with short plain values.
 HARMLESS = frozenset(
     "camera channel codec fps height profile quality resolution size stream subtype track transport"
@@ -46,7 +46,7 @@ def redact(url: str) -> str:
 
 def looks_mistyped(text: str) -> bool:
     """Whether a text begins like an address, with a slash or two too few."""
-    return bool(re.match(r"(?i)(rtsps?|https?|csi|synthetic):(?!//)", text))
+    return bool(re.match(r"(?i)(rtsps?|https?|csi|screen|synthetic):(?!//)", text))
 
 
 def _mistyped(url: str) -> tuple[str, str, str]:

@@ -14,6 +14,7 @@ from deploy.sources.live.interrupts import make_interruptible
 from keras_ddl.edge.errors import MISSING, UserError
 from keras_ddl.edge.optional_import import need
 from keras_ddl.edge.video.container import choose_stream, url_options
+from keras_ddl.edge.video.decoder import Decoder
 from keras_ddl.edge.video.loss import LossTracker
 from keras_ddl.edge.video.picture import rgb
 from keras_ddl.edge.video.timeline import Timeline
@@ -52,12 +53,16 @@ class UrlConnection:
         container: The open stream.
         name: For errors, without credentials.
         most_pixels: Of a picture.
+        decoder: Is told what decodes.
 
     Attributes:
         timeline: The moments of its pictures, where it is a recording.
     """
 
-    def __init__(self, container: InputContainer, name: str, most_pixels: int) -> None:
+    def __init__(
+        self, container: InputContainer, name: str, most_pixels: int, decoder: Decoder
+    ) -> None:
+        self._decoder = decoder
         self._container = container
         self._name = name
         self._stream = choose_stream(container, most_pixels)
@@ -71,7 +76,8 @@ class UrlConnection:
         self.timeline = Timeline.of(container, self._stream)
         self._indexed = self.ends and "mov" in formats
         # Threads that share a picture: those that take one each hold back as many pictures.
-        self._stream.thread_type = "AUTO" if self.paced else "SLICE"
+        together = decoder.on_device or not self.paced
+        self._stream.thread_type = "SLICE" if together else "AUTO"
 
     def shots(self, drop: Callable[[str], None]) -> Iterator[Shot]:
         """Yield pictures until the stream ends."""
@@ -111,6 +117,7 @@ class UrlConnection:
             self._loss.lost(packet)
             return
         for picture in pictures:
+            self._decoder.saw(self._stream.codec_context)
             if picture.is_corrupt:
                 drop("corrupted")
                 self._loss.lost(picture)
@@ -131,34 +138,39 @@ class UrlConnection:
         self._container.close()
 
 
-def connect_url(url: str, name: str, limits: Limits = DEFAULT_LIMITS) -> UrlConnection:
+def connect_url(
+    url: str, name: str, limits: Limits = DEFAULT_LIMITS, decoder: Decoder | None = None
+) -> UrlConnection:
     """Open a network stream; waits up to five seconds, for a playlist longer.
 
     Args:
         url: `rtsp://`, `rtsps://`, `http://` or `https://`, with its credentials.
         name: For errors, without credentials.
         limits: On its pictures.
+        decoder: What decodes them; None = the CPU.
 
     Raises:
         UserError: no connection, or no video in it; neither it nor its cause holds the address.
     """
     av = need("av", "reading a network stream")
     make_interruptible()
+    decoder = decoder or Decoder()
     container, trouble = None, ""
     is_playlist = ".m3u8" in url and url.lower().startswith("http")
     timeout = PLAYLIST_S if is_playlist else TIMEOUT_S
     url = variant_address(url, name, limits.lines) if is_playlist else url
     options = url_options(url) | (RTSP if url.lower().startswith("rtsp") else {})
+    more = {"metadata_errors": "replace", **decoder.options()}
     start = time.monotonic()
     try:
-        container = av.open(url, timeout=timeout, options=options, metadata_errors="replace")
+        container = av.open(url, timeout=timeout, options=options, **more)
     except (av.error.FFmpegError, OSError, ValueError) as error:
         late = time.monotonic() - start >= timeout[0]  # FFmpeg may call silence invalid data
         trouble = NO_ANSWER if late else _reason(error)
     if container is None:
         raise UserError(f"cannot open {name}: {trouble}", MISSING)
     try:
-        return UrlConnection(container, name, limits.most_pixels)
+        return UrlConnection(container, name, limits.most_pixels, decoder)
     except UserError as error:
         container.close()
         raise UserError(f"expected a video stream at {name}, received {error}", MISSING) from None

@@ -9,6 +9,7 @@ from pathlib import Path
 from deploy.bundle import Bundle
 from deploy.judging.verdict import policy_for
 from deploy.sinks import STDOUT, AnnotatedVideo, JsonLines, Progress, Sink, Window
+from deploy.sinks.mqtt.discovery import Discovery, discovery_asked
 from deploy.streaming.runner import Runner
 from deploy.telemetry import Telemetry
 
@@ -33,7 +34,8 @@ def open_sinks(
         sinks.append(Window(runner.quit))
     if args.evidence:
         sinks.append(_evidence(args, bundle))
-    sinks += _network(args, runner, telemetry)
+    model = f"{bundle.model_id} (trained on {bundle.domain})"
+    sinks += _network(args, runner, telemetry, discovery_asked(args, model))
     crowded = args.jsonl == STDOUT and sys.stdout.isatty()  # lines and bar on one screen
     if not (crowded or any(plan.live for plan in runner.plans)):
         sinks.append(Progress(runner.length))
@@ -60,7 +62,9 @@ def _evidence(args: argparse.Namespace, bundle: Bundle) -> Sink:
     )
 
 
-def _network(args: argparse.Namespace, runner: Runner, telemetry: Telemetry) -> list[Sink]:
+def _network(
+    args: argparse.Namespace, runner: Runner, telemetry: Telemetry, discovery: Discovery | None
+) -> list[Sink]:
     sinks: list[Sink] = []
     spool: Path = args.spool
     if args.mqtt:
@@ -75,6 +79,7 @@ def _network(args: argparse.Namespace, runner: Runner, telemetry: Telemetry) -> 
                 ca=args.ca,
                 certificate=args.mqtt_certificate,
                 telemetry=telemetry,
+                discovery=discovery,
             )
         )
     if args.webhook:

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from deploy.judging.options import (
+    add_decode,
     add_evidence_proofs,
     add_face_options,
     add_max_megapixels,
@@ -14,6 +15,7 @@ from deploy.judging.options import (
 from deploy.judging.session import DEADLINE_S
 from deploy.log_lines import FORMATS
 from deploy.sinks import STDOUT
+from deploy.sinks.mqtt.discovery import PREFIX, discovery_prefix
 from deploy.sources.base import ANY_LINES
 from deploy.web.settings import DASHBOARD
 from keras_ddl.edge.errors import Parser
@@ -45,8 +47,8 @@ def _sources(parser: argparse.ArgumentParser) -> None:
         metavar="WHAT",
         action="append",
         default=[],
-        help="file, folder of pictures, /dev/video0, csi://0, rtsp://, http:// or synthetic:// "
-        "(docs/sources.md)",
+        help="file, folder of pictures, /dev/video0, csi://0, screen://0, rtsp://, http:// or "
+        "synthetic:// (docs/sources.md)",
     )
     group.add_argument(
         "--config",
@@ -72,6 +74,7 @@ def _sources(parser: argparse.ArgumentParser) -> None:
         "480 (default: the best)",
     )
     add_max_megapixels(group)
+    add_decode(group)
 
 
 def _model(parser: argparse.ArgumentParser) -> None:
@@ -130,6 +133,22 @@ def _network(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FILE",
         help="this device's certificate and key (PEM), for a broker that asks for one",
+    )
+    group.add_argument(
+        "--mqtt-discovery",
+        nargs="?",
+        const=PREFIX,
+        type=discovery_prefix,
+        metavar="PREFIX",
+        help=f"announce the sources to Home Assistant (alone: {PREFIX})",
+    )
+    group.add_argument(
+        "--mqtt-discovery-off",
+        nargs="?",
+        const=PREFIX,
+        type=discovery_prefix,
+        metavar="PREFIX",
+        help="take back what --mqtt-discovery announced of these sources",
     )
     group.add_argument("--webhook", metavar="URL", help="events by POST, signed")
     group.add_argument(

@@ -17,6 +17,7 @@ from deploy.sources.live.watches import FROZEN_S, MAX_AGE_MS
 from deploy.telemetry import NullTelemetry
 from keras_ddl.edge.errors import UserError
 from keras_ddl.edge.values import read_toml, unknown
+from keras_ddl.edge.video.decoder import CPU
 
 VARIABLE = re.compile(r"\$\{(\w+)\}")
 TABLE = "source"
@@ -34,6 +35,7 @@ class SourceConfig:
         frozen_s: The same picture for so many seconds is frozen; 0 = never.
         max_age_ms: Bound on the age of a live frame that waits to be judged, milliseconds.
         limits: On the size of its pictures.
+        device: What decodes it, as in `open_source`.
     """
 
     url: str = field(repr=False)
@@ -43,6 +45,7 @@ class SourceConfig:
     frozen_s: float = FROZEN_S
     max_age_ms: float = MAX_AGE_MS
     limits: Limits = DEFAULT_LIMITS
+    device: str = CPU
 
     def open(self, telemetry: NullTelemetry) -> Source:
         """Make the source; errors as in `open_source`."""
@@ -53,7 +56,12 @@ class SourceConfig:
             telemetry=telemetry,
         )
         return open_source(
-            self.url, name=self.name, watch=watch, realtime=self.realtime, limits=self.limits
+            self.url,
+            name=self.name,
+            watch=watch,
+            realtime=self.realtime,
+            limits=self.limits,
+            device=self.device,
         )
 
 

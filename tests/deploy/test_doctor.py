@@ -19,6 +19,7 @@ from deploy import doctor
 from deploy.backends.gpu import Gpu
 from deploy.backends.sidecar import EngineSidecar, read_sidecar, system_name
 from deploy.bundle import open_bundle
+from deploy.machine import machine_report
 from deploy.machine.machine_report import devices, memory, opencv
 from deploy.sources.csi import gstreamer
 from keras_ddl.edge.bundle import write_sums
@@ -166,7 +167,8 @@ def test_it_runs_on_next_to_nothing_and_speaks_json(tmp_path: Path, with_package
     assert report["next_command"] == "keras-ddl demo"
     assert set(states.values()) <= {"yes", "no", "warning"}
     if not with_packages:
-        assert {states[name] for name in ("ONNX Runtime", "OpenCV", "encoder")} == {"no"}
+        bare = ("ONNX Runtime", "OpenCV", "encoder", "decoders")
+        assert {states[name] for name in bare} == {"no"}
 
 
 def test_memory_is_read_and_little_of_it_is_a_warning(tmp_path: Path):
@@ -194,6 +196,18 @@ def test_gstreamer_is_read_from_the_build_information():
     assert gstreamer("  GStreamer:                   NO") == "NO"
     assert gstreamer("") == "absent"
     assert {line.topic for line in opencv()} == {"OpenCV", "encoder"}
+
+
+def test_the_devices_that_could_decode_are_named_with_what_keeps_them(monkeypatch):
+    monkeypatch.setattr(machine_report, "built_in", lambda: ["cuda", "vaapi", "qsv"])
+    kept = {"cuda": "it cannot be opened (ENODEV)", "vaapi": "", "qsv": "none"}
+    monkeypatch.setattr(machine_report, "why_not", kept.__getitem__)
+    line = machine_report.decoders()
+    assert line.state == "yes"
+    assert line.text == "cpu, vaapi (cuda: it cannot be opened (ENODEV); qsv: none)"
+    kept["vaapi"] = "gone"
+    assert machine_report.decoders().state == "no"
+    assert machine_report.decoders().text.startswith("cpu (cuda: it cannot")
 
 
 def test_a_bundle_can_be_opened_through_its_engine(tmp_path: Path, monkeypatch):

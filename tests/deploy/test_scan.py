@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,7 @@ def test_every_file_gets_what_it_deserves(folder: Path, scanned: Path) -> None:
     assert found["deep/nobody.mp4"]["reason"] == "no face in any frame"
     face = found["face.mp4"]
     assert (face["frames"], face["seconds"], face["faces"]) == (50, 2.0, 1)
+    assert face["decoder"] == "cpu"
     assert face["worst_face"]["fake_probability"] == face["fake_probability"]
     assert [point[1] for point in face["timeline"]] == pytest.approx(
         [
@@ -256,6 +258,12 @@ def kill_over_the_first(times: int) -> Callable[[int, float], None]:
             os.kill(worker.pid, signal.SIGKILL)
 
     return tell
+
+
+def test_another_decoder_is_another_rule_and_the_cpu_is_none(tmp_path: Path) -> None:
+    options = Options("b", "cpu", "real", "haar", 3, 500.0, str(tmp_path))
+    assert "decoder" not in options.rules()  # events keep the ids of scans before there was one
+    assert replace(options, decoder="cuda").rules() == {**options.rules(), "decoder": "cuda"}
 
 
 @pytest.mark.parametrize("times", [1, 2])

@@ -152,15 +152,15 @@ def test_outputs_that_cannot_open_end_the_run_at_once(
 EVERY = {"type", "source", "time_ms", "model_id", "domain"}
 FIELDS = {
     "start": EVERY
-    | {"at", "schema", "version", "live", "fps", "backend", "detector", "footage"}
+    | {"at", "schema", "version", "live", "fps", "backend", "decoder", "detector", "footage"}
     | {"abstain", "fake_from", "real_to", "spec"},
     "clip": EVERY
     | {"start_ms", "track", "box", "fake_probability", "probability_smoothed", "verdict", "reason"},
     "verdict": EVERY
     | {"event", "at", "track", "verdict", "previous", "probability_smoothed", "reason"},
     "end": EVERY
-    | {"at", "ended", "frames", "dropped", "clips", "tracks", "tracks_left_out", "video"}
-    | {"latency_ms"},
+    | {"at", "ended", "frames", "dropped", "clips", "decoder", "tracks", "tracks_left_out"}
+    | {"video", "latency_ms"},
 }
 
 
@@ -173,6 +173,24 @@ def test_every_line_has_exactly_its_fields(judged: tuple[list[dict[str, Any]], P
         assert re.fullmatch("[0-9a-f]{12}", record["model_id"])
     times = [record["time_ms"] for record in records]
     assert times == sorted(times)
+
+
+def test_a_device_that_is_not_there_leaves_the_video_to_the_cpu_and_every_score_as_it_was(
+    command: Command,
+    face_video: Path,
+    synthetic_bundle: Path,
+    judged: tuple[list[dict[str, Any]], Path, str],
+) -> None:
+    arguments = ("--source", face_video, "--bundle", synthetic_bundle, "--decode", "vdpau")
+    arguments += ("--domain", "synthetic", *HAAR)
+    done = command("stream.py", *arguments)
+    assert done.returncode == 0, done.stderr
+    said = [line for line in done.stderr.splitlines() if "--decode vdpau" in line]
+    assert len(said) == 1 and said[0].endswith("; the CPU decodes")
+    records = [json.loads(line) for line in done.stdout.splitlines()]
+    assert (records[0]["decoder"], records[-1]["decoder"]) == ("cpu", "cpu")
+    clips = [[r for r in rows if r["type"] == "clip"] for rows in (records, judged[0])]
+    assert clips[0] == clips[1] and clips[0]
 
 
 def test_the_fields_are_the_documented_ones() -> None:

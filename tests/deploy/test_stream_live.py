@@ -1,9 +1,13 @@
-"""The command on live sources as they are on a bad day: dead, frozen, resized, never read."""
+"""The command on live sources as they are on a bad day: dead, frozen, resized, never read.
+
+And on a screen, which is no `service` here: what it needs beside Xvfb (onnx) no device has.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,6 +20,7 @@ from typing import Any
 
 import pytest
 from loopback_camera import FROZEN, LoopbackCamera
+from x_display import XDisplay
 
 pytest.importorskip("cv2")
 pytest.importorskip("av")
@@ -24,6 +29,7 @@ from deploy.sources.synthetic import Scene, draw_loop
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "deploy" / "stream.py"
+PLAYER = ROOT / "tests" / "deploy" / "sources" / "services" / "screen_player.py"
 LONG_S = 60.0
 END_S = 5.0  # 2 s are promised; machines are busy
 
@@ -193,3 +199,61 @@ def test_what_is_not_there_at_first_is_waited_for_if_asked(
     wait_for(out, lambda rows: of(rows, url, "clip"))
     end(process)
     camera.close()
+
+
+@pytest.fixture
+def call() -> Iterator[str]:
+    """An X display with a window at (100, 60), 640 × 480, in which a drawn face is shown."""
+    pytest.importorskip("mss")
+    pytest.importorskip("xcffib")
+    if shutil.which("Xvfb") is None:
+        pytest.skip("needs Xvfb: scripts/services.sh")
+    display = XDisplay("1280x720")
+    player = subprocess.Popen(
+        [sys.executable, str(PLAYER), "--title", "A call", "--at", "100,60"],
+        env={**os.environ, "DISPLAY": display.number, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert player.stdout.readline() == "ready\n"
+    yield display.number
+    player.kill()
+    player.wait()
+    player.stdout.close()
+    display.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "left", "top"),
+    [("screen://0", 100, 60), ("screen://0?window=A call", 0, 0)],
+)
+def test_a_face_on_the_screen_is_found_where_it_is_and_judged(
+    watching: Callable[..., subprocess.Popen[str]],
+    call: str,
+    tmp_path: Path,
+    text: str,
+    left: int,
+    top: int,
+) -> None:
+    out = tmp_path / "out.jsonl"
+    process = watching("--source", text, "--jsonl", out, "--every", "0.3", DISPLAY=call)
+    wait_for(out, lambda rows: of(rows, text, "clip") and of(rows, text, "verdict"))
+    stderr = end(process)
+    assert process.returncode == 130 and "Traceback" not in stderr
+    x, y, width, height = of(records(out), text, "clip")[0]["box"]
+    assert left < x and x + width < left + 640  # within the window
+    assert top < y and y + height < top + 480
+    assert left + 200 < x + width / 2 < left + 440  # people of `synthetic://` sit in the middle
+
+
+def test_a_screen_that_is_not_there_ends_in_one_line(
+    watching: Callable[..., subprocess.Popen[str]],
+) -> None:
+    pytest.importorskip("mss")
+    pytest.importorskip("xcffib")
+    process = watching("--source", "screen://0")
+    assert process.wait(timeout=LONG_S) == 3
+    assert process.stderr.read().splitlines() == [
+        "error: cannot open screen://0: expected an X display, received none (DISPLAY is not set); "
+        "start this in the session whose screen is to be watched, or name its display: DISPLAY=:0"
+    ]

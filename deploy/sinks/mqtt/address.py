@@ -53,7 +53,7 @@ class MqttAddress:
         if parts.query or parts.fragment:
             raise _impossible(parts.scheme, "a topic has no '?' and, here, no '#'")
         prefix = unquote(parts.path).strip("/") or PREFIX
-        if set("+#\0") & set(prefix) or "//" in prefix or prefix.startswith("$"):
+        if not is_topic(prefix):
             raise _impossible(parts.scheme, f"'{prefix}' cannot be part of a topic")
         user = None if parts.username is None else unquote(parts.username)
         password = None if parts.password is None else unquote(parts.password)
@@ -68,6 +68,13 @@ class MqttAddress:
         return f"{scheme}://{host}:{self.port}/{self.prefix}"
 
     __repr__ = __str__
+
+
+def is_topic(prefix: str) -> bool:
+    """Whether topics may begin with this, by MQTT's rules."""
+    return bool(prefix) and not (
+        set("+#\0") & set(prefix) or "//" in prefix or prefix.startswith("$")
+    )
 
 
 def _impossible(scheme: str, reason: object) -> UserError:

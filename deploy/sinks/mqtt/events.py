@@ -15,6 +15,7 @@ from deploy.judging.records import Record, number, to_line
 from deploy.sinks.base import Output
 from deploy.sinks.mqtt.address import MqttAddress
 from deploy.sinks.mqtt.commands import Command, parse_command
+from deploy.sinks.mqtt.discovery import Discovery
 from deploy.sinks.mqtt.link import LinkLost, MqttLink
 from deploy.sinks.safe_names import SafeNames
 from deploy.sinks.spooled import FINISH_S, SpooledSink
@@ -44,6 +45,7 @@ class MqttEvents(SpooledSink):
         certificate: With mqtts, this device's certificate and key, PEM.
         backoff: Delays between attempts to connect.
         telemetry: Told of dropped events and of how many wait.
+        discovery: What is announced to Home Assistant; None = nothing.
 
     Raises:
         UserError: not an address of a broker.
@@ -61,11 +63,13 @@ class MqttEvents(SpooledSink):
         certificate: Path | None = None,
         backoff: Backoff | None = None,
         telemetry: NullTelemetry | None = None,
+        discovery: Discovery | None = None,
     ) -> None:
         self.address = MqttAddress.parse(url)
         self._link = MqttLink(self.address, ca, certificate)
         self._control = control
         self._wants_clips = clips
+        self._discovery = discovery
         self._clips: deque[Record] = deque(maxlen=MAX_CLIPS)
         self._names = SafeNames()
         self._said: dict[str, tuple[object, ...]] = {}  # by source, what its status said last
@@ -124,6 +128,7 @@ class MqttEvents(SpooledSink):
         settled_at = time.monotonic() + SETTLED_S
         self._link.publish("status", b"online", qos=1, retain=True)
         self._said.clear()
+        self._announce()
         while not self._closing.is_set() or (
             len(self._spool) and time.monotonic() < self._finish_at
         ):
@@ -137,6 +142,15 @@ class MqttEvents(SpooledSink):
             self._link.turn(LOOK_EVERY_S)
             if time.monotonic() > settled_at:
                 self._settle()
+
+    def _announce(self) -> None:
+        """Describe the sources to Home Assistant, with every connection: a broker may forget."""
+        if self._discovery is None:
+            return
+        for status in self._control.status():
+            name, safe = status.name, self._names.of(status.name)
+            for topic, payload in self._discovery.messages(self.address.prefix, name, safe):
+                self._link.send(topic, payload, qos=1, retain=True)
 
     def _settle(self) -> None:
         """The connection is of use, not one that breaks off as soon as it is there."""
@@ -183,7 +197,7 @@ class MqttEvents(SpooledSink):
             self._said_all = now
         for status in self._control.status():
             health = status.health
-            said = (health.state, health.error, health.reconnects)
+            said = (health.state, health.error, health.reconnects, status.verdict)
             if everything or self._said.get(status.name) != said:
                 self._said[status.name] = said
                 topic = f"{self._names.of(status.name)}/status"
@@ -232,6 +246,9 @@ def _described(status: SourceStatus) -> bytes:
         "frames": health.frames,
         "drops": dict(health.dropped),
         "reconnects": health.reconnects,
+        "verdict": status.verdict,
+        "score": number(status.score),
+        "faces": len(status.faces),
     }
     return to_line(record).encode()
 

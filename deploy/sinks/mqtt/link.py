@@ -103,8 +103,11 @@ class MqttLink:
 
     def publish(self, topic: str, payload: bytes, qos: int = 0, retain: bool = False) -> int:
         """Send a message below the prefix; returns its id."""
-        sent = self._client.publish(f"{self.address.prefix}/{topic}", payload, qos, retain)
-        return int(sent.mid)
+        return self.send(f"{self.address.prefix}/{topic}", payload, qos, retain)
+
+    def send(self, topic: str, payload: bytes, qos: int = 0, retain: bool = False) -> int:
+        """Send a message, wherever; returns its id."""
+        return int(self._client.publish(topic, payload, qos, retain).mid)
 
     def turn(self, timeout_s: float) -> None:
         """Exchange with the broker what there is, waiting up to `timeout_s` for something.

@@ -21,6 +21,7 @@ from keras_ddl.edge.video.container import (
     file_options,
     is_still,
 )
+from keras_ddl.edge.video.decoder import Decoder
 from keras_ddl.edge.video.loss import LossTracker
 from keras_ddl.edge.video.picture import hdr, is_interlaced, rgb, shown_size
 from keras_ddl.edge.video.timeline import Timeline
@@ -118,9 +119,10 @@ def probe(path: Path | str, most_pixels: int = MOST_PIXELS) -> VideoInfo:
     Raises:
         UserError: As in `read_video`.
     """
-    container, stream = _open(Path(path), most_pixels)
+    decoder = Decoder()
+    container, stream = _open(Path(path), most_pixels, decoder)
     with container:
-        frame = next(_decoded(container, stream, _Damage()), None)
+        frame = next(_decoded(container, stream, _Damage(), decoder), None)
         if frame is None:
             raise _unreadable(Path(path), "a video stream without one decodable frame")
         width, height = shown_size(frame, stream.sample_aspect_ratio)
@@ -132,6 +134,7 @@ def read_video(
     path: Path | str,
     skipped: dict[str, int] | None = None,
     most_pixels: int = MOST_PIXELS,
+    decoder: Decoder | None = None,
 ) -> Iterator[Frame]:
     """Yield the frames of a file as a player shows them, with strictly increasing times.
 
@@ -143,25 +146,26 @@ def read_video(
         path: A video file; of several streams `container.choose_stream` takes one.
         skipped: Filled in while reading: frames left out by cause, "corrupted" or "disorder".
         most_pixels: Of a picture; larger ones are refused.
+        decoder: What decodes it, and is told what it came to; None = the CPU.
 
     Raises:
         UserError: No such file, an empty one, not a video, or no video stream in it (at the
             call); not one frame decodable (at the first `next`).
     """
-    path = Path(path)
-    container, stream = _open(path, most_pixels)
+    path, decoder = Path(path), decoder or Decoder()
+    container, stream = _open(path, most_pixels, decoder)
     damage = _Damage() if skipped is None else _Damage(skipped)
-    return _frames(path, container, stream, damage)
+    return _frames(path, container, stream, damage, decoder)
 
 
 def _frames(
-    path: Path, container: InputContainer, stream: VideoStream, damage: _Damage
+    path: Path, container: InputContainer, stream: VideoStream, damage: _Damage, decoder: Decoder
 ) -> Iterator[Frame]:
     aspect, timeline = stream.sample_aspect_ratio, Timeline.of(container, stream)
     last_ms, index = None, 0
     with container:
         expected_ms = _expected_ms(container, stream)
-        for picture in _decoded(container, stream, damage):
+        for picture in _decoded(container, stream, damage, decoder):
             if picture.pts is None or picture.time_base is None:
                 damage.untimed += 1
                 clock_ms = None
@@ -184,15 +188,15 @@ def _frames(
         _report(path, damage, last_ms + timeline.period_ms, expected_ms)
 
 
-def _open(path: Path, most_pixels: int) -> tuple[InputContainer, VideoStream]:
+def _open(path: Path, most_pixels: int, decoder: Decoder) -> tuple[InputContainer, VideoStream]:
     """Open a file and choose its video stream, or say in one line what is wrong."""
     av = need_pyav()
     try:
         if received := _not_to_be_opened(path):
             raise _unreadable(path, received)
         try:
-            container = av.open(
-                str(path.resolve()), mode="r", options=file_options(), metadata_errors="replace"
+            container = decoder.open_file(
+                path.resolve(), options=file_options(), metadata_errors="replace"
             )
         except (av.error.FFmpegError, OSError) as error:
             raise _unreadable(path, _what(path, _reason(error))) from error
@@ -203,7 +207,7 @@ def _open(path: Path, most_pixels: int) -> tuple[InputContainer, VideoStream]:
     except UserError as error:
         container.close()
         raise _unreadable(path, str(error)) from None
-    stream.thread_type = "AUTO"
+    stream.thread_type = "SLICE" if decoder.on_device else "AUTO"
     return container, stream
 
 
@@ -246,7 +250,7 @@ def _reason(error: Exception) -> str:
 
 
 def _decoded(
-    container: InputContainer, stream: VideoStream, damage: _Damage
+    container: InputContainer, stream: VideoStream, damage: _Damage, decoder: Decoder
 ) -> Iterator[VideoFrame]:
     """Decode packet by packet, so that a bad one costs itself and not the rest of the file."""
     import av
@@ -272,6 +276,7 @@ def _decoded(
             damage.corrupted(packet)
             continue
         for picture in pictures:
+            decoder.saw(stream.codec_context)
             if picture.is_corrupt:
                 damage.corrupted(picture)
             else:

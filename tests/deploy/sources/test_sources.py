@@ -21,6 +21,7 @@ from keras_ddl.edge.errors import UserError
     ("url", "shown"),
     [
         ("synthetic://?faces=1&size=64x48", "synthetic://?faces=1&size=64x48"),  # no host
+        ("screen://0?window=A call", "screen://0?window=A call"),
         ("rtsp://10.0.0.2:554/main", "rtsp://10.0.0.2:554/main"),
         ("rtsp://admin:pa%40ss@10.0.0.2:554/main", "rtsp://***@10.0.0.2:554/main"),
         ("rtsp://admin:p@ss@cam/main", "rtsp://***@cam/main"),  # unquoted @ in the password

@@ -1,0 +1,1 @@
+"""The screen as a source: a monitor, a part of one, or a window."""
