@@ -10,8 +10,8 @@ import argparse
 import os
 import sys
 import threading
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +29,7 @@ from keras_ddl.edge.workers.pool import add_file_timeout
 
 if TYPE_CHECKING:
     from deploy.scanning.judge import Options
+    from deploy.web.server import PageServer
 
 PURPOSE = "serve"
 BOUNDS = Limits()
@@ -36,12 +37,13 @@ BOUNDS = Limits()
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    args = _parser().parse_args(argv)
+    args = serve_parser().parse_args(argv)
     set_up_logging()
     return run_cli(lambda: _run(args))
 
 
-def _parser() -> argparse.ArgumentParser:
+def serve_parser() -> argparse.ArgumentParser:
+    """The command's options."""
     parser = Parser(prog="serve.py", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--check", action="store_true", help="only look whether it could serve")
     _page(parser.add_argument_group("page"))
@@ -126,6 +128,20 @@ def _kept(group: Any) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
+    with serving(args) as server:
+        if server is not None:
+            threading.Event().wait()  # until Ctrl-C or SIGTERM
+    return 0
+
+
+@contextmanager
+def serving(args: argparse.Namespace) -> Iterator[PageServer | None]:
+    """Serve within this block, as the options say; None where they only ask whether it could.
+
+    Raises:
+        UserError: bad options (2), no model, or something else that is missing (3), see
+            docs/exit-codes.md.
+    """
     from deploy.scanning.about import rule_key
     from deploy.serving.app import PUBLIC, App, Offer
     from deploy.serving.desk import Desk
@@ -141,10 +157,10 @@ def _run(args: argparse.Namespace) -> int:
     options, about = _look_at(args, limits)
     if args.check:
         _say(f"could serve at {settings.host}:{settings.port} with model {about['model']['id']}")
-        return 0
+        yield None
+        return
     options = replace(options, key=rule_key(about))
-    with ExitStack() as stack:
-        store = stack.enter_context(Store(args.keep))
+    with Store(args.keep) as store:
         desk = Desk(store, limits)
         fetcher = Fetcher(limits, args.allow_private_links)
         slots = Slots(desk, options, about, fetcher, args.keep_videos)
@@ -154,12 +170,9 @@ def _run(args: argparse.Namespace) -> int:
         def make_app(port: int) -> Any:
             return App(desk, offer, Access(settings, port, PUBLIC), lambda: slots.alive).asgi()
 
-        server = PageServer(settings, make_app, PURPOSE)
-        stack.enter_context(slots)
-        stack.enter_context(server)
-        _say(_introduction(about))
-        threading.Event().wait()  # until Ctrl-C or SIGTERM
-    return 0
+        with slots, PageServer(settings, make_app, PURPOSE) as server:
+            _say(_introduction(about))
+            yield server
 
 
 def _check(args: argparse.Namespace) -> None:

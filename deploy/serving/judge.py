@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -113,8 +114,8 @@ def _judge(kit: Kit, upload: Upload) -> Record:
         (folder / record["records"]).rename(folder / LINES)
         (folder / record["thumb"]).rename(folder / PICTURE)
         result["picture"] = PICTURE
-    for name in (RECORDS, THUMBS):
-        (folder / name).rmdir()
+    for name in (RECORDS, THUMBS):  # with what a process left that died over it
+        shutil.rmtree(folder / name, ignore_errors=True)
     return result
 
 
