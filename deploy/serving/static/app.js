@@ -5,7 +5,7 @@ import { marks, showResult } from "./result.js";
 import { listen, signedIn } from "./sign_in.js";
 
 const API = "api/v1";
-const BUSY_MS = 500, IDLE_MS = 5000;
+const BUSY_MS = 500, IDLE_MS = 5000, RETRY_MS = 2000;
 const part = (id) => document.getElementById(id);
 const videos = new Map(); // id → what is told of it, the newest last; those being sent have ids of ours
 const shown = { id: "", done: false };
@@ -207,12 +207,14 @@ function introduce() {
 async function begin() {
   const signed = await signedIn();
   part("sign-in").hidden = signed !== false;
-  part("main").hidden = !signed;
   part("lost").hidden = signed !== null;
+  if (signed !== true) part("main").hidden = true;
   if (signed === false) return part("token").focus();
-  if (signed === null) return setTimeout(begin, 2000);
-  about = await (await fetch(`${API}/about`)).json();
+  const answer = signed ? await ask("about") : null;
+  if (!answer?.ok) return setTimeout(begin, RETRY_MS);
+  about = await answer.json();
   introduce();
+  part("main").hidden = false; // not before it is known what may be sent
   return poll();
 }
 
