@@ -139,6 +139,21 @@ def test_what_is_under_way_is_shown_and_can_be_cancelled(
     assert client.json("/api/v1/videos") == {"videos": []}
 
 
+def test_of_many_files_those_wait_here_that_find_no_room(
+    look: Callable[..., Any], browser: Any, empty_video: Path, tmp_path: Path
+) -> None:
+    client = look("--max-waiting", 1)
+    browser.wait(READY)
+    files = [tmp_path / f"{number}.mp4" for number in range(4)]
+    for file in files:
+        file.write_bytes(empty_video.read_bytes())
+    choose(browser, *files)
+    browser.wait("document.querySelectorAll('.item .tag').length === 4", 30)
+    assert browser.run("document.querySelector('#refused').hidden")
+    names = [video["name"] for video in client.json("/api/v1/videos")["videos"]]
+    assert names == [file.name for file in reversed(files)]
+
+
 @pytest.mark.parametrize("path", ["/", "/?token=a-token-of-twenty-ch"])
 def test_signing_in(look: Callable[..., Any], browser: Any, tmp_path: Path, path: str) -> None:
     token = tmp_path / "token"
