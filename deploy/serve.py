@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 PURPOSE = "serve"
 BOUNDS = Limits()
+TICK_S = 0.5  # a signal that another thread was given is noticed when this one wakes
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -100,6 +101,13 @@ def _bounds(group: Any) -> None:
     add_file_timeout(group, BOUNDS.file_timeout_s)
     add_max_megapixels(group)
     group.add_argument(
+        "--max-memory",
+        type=at_least(1),
+        default=BOUNDS.most_memory // MIB,
+        metavar="MIB",
+        help="of a process that judges (default: %(default)s)",
+    )
+    group.add_argument(
         "--jobs",
         type=at_least(1),
         default=BOUNDS.jobs,
@@ -129,8 +137,8 @@ def _kept(group: Any) -> None:
 
 def _run(args: argparse.Namespace) -> int:
     with serving(args) as server:
-        if server is not None:
-            threading.Event().wait()  # until Ctrl-C or SIGTERM
+        while server is not None:  # until Ctrl-C or SIGTERM
+            time.sleep(TICK_S)
     return 0
 
 
@@ -168,7 +176,7 @@ def serving(args: argparse.Namespace) -> Iterator[PageServer | None]:
         offer = Offer(about, links, not args.no_history, args.keep_videos)
 
         def make_app(port: int) -> Any:
-            return App(desk, offer, Access(settings, port, PUBLIC), lambda: slots.alive).asgi()
+            return App(desk, offer, Access(settings, port, PUBLIC), slots).asgi()
 
         with slots, PageServer(settings, make_app, PURPOSE) as server:
             _say(_introduction(about))
@@ -195,6 +203,7 @@ def _limits(args: argparse.Namespace) -> Limits:
         most_bytes=args.max_mib * MIB,
         longest_s=args.max_minutes * 60.0,
         file_timeout_s=args.file_timeout,
+        most_memory=args.max_memory * MIB,
         jobs=args.jobs,
         waiting=args.max_waiting,
         kept_s=args.forget_after * 60.0,

@@ -219,7 +219,7 @@ def test_a_video_that_is_cancelled_is_gone_and_the_next_one_judged(
     assert client.json(f"{API}/videos") == {"videos": []}
 
 
-def test_bounds_on_length_and_time(start: Any, face_video: Path, long_video: Path) -> None:
+def test_bounds_on_length_time_and_memory(start: Any, face_video: Path, long_video: Path) -> None:
     client = start("--max-minutes", 0.02)
     result = client.judge(face_video.read_bytes())
     assert result["status"] == "unreadable"
@@ -227,6 +227,9 @@ def test_bounds_on_length_and_time(start: Any, face_video: Path, long_video: Pat
     client = start("--file-timeout", 0.2)
     result = client.judge(long_video.read_bytes())
     assert (result["status"], "not done after 0.2 s" in result["reason"]) == ("timeout", True)
+    result = start("--max-memory", 10).judge(face_video.read_bytes())
+    assert result["status"] == "unreadable"
+    assert result["reason"] == "judging it needs more than the 10 MiB of memory that it may"
 
 
 def test_results_are_forgotten_by_age_and_by_number(start: Any, served: Any) -> None:

@@ -185,6 +185,19 @@ def test_a_server_that_trickles_is_given_up(site: Any, job: Any) -> None:
         over.set()
 
 
+def test_a_slow_server_keeps_nobody_else_waiting(start: Any, site: Any, face_video: Path) -> None:
+    server, over = site({}), threading.Event()
+    server.RequestHandlerClass.handle = lambda handler: over.wait(30)
+    client = start("--allow-private-links")
+    body = f'{{"url": "{server.address}/a.mp4"}}'.encode()
+    identity = client.json("/api/v1/links", 202, "POST", body)["id"]
+    assert client.json(f"/api/v1/videos/{identity}")["state"] == "fetching"
+    assert client.judge(face_video.read_bytes())["status"] == "judged"
+    assert client.json(f"/api/v1/videos/{identity}")["state"] == "fetching"
+    assert client.ask(f"/api/v1/videos/{identity}", "DELETE")[0] == 204
+    over.set()
+
+
 def test_links_are_taken_only_where_that_was_asked_for(
     start: Any, site: Any, face_video: Path
 ) -> None:

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -73,7 +74,7 @@ def begin(words: list[str], folder: Path) -> tuple[subprocess.Popen[str], str]:
 
 
 def test_nothing_is_left_at_the_end_or_by_the_next_start(
-    call: Callable[..., list[str]], tmp_path: Path, processes: Any
+    call: Callable[..., list[str]], tmp_path: Path, long_video: Path, processes: Any
 ) -> None:
     killed, address = begin(call(), tmp_path)
     request = urllib.request.Request(f"{address}api/v1/videos", b"a text", method="POST")
@@ -84,11 +85,16 @@ def test_nothing_is_left_at_the_end_or_by_the_next_start(
     killed.communicate()
     assert processes.end(workers)
     (left,) = tmp_path.iterdir()
-    ended, _ = begin(call(), tmp_path)
+    ended, address = begin(call(), tmp_path)
     assert not left.exists() and len(list(tmp_path.iterdir())) == 1
+    request = urllib.request.Request(f"{address}api/v1/videos", long_video.read_bytes())
+    assert urllib.request.urlopen(request, timeout=10).status == 202
+    while not (workers := processes.children(ended.pid)):  # it is being judged
+        time.sleep(0.02)
     ended.send_signal(signal.SIGTERM)
     assert ended.communicate()[1].endswith("interrupted\n")
     assert ended.returncode == 130
+    assert processes.end(workers)
     assert list(tmp_path.iterdir()) == []
 
 
