@@ -20,7 +20,7 @@ const WORDS = {
   receiving: (video) => `Arriving: ${percent(video.share)}`,
   waiting: (video) => video.ahead ? `Waiting: ${video.ahead} before it` : "Waiting: next",
   fetching: (video) => `Fetching: ${percent(video.share)}`,
-  judging: (video) => video.share ? `Judging: ${percent(video.share)}` : "Judging: the model is made ready",
+  judging: (video) => video.share ? `Judging: ${percent(video.share)}` : "Judging: getting ready",
 };
 
 function refuse(words) {
