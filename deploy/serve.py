@@ -9,9 +9,9 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import threading
-from collections.abc import Sequence
-from contextlib import ExitStack
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,19 +29,22 @@ from keras_ddl.edge.workers.pool import add_file_timeout
 
 if TYPE_CHECKING:
     from deploy.scanning.judge import Options
+    from deploy.web.server import PageServer
 
 PURPOSE = "serve"
 BOUNDS = Limits()
+TICK_S = 0.5  # a signal that another thread was given is noticed when this one wakes
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    args = _parser().parse_args(argv)
+    args = serve_parser().parse_args(argv)
     set_up_logging()
     return run_cli(lambda: _run(args))
 
 
-def _parser() -> argparse.ArgumentParser:
+def serve_parser() -> argparse.ArgumentParser:
+    """The command's options."""
     parser = Parser(prog="serve.py", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--check", action="store_true", help="only look whether it could serve")
     _page(parser.add_argument_group("page"))
@@ -98,6 +101,13 @@ def _bounds(group: Any) -> None:
     add_file_timeout(group, BOUNDS.file_timeout_s)
     add_max_megapixels(group)
     group.add_argument(
+        "--max-memory",
+        type=at_least(1),
+        default=BOUNDS.most_memory // MIB,
+        metavar="MIB",
+        help="of a process that judges (default: %(default)s)",
+    )
+    group.add_argument(
         "--jobs",
         type=at_least(1),
         default=BOUNDS.jobs,
@@ -126,6 +136,20 @@ def _kept(group: Any) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
+    with serving(args) as server:
+        while server is not None:  # until Ctrl-C or SIGTERM
+            time.sleep(TICK_S)
+    return 0
+
+
+@contextmanager
+def serving(args: argparse.Namespace) -> Iterator[PageServer | None]:
+    """Serve within this block, as the options say; None where they only ask whether it could.
+
+    Raises:
+        UserError: bad options (2), no model, or something else that is missing (3), see
+            docs/exit-codes.md.
+    """
     from deploy.scanning.about import rule_key
     from deploy.serving.app import PUBLIC, App, Offer
     from deploy.serving.desk import Desk
@@ -141,10 +165,10 @@ def _run(args: argparse.Namespace) -> int:
     options, about = _look_at(args, limits)
     if args.check:
         _say(f"could serve at {settings.host}:{settings.port} with model {about['model']['id']}")
-        return 0
+        yield None
+        return
     options = replace(options, key=rule_key(about))
-    with ExitStack() as stack:
-        store = stack.enter_context(Store(args.keep))
+    with Store(args.keep) as store:
         desk = Desk(store, limits)
         fetcher = Fetcher(limits, args.allow_private_links)
         slots = Slots(desk, options, about, fetcher, args.keep_videos)
@@ -152,14 +176,11 @@ def _run(args: argparse.Namespace) -> int:
         offer = Offer(about, links, not args.no_history, args.keep_videos)
 
         def make_app(port: int) -> Any:
-            return App(desk, offer, Access(settings, port, PUBLIC), lambda: slots.alive).asgi()
+            return App(desk, offer, Access(settings, port, PUBLIC), slots).asgi()
 
-        server = PageServer(settings, make_app, PURPOSE)
-        stack.enter_context(slots)
-        stack.enter_context(server)
-        _say(_introduction(about))
-        threading.Event().wait()  # until Ctrl-C or SIGTERM
-    return 0
+        with slots, PageServer(settings, make_app, PURPOSE) as server:
+            _say(_introduction(about))
+            yield server
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -182,6 +203,7 @@ def _limits(args: argparse.Namespace) -> Limits:
         most_bytes=args.max_mib * MIB,
         longest_s=args.max_minutes * 60.0,
         file_timeout_s=args.file_timeout,
+        most_memory=args.max_memory * MIB,
         jobs=args.jobs,
         waiting=args.max_waiting,
         kept_s=args.forget_after * 60.0,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from deploy.serving.job import LINK, UPLOAD, Job, State
 from deploy.serving.names import name_from_link, shown_name
 from deploy.serving.openapi import openapi
 from deploy.serving.receive import CutOff, UploadError, announced, receive
+from deploy.serving.slot import Slots
 from deploy.web.access import Access
 from deploy.web.answers import json_answer, short_body, static_answer
 from deploy.web.guard import Guard
@@ -70,14 +71,14 @@ class App:
         desk: The files.
         offer: What is offered.
         access: Who may come in.
-        alive: Whether the threads that judge live.
+        slots: What fetches and judges.
     """
 
-    def __init__(self, desk: Desk, offer: Offer, access: Access, alive: Callable[[], bool]) -> None:
+    def __init__(self, desk: Desk, offer: Offer, access: Access, slots: Slots) -> None:
         self._desk = desk
         self._offer = offer
         self._access = access
-        self._alive = alive
+        self._slots = slots
         self._sign_in = SignIn(access)
 
     def asgi(self) -> ASGIApp:
@@ -168,7 +169,7 @@ class App:
             return json_answer(_refusal(str(error)), 503, headers)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return json_answer(_refusal('expected {"url": "https://…"}'), 400)
-        self._desk.hand_in(job)
+        self._slots.fetch(job)
         return _accepted(job)
 
     def history(self, request: Request) -> Response:
@@ -217,7 +218,7 @@ class App:
 
     def healthz(self, request: Request) -> Response:
         """Whether the process and its threads live, and how many files there are."""
-        alive = self._alive()
+        alive = self._slots.alive
         under_way, remembered = self._desk.busy()
         facts = {"alive": alive, "under_way": under_way, "results": remembered}
         return json_answer(facts, 200 if alive else 503)

@@ -18,6 +18,7 @@ from deploy.serving.store import Store
 
 NEWEST = 100  # results in the list
 FIRST_GUESS_S = 20.0  # how long judging takes, until one has been judged
+EARLY = (State.RECEIVING, State.FETCHING, State.WAITING)
 RETRY_S = (3, 600)  # bounds of what a visitor is told to wait
 
 log = logging.getLogger(__name__)
@@ -61,19 +62,22 @@ class Desk:
         """
         with self._changed:
             self._forget_old()
-            early = [j for j in self._jobs.values() if j.state in (State.RECEIVING, State.WAITING)]
-            if len(early) >= self.limits.waiting or self._closed:
-                raise FullError(self._retry_after(len(early)))
+            early = sum(job.state in EARLY for job in self._jobs.values())
+            if early >= self.limits.waiting or self._closed:
+                raise FullError(self._retry_after(early))
             identity = new_id()
             received = datetime.now(timezone.utc).isoformat(timespec="seconds")
             folder = self.store.open_folder(identity)
-            job = Job(identity, name, origin, received, folder, link)
+            state = State.FETCHING if link else State.RECEIVING
+            job = Job(identity, name, origin, received, folder, link, state=state)
             self._jobs[identity] = job
             return job
 
     def hand_in(self, job: Job) -> None:
-        """Put a file at the end of the queue: all of it is here, or its address is."""
+        """Put a file, all of which is here, at the end of the queue."""
         with self._changed:
+            if job.cancelled.is_set():
+                return
             job.state, job.share = State.WAITING, 0.0
             self._queue.append(job)
             self._changed.notify()
@@ -87,7 +91,7 @@ class Desk:
             if self._closed:
                 return None
             job = self._queue.popleft()
-            job.state = State.FETCHING if job.link else State.JUDGING
+            job.state = State.JUDGING
             return job
 
     def settle(self, job: Job, result: Record, took_s: float) -> None:

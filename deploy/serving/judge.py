@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from deploy.serving.faces import FaceCollector
 from deploy.sinks.base import Output, Sink
 from deploy.sources.base import Source
 from keras_ddl.edge.errors import MISSING, USAGE, UserError
+from keras_ddl.edge.memory import resident_bytes
 from keras_ddl.edge.workers.pool import tell_share
 
 LINES, PICTURE = "records.jsonl", "moment.jpg"
@@ -35,12 +37,14 @@ class Upload:
         name: What people call it.
         folder: Where lines and pictures go.
         longest_s: A longer video is not judged.
+        most_memory: Nor one for which the process needs more bytes.
     """
 
     path: str
     name: str
     folder: str
     longest_s: float
+    most_memory: int
 
 
 class LengthBound(Sink):
@@ -77,6 +81,25 @@ class LengthBound(Sink):
             )
 
 
+class MemoryBound(Sink):
+    """Sink that ends a video for which this process has come to need too much memory.
+
+    Args:
+        most: Bytes of resident memory.
+    """
+
+    name = "memory"
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+
+    def write(self, output: Output) -> None:
+        """Look at the memory of this process."""
+        if resident_bytes() > self._most:
+            most = f"{self._most >> 20} MiB"
+            raise UserError(f"judging it needs more than the {most} of memory that it may", USAGE)
+
+
 def judge_upload(kit: Kit, upload: Upload) -> Record:
     """Judge an upload in a process of a pool; returns what its result says beside who judged.
 
@@ -99,7 +122,7 @@ def _judge(kit: Kit, upload: Upload) -> Record:
     faces = FaceCollector()
 
     def watchers(source: Source) -> Sequence[Sink]:
-        return LengthBound(source, upload.longest_s), faces
+        return LengthBound(source, upload.longest_s), MemoryBound(upload.most_memory), faces
 
     kit = replace(kit, options=replace(kit.options, out=str(folder)))
     record = judge_file(candidate, kit, tell_share, watchers)
@@ -113,8 +136,8 @@ def _judge(kit: Kit, upload: Upload) -> Record:
         (folder / record["records"]).rename(folder / LINES)
         (folder / record["thumb"]).rename(folder / PICTURE)
         result["picture"] = PICTURE
-    for name in (RECORDS, THUMBS):
-        (folder / name).rmdir()
+    for name in (RECORDS, THUMBS):  # with what a process left that died over it
+        shutil.rmtree(folder / name, ignore_errors=True)
     return result
 
 

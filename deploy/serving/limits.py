@@ -15,8 +15,9 @@ class Limits:
         most_bytes: Of one file.
         longest_s: Seconds of one video.
         file_timeout_s: Longest time to judge one.
+        most_memory: Bytes of resident memory of a process that judges, its model included.
         jobs: Judged at a time.
-        waiting: May wait, those that are still being sent included.
+        waiting: May wait, those that are still being sent or fetched included.
         kept_s: A result that is not kept for good is forgotten after so long.
         kept: And when there are so many newer ones.
         silent_s: An upload or a download that brings nothing for so long is given up.
@@ -26,6 +27,7 @@ class Limits:
     most_bytes: int = 512 * MIB
     longest_s: float = 600.0
     file_timeout_s: float = 900.0
+    most_memory: int = 4096 * MIB
     jobs: int = 1
     waiting: int = 8
     kept_s: float = 3600.0

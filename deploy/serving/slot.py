@@ -15,7 +15,7 @@ from deploy.scanning.files import Candidate
 from deploy.scanning.judge import Kit, Options, open_kit
 from deploy.serving.desk import Desk
 from deploy.serving.fetch import Fetcher, FetchError
-from deploy.serving.job import FAILED, UNFETCHED, Job, State
+from deploy.serving.job import FAILED, UNFETCHED, Job
 from deploy.serving.judge import Upload, judge_upload, result_of
 from deploy.sources.redact import redact
 from keras_ddl.edge.errors import UserError
@@ -66,6 +66,10 @@ class Slots:
         for thread in self._threads:
             thread.join(CLOSE_S)
 
+    def fetch(self, job: Job) -> None:
+        """Fetch a file on a thread of its own, so that a slow server keeps nobody waiting."""
+        threading.Thread(target=self._fetch, args=(job,), name="fetch", daemon=True).start()
+
     @property
     def alive(self) -> bool:
         """Whether all threads live."""
@@ -85,16 +89,20 @@ class Slots:
         start = partial(open_kit, self._options)
         return ProcessPool(1, start, judge_upload, self._desk.limits.file_timeout_s)
 
+    def _fetch(self, job: Job) -> None:
+        began = time.monotonic()
+        try:
+            self._fetcher.fetch(job)
+            self._desk.hand_in(job)
+        except FetchError as error:
+            told = result_of(_blank(job, Loss(UNFETCHED, str(error))))
+            self._settle(job, told, time.monotonic() - began)
+
     def _serve(self, job: Job, pool: ProcessPool[Kit, Upload, Record]) -> bool:
         """Bring a file to its result; return whether the pool may be used again."""
         began, usable = time.monotonic(), True
         try:
-            if job.link:
-                self._fetcher.fetch(job)
-                job.state, job.share = State.JUDGING, 0.0
             told = self._judge(job, pool)
-        except FetchError as error:
-            told = result_of(_blank(job, Loss(UNFETCHED, str(error))))
         except UserError as error:  # no fault of the file's
             log.warning("a file could not be judged: %s", error)
             told, usable = result_of(_blank(job, Loss(FAILED, str(error)))), False
@@ -106,7 +114,9 @@ class Slots:
         return usable
 
     def _judge(self, job: Job, pool: ProcessPool[Kit, Upload, Record]) -> Record:
-        upload = Upload(str(job.video), job.name, str(job.folder), self._desk.limits.longest_s)
+        limits = self._desk.limits
+        places = str(job.video), job.name, str(job.folder)
+        upload = Upload(*places, limits.longest_s, limits.most_memory)
         over = threading.Event()
 
         def watch() -> None:

@@ -1,13 +1,19 @@
-"""Bundles small enough to check by hand, and face videos made here."""
+"""Bundles small enough to check by hand, face videos made here, and a real browser."""
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import hashlib
+import json
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -167,3 +173,142 @@ def clean_environment() -> dict[str, str]:
     hidden = ("PYTHONPATH", "DISPLAY", "WAYLAND_DISPLAY")
     kept = {name: value for name, value in os.environ.items() if name not in hidden}
     return {**kept, "KERAS_DDL_OFFLINE": "1"}
+
+
+class Browser:
+    """Headless Chromium, spoken to by the DevTools protocol over two pipes."""
+
+    def __init__(self, profile: Path) -> None:
+        program = shutil.which("chromium") or shutil.which("chromium-browser")
+        if program is None:
+            pytest.skip("needs chromium: scripts/services.sh")
+        into_browser, self._to = os.pipe()
+        self._from, out_of_browser = os.pipe()
+        arguments = [
+            program,
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--remote-debugging-pipe",
+            f"--user-data-dir={profile}",
+            "about:blank",
+        ]
+        wired = f'exec "$@" 3<&{into_browser} 4>&{out_of_browser}'
+        with (profile.parent / "chromium.log").open("wb") as noise:
+            self._process = subprocess.Popen(
+                ["bash", "-c", wired, "bash", *arguments],
+                pass_fds=(into_browser, out_of_browser),
+                stdin=subprocess.DEVNULL,
+                stdout=noise,
+                stderr=noise,
+            )
+        os.close(into_browser)
+        os.close(out_of_browser)
+        self._buffer = b""
+        self._calls = 0
+        self.requests: list[str] = []  # every address that a page asked for
+        self.errors: list[str] = []  # what went to the console, and uncaught exceptions
+        self._session = self._target = ""
+
+    def open(self, address: str, width: int = 1280, height: int = 900, dark: bool = False) -> None:
+        """Open a page of its own at this size."""
+        if self._target:
+            self.call("Target.closeTarget", targetId=self._target)
+        self._target = target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
+        self._session = attached["sessionId"]
+        self.requests.clear()
+        self.errors.clear()
+        for domain in ("Page", "Network", "Runtime", "Log"):
+            self.call(f"{domain}.enable")
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.call("Emulation.setEmulatedMedia", features=[scheme])
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+        self.call("Emulation.setDeviceMetricsOverride", **size)
+        self.call("Page.navigate", url=address)
+
+    def run(self, script: str) -> Any:
+        """Evaluate an expression in the page, promises awaited."""
+        done = self.call(
+            "Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True
+        )
+        if "exceptionDetails" in done:
+            raise AssertionError(done["exceptionDetails"])
+        return done["result"].get("value")
+
+    def wait(self, condition: str, seconds: float = 10.0) -> None:
+        """Wait until an expression, or what it promises, is true in the page."""
+        end = time.monotonic() + seconds
+        attempt = f"(async () => {{ try {{ return Boolean(await ({condition})) }} catch {{}} }})()"
+        while not self.run(attempt):
+            text = self.run("document.body?.innerText")
+            assert time.monotonic() < end, f"never true: {condition}\n{text}"
+            time.sleep(0.05)
+
+    def text(self, selector: str) -> str:
+        """What a person reads there."""
+        return str(self.run(f"document.querySelector({json.dumps(selector)}).innerText"))
+
+    def screenshot(self, path: Path) -> None:
+        """The whole page as PNG."""
+        data = self.call("Page.captureScreenshot", captureBeyondViewport=True)["data"]
+        path.write_bytes(base64.b64decode(data))
+
+    def call(self, method: str, **params: Any) -> dict[str, Any]:
+        """Call the browser and wait for its answer; events on the way are noted."""
+        self._calls += 1
+        message = {"id": self._calls, "method": method, "params": params}
+        if self._session and not method.startswith(("Target.", "Browser.")):
+            message["sessionId"] = self._session
+        os.write(self._to, json.dumps(message).encode() + b"\0")
+        while True:
+            answer = self._read()
+            if answer.get("id") == self._calls:
+                assert "error" not in answer, (method, answer)
+                result: dict[str, Any] = answer["result"]
+                return result
+            self._note(answer)
+
+    def _read(self) -> dict[str, Any]:
+        while b"\0" not in self._buffer:
+            chunk = os.read(self._from, 1 << 16)
+            assert chunk, "chromium went away"
+            self._buffer += chunk
+        message, _, self._buffer = self._buffer.partition(b"\0")
+        answer: dict[str, Any] = json.loads(message)
+        return answer
+
+    def _note(self, event: dict[str, Any]) -> None:
+        method, params = event.get("method"), event.get("params", {})
+        if event.get("sessionId") != self._session:
+            return  # of a page before this one
+        if method == "Network.requestWillBeSent":
+            self.requests.append(params["request"]["url"])
+        elif method == "Runtime.exceptionThrown":
+            self.errors.append(json.dumps(params["exceptionDetails"]))
+        elif method == "Log.entryAdded" and params["entry"]["level"] in ("error", "warning"):
+            self.errors.append(f"{params['entry']['text']} {params['entry'].get('url', '')}")
+        elif method == "Runtime.consoleAPICalled" and params["type"] in ("error", "warning"):
+            self.errors.append(json.dumps(params["args"]))
+
+    def close(self) -> None:
+        with contextlib.suppress(AssertionError, OSError):
+            self.call("Browser.close")
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        os.close(self._to)
+        os.close(self._from)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A headless Chromium; skips, saying how to get one, where there is none."""
+    started = Browser(tmp_path_factory.mktemp("chromium") / "profile")
+    yield started
+    started.close()

@@ -5,21 +5,22 @@ import { marks, showResult } from "./result.js";
 import { listen, signedIn } from "./sign_in.js";
 
 const API = "api/v1";
-const BUSY_MS = 500, IDLE_MS = 5000;
+const BUSY_MS = 500, IDLE_MS = 5000, RETRY_MS = 2000;
 const part = (id) => document.getElementById(id);
-const videos = new Map(); // id → what is told of it, the newest last; those being sent have ids of ours
+const videos = new Map(); // id → what is told of it, the newest last; with `file`: not sent yet, the id is ours
 const shown = { id: "", done: false };
 let about = null;
 let timer = 0;
-let sent = 0;
+let offered = 0;
 
 const percent = (share) => `${Math.round(100 * share)} %`;
 const WORDS = {
+  held: () => "Waits to be sent",
   sending: (video) => `Sending: ${percent(video.share)}`,
   receiving: (video) => `Arriving: ${percent(video.share)}`,
   waiting: (video) => video.ahead ? `Waiting: ${video.ahead} before it` : "Waiting: next",
   fetching: (video) => `Fetching: ${percent(video.share)}`,
-  judging: (video) => video.share ? `Judging: ${percent(video.share)}` : "Judging: the model is made ready",
+  judging: (video) => video.share ? `Judging: ${percent(video.share)}` : "Judging: getting ready",
 };
 
 function refuse(words) {
@@ -33,39 +34,59 @@ function size(bytes) {
 
 // --- sending -------------------------------------------------------------------------------
 
-function send(file) {
+/** Have a file sent when those before it are, and when there is room for it. */
+function offer(file) {
   if (file.size > about.limits.max_bytes) {
     return refuse(`${file.name}: ${size(file.size)} is more than the ${size(about.limits.max_bytes)} that are taken.`);
   }
   if (!file.size) return refuse(`${file.name}: the file is empty.`);
-  const ours = `sending-${++sent}`;
+  const id = `held-${++offered}`;
+  videos.set(id, { id, name: file.name, state: "held", share: 0, received: new Date().toISOString(), file });
+  location.hash = id;
+  return sendNext();
+}
+
+function sendNext() {
+  render();
+  const all = [...videos.values()];
+  const early = all.filter((video) => ["receiving", "waiting"].includes(video.state)).length;
+  const next = all.find((video) => video.state === "held" && !(video.after > Date.now()));
+  if (!next || early >= about.limits.max_waiting || all.some((video) => video.state === "sending")) return;
+  send(next);
+}
+
+function send(video) {
   const request = new XMLHttpRequest();
-  const video = { id: ours, name: file.name, state: "sending", share: 0, received: new Date().toISOString(), request };
-  videos.set(ours, video);
+  Object.assign(video, { state: "sending", request });
   const end = (id, words) => {
-    videos.delete(ours);
-    if (words) refuse(`${file.name}: ${words}`);
-    if (location.hash.slice(1) === ours) location.replace(`#${id}`);
-    else render();
+    videos.delete(video.id);
+    if (words) refuse(`${video.name}: ${words}`);
+    if (location.hash.slice(1) === video.id) location.replace(`#${id}`);
+    sendNext();
   };
   request.upload.onprogress = (progress) => {
-    video.share = progress.loaded / file.size;
+    video.share = progress.loaded / video.file.size;
     render();
   };
   request.onload = () => {
     const answer = JSON.parse(request.responseText || "{}");
+    if (request.status === 503) { // others were faster
+      const seconds = Number(request.getResponseHeader("Retry-After")) || 5;
+      Object.assign(video, { state: "held", share: 0, request: null, after: Date.now() + 1000 * seconds });
+      return render();
+    }
     if (request.status !== 202) return end("", answer.error ?? `the server answered ${request.status}`);
-    videos.set(answer.id, { ...video, id: answer.id, state: "waiting", share: 0, ahead: 0, request: null });
+    const told = { id: answer.id, name: answer.name, state: "waiting", share: 0, ahead: 0 };
+    videos.set(answer.id, { ...told, received: video.received });
     end(answer.id);
-    poll();
+    return poll();
   };
   request.onerror = () => end("", "the connection broke off");
   request.onabort = () => end("");
-  request.open("POST", `${API}/videos?name=${encodeURIComponent(file.name)}`);
+  request.open("POST", `${API}/videos?name=${encodeURIComponent(video.name)}`);
   request.setRequestHeader("Content-Type", "application/octet-stream");
-  request.send(file);
-  location.hash = ours;
-  return render();
+  request.send(video.file);
+  render();
 }
 
 async function sendLink(url) {
@@ -83,7 +104,8 @@ async function sendLink(url) {
 async function removeShown() {
   const video = videos.get(shown.id);
   if (video?.request) return video.request.abort();
-  await fetch(`${API}/videos/${shown.id}`, { method: "DELETE" }).catch(() => null);
+  if (video?.file) videos.delete(video.id);
+  else await fetch(`${API}/videos/${shown.id}`, { method: "DELETE" }).catch(() => null);
   videos.delete(shown.id);
   location.hash = "";
   return poll();
@@ -102,7 +124,7 @@ async function poll() {
   clearTimeout(timer);
   const before = new Map(videos);
   if (about.history) await askAll();
-  const alone = [...videos.values()].filter((video) => !about.history && !video.request && video.state !== "done");
+  const alone = [...videos.values()].filter((video) => !about.history && !video.file && video.state !== "done");
   const looked = location.hash.slice(1);
   if (looked && !videos.has(looked)) alone.push({ id: looked });
   await Promise.all(alone.map(askOne));
@@ -111,7 +133,7 @@ async function poll() {
       part("announce").textContent = `${video.name}: ${marks(video).map((one) => one.textContent).join(", ")}`;
     }
   }
-  render();
+  sendNext();
   const busy = [...videos.values()].some((video) => video.state !== "done");
   timer = setTimeout(poll, busy ? BUSY_MS : IDLE_MS);
 }
@@ -121,8 +143,12 @@ async function askAll() {
   if (!answer?.ok) return;
   const told = (await answer.json()).videos;
   const known = new Set(told.map((video) => video.id));
-  for (const [id, video] of videos) if (!video.request && !known.has(id)) videos.delete(id);
+  for (const [id, video] of videos) if (!video.file && !known.has(id)) videos.delete(id);
   for (const video of told.reverse()) videos.set(video.id, video);
+  for (const video of [...videos.values()].filter((one) => one.file)) { // they stay the newest
+    videos.delete(video.id);
+    videos.set(video.id, video);
+  }
 }
 
 async function askOne({ id }) {
@@ -151,7 +177,7 @@ function render() {
   part("progress").hidden = done;
   if (!done) {
     part("progress-words").textContent = WORDS[video.state](video);
-    if (video.state === "waiting") part("bar").removeAttribute("value");
+    if (["waiting", "held"].includes(video.state)) part("bar").removeAttribute("value");
     else part("bar").value = video.share;
   }
   if (shown.id === id && shown.done === done) return;
@@ -207,19 +233,21 @@ function introduce() {
 async function begin() {
   const signed = await signedIn();
   part("sign-in").hidden = signed !== false;
-  part("main").hidden = !signed;
   part("lost").hidden = signed !== null;
+  if (signed !== true) part("main").hidden = true;
   if (signed === false) return part("token").focus();
-  if (signed === null) return setTimeout(begin, 2000);
-  about = await (await fetch(`${API}/about`)).json();
+  const answer = signed ? await ask("about") : null;
+  if (!answer?.ok) return setTimeout(begin, RETRY_MS);
+  about = await answer.json();
   introduce();
+  part("main").hidden = false; // not before it is known what may be sent
   return poll();
 }
 
 const drop = part("drop");
 part("file").addEventListener("change", () => {
   refuse("");
-  for (const file of part("file").files) send(file);
+  for (const file of part("file").files) offer(file);
   part("file").value = "";
 });
 for (const kind of ["dragover", "drop"]) {
@@ -231,7 +259,7 @@ for (const kind of ["dragover", "drop"]) {
 document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) drop.classList.remove("over"); });
 document.addEventListener("drop", (event) => {
   refuse("");
-  for (const file of event.dataTransfer.files) if (about) send(file);
+  for (const file of event.dataTransfer.files) if (about) offer(file);
 });
 part("link-form").addEventListener("submit", (event) => {
   event.preventDefault();

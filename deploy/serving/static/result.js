@@ -8,6 +8,11 @@ const SAID = {
   REAL: "The model takes this face for real.",
   UNCERTAIN: "The model does not say.",
 };
+const MOMENTS = {
+  FAKE: "The moments that decided: most suspicious first",
+  REAL: "The moments that decided: least suspicious first",
+  UNCERTAIN: "The most suspicious moments",
+};
 const STATUS = {
   unreadable: "The file could not be judged",
   crashed: "The file could not be judged: reading it ended the program that does",
@@ -21,7 +26,9 @@ const plural = (count, one) => `${count} ${one}${count === 1 ? "" : "s"}`;
 /** Fill a box with a result. */
 export function showResult(box, result) {
   const address = (name) => `api/v1/videos/${result.id}/pictures/${encodeURIComponent(name)}`;
-  box.replaceChildren(headline(result), caution(result), share(result));
+  box.replaceChildren(headline(result));
+  if (result.status === "judged") box.append(caution(result));
+  box.append(share(result));
   const left = Object.values(result.faces_by_verdict).reduce((sum, count) => sum + count, 0) - result.faces.length;
   for (const face of result.faces) box.append(makeFace(box, face, result, address));
   if (result.status === "judged" && left > 0) {
@@ -92,7 +99,9 @@ function makeFace(box, face, result, address) {
   made.querySelector(".why").textContent =
     `${SAID[face.verdict]} ${plural(face.clips, "clip")} of it ${face.clips === 1 ? "was" : "were"} looked at; ${face.reason}.`;
   made.querySelector(".moments").append(...face.moments.map((moment, index) => makeMoment(moment, index, address)));
-  if (!face.moments.length) made.querySelector("h4").hidden = true;
+  made.querySelector("h4").textContent = MOMENTS[face.verdict];
+  made.querySelector("h4").hidden = !face.moments.length;
+  made.querySelector("details").open = face === result.faces[0];
   const sheet = made.querySelector(".sheet");
   sheet.src = address(face.picture);
   sheet.alt = `Face ${face.track}: crops of it, where the network looked, and scores over time`;
