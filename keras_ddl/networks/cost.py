@@ -11,7 +11,7 @@ from math import prod
 from typing import Any
 
 from keras_ddl.networks.ablations import TITLES, VARIANTS
-from keras_ddl.networks.keras_graph import KerasGraph
+from keras_ddl.networks.keras_graph import KerasGraph, steps_by_name
 
 GIGA = 1e9
 Steps = Iterator[tuple[str, int]]
@@ -84,12 +84,12 @@ def _images_per_clip(model: Any, frames: int | None) -> dict[str, int]:
     }
     given_by: dict[tuple[str, int], int] = {}  # (layer, number of its call) → images it gives
     images: dict[str, int] = {}
-    graph = KerasGraph(model)
+    graph, steps = KerasGraph(model), steps_by_name(model)
     for call in graph.calls_in_order():
         first = call.sources[0] if call.sources else None
         given = given_by[first.layer, first.call] if first else 1
         images[call.layer] = images.get(call.layer, 0) + given
-        if getattr(model.get_layer(call.layer), "gives_clips", False):
+        if getattr(steps[call.layer], "gives_clips", False):
             gives = given // frames
         else:
             gives = change.get(_own_kind(graph.nodes[call.layer].kind), int)(given)

@@ -9,7 +9,7 @@ from typing import Any
 from keras_ddl.framework import keras
 from keras_ddl.layers import DFDC, MSA
 from keras_ddl.networks.ablations import MODULES
-from keras_ddl.networks.keras_graph import KerasGraph
+from keras_ddl.networks.keras_graph import KerasGraph, steps_by_name
 
 Stage = Callable[[Any, str], Any]
 
@@ -90,9 +90,7 @@ def apply_extended(cnn: Any, image: Any, stages: Mapping[str, str], addition: St
         raise ValueError(
             f"no layer named {', '.join(missing)} in {cnn.name}; did you mean {', '.join(near)}?"
         )
-    # Keras 3 counts bare operations among the steps of a network, and not among its layers.
-    steps = {step.name: step for step in getattr(cnn, "operations", cnn.layers)}
-    tensors: dict[str, Any] = {}
+    steps, tensors = steps_by_name(cnn), {}
     for call in graph.calls_in_order():
         name, step = call.layer, steps[call.layer]
         if isinstance(step, keras.layers.InputLayer):

@@ -20,6 +20,7 @@ class Source(NamedTuple):
     output: int
 
 
+CONSTANT = "_CONSTANT_VALUE"  # Keras 2's name for what stands first and is no tensor
 SHAPES = "build_config"
 REGISTERED = ("registered_name", "module")  # where a class is found, before `custom_objects`
 
@@ -100,11 +101,14 @@ class Node:
                 arguments = _keras_3_values(given["kwargs"])
                 found.append(Call(self.name, number, _keras_3_values(given["args"]), arguments))
                 continue
-            if any(not isinstance(tensor, list) for tensor in given):
+            if given and isinstance(given[0], str):  # an operation of TensorFlow, as x + 3
+                given = [given]
+            if any(not isinstance(tensor, list) or tensor[0] == CONSTANT for tensor in given):
                 raise ValueError(f"layer {self.name} is called in a way that cannot be followed")
             sources = [Source(*tensor[:3]) for tensor in given]
             inputs = (sources,) if len(sources) > 1 else tuple(sources)
-            found.append(Call(self.name, number, inputs, dict(given[0][3]) if given else {}))
+            arguments = _keras_2_values(given[0][3]) if given else {}
+            found.append(Call(self.name, number, inputs, arguments))
         return found
 
     @property
@@ -124,6 +128,11 @@ class Node:
             for tensor in given:
                 if tensor[0] == source:
                     tensor[0] = other
+
+
+def steps_by_name(model: Any) -> dict[str, Any]:
+    """The layers of a model; of Keras 3 its bare operations too, which are none of its layers."""
+    return {step.name: step for step in getattr(model, "operations", model.layers)}
 
 
 class KerasGraph:
@@ -188,6 +197,16 @@ def _each_source(values: Any, change: Callable[[Source], Any]) -> Any:
     if type(values) in (list, tuple):
         return type(values)(_each_source(value, change) for value in values)
     return values
+
+
+def _keras_2_values(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Named arguments of a call of Keras 2, a `Source` for each tensor."""
+
+    def value(given: Any) -> Any:
+        is_tensor = isinstance(given, list) and [type(part) for part in given] == [str, int, int]
+        return Source(*given) if is_tensor else given
+
+    return {name: value(given) for name, given in arguments.items()}
 
 
 def _keras_3_values(values: Any) -> Any:

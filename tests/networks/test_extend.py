@@ -16,6 +16,7 @@ tf = pytest.importorskip("tensorflow")
 from keras_ddl import extend
 from keras_ddl.framework import keras
 from keras_ddl.layers import DFDC, MSA
+from keras_ddl.networks.cost import macs
 from keras_ddl.networks.extend import kept_positions, producer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -170,6 +171,22 @@ def test_layers_with_several_inputs_keep_their_order() -> None:
     plugged = extend(cnn, ["one"], ("msa",), frames=T)
     x = frames(4, 8)
     np.testing.assert_allclose(plugged(x), cnn(x), atol=1e-6)
+
+
+def test_arithmetic_between_layers_is_repeated(randomise) -> None:
+    image = keras.Input((4, 4, 8))
+    conv = layers.Conv2D(8, 1, name="conv")(image)
+    gate = layers.ReLU(6.0, name="gate")(conv + 3.0) * (1 / 6)  # as in MobileNetV3
+    cnn = keras.Model(image, layers.Conv2D(8, 1, name="end")(conv * gate))
+    randomise(cnn)
+    x = frames(4, 8)
+    plugged = extend(cnn, ["conv"], ("msa",), frames=T)
+    np.testing.assert_allclose(plugged(x), cnn(x), atol=1e-6)
+    assert macs(plugged, T)["end"] == T * 16 * 8 * 8
+    randomise(plugged.get_layer("conv_msa"))
+    stage = plugged.get_layer("conv_msa")(cnn.get_layer("conv")(x))
+    want = cnn.get_layer("end")(stage * tf.nn.relu6(stage + 3) / 6)
+    np.testing.assert_allclose(plugged(x), want, atol=1e-5)
 
 
 def test_networks_of_any_size_extend() -> None:
