@@ -11,11 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import pytest
 
-tf = pytest.importorskip("tensorflow")
+pytest.importorskip("tensorflow")
+h5py = pytest.importorskip("h5py")
 
 from keras_ddl import build_model, from_preset, save_to_preset
 from keras_ddl.build_network import build
