@@ -20,7 +20,7 @@ PIP_INSTALL := -m pip install --disable-pip-version-check -c constraints.txt
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-slow lint edge-env edge-test bench soak clean
+.PHONY: help setup demo test test-slow lint docs edge-env edge-test bench soak clean
 
 help:  ## print this list
 	@echo "make TARGET [PYTHON=python3.12] [EDGE_PYTHON=python3.10]"
@@ -44,6 +44,9 @@ lint: setup  ## ruff and mypy
 	$(PY) -m mypy
 
 edge-env: $(EDGE_READY)  ## build .venv-edge: what a device has, without TensorFlow, on Python 3.10 where there is one
+
+docs: setup  ## the API reference, from the docstrings: build/docs/index.html
+	$(PY) scripts/api_reference.py
 
 # Tests of the training half skip themselves here: they start with importorskip("tensorflow").
 edge-test: edge-env  ## run the tests of the edge half in it

@@ -15,10 +15,15 @@ _LAZY = {
     "MSA": "keras_ddl.layers",
     "build_model": "keras_ddl.networks.model",
     "extend": "keras_ddl.networks.extend",
+    "from_preset": "keras_ddl.hub.preset",
+    "save_to_preset": "keras_ddl.hub.preset",
     "ClipSpec": "keras_ddl.edge.clipspec",
 }
 
-__all__ = ["DFDC", "MSA", "ClipSpec", "__version__", "build_model", "extend"]
+__all__ = [
+    *("DFDC", "MSA", "ClipSpec", "__version__"),
+    *("build_model", "extend", "from_preset", "save_to_preset"),
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
     from keras_ddl.framework import keras
 
 RELEASED = (".npz", ".pth", ".pt")
+NETWORK_KEYS = (
+    *("network", "backbone", "modules", "stages", "localise", "by_map", "keep", "width"),
+    *("frames", "size"),
+)
+"""What of a configuration decides which network it is."""
 
 _log = logging.getLogger(__name__)
 
@@ -42,11 +48,15 @@ def build(
     keras.mixed_precision.set_global_policy(precision)
     weights, frames = backbone_weights or None, frames or config.frames
     try:
-        if config.network == FRAMES:
-            return _by_frames(config, weights, frames)
         if config.network != DDL:
-            method = zoo.get(config.network)
-            model: keras.Model = method.build(config.size, frames, weights, config.width)
+            model: keras.Model
+            if config.network == FRAMES:
+                model = _by_frames(config, weights, frames)
+            else:
+                method = zoo.get(config.network)
+                model = method.build(config.size, frames, weights, config.width)
+            values = {**config.to_dict(), "frames": frames}
+            model.built_from = json.dumps({key: values[key] for key in NETWORK_KEYS})
             return model
         return build_model(
             config.backbone,

@@ -1,8 +1,9 @@
 """TensorFlow and the Keras that goes with it, chosen before TensorFlow is imported.
 
-The project is built on `tf_keras` (Keras 2): tensorflow-model-optimization wraps only its layers.
-The layers in `keras_ddl.layers` use nothing that Keras 3 lacks; to drop them into a Keras 3 network
-set ``KERAS_DDL_KERAS=keras`` before the first import.
+A process has one: `tf_keras` (Keras 2), or Keras 3 where ``KERAS_DDL_KERAS=keras`` stands in the
+environment before the first import. Layers, `build_model` and `extend` are written in the interface
+that both share, give the same numbers and read each other's weights; training, quantisation and
+export need Keras 2 (tensorflow-model-optimization wraps only its layers).
 
 TensorFlow's own start-up lines are left out of stderr, warnings and errors are not;
 ``TF_CPP_MIN_LOG_LEVEL=0`` shows everything.
@@ -90,4 +91,13 @@ except ImportError as error:
 for _name in ("tensorflow", "absl"):  # their notes are not this program's
     logging.getLogger(_name).setLevel(logging.WARNING)
 
-__all__ = ["keras", "tf"]
+__all__ = ["keras", "need_keras_2", "tf"]
+
+
+def need_keras_2(what: str) -> None:
+    """Raise UserError where this process has Keras 3, with which `what` does not work."""
+    if _choice != "tf_keras":
+        raise UserError(
+            f"{what} needs tf_keras (Keras 2); this process has Keras 3, for "
+            f"KERAS_DDL_KERAS is {_choice}; unset it"
+        )

@@ -197,6 +197,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     run = find_run(args.run)
+    from keras_ddl.framework import need_keras_2
+
+    need_keras_2("quantisation")
     facts = quantize(
         run,
         args.method,

@@ -102,9 +102,10 @@ def _run(args: argparse.Namespace) -> int:
         raise UserError("--previous: expected --resume DIR with it, received none")
     check_arguments(args)
     _choose_kernels(args)
-    from keras_ddl import framework  # noqa: F401  says that TensorFlow is missing before any work
+    from keras_ddl.framework import need_keras_2  # says that TensorFlow is missing before any work
     from keras_ddl.training.mlflow_run import check_mlflow
 
+    need_keras_2("training")
     if args.mlflow:
         check_mlflow()
 

@@ -364,9 +364,10 @@ def randomise() -> Callable[..., None]:
 
     def fill(target: object, seed: int = 0) -> None:
         for variable in target.weights:
-            if not variable.dtype.is_floating:
+            if not np.issubdtype(variable.numpy().dtype, np.floating):
                 continue  # a counter
-            variable.assign(draw(variable.name, tuple(variable.shape), seed))
+            name = getattr(variable, "path", variable.name)  # Keras 3 names the layer in the path
+            variable.assign(draw(name, tuple(variable.shape), seed))
 
     return fill
 

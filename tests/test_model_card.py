@@ -11,6 +11,7 @@ import pytest
 from keras_ddl.config import TrainConfig
 from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.runs import INCOMPLETE
+from keras_ddl.hub.card import hub_card, plain_card
 from keras_ddl.model_card import MODEL_CARD, NOT_MEASURED, main, write_model_card
 
 WEIGHTS = "ab" * 32
@@ -270,3 +271,38 @@ def test_the_command_writes_the_card(run: Path, capsys: pytest.CaptureFixture[st
     (run / INCOMPLETE).touch()
     assert main([str(run)]) == 2
     assert "is incomplete" in capsys.readouterr().err
+
+
+# The card of a preset
+
+
+def front_matter(text: str) -> dict[str, Any]:
+    """The header as the Hub's own library reads it."""
+    cards = pytest.importorskip("huggingface_hub.repocard")
+    return cards.ModelCard(text, ignore_metadata_errors=False).data
+
+
+def test_hub_header_has_what_was_measured(run: Path) -> None:
+    put(run / "test.json", TEST)
+    data = front_matter(hub_card(run, "cc-by-4.0"))
+    assert (data.license, data.library_name) == ("cc-by-4.0", "keras")
+    assert data.pipeline_tag == "video-classification" and "deepfake-detection" in data.tags
+    (part,) = TEST["sets"]
+    want = {"roc_auc": "auc", "accuracy": "accuracy", "f1": "f1"}
+    want |= {"average_precision": "average_precision"}
+    found = {one.metric_type: one.metric_value for one in data.eval_results}
+    assert found == {kind: part["video"][name] for kind, name in want.items()}
+    assert {one.dataset_name for one in data.eval_results} == {"Celeb-DF-v2"}
+    assert sorted(data.metrics) == sorted(want)
+
+
+def test_hub_header_of_an_untested_run_has_no_results(run: Path) -> None:
+    text = hub_card(run, "mit")
+    data = front_matter(text)
+    assert data.eval_results is None and "model-index" not in text and data.metrics is None
+    assert text.partition("\n---\n\n")[2] == write_model_card(run).read_text()
+
+
+def test_hub_header_quotes_what_yaml_would_misread() -> None:
+    data = front_matter(plain_card("name: [x]\n---\n", 'no"such: licence'))
+    assert data.license == 'no"such: licence'

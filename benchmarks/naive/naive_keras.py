@@ -61,7 +61,7 @@ class NaiveMSA(MSA):
                 self._scale(slices, direction, scale, size, time, training)
                 for scale, size in SCALES.items()
             ]
-            _, merge, norm = self.merges[direction]
+            _, merge, norm = self.merge(direction)
             gate = tf.sigmoid(norm(merge(tf.add_n(scales) / len(scales)), training=training))
             gate = tf.transpose(tf.reshape(gate, tf.shape(cut)), axes)  # each is its own inverse
             gates += 0.5 * (gate - 0.5)
@@ -72,7 +72,7 @@ class NaiveMSA(MSA):
         self, slices: Any, direction: str, scale: str, size: int, time: int, training: bool | None
     ) -> Any:
         """One time scale of one direction, back at full length."""
-        taps, _, pointwise, norm = self.branches[direction][scale]
+        taps, _, pointwise, norm = self.branch(direction, scale)
         window = [size if axis == time else 1 for axis in (1, 2)]
         pooled = tf.nn.avg_pool2d(slices, window, window, "VALID") if size > 1 else slices
         kernel = tf.cast(taps.depthwise_kernel, pooled.dtype)  # (3, 1, C, 1)

@@ -46,7 +46,7 @@ def onnx_from_keras(
         possible, ``inconsistency_map`` float32 ``(batch, T, h, w)`` in [0, 1].
 
     Raises:
-        UserError: tf2onnx or onnx is not installed.
+        UserError: tf2onnx or onnx is not installed, or the process has Keras 3.
         ValueError: the converter left an operator that is not ONNX, or an invalid graph.
     """
     try:
@@ -60,10 +60,11 @@ def onnx_from_keras(
     from export.graph.fold_batch_norm import fold_batch_norm
     from export.graph.kept_positions import rewrite_kept_positions
     from export.graph.marked_ranges import quantise_marked
-    from keras_ddl.framework import tf
+    from keras_ddl.framework import need_keras_2, tf
     from keras_ddl.layers import DFDC
     from keras_ddl.networks.channels_first import channels_first
 
+    need_keras_2("export")
     logging.getLogger("tf2onnx").setLevel(logging.WARNING)
     twin = channels_first(model) or model
     served, names = _served(twin, inconsistency_map, temperature)

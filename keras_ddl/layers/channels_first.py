@@ -119,7 +119,7 @@ class ChannelsFirstMSA(MSA):
         x = tf.transpose(fold_clips(inputs, self.frames, self.data_format), SWAP)
         means = self._aggregate(self.input_quant(x), training=False)  # (B, c, T, P)
         gates = [
-            tf.sigmoid(chain(self.merges[d], z, training=False))
+            tf.sigmoid(chain(self.merge(d), z, training=False))
             for d, z in zip(DIRECTIONS, means, strict=True)
         ]
         outputs = tf.transpose(x * self._scaled(gates[0] + gates[1]), SWAP)

@@ -13,6 +13,7 @@ from keras_ddl.layers.quant_point import QuantPoint
 
 DIRECTIONS = ("vertical", "horizontal")
 SCALES = {"full": 1, "half": 2, "quarter": 4}
+POOLED = tuple(SCALES)[1:]
 
 
 class MSA(keras.layers.Layer):
@@ -67,13 +68,13 @@ class MSA(keras.layers.Layer):
         channels = check_input("MSA", input_shape, self.frames, self.reduction, self.data_format)
         narrow = channels // self.reduction
         self.input_quant = self._quant_point("input_quant")
-        self.pooled_quants = {
-            scale: self._quant_point(f"{scale}_input_quant") for scale in list(SCALES)[1:]
-        }
-        self.branches = {
-            d: {s: self._branch(d, s, channels, narrow) for s in SCALES} for d in DIRECTIONS
-        }
-        self.merges = {d: self._merge(d, channels, narrow) for d in DIRECTIONS}
+        for scale in POOLED:
+            self._quant_point(f"{scale}_input_quant")
+        for direction in DIRECTIONS:
+            for scale in SCALES:
+                self._build_branch(direction, scale, channels, narrow)
+        for direction in DIRECTIONS:
+            self._build_merge(direction, channels, narrow)
         self.gamma = self.add_weight(name="gamma", shape=(1,), initializer="zeros")
         super().build(input_shape)
 
@@ -86,28 +87,32 @@ class MSA(keras.layers.Layer):
         setattr(self, name, layer)
         return layer
 
-    def _branch(self, direction: str, scale: str, channels: int, narrow: int) -> list[Any]:
+    def _build_branch(self, direction: str, scale: str, channels: int, narrow: int) -> None:
         name, layout = f"{direction}_{scale}", {"data_format": self.data_format, "use_bias": False}
         conv, depthwise = self._conv(), self._taps_kinds[self.quantized]
-        return [
-            self._sublayer(
-                depthwise, f"{name}_taps", channels, kernel_size=(3, 1), padding="same", **layout
-            ),
-            self._quant_point(f"{name}_quant"),
-            self._sublayer(
-                conv, f"{name}_pointwise", channels, filters=narrow, kernel_size=1, **layout
-            ),
-            self._norm(f"{name}_bn", narrow),
-        ]
+        taps = {"kernel_size": (3, 1), "padding": "same", **layout}
+        self._sublayer(depthwise, f"{name}_taps", channels, **taps)
+        self._quant_point(f"{name}_quant")
+        self._sublayer(conv, f"{name}_pointwise", channels, filters=narrow, kernel_size=1, **layout)
+        self._norm(f"{name}_bn", narrow)
 
-    def _merge(self, direction: str, channels: int, narrow: int) -> list[Any]:
+    def _build_merge(self, direction: str, channels: int, narrow: int) -> None:
         config = {"filters": channels, "kernel_size": 1, "data_format": self.data_format}
         config["use_bias"] = not self.quantized  # what is left of the norm is one
-        return [
-            self._quant_point(f"{direction}_merge_quant"),
-            self._sublayer(self._conv(), f"{direction}_merge", narrow, **config),
-            self._norm(f"{direction}_merge_bn", channels),
-        ]
+        self._quant_point(f"{direction}_merge_quant")
+        self._sublayer(self._conv(), f"{direction}_merge", narrow, **config)
+        self._norm(f"{direction}_merge_bn", channels)
+
+    # Found by their names, not held in dicts: Keras 3 would save a container and its layers too.
+
+    def branch(self, direction: str, scale: str) -> list[Any]:
+        """The layers of one scale: taps, quantiser, pointwise, norm."""
+        parts = ("taps", "quant", "pointwise", "bn")
+        return [getattr(self, f"{direction}_{scale}_{part}") for part in parts]
+
+    def merge(self, direction: str) -> list[Any]:
+        """The layers behind the scales' mean: quantiser, 1×1, norm."""
+        return [getattr(self, f"{direction}_merge{part}") for part in ("_quant", "", "_bn")]
 
     def _conv(self) -> Any:
         return QuantConv2D if self.quantized else keras.layers.Conv2D
@@ -125,7 +130,7 @@ class MSA(keras.layers.Layer):
         check_input("MSA", inputs.shape, self.frames, self.reduction, self.data_format)
         x = fold_clips(self.input_quant(inputs), self.frames, self.data_format)  # (B, T, P, C)
         gates = [
-            tf.sigmoid(chain(self.merges[d], self._as_images(z, inputs), training))
+            tf.sigmoid(chain(self.merge(d), self._as_images(z, inputs), training))
             for d, z in zip(DIRECTIONS, self._aggregate(x, training), strict=True)
         ]
         # x + γ·x·(½(σ(D^V) − ½) + ½(σ(D^H) − ½)) with the constants gathered.
@@ -137,7 +142,7 @@ class MSA(keras.layers.Layer):
         pooled = self._pyramid(x)
         means = []
         for direction in DIRECTIONS:
-            z = [chain(self.branches[direction][s], pooled[s], training) for s in SCALES]
+            z = [chain(self.branch(direction, s), pooled[s], training) for s in SCALES]
             means.append(self._mean(z))
         return means
 
@@ -160,7 +165,8 @@ class MSA(keras.layers.Layer):
     def _pyramid(self, x: Any) -> dict[str, Any]:
         """`x` at each scale: means of two frames, and of two of those."""
         scales = {next(iter(SCALES)): x}
-        for scale, rounded in self.pooled_quants.items():
+        for scale in POOLED:
+            rounded = getattr(self, f"{scale}_input_quant")
             x = rounded(tf.nn.avg_pool2d(x, (2, 1), (2, 1), "VALID", data_format=self._layout))
             scales[scale] = x
         return scales

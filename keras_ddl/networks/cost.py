@@ -11,7 +11,7 @@ from math import prod
 from typing import Any
 
 from keras_ddl.networks.ablations import TITLES, VARIANTS
-from keras_ddl.networks.keras_graph import KerasGraph
+from keras_ddl.networks.keras_graph import KerasGraph, steps_by_name
 
 GIGA = 1e9
 Steps = Iterator[tuple[str, int]]
@@ -55,7 +55,7 @@ def released_macs(model: Any, frames: int | None = None) -> dict[str, int]:
     steps, images = macs(model, frames), _images_per_clip(model, frames)
     for layer in model.layers:
         if _own_kind(type(layer).__name__) == "DFDC":
-            _, positions, channels = _image(layer, layer.input_shape)
+            _, positions, channels = _image(layer, _shape(layer, "input"))
             at = images[layer.name] * positions
             narrow = channels // layer.reduction
             steps[f"{layer.name}/similarity"] = at * layer.frames * narrow
@@ -84,12 +84,12 @@ def _images_per_clip(model: Any, frames: int | None) -> dict[str, int]:
     }
     given_by: dict[tuple[str, int], int] = {}  # (layer, number of its call) → images it gives
     images: dict[str, int] = {}
-    graph = KerasGraph(model)
+    graph, steps = KerasGraph(model), steps_by_name(model)
     for call in graph.calls_in_order():
         first = call.sources[0] if call.sources else None
         given = given_by[first.layer, first.call] if first else 1
         images[call.layer] = images.get(call.layer, 0) + given
-        if getattr(model.get_layer(call.layer), "gives_clips", False):
+        if getattr(steps[call.layer], "gives_clips", False):
             gives = given // frames
         else:
             gives = change.get(_own_kind(graph.nodes[call.layer].kind), int)(given)
@@ -116,6 +116,20 @@ def _steps(layer: Any, images: int) -> Steps:
         )
 
 
+def _shape(layer: Any, end: str) -> Any:
+    """Shape of a layer's ``"input"`` or ``"output"``; AttributeError where its calls differ."""
+    name = f"{end}_shape"
+    if hasattr(type(layer), name):  # Keras 2
+        return getattr(layer, name)
+    tensors = [
+        tensor for node in layer._inbound_nodes for tensor in getattr(node, f"{end}_tensors")
+    ]
+    shapes = {tuple(tensor.shape) for tensor in tensors}
+    if len(shapes) > 1:
+        raise AttributeError(f"{layer.name} has several: {shapes}")
+    return shapes.pop()
+
+
 def _image(layer: Any, shape: Any) -> tuple[int, int, int]:
     """Height, positions and channels of an image that goes into or comes out of a layer."""
     first = getattr(layer, "data_format", "channels_last") == "channels_first"
@@ -130,7 +144,7 @@ def _image(layer: Any, shape: Any) -> tuple[int, int, int]:
 
 def _kernels(layer: Any, images: int) -> Steps:
     try:
-        _, positions, _ = _image(layer, layer.output_shape)
+        _, positions, _ = _image(layer, _shape(layer, "output"))
     except AttributeError as error:
         raise ValueError(
             f"layer {layer.name}: expected images of one size; got several; give each its own layer"
@@ -140,7 +154,7 @@ def _kernels(layer: Any, images: int) -> Steps:
 
 
 def _dfdc(layer: Any, images: int) -> Steps:
-    height, positions, channels = _image(layer, layer.input_shape)
+    height, positions, channels = _image(layer, _shape(layer, "input"))
     narrow, at = channels // layer.reduction, images * positions
     kept = min(height if layer.keep is None else layer.keep, positions)
     yield "query", at * channels * narrow
@@ -152,7 +166,7 @@ def _dfdc(layer: Any, images: int) -> Steps:
 def _msa(layer: Any, images: int) -> Steps:
     from keras_ddl.layers.msa import DIRECTIONS, SCALES
 
-    _, positions, channels = _image(layer, layer.input_shape)
+    _, positions, channels = _image(layer, _shape(layer, "input"))
     narrow, at = channels // layer.reduction, images * positions
     for direction in DIRECTIONS:
         for scale, by in SCALES.items():  # pooled over time: fewer frames
@@ -164,7 +178,7 @@ def _msa(layer: Any, images: int) -> Steps:
 def _recurrent(layer: Any, images: int) -> Steps:
     """Products with the input and with the state, at every step and in every direction."""
     kernels = [weight for weight in layer.weights if "kernel" in weight.name]
-    yield "", images * layer.input_shape[1] * sum(prod(weight.shape) for weight in kernels)
+    yield "", images * _shape(layer, "input")[1] * sum(prod(weight.shape) for weight in kernels)
 
 
 COUNTERS: dict[str, Callable[[Any, int], Steps]] = {

@@ -9,7 +9,7 @@ from typing import Any
 from keras_ddl.framework import keras
 from keras_ddl.layers import DFDC, MSA
 from keras_ddl.networks.ablations import MODULES
-from keras_ddl.networks.keras_graph import KerasGraph
+from keras_ddl.networks.keras_graph import KerasGraph, steps_by_name
 
 Stage = Callable[[Any, str], Any]
 
@@ -28,8 +28,8 @@ def extend(
     so that pretrained weights keep their meaning.
 
     Args:
-        cnn: Functional model of tf_keras with one input ``(batch, height, width, channels)`` and
-            one output.
+        cnn: Functional model with one input ``(batch, height, width, channels)`` and one output, of
+            the Keras that this process has, see `keras_ddl.framework`.
         stages: Names of layers whose output the modules follow, or a mapping from a short stage
             name (the prefix of the modules' names) to a layer name.
         modules: Any of ``"dfdc"`` and ``"msa"``; applied in that order.
@@ -42,7 +42,7 @@ def extend(
 
     Raises:
         ValueError: unknown stage or module, a network that is not functional with one input, or one
-            of another Keras than tf_keras.
+            of the other Keras.
     """
     _require_functional(cnn)
     image = keras.Input(cnn.input_shape[1:], name="frames")
@@ -90,16 +90,15 @@ def apply_extended(cnn: Any, image: Any, stages: Mapping[str, str], addition: St
         raise ValueError(
             f"no layer named {', '.join(missing)} in {cnn.name}; did you mean {', '.join(near)}?"
         )
-    tensors: dict[str, Any] = {}
+    steps, tensors = steps_by_name(cnn), {}
     for call in graph.calls_in_order():
-        name, layer = call.layer, cnn.get_layer(call.layer)
-        if isinstance(layer, keras.layers.InputLayer):
+        name, step = call.layer, steps[call.layer]
+        if isinstance(step, keras.layers.InputLayer):
             tensors[name] = image
         else:
-            inputs = [tensors[source.layer] for source in call.sources]
-            copy = type(layer).from_config(layer.get_config())
-            tensors[name] = copy(inputs[0] if len(inputs) == 1 else inputs, **call.arguments)
-            copy.set_weights(layer.get_weights())
+            copy = type(step).from_config(step.get_config())
+            tensors[name] = call.repeated(copy, tensors)
+            _copy_weights(step, copy)
         if name in prefixes:
             tensors[name] = addition(tensors[name], prefixes[name])
     return tensors[cnn.output_names[0]]
@@ -110,20 +109,30 @@ def producer(cnn: Any, layer: str) -> str:
     return _graph(cnn).nodes[layer].sources[0]
 
 
-def _require_tf_keras(cnn: Any) -> None:
-    """Refuse a network of another Keras: its layers and its graph are not those rebuilt here."""
-    kerases = {base.__module__.partition(".")[0] for base in type(cnn).__mro__}
-    if keras.__name__ == "tf_keras" and "keras" not in kerases:
+def _copy_weights(step: Any, copy: Any) -> None:
+    if not getattr(step, "weights", None):
         return
+    copy.set_weights(step.get_weights())
+    if isinstance(step, keras.layers.Normalization):
+        copy.finalize_state()  # in Keras 3 it computes with what it made of its weights
+
+
+def _require_same_keras(cnn: Any) -> None:
+    """Refuse a network of the other Keras: its layers do not go together with those used here."""
+    kerases = {base.__module__.partition(".")[0] for base in type(cnn).__mro__}
+    other = "keras" if keras.__name__ == "tf_keras" else "tf_keras"
+    if other not in kerases:
+        return
+    names = {"tf_keras": "tf_keras (Keras 2)", "keras": "Keras 3"}
     raise ValueError(
-        "extend rebuilds networks of tf_keras (Keras 2); got one of Keras 3, which `import keras` "
-        "and tf.keras give; build it with keras_ddl.framework.keras, or put DFDC and MSA of "
-        "keras_ddl.layers into it by hand, with KERAS_DDL_KERAS=keras before the first import"
+        f"extend builds with {names[keras.__name__]} in this process; got a "
+        f"network of {names[other]}; set KERAS_DDL_KERAS={other} in the environment before "
+        "keras_ddl is first imported"
     )
 
 
 def _require_functional(cnn: Any) -> None:
-    _require_tf_keras(cnn)
+    _require_same_keras(cnn)
     counts = [len(getattr(cnn, ends, None) or ()) for ends in ("inputs", "outputs")]
     if counts != [1, 1] or isinstance(cnn, keras.Sequential):
         raise ValueError(

@@ -1,9 +1,13 @@
-"""The graph of a Keras functional model: its layers, their calls, and what feeds each call."""
+"""The graph of a Keras functional model: its layers, their calls, and what feeds each call.
+
+Keras 2 and Keras 3 write a call differently; both are read here. What changes a graph (`become`,
+`behind`, `read_instead`) is for those of Keras 2, which alone are quantised and exported.
+"""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -16,6 +20,7 @@ class Source(NamedTuple):
     output: int
 
 
+CONSTANT = "_CONSTANT_VALUE"  # Keras 2's name for what stands first and is no tensor
 SHAPES = "build_config"
 REGISTERED = ("registered_name", "module")  # where a class is found, before `custom_objects`
 
@@ -27,14 +32,30 @@ class Call:
     Attributes:
         layer: Name of the layer.
         number: Which of the layer's calls, from 0.
-        sources: What it is given, in order; an input layer is given nothing.
-        arguments: What else it is called with.
+        given: What it is called with by position, a `Source` in place of each tensor; an input
+            layer is given nothing.
+        arguments: The same by name.
     """
 
     layer: str
     number: int
-    sources: tuple[Source, ...]
+    given: tuple[Any, ...]
     arguments: dict[str, Any]
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """The tensors it is given, in order."""
+        found: list[Source] = []
+        _each_source((self.given, self.arguments), found.append)
+        return tuple(found)
+
+    def repeated(self, layer: Callable[..., Any], tensors: Mapping[str, Any]) -> Any:
+        """Call `layer` in the same way, with ``tensors[name]`` for what the layer `name` gave."""
+
+        def tensor(source: Source) -> Any:
+            return tensors[source.layer]
+
+        return layer(*_each_source(self.given, tensor), **_each_source(self.arguments, tensor))
 
 
 @dataclass(frozen=True)
@@ -76,10 +97,18 @@ class Node:
         """
         found = []
         for number, given in enumerate(self.entry["inbound_nodes"] or [[]]):
-            if any(not isinstance(tensor, list) for tensor in given):
+            if isinstance(given, dict):  # Keras 3
+                arguments = _keras_3_values(given["kwargs"])
+                found.append(Call(self.name, number, _keras_3_values(given["args"]), arguments))
+                continue
+            if given and isinstance(given[0], str):  # an operation of TensorFlow, as x + 3
+                given = [given]
+            if any(not isinstance(tensor, list) or tensor[0] == CONSTANT for tensor in given):
                 raise ValueError(f"layer {self.name} is called in a way that cannot be followed")
-            sources = tuple(Source(*tensor[:3]) for tensor in given)
-            found.append(Call(self.name, number, sources, dict(given[0][3]) if given else {}))
+            sources = [Source(*tensor[:3]) for tensor in given]
+            inputs = (sources,) if len(sources) > 1 else tuple(sources)
+            arguments = _keras_2_values(given[0][3]) if given else {}
+            found.append(Call(self.name, number, inputs, arguments))
         return found
 
     @property
@@ -99,6 +128,11 @@ class Node:
             for tensor in given:
                 if tensor[0] == source:
                     tensor[0] = other
+
+
+def steps_by_name(model: Any) -> dict[str, Any]:
+    """The layers of a model; of Keras 3 its bare operations too, which are none of its layers."""
+    return {step.name: step for step in getattr(model, "operations", model.layers)}
 
 
 class KerasGraph:
@@ -152,3 +186,39 @@ class KerasGraph:
             entries.append({key: value for key, value in node.entry.items() if key not in stale})
         config = {**self._config, "layers": entries}
         return keras.Model.from_config(config, custom_objects=dict(custom_objects))
+
+
+def _each_source(values: Any, change: Callable[[Source], Any]) -> Any:
+    """The same values, nested as they are, with ``change(source)`` for each `Source`."""
+    if isinstance(values, Source):
+        return change(values)
+    if isinstance(values, dict):
+        return {key: _each_source(value, change) for key, value in values.items()}
+    if type(values) in (list, tuple):
+        return type(values)(_each_source(value, change) for value in values)
+    return values
+
+
+def _keras_2_values(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Named arguments of a call of Keras 2, a `Source` for each tensor."""
+
+    def value(given: Any) -> Any:
+        is_tensor = isinstance(given, list) and [type(part) for part in given] == [str, int, int]
+        return Source(*given) if is_tensor else given
+
+    return {name: value(given) for name, given in arguments.items()}
+
+
+def _keras_3_values(values: Any) -> Any:
+    """What a call of Keras 3 is given, from its configuration, a `Source` for each tensor."""
+    if isinstance(values, dict):
+        if values.get("class_name") == "__keras_tensor__":
+            return Source(*values["config"]["keras_history"])
+        if "class_name" in values:
+            from keras_ddl.framework import keras
+
+            return keras.saving.deserialize_keras_object(values)
+        return {key: _keras_3_values(value) for key, value in values.items()}
+    if isinstance(values, (list, tuple)):
+        return type(values)(_keras_3_values(value) for value in values)
+    return values

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -47,7 +48,8 @@ def build_model(
 
     Returns:
         A functional model: input ``clip``, raw uint8 RGB ``(batch, frames, size, size, 3)``, scaled
-        inside; output ``logits`` ``(batch, 2)`` float32, class 1 = fake.
+        inside; output ``logits`` ``(batch, 2)`` float32, class 1 = fake. Its attribute `built_from`
+        is what it was built from, as JSON.
 
     Raises:
         ValueError: unknown backbone, module, stage or an impossible size.
@@ -72,7 +74,13 @@ def build_model(
     x, cells = apply_localising(network, x, chosen, stage_modules(modules, frames, keep), localise)
     name = "_".join((backbone, *modules)) if modules else f"{backbone}_plain"
     head = _map_head(cells, frames) if by_map else _head(x, frames, width, cells)
-    return keras.Model(clip, head, name=name)
+    model = keras.Model(clip, head, name=name)
+    placed = modules if chosen else ()
+    given = {"backbone": backbone, "modules": list(placed), "stages": list(stages or ())}
+    given |= {"localise": localise, "by_map": by_map, "keep": keep, "width": width}
+    # As text, because Keras would keep track of a dictionary; see `hub.preset`.
+    model.built_from = json.dumps({**given, "frames": frames, "size": size})
+    return model
 
 
 def _chosen(available: Any, stages: Sequence[str]) -> dict[str, str]:

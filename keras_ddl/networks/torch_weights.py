@@ -119,14 +119,17 @@ def layer_slots(layer: Any, prefix: str) -> Iterator[Slot]:
 
 
 def _msa_slots(layer: Any, prefix: str) -> Iterator[Slot]:
+    from keras_ddl.layers.msa import DIRECTIONS
+
     yield Slot(f"{prefix}gamma", layer.gamma, _as_is)
-    for direction, branches in layer.branches.items():
-        for scale, (taps, _, pointwise, norm) in branches.items():
-            name = f"{prefix}{direction}_conv{SCALE_SUFFIXES[scale]}"
+    for direction in DIRECTIONS:
+        for scale, suffix in SCALE_SUFFIXES.items():
+            taps, _, pointwise, norm = layer.branch(direction, scale)
+            name = f"{prefix}{direction}_conv{suffix}"
             # weights[0]: the two Kerases call a depthwise kernel differently
             yield Slot(f"{name}.0.conv1.weight", taps.weights[0], _time_taps)
             yield from layer_slots(pointwise, f"{name}.0.pointwise.")
             yield from layer_slots(norm, f"{name}.1.")
-        _, merge, norm = layer.merges[direction]
+        _, merge, norm = layer.merge(direction)
         yield from layer_slots(merge, f"{prefix}{direction}_conv_merge.0.")
         yield from layer_slots(norm, f"{prefix}{direction}_conv_merge.1.")

@@ -166,13 +166,13 @@ def _msa(layer: MSA, source: MSA) -> None:
     layer.gamma.assign(source.gamma)
     for direction in DIRECTIONS:
         for scale in SCALES:
-            taps, _, pointwise, norm = source.branches[direction][scale]
-            own_taps, _, own_pointwise, bias = layer.branches[direction][scale]
+            taps, _, pointwise, norm = source.branch(direction, scale)
+            own_taps, _, own_pointwise, bias = layer.branch(direction, scale)
             _convolution(own_taps, taps)
             _convolution(own_pointwise, pointwise, _folded(norm)[0] / len(SCALES))
             bias.bias.assign(_rest(norm, pointwise) / len(SCALES))
-        _, merge, norm = source.merges[direction]
-        _, own_merge, bias = layer.merges[direction]
+        _, merge, norm = source.merge(direction)
+        _, own_merge, bias = layer.merge(direction)
         _convolution(own_merge, merge, _folded(norm)[0])
         bias.bias.assign(_rest(norm, merge))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -77,10 +78,20 @@ def readers(model: Any) -> dict[str, set[str]]:
     """Layer → the layers that read its output."""
     found: dict[str, set[str]] = {}
     for entry in model.get_config()["layers"]:
-        for call in entry["inbound_nodes"]:
-            for source in call:
-                found.setdefault(source[0], set()).add(entry["name"])
+        for source in sources(entry["inbound_nodes"]):
+            found.setdefault(source, set()).add(entry["name"])
     return found
+
+
+def sources(given: Any) -> Iterator[str]:
+    """Names of the layers in what a configuration says of calls, of Keras 2 or Keras 3."""
+    if isinstance(given, dict) and "keras_history" in given:
+        yield given["keras_history"][0]
+    elif isinstance(given, (list, tuple)) and given and isinstance(given[0], str):
+        yield given[0]
+    elif isinstance(given, (dict, list, tuple)):
+        for part in given.values() if isinstance(given, dict) else given:
+            yield from sources(part)
 
 
 # The authors' network
@@ -142,7 +153,7 @@ def test_every_ablation_is_one_argument(backbone: str, modules: tuple[str, ...])
     some = STAGES[backbone][1:2] if len(modules) == 1 else []
     model = built(backbone, modules, *some)
     assert model.input_shape == (None, 4, SIZES[backbone], SIZES[backbone], 3)
-    assert model.inputs[0].dtype == tf.uint8 and model.input_names == ["clip"]
+    assert model.inputs[0].dtype == tf.uint8 and model.inputs[0].name == "clip"
     assert model.output_shape == (None, 2) and model.output_names == ["logits"]
     assert model.outputs[0].dtype == tf.float32
     for name, kind in (("dfdc", DFDC), ("msa", MSA)):
@@ -211,13 +222,14 @@ def test_every_weight_learns_once_gamma_has_left_zero(randomise) -> None:
     randomise(model)
     with tf.GradientTape() as tape:
         logits = model(clips(0, 4, 32), training=True)
-        loss = keras.losses.sparse_categorical_crossentropy([0, 1], logits, from_logits=True)
+        truth = np.array([0, 1])
+        loss = keras.losses.sparse_categorical_crossentropy(truth, logits, from_logits=True)
     for weight, gradient in zip(
         model.trainable_weights, tape.gradient(loss, model.trainable_weights), strict=True
     ):
         assert gradient is not None and np.isfinite(gradient).all(), weight.name
         # A constant before a batch norm in training mode is taken out again by it.
-        assert np.abs(gradient).max() > 0 or weight.name.endswith("bias:0"), weight.name
+        assert np.abs(gradient).max() > 0 or "bias" in weight.name, weight.name
 
 
 def test_half_precision_gives_float32_logits() -> None:
@@ -254,7 +266,7 @@ def test_keep_reaches_the_layers(keep: str | int, want: list[int | None]) -> Non
     stages = ["stage3", "stage2"]  # in any order
     model = build_model("resnet18", ("dfdc",), 4, 32, keep, width=0.25, stages=stages)
     assert [layer.name for layer in of_kind(model, DFDC)] == ["stage2_dfdc", "stage3_dfdc"]
-    heights = [layer.input_shape[1] for layer in of_kind(model, DFDC)]
+    heights = [layer.input.shape[1] for layer in of_kind(model, DFDC)]
     assert heights == [8, 4]
     assert [layer.keep for layer in of_kind(model, DFDC)] == want
 
@@ -295,7 +307,7 @@ def test_class_1_is_fake_and_says_so() -> None:
 def test_xception_starts_from_a_file_of_applications(tmp_path: Path, randomise) -> None:
     source = keras.applications.Xception(include_top=False, weights=None, input_shape=(71, 71, 3))
     randomise(source)
-    path = tmp_path / "xception.h5"
+    path = tmp_path / "xception.weights.h5"
     source.save_weights(path)
     network = backbones.get("xception")(71, weights=str(path))
     for got, want in zip(network.cnn.get_weights(), source.get_weights(), strict=True):

@@ -73,15 +73,15 @@ def classifier(size: int, weights: str, version: int) -> keras.Model:
 def _features(image: Any, width: float, version: int) -> tuple[Any, dict[str, str]]:
     channels_by, blocks_by = FACTORS[version]
     x = _conv_bn(image, scaled(STEM, width), 3, 2, "stem")
-    stages, last, number = {}, len(STAGES), 0
+    before, stages, last, number = "", {}, len(STAGES), 0
     for stage, (expansion, kernel, stride, channels, blocks) in enumerate(STAGES, 1):
         if stage > 1:
-            stages[f"stage{stage}"] = x.node.layer.name
+            stages[f"stage{stage}"] = before
         count = blocks if stage in (1, last) else math.ceil(blocks * blocks_by)
         for turn in range(count):
             out = scaled(scaled(channels, channels_by), width)
             step = stride if turn == 0 else 1
-            x = _inverted_residual(x, out, expansion, kernel, step, f"block{number}")
+            x, before = _inverted_residual(x, out, expansion, kernel, step, f"block{number}")
             number += 1
     return x, stages
 
@@ -98,7 +98,8 @@ def _relu6(x: Any, name: str) -> Any:
 
 def _inverted_residual(
     x: Any, channels: int, expansion: int, kernel: int, stride: int, name: str
-) -> Any:
+) -> tuple[Any, str]:
+    """The block's output, and the name of its last layer."""
     skip, wide = x, expansion * x.shape[-1]
     if expansion > 1:
         x = _conv_bn(x, wide, 1, 1, f"{name}_expand")
@@ -107,10 +108,12 @@ def _inverted_residual(
     )(x)
     x = _relu6(x, f"{name}_depthwise")
     x = keras.layers.Conv2D(channels, 1, use_bias=False, name=f"{name}_project")(x)
-    x = batch_norm(epsilon=EPSILON, name=f"{name}_project_bn")(x)
+    last = f"{name}_project_bn"
+    x = batch_norm(epsilon=EPSILON, name=last)(x)
     if stride == 1 and skip.shape[-1] == channels:
-        x = keras.layers.Add(name=f"{name}_add")([x, skip])
-    return x
+        last = f"{name}_add"
+        x = keras.layers.Add(name=last)([x, skip])
+    return x, last
 
 
 def pretrained_file(version: int) -> Path:
