@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 
 class Source(NamedTuple):
-    """The tensor that a call is given: an output of some layer's call, all counted from 0."""
+    """The tensor that a call is given: an output of some layer's call, counted as in `Call`."""
 
     layer: str
     call: int
@@ -26,7 +26,7 @@ class Call:
 
     Attributes:
         layer: Name of the layer.
-        number: Which of the layer's calls, from 0.
+        number: Which of the layer's calls, from 0; of a model among the layers from 1.
         sources: What it is given, in order; an input layer is given nothing.
         arguments: What else it is called with.
     """
@@ -75,12 +75,18 @@ class Node:
             ValueError: A call takes more than a tensor or a list of them.
         """
         found = []
-        for number, given in enumerate(self.entry["inbound_nodes"] or [[]]):
+        for number, given in enumerate(self.entry["inbound_nodes"] or [[]], self._first_call):
             if any(not isinstance(tensor, list) for tensor in given):
                 raise ValueError(f"layer {self.name} is called in a way that cannot be followed")
             sources = tuple(Source(*tensor[:3]) for tensor in given)
             found.append(Call(self.name, number, sources, dict(given[0][3]) if given else {}))
         return found
+
+    @property
+    def _first_call(self) -> int:
+        """Keras counts the calls of a model among the layers from 1: making it was the first."""
+        inner = self.config.get("layers") or [{}]
+        return int(isinstance(inner[0], dict) and inner[0].get("class_name") == "InputLayer")
 
     @property
     def sources(self) -> list[str]:
@@ -111,6 +117,13 @@ class KerasGraph:
     def __init__(self, model: Any) -> None:
         self._config = copy.deepcopy(model.get_config())
         self.nodes = {entry["name"]: Node(entry) for entry in self._config["layers"]}
+
+    @property
+    def ends(self) -> list[Source]:
+        """The tensors that the model returns, in order."""
+        ends = self._config["output_layers"]
+        ends = [ends] if isinstance(ends[0], str) else ends
+        return [Source(*end) for end in ends]
 
     def readers(self) -> dict[str, list[str]]:
         """Layer → the layers that read it; one that nothing reads is left out."""
