@@ -1,4 +1,4 @@
-"""Localisation: whether a network's map points at the forged pixels, on fakes whose mask is known.
+"""Localisation: whether a map points at the forged pixels, on fakes whose mask is known.
 
 Those are pseudo-fakes made of a split's reals, so that the clips must have been prepared with the
 surroundings of the faces. A map says something if it is brightest inside the forgery more often
@@ -18,6 +18,7 @@ from keras_ddl.data.pseudo_fakes.blend import Blend, blended_crop
 from keras_ddl.data.pseudo_fakes.donor import Donors
 from keras_ddl.data.pseudo_fakes.wide import WideClips
 from keras_ddl.edge.clipspec import ClipSpec
+from keras_ddl.edge.faces.map_kind import MapKind
 from keras_ddl.edge.metrics import auc, wilson
 
 CLIPS = 64  # at most, evenly chosen
@@ -26,6 +27,28 @@ FORGED = 0.5
 
 Heat = Callable[[np.ndarray], np.ndarray]
 """From a clip, uint8 (T, S, S, 3), to its map, float (T, h, w) in [0, 1]."""
+
+
+@dataclass(frozen=True)
+class View:
+    """One kind of map of one network.
+
+    Args:
+        kind: What it shows.
+        heat: Computes it.
+        layer: Of whose features a Grad-CAM is; "" otherwise.
+    """
+
+    kind: MapKind
+    heat: Heat
+    layer: str = ""
+
+    @property
+    def caption(self) -> str:
+        """The line for beside a picture."""
+        return (
+            f"{self.kind.caption} (features of {self.layer})" if self.layer else self.kind.caption
+        )
 
 
 @dataclass(frozen=True)
@@ -39,6 +62,7 @@ class LocalisationResult:
         chance: Share of all cells that is forged: what a random point would reach.
         pixel_auc: Mean over the clips of the AUC of forged against other cells.
         contrast: Chance that a fake's map is brighter, on average, than its real twin's.
+        layer: Of whose features a Grad-CAM is; "" of a map of the network's own.
     """
 
     clips: int
@@ -48,15 +72,16 @@ class LocalisationResult:
     chance: float
     pixel_auc: float
     contrast: float
+    layer: str = ""
 
 
 def localisation(
-    heat: Heat, data: PreparedSplit, prepared: Path, seed: int = 0
+    view: View, data: PreparedSplit, prepared: Path, seed: int = 0
 ) -> LocalisationResult | None:
-    """Hold a map against the masks of pseudo-fakes.
+    """Hold a map against the masks of pseudo-fakes, the same ones for every kind of map.
 
     Args:
-        heat: From a clip, uint8 (T, S, S, 3), to its map, (T, h, w) in [0, 1].
+        view: The map.
         data: A split of prepared clips; its reals are taken, evenly over it.
         prepared: Their folder.
         seed: Of the fakes.
@@ -75,7 +100,7 @@ def localisation(
         clip, at = wide[int(number)], (seed, int(number))
         donor = donors.draw(int(number), at)
         real, fake = (blended_crop(clip, at, made, spec.size, donor) for made in (False, True))
-        found, plain = heat(fake.frames), heat(real.frames)
+        found, plain = view.heat(fake.frames), view.heat(real.frames)
         forged = _forged(fake, found.shape[1])
         brighter.append(np.sign(found.mean() - plain.mean()) / 2 + 0.5)
         shown = forged.any((1, 2))
@@ -90,8 +115,9 @@ def localisation(
     if not aucs:
         return None
     low, high = wilson(float(np.sum(hits)), len(hits))
-    means = (float(np.mean(values)) for values in (shares, aucs, brighter))
-    return LocalisationResult(len(hits), float(np.mean(hits)), low, high, *means)
+    chance, cells, contrast = (float(np.mean(values)) for values in (shares, aucs, brighter))
+    pointing = float(np.mean(hits))
+    return LocalisationResult(len(hits), pointing, low, high, chance, cells, contrast, view.layer)
 
 
 def _forged(fake: Blend, grid: int) -> np.ndarray:

@@ -46,7 +46,7 @@ def page(content: Content) -> str:
         facts=facts,
         sets=sets,
         chosen=OperatingPoint.of(spec),
-        heat=content.heat,
+        views=content.views,
         related=content.related,
         domain=spec.training.get("dataset") or "unknown data",
         few=[
@@ -61,6 +61,7 @@ def page(content: Content) -> str:
         bounds=BOUNDS,
         cases=worst_cases(content.sets, spec.threshold),
         strip=strip,
+        alike=lambda heat: len(heat) > 1 and bool((heat == heat[:1]).all() and heat.any()),
         fingerprints=_fingerprints(spec, sets),
         config=json.dumps(facts.config.to_dict(), indent=2, ensure_ascii=False),
     )
