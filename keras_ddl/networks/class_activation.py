@@ -11,10 +11,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from keras_ddl.edge.faces.map_kind import GRAD_CAM, MapKind
 from keras_ddl.framework import keras, tf
 from keras_ddl.networks.grad_cam import scaled
 from keras_ddl.networks.keras_graph import KerasGraph
 from keras_ddl.networks.last_features import last_features
+from keras_ddl.networks.model import map_kind
 
 OVER_IMAGE, OVER_FRAMES, PREDICTIONS = "GlobalAveragePooling2D", "FramesToClip", "FramesMean"
 LINEAR = (OVER_IMAGE, OVER_FRAMES, "GlobalAveragePooling1D", "Dropout")
@@ -41,8 +43,11 @@ class LinearHead:
 
 def linear_head(model: Any) -> LinearHead | None:
     """Find the linear head of a network of clips; None where its head is of another kind."""
-    features, graph = last_features(model), KerasGraph(model)
-    if len(features.path) > 1:
+    try:
+        features, graph = last_features(model), KerasGraph(model)
+    except ValueError:  # no features, or none that can be found
+        return None
+    if len(features.path) > 1 or len(model.input_shape) != 5:
         return None
     readers, found = graph.readers(), {}
     node = graph.nodes[features.layer]
@@ -63,6 +68,15 @@ def linear_head(model: Any) -> LinearHead | None:
     averages = PREDICTIONS in found
     of_frames = averages or OVER_FRAMES in found
     return LinearHead(features.layer, found[OVER_IMAGE], found["Dense"], of_frames, averages)
+
+
+def graph_map_kind(model: Any) -> MapKind | None:
+    """What the map of a network's exported graph is; None where it can have none.
+
+    That is the network's own map where it has one, else Grad-CAM where its head is linear.
+    """
+    own = map_kind(model)
+    return GRAD_CAM if own is None and linear_head(model) is not None else own
 
 
 class ClassActivation(keras.layers.Layer):

@@ -28,7 +28,8 @@ def full_scene(shape: tuple[int, ...]) -> Scene:
         FaceMark(3, (wide - 30.0, high / 2, 60.0, 60.0), Label.UNCERTAIN, None, "too small"),
     )
     points = tuple(Point(i * 300.0, 1, i / 30, i / 30, Label.FAKE) for i in range(30))
-    return Scene(9000.0, faces, points, Policy(), "model 0123 | haar", "synthetic")
+    legend = "Grad-CAM: what raised the score"
+    return Scene(9000.0, faces, points, Policy(), "model 0123 | haar", "synthetic", legend)
 
 
 def changed(before: np.ndarray, after: np.ndarray) -> np.ndarray:
@@ -49,7 +50,14 @@ def test_only_the_stated_places_change(shape: tuple[int, int, int]) -> None:
     drawn = overlay.draw(image, scene)
     assert (image == before).all()
     places = overlay.layout(shape, scene)
-    marks = [places.strip, places.banner, *places.boxes, *places.labels, *places.notes]
+    marks = [
+        places.strip,
+        places.banner,
+        places.legend,
+        *places.boxes,
+        *places.labels,
+        *places.notes,
+    ]
     assert not (changed(image, drawn) & ~inside(shape, marks)).any()
     for mark in marks:
         if mark[2] > mark[0]:
