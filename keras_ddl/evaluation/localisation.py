@@ -37,11 +37,14 @@ class View:
         kind: What it shows.
         heat: Computes it.
         layer: Of whose features a Grad-CAM is; "" otherwise.
+        grid: Cells along a side at which it is held against masks, for which its own are divided;
+            0 is its own.
     """
 
     kind: MapKind
     heat: Heat
     layer: str = ""
+    grid: int = 0
 
     @property
     def caption(self) -> str:
@@ -57,7 +60,8 @@ class LocalisationResult:
 
     Args:
         clips: How many pseudo-fakes.
-        pointing: Share of the frames whose brightest cell is forged (the pointing game).
+        pointing: Share of the frames whose brightest cell is forged (the pointing game); where
+            several are equally bright, the share of them that is.
         low, high: Wilson's 95 % interval of it, counting clips, not frames.
         chance: Share of all cells that is forged: what a random point would reach.
         pixel_auc: Mean over the clips of the AUC of forged against other cells.
@@ -100,14 +104,14 @@ def localisation(
         clip, at = wide[int(number)], (seed, int(number))
         donor = donors.draw(int(number), at)
         real, fake = (blended_crop(clip, at, made, spec.size, donor) for made in (False, True))
-        found, plain = view.heat(fake.frames), view.heat(real.frames)
+        found, plain = (enlarged(view.heat(one.frames), view.grid) for one in (fake, real))
         forged = _forged(fake, found.shape[1])
         brighter.append(np.sign(found.mean() - plain.mean()) / 2 + 0.5)
         shown = forged.any((1, 2))
         if not shown.any():
             continue
-        peaks = found.reshape(len(found), -1).argmax(1)
-        inside = forged.reshape(len(forged), -1)[np.arange(len(peaks)), peaks]
+        peaks = found == found.max((1, 2), keepdims=True)
+        inside = (forged & peaks).sum((1, 2)) / peaks.sum((1, 2))  # of equals any may be it
         hits.append(inside[shown].mean())
         shares.append(forged[shown].mean())
         if not forged[shown].all():
@@ -118,6 +122,16 @@ def localisation(
     chance, cells, contrast = (float(np.mean(values)) for values in (shares, aucs, brighter))
     pointing = float(np.mean(hits))
     return LocalisationResult(len(hits), pointing, low, high, chance, cells, contrast, view.layer)
+
+
+def enlarged(heat: np.ndarray, grid: int) -> np.ndarray:
+    """A map (T, h, w) with its cells divided into so many along a side, unless it has more."""
+    import cv2
+
+    if grid <= max(heat.shape[1:]):
+        return heat
+    divided = [cv2.resize(h, (grid, grid), interpolation=cv2.INTER_NEAREST) for h in heat]
+    return np.stack(divided)
 
 
 def _forged(fake: Blend, grid: int) -> np.ndarray:

@@ -170,9 +170,10 @@ def views(model: keras.Model) -> tuple[View, ...]:
     from keras_ddl.networks.grad_cam import GradCam
     from keras_ddl.networks.model import map_kind, with_inconsistency_map
 
-    found, kind = [], map_kind(model)
+    found, kind, grid = [], map_kind(model), model.input_shape[2] // 8
     if kind is not None:
         with_map = with_inconsistency_map(model)
+        grid = with_map.output_shape[1][-1]
 
         def heat(clip: np.ndarray) -> np.ndarray:
             return np.asarray(with_map(clip[None], training=False)[1][0], np.float32)
@@ -183,7 +184,7 @@ def views(model: keras.Model) -> tuple[View, ...]:
     except ValueError as error:
         _log.warning("no Grad-CAM: %s", error)
         return tuple(found)
-    found.append(View(GRAD_CAM, lambda clip: cam(clip[None])[0], cam.features.layer))
+    found.append(View(GRAD_CAM, lambda clip: cam(clip[None])[0], cam.features.layer, grid))
     return tuple(found)
 
 
