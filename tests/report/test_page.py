@@ -357,6 +357,10 @@ def test_every_map_stands_under_a_line_that_says_what_it_is(
     whole = f"{saying} (features of block3); one map for the whole clip"
     assert page.text.count(whole) == page.text.count(saying) == len(cases)
     assert page.text.count(INCONSISTENCY.caption) == len(cases)
+    dark = (View(GRAD_CAM, lambda clip: 0 * of_clip(clip), "block3"),)
+    _, none = read(replace(content, views=dark), tmp_path)
+    assert none.text.count("no place of this clip raised it more than others") == len(cases)
+    assert "one map for the whole clip" not in none.text
     for title in ("Grad-CAM", "Inconsistency map"):
         assert text.count(f'alt="{title} of frame ') == 4 * len(cases)
     assert (
@@ -370,7 +374,9 @@ def test_the_maps_are_compared_by_number(make: Callable[..., Content], tmp_path:
     content = make("set")
     (part,) = content.sets
     told = replace(part, result=replace(part.result, localisation=own, grad_cam=cam))
-    _, page = read(replace(content, sets=(told,)), tmp_path)
+    view = View(GRAD_CAM, lambda clip: np.ones((len(clip), 2, 2)), "block3")
+    _, page = read(replace(content, sets=(told,), views=(view,)), tmp_path)
+    assert "its brightest cell is forged in 75% of the frames, a random cell in 20%" in page.text
     (rows,) = page.tables["pointing"]
     assert rows[2] == ["the network's own map", "0.2500", "0.2000", "0.5500", "0.5000", "12"]
     assert rows[3] == ["Grad-CAM", "0.7500", "0.2000", "0.8000", "0.9000", "12"]

@@ -22,7 +22,7 @@ class MapKind:
 
     @property
     def caption(self) -> str:
-        """The line for under a picture."""
+        """The line for under a picture; where it is too long it may go on after the semicolon."""
         return f"{self.title}: {self.says}"
 
     @property
@@ -37,7 +37,7 @@ INCONSISTENCY = MapKind(
     "where DFDC saw frames differ; not where a forgery is",
 )
 FORGERY = MapKind(
-    "forgery_map", "Forgery map", "how surely each cell is forged, says the localisation head"
+    "forgery_map", "Forgery map", "how surely each cell is forged; what the localisation head says"
 )
 GRAD_CAM = MapKind(
     "grad_cam", "Grad-CAM", "what raised this network's score; not where a forgery is"

@@ -11,6 +11,7 @@ from deploy.drawing.canvas import COLORS, INK
 from deploy.drawing.overlay import FaceMark, Scene
 from deploy.judging.records import Point
 from deploy.judging.verdict import Label, Policy
+from keras_ddl.edge.faces.map_kind import KINDS, MapKind
 
 SHAPES = [(240, 320, 3), (480, 640, 3), (1080, 1920, 3), (1280, 720, 3)]
 
@@ -139,6 +140,18 @@ def test_a_cold_map_leaves_the_face_as_it_is_and_a_hot_one_does_not() -> None:
     difference = np.abs(hot.astype(int) - image).mean(axis=-1)
     assert difference[11, 11] > 20  # on the diagonal
     assert difference[11, 50] < 2  # far from it
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_what_a_map_shows_is_said_in_full(kind: MapKind, shape: tuple[int, int, int]) -> None:
+    """A line that lost its end would lose what the map does not show."""
+    places = overlay.layout(shape, Scene(0.0, legend=kind.caption))
+    small = overlay._small(places.text)
+    room = places.graph[2] - places.graph[0]
+    lines = overlay._legend_lines(kind.caption, small, room)
+    assert " ".join(lines) == kind.caption
+    assert places.legend[3] - places.legend[1] == len(lines) * round(small * 1.6)
 
 
 def test_points_lie_at_their_time_and_score() -> None:
