@@ -13,8 +13,10 @@ from keras_ddl.framework import keras, tf
 from keras_ddl.networks.keras_graph import Call, KerasGraph
 from keras_ddl.networks.last_features import LastFeatures, as_functional, last_features
 
-FAINT = 1e-4
+FAINT = 1e-3
 """Share of the strongest cell, for or against, that a clip's cells must differ by to be a map."""
+DIM = 0.1
+"""Share of the strongest cell against below which what speaks for fake is drawn dimmer."""
 
 
 class GradCam:
@@ -23,8 +25,10 @@ class GradCam:
     With A the last features and m the logit of fake minus that of real, every channel k has the
     weight α_k = mean over the cells of ∂m/∂A_k, and a cell gets ReLU(Σ_k α_k A_k): channels whose
     rise would lower the score take away, and what is left below 0 is 0. Each clip is scaled so that
-    its largest value is 1. The map tells what raised this network's score, right or wrong, at the
-    places that the features stand for; it doesn't tell where a forgery is.
+    its largest value is 1, or less where a cell speaks more than ten times as strongly against: a
+    sure real has no bright map of what rounding left. The map tells what raised this network's
+    score, right or wrong, at the places that the features stand for; it doesn't tell where a
+    forgery is.
 
     Args:
         model: A functional network with two logits, class 1 = fake, of clips ``(B, T, S, S, 3)``,
@@ -92,7 +96,7 @@ class GradCam:
 
 
 def scaled(signed: Any) -> Any:
-    """What speaks for fake, each clip's largest as 1.
+    """What speaks for fake, each clip's largest as 1; as 0.1 where one against is 100 times it.
 
     Args:
         signed: ``(B, T, h, w)``, what speaks for fake above 0 and what speaks against it below.
@@ -106,7 +110,7 @@ def scaled(signed: Any) -> Any:
     lowest = tf.reduce_min(raised, axes, keepdims=True)
     strongest = tf.reduce_max(tf.abs(signed), axes, keepdims=True)
     shows = highest - lowest > FAINT * strongest
-    return tf.where(shows, raised / tf.where(shows, highest, 1.0), 0.0)
+    return tf.where(shows, raised / tf.where(shows, tf.maximum(highest, DIM * strongest), 1.0), 0.0)
 
 
 def _laid(model: Any, inputs: Sequence[Any], wanted: LastFeatures, level: int) -> tuple[Any, Any]:

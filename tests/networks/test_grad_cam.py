@@ -123,6 +123,10 @@ def test_what_rounding_makes_is_no_map() -> None:
     signed = np.full((1, 1, 2, 2), -5.0, np.float32)
     signed[0, 0, 0, 0] = 1e-6
     assert not np.asarray(scaled(signed)).any()
+    signed[0, 0, 0, 0] = 0.05  # a hundredth of what speaks against: a tenth as bright
+    np.testing.assert_allclose(np.asarray(scaled(signed))[0, 0], [[0.1, 0], [0, 0]], atol=1e-6)
+    signed[0, 0, 0, 0] = 0.5
+    np.testing.assert_allclose(np.asarray(scaled(signed))[0, 0], [[1, 0], [0, 0]], atol=1e-6)
 
 
 def test_features_without_time_give_all_frames_one_map() -> None:
@@ -240,7 +244,6 @@ def test_a_network_of_the_zoo_has_a_map(name: str, randomise: Any) -> None:
     sides = last_shape(model, cam.features.path[-1])
     assert found.shape == (2, frames, *sides) and np.isfinite(found).all()
     assert found.min() >= 0 and found.max() <= 1
-    assert all(clip.max() in (0.0, 1.0) for clip in found)
     head = linear_head(model)
     assert (head is not None) is linear
     if head is not None:
