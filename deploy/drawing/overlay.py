@@ -85,7 +85,7 @@ def layout(shape: tuple[int, ...], scene: Scene) -> Layout:
     strip = (0, high - max(round(high * STRIP_SHARE), round(3.6 * row)), wide, high)
     graph = (2 * line, strip[1] + line, wide - 2 * line, high - row - line)
     banner = (0, 0, wide, round(text * 2.0) if scene.banner else 0)
-    lines = len(_legend_lines(scene.legend, small, graph[2] - graph[0]))
+    lines = len(drawing.caption_lines(scene.legend, small, graph[2] - graph[0]))
     legend = (0, strip[1] - lines * row, wide, strip[1]) if lines else (0, 0, 0, 0)
     boxes = tuple(_box(face.box, line, shape) for face in scene.faces)
     pairs = list(zip(scene.faces, boxes, strict=True))
@@ -112,7 +112,7 @@ def draw(image: np.ndarray, scene: Scene) -> np.ndarray:
     if scene.legend:
         drawing.panel(picture, places.legend, INK, BACKING)
         small, (left, _, right, _) = _small(places.text), places.graph
-        for row, line in enumerate(_legend_lines(scene.legend, small, right - left)):
+        for row, line in enumerate(drawing.caption_lines(scene.legend, small, right - left)):
             top = places.legend[1] + row * round(small * 1.6)
             drawing.put_text(picture, line, (left, top), small, PAPER)
     if scene.banner:
@@ -128,14 +128,6 @@ def label_text(face: FaceMark) -> str:
     """What stands over a face, e.g. "FAKE 0.93"; the track's number follows in small print."""
     score = "..." if face.probability is None else f"{face.probability:.2f}"
     return f"{face.label.value} {score}"
-
-
-def _legend_lines(legend: str, small: int, room: int) -> list[str]:
-    """A legend in one line, or in two where it has a semicolon and is too long for one."""
-    first, _, rest = legend.partition("; ")
-    if rest and drawing.text_size(legend, small)[0] > room:
-        return [drawing.fit(line, small, room) for line in (f"{first};", rest)]
-    return [drawing.fit(legend, small, room)] if legend else []
 
 
 def _small(text: int) -> int:

@@ -14,7 +14,7 @@ from keras_ddl.edge.faces.map_kind import MapKind
 from keras_ddl.edge.optional_import import need
 
 JPEG_QUALITY = 92
-CAPTION = 12  # capital height in px
+CAPTION = 9  # capital height in px
 
 
 def png_from_clip(frames: np.ndarray) -> bytes:
@@ -55,9 +55,11 @@ def png_from_heat(scored: ScoredClip, kind: MapKind) -> bytes | None:
     for index, values in enumerate(scored.heat):
         drawing.heat(marked, (index * size, 0, (index + 1) * size, size), np.nan_to_num(values))
     wide = plain.shape[1]
-    line = drawing.fit(kind.caption, CAPTION, wide)
-    below = np.zeros((drawing.text_size(line, CAPTION)[1], wide, 3), np.uint8)
-    drawing.put_text(below, line, (0, 0), CAPTION)
+    lines = drawing.caption_lines(kind.caption, CAPTION, wide)
+    row = drawing.text_size(kind.caption, CAPTION)[1]
+    below = np.zeros((len(lines) * row, wide, 3), np.uint8)
+    for number, line in enumerate(lines):
+        drawing.put_text(below, line, (0, number * row), CAPTION)
     return drawing.encoded(np.vstack([plain, marked, below]), ".png")
 
 

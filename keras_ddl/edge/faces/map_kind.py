@@ -34,7 +34,7 @@ class MapKind:
 INCONSISTENCY = MapKind(
     "inconsistency_map",
     "Inconsistency map",
-    "where DFDC saw frames differ; not where a forgery is",
+    "where DFDC saw change; not where a forgery is",
 )
 FORGERY = MapKind(
     "forgery_map", "Forgery map", "how surely each cell is forged; what the localisation head says"

@@ -149,8 +149,9 @@ def test_what_a_map_shows_is_said_in_full(kind: MapKind, shape: tuple[int, int, 
     places = overlay.layout(shape, Scene(0.0, legend=kind.caption))
     small = overlay._small(places.text)
     room = places.graph[2] - places.graph[0]
-    lines = overlay._legend_lines(kind.caption, small, room)
+    lines = drawing.caption_lines(kind.caption, small, room)
     assert " ".join(lines) == kind.caption
+    assert " ".join(drawing.caption_lines(kind.caption, 9, 4 * 64)) == kind.caption  # evidence
     assert places.legend[3] - places.legend[1] == len(lines) * round(small * 1.6)
 
 
