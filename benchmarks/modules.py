@@ -54,7 +54,7 @@ def _bench(arguments: argparse.Namespace) -> int:
             models[name], giga[name] = model, sum(macs(model).values()) / 1e9
             files[name] = Path(folder) / f"{number}.onnx"
             # The map is for people; it is left out of the comparison.
-            proto = onnx_from_keras(model, inconsistency_map=False)
+            proto = onnx_from_keras(model, with_map=False)
             files[name].write_bytes(proto.SerializeToString())
         runtime = _onnx_runtime(files, clip, arguments)
         memory = {

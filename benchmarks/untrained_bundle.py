@@ -96,12 +96,12 @@ def untrained_graphs(
     model = untrained(("dfdc", "msa"), size, frames, width)
     graphs: dict[str, onnx.ModelProto] = {}
     if FORMS[0] in forms:
-        graphs[FORMS[0]] = onnx_from_keras(model, inconsistency_map=False)
+        graphs[FORMS[0]] = onnx_from_keras(model, with_map=False)
     if set(forms) & set(FORMS[1:]):
         int8 = quantised(model)
         noise = np.random.default_rng(0).integers(0, 256, (1, frames, size, size, 3), np.uint8)
         calibrate(int8, [noise])
-        rounded = onnx_from_keras(int8, inconsistency_map=False)
+        rounded = onnx_from_keras(int8, with_map=False)
         graphs[FORMS[1]] = rounded
         graphs[FORMS[2]] = cpu_int8(rounded, dict.fromkeys(open_results(rounded), RANGE))
     return sum(macs(model).values()) / 1e9, {form: graphs[form] for form in forms}

@@ -22,6 +22,7 @@ from keras_ddl.edge.bundle import (
 from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.commands import typed
 from keras_ddl.edge.errors import CHECK_FAILED, UserError
+from keras_ddl.edge.faces.map_kind import MapKind, kind_among
 from keras_ddl.edge.files import file_sha256
 
 ID_LENGTH = 12  # hex digits: 48 bits tell models apart and still fit on a picture
@@ -41,6 +42,7 @@ class Bundle:
         model_id: Short hash of the weights; every output line carries it.
         domain: What the model was trained on: "synthetic", a data set's name, or "unknown".
         files: SHA-256 of its files by name, as they were when it was opened; an engine's too.
+        map_kind: What its map shows, by the name of the graph's output; None where it has none.
     """
 
     path: Path
@@ -48,6 +50,7 @@ class Bundle:
     model_id: str
     domain: str
     files: Mapping[str, str] = field(default_factory=dict)
+    map_kind: MapKind | None = None
 
 
 def open_bundle(
@@ -84,7 +87,8 @@ def open_bundle(
         backend.close()
         raise
     weights = spec.weights_sha256 or file_sha256(path / MODEL_FILE)
-    return Bundle(path, spec, weights[:ID_LENGTH], training_domain(spec), sums), backend
+    kind = kind_among(tensor.name for tensor in backend.outputs)
+    return Bundle(path, spec, weights[:ID_LENGTH], training_domain(spec), sums, kind), backend
 
 
 def known_errors(bundle: Bundle) -> str:

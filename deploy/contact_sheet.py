@@ -1,8 +1,8 @@
 """Contact sheet of videos and what a model made of them: `python -m deploy.contact_sheet`.
 
 Per video, or per face with `--faces`: six face crops evenly spread over time, the same with the
-inconsistency map over them, and the timeline of scores; above them the true label, where the
-folder's name tells it, and the verdict.
+model's map over them and a line that says what it shows, and the timeline of scores; above them the
+true label, where the folder's name tells it, and the verdict.
 """
 
 from __future__ import annotations
@@ -120,6 +120,7 @@ def panels_for(
             points=tuple(p for p in collector.points if not alone or p.track == track),
             length_ms=end["time_ms"],
             policy=policy,
+            caption=bundle.map_kind.caption if bundle.map_kind else "",
         )
 
     if by_face and end["tracks"]:

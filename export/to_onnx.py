@@ -4,10 +4,11 @@
 much; `--precision int8` writes RUN/bundle-int8/ from the network that `keras_ddl.quantize` made,
 `--rest fp16` or `--cpu` with it RUN/bundle-int8-fp16/ and RUN/bundle-int8-cpu/.
 
-The graph takes raw uint8 clips and returns `fake_probability` and, for networks with DFDC,
-`inconsistency_map`. It becomes final only after ONNX Runtime, with float16 that rounds where
-there is any, has given Keras' answer on the same clips. Some of them stay in the bundle as proof
-clips. Exit codes are in docs/exit-codes.md.
+The graph takes raw uint8 clips and returns `fake_probability` and a map under the name of its kind:
+`forgery_map` of a localisation head, else `inconsistency_map` of DFDC, else `grad_cam` where means
+and a dense layer are all that follows the last features. It becomes final only after ONNX Runtime,
+with float16 that rounds where there is any, has given Keras' answer on the same clips. Some of them
+stay in the bundle as proof clips. Exit codes are in docs/exit-codes.md.
 """
 
 from __future__ import annotations
@@ -48,7 +49,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--precision", default="fp32", choices=PRECISIONS, help="fp32")
     parser.add_argument("--rest", default="fp32", choices=RESTS, help="what int8 leaves; fp32")
     parser.add_argument("--cpu", action="store_true", help="int8 for ONNX Runtime's CPU kernels")
-    parser.add_argument("--no-map", action="store_true", help="leave the inconsistency map out")
+    parser.add_argument(
+        "--no-map", action="store_true", help="leave the map out: the network's own, else Grad-CAM"
+    )
     parser.add_argument(
         "--no-proof", action="store_true", help="leave proof clips out: no face of the data travels"
     )
@@ -61,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run_cli(body)
 
 
-def _export(run: Path | None, form: Form, inconsistency_map: bool, with_proof: bool) -> int:
+def _export(run: Path | None, form: Form, with_map: bool, with_proof: bool) -> int:
     from export.conversion.keras_parity import ask_keras, export_limits, exported_candidate
     from export.graph.precision import in_form
     from export.parity.prove import prove
@@ -70,7 +73,7 @@ def _export(run: Path | None, form: Form, inconsistency_map: bool, with_proof: b
 
     folder = find_run(run)
     model, spec = _network(folder, form.precision)
-    single = onnx_from_keras(model, inconsistency_map, temperature=spec.temperature, report=print)
+    single = onnx_from_keras(model, with_map, temperature=spec.temperature, report=print)
     data = read_json(folder / "config.json")["data"]
     sample = run_clips(data, spec, "val")
     proto = in_form(single, form, sample.clips, lambda: run_clips(data, spec, "train").clips)

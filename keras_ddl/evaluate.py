@@ -33,7 +33,7 @@ from keras_ddl.evaluation.breakdown import DATASET
 from keras_ddl.evaluation.calibration import margins_from_logits
 from keras_ddl.evaluation.operating_point import OperatingPoint
 from keras_ddl.evaluation.results import TEST, VALIDATION, EvaluationResult
-from keras_ddl.evaluation.score_sets import ScoredSet, Subject, heat_of, measured_of, score
+from keras_ddl.evaluation.score_sets import ScoredSet, Subject, measured_of, score
 from keras_ddl.evaluation.split_scores import judged_classes, need_both_classes, split_logits
 from keras_ddl.evaluation.tables import table
 from keras_ddl.model_card import write_model_card
@@ -166,7 +166,7 @@ def write(subject: Subject, sets: Sequence[ScoredSet]) -> EvaluationResult:
     content = Content(
         facts=RunFacts.read(run),
         sets=tuple(sets),
-        heat=heat_of(subject.model),
+        views=subject.views,
         related=related_results(run, tested),
     )
     write_report(run / REPORT, content)

@@ -194,13 +194,12 @@ def _errors_known(part: SetResult) -> list[str]:
         ),
     )
     found = [markdown_table((first, *heads), rows) for first, heads, rows in tables if rows]
-    where = part.localisation
-    if where is not None:
+    for name, where in part.pointing().items():
         found.append(
-            f"The map, on {where.clips} pseudo-fakes of these reals: its brightest cell is forged "
-            f"in {_share(where.pointing, where.low, where.high)} of the frames (a random one in "
-            f"{where.chance:.2f}), pixel AUC {where.pixel_auc:.2f}, brighter than on the real twin "
-            f"in {where.contrast:.2f}."
+            f"{name[0].upper()}{name[1:]}, on {where.clips} pseudo-fakes of these reals: its "
+            f"brightest cell is forged in {_share(where.pointing, where.low, where.high)} of the "
+            f"frames (a random one in {where.chance:.2f}), pixel AUC {where.pixel_auc:.2f}, "
+            f"brighter than on the real twin in {where.contrast:.2f}."
         )
     return found
 

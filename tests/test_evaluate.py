@@ -180,8 +180,10 @@ def test_training_and_reports_see_the_same_numbers(run: Path, clips: Path) -> No
     (stored,) = json.loads((run / "test.json").read_text())["sets"]
     assert stored["video"] == result["video"] and stored["clip"] == result["clip"]
     text = (run / "report.html").read_text(encoding="utf-8")
-    assert "only synthetic faces" in text and "where the network looked" in text
-    assert text.count("data:image/png") >= 3 * 4  # three videos of four frames at least
+    assert "only synthetic faces" in text and "where DFDC saw change" in text
+    assert "Grad-CAM: what raised this network" in text
+    assert text.count("data:image/png") >= 3 * 3 * 4  # three videos of four frames, two maps each
+    assert stored["grad_cam"] is None  # these clips have no surroundings to make fakes of
 
 
 @pytest.mark.slow

@@ -70,6 +70,14 @@ def fit(text: str, height: int, width: int) -> str:
     return shown
 
 
+def caption_lines(text: str, height: int, width: int) -> list[str]:
+    """A caption in one line, or in two where it has a semicolon and is too long; none of ""."""
+    first, _, rest = text.partition("; ")
+    if rest and text_size(text, height)[0] > width:
+        return [fit(line, height, width) for line in (f"{first};", rest)]
+    return [fit(text, height, width)] if text else []
+
+
 def put_text(
     image: np.ndarray,
     text: str,

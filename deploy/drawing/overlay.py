@@ -33,7 +33,7 @@ class FaceMark:
         label: The verdict.
         probability: Smoothed score; None before the first clip.
         note: Why it cannot be judged (small, blurred); empty otherwise.
-        heat: Inconsistency map of the face box, (h, w) in [0, 1]; None to leave it out.
+        heat: Map of the face box, (h, w) in [0, 1]; None to leave it out.
     """
 
     track: int
@@ -46,7 +46,10 @@ class FaceMark:
 
 @dataclass(frozen=True)
 class Scene:
-    """Everything to draw on one frame; `footer` and `banner` are one line each, "" for none."""
+    """Everything to draw on one frame.
+
+    `footer`, `banner` and `legend`, which says what the maps show, are one line each, "" for none.
+    """
 
     time_ms: float
     faces: tuple[FaceMark, ...] = ()
@@ -54,6 +57,7 @@ class Scene:
     policy: Policy = field(default_factory=Policy)
     footer: str = ""
     banner: str = ""
+    legend: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,7 @@ class Layout:
     strip: Rect
     graph: Rect
     banner: Rect
+    legend: Rect
     boxes: tuple[Rect, ...]
     labels: tuple[Rect, ...]
     notes: tuple[Rect, ...]
@@ -80,11 +85,14 @@ def layout(shape: tuple[int, ...], scene: Scene) -> Layout:
     strip = (0, high - max(round(high * STRIP_SHARE), round(3.6 * row)), wide, high)
     graph = (2 * line, strip[1] + line, wide - 2 * line, high - row - line)
     banner = (0, 0, wide, round(text * 2.0) if scene.banner else 0)
+    lines = len(drawing.caption_lines(scene.legend, small, graph[2] - graph[0]))
+    legend = (0, strip[1] - lines * row, wide, strip[1]) if lines else (0, 0, 0, 0)
     boxes = tuple(_box(face.box, line, shape) for face in scene.faces)
     pairs = list(zip(scene.faces, boxes, strict=True))
     labels = tuple(_label(face, box, text, line, banner[3], shape) for face, box in pairs)
-    notes = tuple(_note(face, box, small, wide, strip[1]) for face, box in pairs)
-    return Layout(text, line, strip, graph, banner, boxes, labels, notes)
+    floor = legend[1] if scene.legend else strip[1]
+    notes = tuple(_note(face, box, small, wide, floor) for face, box in pairs)
+    return Layout(text, line, strip, graph, banner, legend, boxes, labels, notes)
 
 
 def draw(image: np.ndarray, scene: Scene) -> np.ndarray:
@@ -101,6 +109,12 @@ def draw(image: np.ndarray, scene: Scene) -> np.ndarray:
             small = _small(places.text)
             drawing.put_text(picture, face.note, note[:2], small, PAPER)
     _draw_strip(picture, scene, places)
+    if scene.legend:
+        drawing.panel(picture, places.legend, INK, BACKING)
+        small, (left, _, right, _) = _small(places.text), places.graph
+        for row, line in enumerate(drawing.caption_lines(scene.legend, small, right - left)):
+            top = places.legend[1] + row * round(small * 1.6)
+            drawing.put_text(picture, line, (left, top), small, PAPER)
     if scene.banner:
         color = COLORS[Label.UNCERTAIN]
         drawing.panel(picture, places.banner, color, 0.92)
@@ -140,7 +154,7 @@ def _label(
 
 
 def _note(face: FaceMark, box: Rect, small: int, right: int, floor: int) -> Rect:
-    """Below the box, but not behind the strip."""
+    """Below the box, but not behind the strip and the line above it."""
     if not face.note:
         return 0, 0, 0, 0
     wide, high = drawing.text_size(face.note, small)

@@ -37,10 +37,11 @@ class Panel:
         probability: That mean; None without clips.
         reason: Why this verdict.
         crops: Up to six face crops, uint8 (S, S, 3) RGB.
-        heats: Their inconsistency maps, (h, w) in [0, 1]; empty where the model has none.
+        heats: Their maps, (h, w) in [0, 1]; empty where the model has none.
         points: One per clip of every track.
         length_ms: Duration of the video.
         policy: Thresholds of the verdict.
+        caption: What the maps show, "" where there are none.
     """
 
     title: str
@@ -53,6 +54,7 @@ class Panel:
     points: tuple[Point, ...]
     length_ms: float
     policy: Policy
+    caption: str = ""
 
 
 def contact_sheet(panels: Sequence[Panel], heading: str) -> np.ndarray:
@@ -79,7 +81,7 @@ def contact_sheet(panels: Sequence[Panel], heading: str) -> np.ndarray:
 
 def _panel_size() -> tuple[int, int]:
     wide = CROPS * THUMB + (CROPS - 1) * GAP
-    return wide, 2 * TEXT + GAP + 2 * (THUMB + GAP) + TIMELINE + 2 * TEXT
+    return wide, 2 * TEXT + GAP + 2 * (THUMB + GAP) + 2 * TEXT + TIMELINE + 2 * TEXT
 
 
 def _draw_panel(sheet: np.ndarray, panel: Panel, corner: tuple[int, int]) -> None:
@@ -96,6 +98,10 @@ def _draw_panel(sheet: np.ndarray, panel: Panel, corner: tuple[int, int]) -> Non
             if row and index < len(panel.crops) and not maps:
                 drawing.put_text(sheet, "no map", (left + GAP, top + GAP), TEXT, MUTED)
     y += 2 * (THUMB + GAP)
+    if panel.heats:
+        line = drawing.fit(panel.caption, TEXT, wide)
+        drawing.put_text(sheet, line, (x, y), TEXT, MUTED)
+    y += 2 * TEXT
     graph = (x, y, x + wide, y + TIMELINE)
     drawing.panel(sheet, graph, INK, 1.0)
     drawing.timeline(sheet, graph, panel.points, (0.0, panel.length_ms), panel.policy)

@@ -36,5 +36,6 @@ def scene_of(judge: SourceJudge, result: FrameResult) -> Scene:
             heat = face_part(heat, run.bundle.spec.margin)
         label = Label(face.verdict)
         marks.append(FaceMark(track.id, track.box, label, face.probability, face.reason, heat))
-    points = tuple(judge.points)
-    return Scene(result.frame.time_ms, tuple(marks), points, judge.policy, footer, banner)
+    points, kind = tuple(judge.points), run.bundle.map_kind
+    legend = kind.caption if kind and any(mark.heat is not None for mark in marks) else ""
+    return Scene(result.frame.time_ms, tuple(marks), points, judge.policy, footer, banner, legend)

@@ -10,9 +10,11 @@ from deploy.drawing import canvas as drawing
 from deploy.drawing import overlay
 from deploy.judging.records import Point, ScoredClip
 from deploy.judging.verdict import Policy
+from keras_ddl.edge.faces.map_kind import MapKind
 from keras_ddl.edge.optional_import import need
 
 JPEG_QUALITY = 92
+CAPTION = 9  # capital height in px
 
 
 def png_from_clip(frames: np.ndarray) -> bytes:
@@ -43,8 +45,8 @@ def clip_from_png(data: bytes, frames: int, size: int) -> np.ndarray:
     return np.ascontiguousarray(clip)
 
 
-def png_from_heat(scored: ScoredClip) -> bytes | None:
-    """The crops in one row and, below, the same under the inconsistency map; None without a map."""
+def png_from_heat(scored: ScoredClip, kind: MapKind) -> bytes | None:
+    """The crops in one row, below the same under the map, and what it shows; None without one."""
     if scored.heat is None:
         return None
     plain = _row(scored.clip.frames)
@@ -52,7 +54,13 @@ def png_from_heat(scored: ScoredClip) -> bytes | None:
     size = len(plain)
     for index, values in enumerate(scored.heat):
         drawing.heat(marked, (index * size, 0, (index + 1) * size, size), np.nan_to_num(values))
-    return drawing.encoded(np.vstack([plain, marked]), ".png")
+    wide = plain.shape[1]
+    lines = drawing.caption_lines(kind.caption, CAPTION, wide)
+    row = drawing.text_size(kind.caption, CAPTION)[1]
+    below = np.zeros((len(lines) * row, wide, 3), np.uint8)
+    for number, line in enumerate(lines):
+        drawing.put_text(below, line, (0, number * row), CAPTION)
+    return drawing.encoded(np.vstack([plain, marked, below]), ".png")
 
 
 def jpeg_of_moment(

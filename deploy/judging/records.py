@@ -51,7 +51,7 @@ class ScoredClip:
         probability: The model's raw `fake_probability`.
         decision: The track's verdict after this clip.
         poor: Why the clip is not usable (small, blurred); empty when it is.
-        heat: `inconsistency_map`, float32 (T, h, w) in [0, 1]; None where the graph has none.
+        heat: The map, float32 (T, h, w) in [0, 1], of the bundle's kind; None where it has none.
     """
 
     clip: Clip

@@ -39,7 +39,7 @@ class RunDescription:
         bundle: The model's contract.
         backend: The model; the caller opens and closes it.
         footage: What the sources show: "real" or "synthetic" faces.
-        heat: Draw the inconsistency map over the faces.
+        heat: Draw the map over the faces, and what it is.
         telemetry: Observer.
         limit_ms: A threaded run ends each source at this time of its own.
         max_batch: Most clips in one call of a threaded run; None = what is usual for the backend.
@@ -122,7 +122,7 @@ class SourceJudge:
             clip: The clip that was judged.
             track: Its face at the clip's last frame.
             probability: `fake_probability`.
-            heat: `inconsistency_map` (T, h, w), None where the model has none.
+            heat: The map (T, h, w), None where the model has none.
         """
         poor = why_poor(clip, track, self._min_face)
         time_ms = float(clip.times_ms[-1])

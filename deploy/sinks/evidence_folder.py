@@ -238,9 +238,9 @@ class EvidenceFolder(Sink):
         recording.keep_clips(led)
         for row in track.rows:
             recording.add_score(row)
-        moment = watched.ring.at(moment_ms)
-        if led:
-            recording.keep("inconsistency.png", png_from_heat(led[-1]))
+        moment, kind = watched.ring.at(moment_ms), self._bundle.map_kind
+        if led and kind is not None:
+            recording.keep(kind.picture, png_from_heat(led[-1], kind))
         if led and moment is not None:
             footer = f"model {self._bundle.model_id} | {watched.start.get('backend', '')}"
             marked = (moment.image(), led[-1], track.points, self._policy, footer)

@@ -15,6 +15,7 @@ import numpy as np
 from deploy.backends import Backend
 from deploy.telemetry import NullTelemetry
 from keras_ddl.edge.clips import Clip
+from keras_ddl.edge.faces.map_kind import kind_among
 
 WAITING = 64  # clips of patient sources that may wait
 POLL_S = 0.2
@@ -29,7 +30,7 @@ class Overflow(Enum):
 
 @dataclass(frozen=True)
 class Answer:
-    """What the model said of a clip: `fake_probability`, and `inconsistency_map` (T, h, w)."""
+    """What the model said of a clip: `fake_probability`, and its map (T, h, w)."""
 
     probability: float
     heat: np.ndarray | None = None
@@ -38,7 +39,8 @@ class Answer:
 def answers_of(backend: Backend, clips: Sequence[np.ndarray]) -> list[Answer]:
     """Ask a model about clips, uint8 (T, S, S, 3) each, in one call."""
     outputs = backend.infer({"clip": np.stack(clips)})
-    maps = outputs.get("inconsistency_map")
+    kind = kind_among(outputs)
+    maps = None if kind is None else outputs[kind.output]
     return [
         Answer(float(score), None if maps is None else maps[index])
         for index, score in enumerate(outputs["fake_probability"])

@@ -108,7 +108,7 @@ def _results(parser: argparse.ArgumentParser) -> None:
         "--save-minutes", type=positive, metavar="M", help="a new video file this often"
     )
     group.add_argument("--show", action="store_true", help="annotated video in a window")
-    group.add_argument("--heat", action="store_true", help="draw where the model sees change")
+    group.add_argument("--heat", action="store_true", help="draw the model's map, and what it is")
     group.add_argument("--evidence", type=Path, metavar="DIR", help="a folder per FAKE event there")
     group.add_argument(
         "--evidence-max-gib",

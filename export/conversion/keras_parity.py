@@ -15,6 +15,7 @@ from export.parity.agreement import EXPORTED, Answers
 from export.parity.divergence import BOUNDS, find_divergence
 from export.parity.prove import Candidate, Limits
 from export.parity.runtimes import ask_file, ask_float16, ask_in_full
+from keras_ddl.edge.faces.map_kind import GRAD_CAM
 
 if TYPE_CHECKING:
     import onnx
@@ -24,25 +25,31 @@ def ask_keras(model: Any, clips: np.ndarray, temperature: float) -> Answers:
     """Let a Keras network judge clips, one at a time.
 
     Args:
-        model: Keras model, ``clip`` → ``logits`` ``(B, 2)``; its map is computed too.
+        model: Keras model, ``clip`` → ``logits`` ``(B, 2)``; the map that its graph has is computed
+            too, Grad-CAM by its gradient.
         clips: uint8 ``(N, T, S, S, 3)``.
         temperature: What the exported graph divides the logits by.
     """
     from keras_ddl.framework import tf
-    from keras_ddl.networks.model import shows_map, with_inconsistency_map
+    from keras_ddl.networks.class_activation import graph_map_kind
+    from keras_ddl.networks.grad_cam import GradCam
+    from keras_ddl.networks.model import with_inconsistency_map
 
-    maps = shows_map(model)
-    network = with_inconsistency_map(model) if maps else model
+    kind = graph_map_kind(model)
+    own = kind is not None and kind is not GRAD_CAM
+    network = with_inconsistency_map(model) if own else model
     judge = tf.function(lambda clip: network(clip, training=False))
+    cam = GradCam(model) if kind is GRAD_CAM else None
     margins, found = [], []
     for clip in clips:
         outputs = judge(tf.constant(clip[None]))
-        logits = np.asarray(outputs[0] if maps else outputs, np.float64)
+        logits = np.asarray(outputs[0] if own else outputs, np.float64)
         margins.append((logits[0, 1] - logits[0, 0]) / temperature)
-        found.append(np.asarray(outputs[1][0]) if maps else None)
+        if kind is not None:
+            found.append(cam(clip[None])[0] if cam else np.asarray(outputs[1][0]))
     margin = np.array(margins)
     probability = 0.5 * (1 + np.tanh(margin / 2))
-    return Answers(probability, margin, np.array(found) if maps else None, "keras")
+    return Answers(probability, margin, np.array(found) if found else None, "keras")
 
 
 def ask_exported(path: Path, clips: np.ndarray) -> Answers:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from export.graph.onnx_graph import GraphCounts
 from keras_ddl.edge.errors import MISSING, UserError
+from keras_ddl.edge.faces.map_kind import GRAD_CAM, MapKind
 
 if TYPE_CHECKING:
     import onnx
@@ -25,7 +26,7 @@ _NUMBERED = re.compile(r"^model_\d+/")  # the scope of the second model of a pro
 
 def onnx_from_keras(
     model: Any,
-    inconsistency_map: bool = True,
+    with_map: bool = True,
     opset: int = OPSET,
     temperature: float = 1.0,
     report: Callable[[str], None] = log.info,
@@ -34,7 +35,8 @@ def onnx_from_keras(
 
     Args:
         model: A model of `build_model`: uint8 ``clip`` ``(B, T, S, S, 3)`` → ``logits`` ``(B, 2)``.
-        inconsistency_map: Add the second output where the network has a map.
+        with_map: Add the second output where the network has a map of its own, or a linear head,
+            of which Grad-CAM needs no gradient (`networks.class_activation`).
         opset: ONNX operator set.
         temperature: Divides the logits inside the graph: a probability that has left a float32
             sigmoid has lost what a later division would need.
@@ -43,7 +45,8 @@ def onnx_from_keras(
     Returns:
         A checked graph with a dynamic batch: input ``clip`` uint8 ``(batch, T, S, S, 3)``; outputs
         ``fake_probability`` float32 ``(batch,)`` in [0, 1], calibrated, and, where asked for and
-        possible, ``inconsistency_map`` float32 ``(batch, T, h, w)`` in [0, 1].
+        possible, a map float32 ``(batch, T, h, w)`` in [0, 1] under the name of its kind:
+        ``inconsistency_map``, ``forgery_map`` or ``grad_cam``.
 
     Raises:
         UserError: tf2onnx or onnx is not installed, or the process has Keras 3.
@@ -63,11 +66,14 @@ def onnx_from_keras(
     from keras_ddl.framework import need_keras_2, tf
     from keras_ddl.layers import DFDC
     from keras_ddl.networks.channels_first import channels_first
+    from keras_ddl.networks.class_activation import graph_map_kind
 
     need_keras_2("export")
     logging.getLogger("tf2onnx").setLevel(logging.WARNING)
     twin = channels_first(model) or model
-    served, names = _served(twin, inconsistency_map, temperature)
+    kind = graph_map_kind(model) if with_map else None
+    served = _served(twin if kind is None else _with_map(twin, model, kind), temperature)
+    names = ["fake_probability", *([] if kind is None else [kind.output])]
     signature = [tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8, name="clip")]
     function = tf.function(served, input_signature=signature)
     with _steady_conversion():
@@ -88,15 +94,25 @@ def onnx_from_keras(
     return proto
 
 
-def _served(model: Any, inconsistency_map: bool, temperature: float) -> tuple[Any, list[str]]:
-    """The function that the graph computes, and the names of its outputs."""
-    from keras_ddl.framework import tf
-    from keras_ddl.networks.model import shows_map, with_inconsistency_map
+def _with_map(twin: Any, model: Any, kind: MapKind) -> Any:
+    """A network's form for export with its map as a second output.
 
-    names = ["fake_probability"]
-    if inconsistency_map and shows_map(model):
-        model = with_inconsistency_map(model)
-        names.append("inconsistency_map")
+    Args:
+        twin: The form.
+        model: The network, in which a linear head is found.
+        kind: What its map is.
+    """
+    from keras_ddl.networks.class_activation import linear_head, with_class_activation
+    from keras_ddl.networks.model import with_inconsistency_map
+
+    if kind is not GRAD_CAM:
+        return with_inconsistency_map(twin)
+    return with_class_activation(twin, linear_head(model))
+
+
+def _served(model: Any, temperature: float) -> Any:
+    """The function that the graph computes, of a network with or without a map."""
+    from keras_ddl.framework import tf
 
     def served(clip: Any) -> tuple[Any, ...]:
         logits, *maps = tf.nest.flatten(model(clip, training=False))
@@ -105,7 +121,7 @@ def _served(model: Any, inconsistency_map: bool, temperature: float) -> tuple[An
         fake = tf.sigmoid(scaled)  # softmax of two classes
         return (fake, *maps)
 
-    return served, names
+    return served
 
 
 def _name_interface(proto: onnx.ModelProto, names: Sequence[str]) -> None:

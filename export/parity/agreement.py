@@ -21,7 +21,7 @@ class Answers:
     Attributes:
         probability: Fake probability ``(N,)`` in [0, 1].
         margin: Its log-odds before the sigmoid ``(N,)``; None where only the probability is known.
-        map: Inconsistency map ``(N, T, h, w)``; None where there is none.
+        map: The map of either kind ``(N, T, h, w)``; None where there is none.
         runtime: What answered, in words.
         kept: Of each choice in the network the places kept, int ``(N, …, k)``; empty where they
             are not known.

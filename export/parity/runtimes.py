@@ -21,6 +21,7 @@ from export.graph.rounded_float16 import rounded_float16
 from export.graph.tensor_ranges import open_exactly
 from export.parity.agreement import Answers
 from keras_ddl.edge.bundle import MODEL_FILE
+from keras_ddl.edge.faces.map_kind import kind_among
 
 if TYPE_CHECKING:
     import onnx
@@ -48,11 +49,12 @@ def ask(backend: Backend, clips: np.ndarray, batch: int = 1) -> Answers:
 def _answers(rows: Sequence[Mapping[str, np.ndarray]], count: int, runtime: str) -> Answers:
     """Join the outputs of batch after batch, of which the last may hold too many."""
     joined = {name: np.concatenate([row[name] for row in rows])[:count] for name in rows[0]}
+    kind = kind_among(joined)
     kept = sorted(name for name in joined if name.startswith(KEPT))
     return Answers(
         joined[PROBABILITY].astype(np.float64),
         joined[MARGIN].astype(np.float64) if MARGIN in joined else None,
-        joined.get("inconsistency_map"),
+        None if kind is None else joined[kind.output],
         runtime,
         tuple(joined[name].reshape(count, -1, joined[name].shape[-1]) for name in kept),
     )

@@ -1,4 +1,4 @@
-"""Localisation: whether a network's map points at the forged pixels, on fakes whose mask is known.
+"""Localisation: whether a map points at the forged pixels, on fakes whose mask is known.
 
 Those are pseudo-fakes made of a split's reals, so that the clips must have been prepared with the
 surroundings of the faces. A map says something if it is brightest inside the forgery more often
@@ -18,6 +18,7 @@ from keras_ddl.data.pseudo_fakes.blend import Blend, blended_crop
 from keras_ddl.data.pseudo_fakes.donor import Donors
 from keras_ddl.data.pseudo_fakes.wide import WideClips
 from keras_ddl.edge.clipspec import ClipSpec
+from keras_ddl.edge.faces.map_kind import MapKind
 from keras_ddl.edge.metrics import auc, wilson
 
 CLIPS = 64  # at most, evenly chosen
@@ -29,16 +30,43 @@ Heat = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
+class View:
+    """One kind of map of one network.
+
+    Args:
+        kind: What it shows.
+        heat: Computes it.
+        layer: Of whose features a Grad-CAM is; "" otherwise.
+        grid: Cells along a side at which it is held against masks, for which its own are divided;
+            0 is its own.
+    """
+
+    kind: MapKind
+    heat: Heat
+    layer: str = ""
+    grid: int = 0
+
+    @property
+    def caption(self) -> str:
+        """The line for beside a picture."""
+        return (
+            f"{self.kind.caption} (features of {self.layer})" if self.layer else self.kind.caption
+        )
+
+
+@dataclass(frozen=True)
 class LocalisationResult:
     """How well a map points at forgeries.
 
     Args:
         clips: How many pseudo-fakes.
-        pointing: Share of the frames whose brightest cell is forged (the pointing game).
+        pointing: Share of the frames whose brightest cell is forged (the pointing game); where
+            several are equally bright, the share of them that is.
         low, high: Wilson's 95 % interval of it, counting clips, not frames.
         chance: Share of all cells that is forged: what a random point would reach.
         pixel_auc: Mean over the clips of the AUC of forged against other cells.
         contrast: Chance that a fake's map is brighter, on average, than its real twin's.
+        layer: Of whose features a Grad-CAM is; "" of a map of the network's own.
     """
 
     clips: int
@@ -48,15 +76,16 @@ class LocalisationResult:
     chance: float
     pixel_auc: float
     contrast: float
+    layer: str = ""
 
 
 def localisation(
-    heat: Heat, data: PreparedSplit, prepared: Path, seed: int = 0
+    view: View, data: PreparedSplit, prepared: Path, seed: int = 0
 ) -> LocalisationResult | None:
-    """Hold a map against the masks of pseudo-fakes.
+    """Hold a map against the masks of pseudo-fakes, the same ones for every kind of map.
 
     Args:
-        heat: From a clip, uint8 (T, S, S, 3), to its map, (T, h, w) in [0, 1].
+        view: The map.
         data: A split of prepared clips; its reals are taken, evenly over it.
         prepared: Their folder.
         seed: Of the fakes.
@@ -75,14 +104,14 @@ def localisation(
         clip, at = wide[int(number)], (seed, int(number))
         donor = donors.draw(int(number), at)
         real, fake = (blended_crop(clip, at, made, spec.size, donor) for made in (False, True))
-        found, plain = heat(fake.frames), heat(real.frames)
+        found, plain = (enlarged(view.heat(one.frames), view.grid) for one in (fake, real))
         forged = _forged(fake, found.shape[1])
         brighter.append(np.sign(found.mean() - plain.mean()) / 2 + 0.5)
         shown = forged.any((1, 2))
         if not shown.any():
             continue
-        peaks = found.reshape(len(found), -1).argmax(1)
-        inside = forged.reshape(len(forged), -1)[np.arange(len(peaks)), peaks]
+        peaks = found == found.max((1, 2), keepdims=True)
+        inside = (forged & peaks).sum((1, 2)) / peaks.sum((1, 2))  # of equals any may be it
         hits.append(inside[shown].mean())
         shares.append(forged[shown].mean())
         if not forged[shown].all():
@@ -90,8 +119,19 @@ def localisation(
     if not aucs:
         return None
     low, high = wilson(float(np.sum(hits)), len(hits))
-    means = (float(np.mean(values)) for values in (shares, aucs, brighter))
-    return LocalisationResult(len(hits), float(np.mean(hits)), low, high, *means)
+    chance, cells, contrast = (float(np.mean(values)) for values in (shares, aucs, brighter))
+    pointing = float(np.mean(hits))
+    return LocalisationResult(len(hits), pointing, low, high, chance, cells, contrast, view.layer)
+
+
+def enlarged(heat: np.ndarray, grid: int) -> np.ndarray:
+    """A map (T, h, w) with its cells divided into so many along a side, unless it has more."""
+    import cv2
+
+    if grid <= max(heat.shape[1:]):
+        return heat
+    divided = [cv2.resize(h, (grid, grid), interpolation=cv2.INTER_NEAREST) for h in heat]
+    return np.stack(divided)
 
 
 def _forged(fake: Blend, grid: int) -> np.ndarray:

@@ -117,6 +117,7 @@ _LISTS: dict[str, Any] = {
     "pairs": PairedResult,
     "probes": ProbeResult,
 }
+_POINTING = ("localisation", "grad_cam")
 _ABOUT = ("name", "split", "threshold", "fingerprint", "trained_on")
 
 
@@ -137,8 +138,9 @@ class SetResult(Breakdown):
         false_alarms: Reals called fake, all and by source.
         pairs: Fakes against their own originals, by method.
         probes: Reals that something harmless happened to.
-        localisation: How well the network's map points at forgeries; None where it has none or
-            the clips were prepared without surroundings.
+        localisation: How well the network's own map points at forgeries; None where it has none
+            or the clips were prepared without surroundings.
+        grad_cam: How well Grad-CAM does, on the same fakes; None without surroundings.
     """
 
     name: str
@@ -155,6 +157,7 @@ class SetResult(Breakdown):
     pairs: tuple[PairedResult, ...] = ()
     probes: tuple[ProbeResult, ...] = ()
     localisation: LocalisationResult | None = None
+    grad_cam: LocalisationResult | None = None
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> SetResult:
@@ -162,8 +165,9 @@ class SetResult(Breakdown):
         values = {field.name: found[field.name] for field in fields(cls) if field.name in found}
         for name, kind_of in _LISTS.items():
             values[name] = tuple(kind_of(**row) for row in found.get(name, ()))
-        where = found.get("localisation")
-        values["localisation"] = None if where is None else LocalisationResult(**where)
+        for name in _POINTING:
+            where = found.get(name)
+            values[name] = None if where is None else LocalisationResult(**where)
         for kind in _GROUPS:
             values[kind] = tuple(GroupResult.from_json(row) for row in values[kind])
         return cls(**values)
@@ -173,8 +177,13 @@ class SetResult(Breakdown):
         about = {name: getattr(self, name) for name in _ABOUT}
         groups = {kind: [row.to_json() for row in rows] for kind, rows in self.groups().items()}
         more = {name: [vars(row) for row in getattr(self, name)] for name in _LISTS}
-        where = {"localisation": self.localisation and vars(self.localisation)}
+        where = {name: (one := getattr(self, name)) and vars(one) for name in _POINTING}
         return {**about, **vars(self), **groups, **more, **where}
+
+    def pointing(self) -> dict[str, LocalisationResult]:
+        """Return by what they are called the maps that were held against masks."""
+        found = {"the network's own map": self.localisation, "Grad-CAM": self.grad_cam}
+        return {name: where for name, where in found.items() if where is not None}
 
     def undefined(self) -> str:
         """Return a line on the numbers that one class alone leaves undefined, "" with both."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,7 @@ from keras_ddl.data.pipeline import clip_dataset
 from keras_ddl.data.prepared import read_split, read_summary
 from keras_ddl.data.pseudo_fakes.rows import judging_mode
 from keras_ddl.edge.clipspec import ClipSpec
+from keras_ddl.edge.faces.map_kind import GRAD_CAM
 from keras_ddl.edge.measured import Measured, MethodRate
 from keras_ddl.evaluation.breakdown import DATASET, breakdown
 from keras_ddl.evaluation.calibration import (
@@ -25,7 +28,7 @@ from keras_ddl.evaluation.calibration import (
 )
 from keras_ddl.evaluation.clip_scores import Scores
 from keras_ddl.evaluation.false_alarms import false_alarms
-from keras_ddl.evaluation.localisation import Heat, localisation
+from keras_ddl.evaluation.localisation import View, localisation
 from keras_ddl.evaluation.pairs import paired
 from keras_ddl.evaluation.probes import probe
 from keras_ddl.evaluation.results import SetResult
@@ -36,6 +39,8 @@ if TYPE_CHECKING:
 
 
 MADE = "fakes made of its reals"
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,11 @@ class Subject:
     config: TrainConfig
     spec: ClipSpec
     fingerprint: str
+
+    @cached_property
+    def views(self) -> tuple[View, ...]:
+        """The maps that can be drawn of the network."""
+        return views(self.model)
 
 
 @dataclass(frozen=True)
@@ -113,7 +123,10 @@ def _score(subject: Subject, folder: Path, split: str, name: str) -> ScoredSet:
     scores = Scores(data.keys, data.labels, probabilities_from_margins(margins, spec.temperature))
     both = all(scores.counts())
     fingerprint = read_summary(folder)["fingerprint"]
-    heat = heat_of(subject.model)
+    pointing: dict[str, Any] = {
+        "grad_cam" if view.kind is GRAD_CAM else "localisation": localisation(view, data, folder)
+        for view in subject.views
+    }
     result = SetResult(
         **vars(breakdown(scores, spec.threshold)),
         name=name,
@@ -129,7 +142,7 @@ def _score(subject: Subject, folder: Path, split: str, name: str) -> ScoredSet:
         false_alarms=false_alarms(scores.videos(), data.videos, spec.threshold),
         pairs=paired(scores.videos(), data.videos),
         probes=probe(subject.model, data, spec.margin, _limit(spec)),
-        localisation=localisation(heat, data, folder) if heat else None,
+        **pointing,
     )
     return ScoredSet(name, clips, margins, scores, result)
 
@@ -151,14 +164,27 @@ def _names(folders: Sequence[Path], split: str) -> list[str]:
     ]
 
 
-def heat_of(model: keras.Model) -> Heat | None:
-    """Return what computes the map of a clip, None where the network has none."""
-    from keras_ddl.networks.model import shows_map, with_inconsistency_map
+def views(model: keras.Model) -> tuple[View, ...]:
+    """Return the maps that can be drawn of a network: its own where it has one, and Grad-CAM."""
+    from keras_ddl.networks.grad_cam import GradCam
+    from keras_ddl.networks.model import map_kind, with_inconsistency_map
 
-    if not shows_map(model):
-        return None
-    with_map = with_inconsistency_map(model)
-    return lambda clip: np.asarray(with_map(clip[None], training=False)[1][0], np.float32)
+    found, kind, grid = [], map_kind(model), model.input_shape[2] // 8
+    if kind is not None:
+        with_map = with_inconsistency_map(model)
+        grid = with_map.output_shape[1][-1]
+
+        def heat(clip: np.ndarray) -> np.ndarray:
+            return np.asarray(with_map(clip[None], training=False)[1][0], np.float32)
+
+        found.append(View(kind, heat))
+    try:
+        cam = GradCam(model)
+    except ValueError as error:
+        _log.warning("no Grad-CAM: %s", error)
+        return tuple(found)
+    found.append(View(GRAD_CAM, lambda clip: cam(clip[None])[0], cam.features.layer, grid))
+    return tuple(found)
 
 
 def measured_of(found: SetResult) -> Measured | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from keras_ddl.evaluation.false_alarms import FalseAlarms
@@ -83,7 +83,7 @@ def _details(result: SetResult) -> list[str]:
         + _false_alarms(result.false_alarms)
         + _pairs(result.pairs)
         + _probes(result.probes)
-        + _localisation(result.localisation)
+        + _pointing(result.pointing())
     )
 
 
@@ -127,13 +127,12 @@ def _probes(rows: Sequence[ProbeResult]) -> list[str]:
     return lines
 
 
-def _localisation(found: LocalisationResult | None) -> list[str]:
-    if found is None:
-        return []
+def _pointing(maps: Mapping[str, LocalisationResult]) -> list[str]:
     return [
-        f"the map on {found.clips} pseudo-fakes: brightest inside the forgery {found.pointing:.2f} "
+        f"{name} on {found.clips} pseudo-fakes: brightest inside the forgery {found.pointing:.2f} "
         f"({found.low:.2f} to {found.high:.2f}), a random point {found.chance:.2f}; pixel AUC "
         f"{found.pixel_auc:.2f}; brighter than on the real twin {found.contrast:.2f}"
+        for name, found in maps.items()
     ]
 
 

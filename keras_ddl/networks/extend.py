@@ -97,7 +97,7 @@ def apply_extended(cnn: Any, image: Any, stages: Mapping[str, str], addition: St
             tensors[name] = image
         else:
             copy = type(step).from_config(step.get_config())
-            tensors[name] = call.repeated(copy, tensors)
+            tensors[name] = call.repeated(copy, lambda source: tensors[source.layer])
             _copy_weights(step, copy)
         if name in prefixes:
             tensors[name] = addition(tensors[name], prefixes[name])

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 
 class Source(NamedTuple):
-    """The tensor that a call is given: an output of some layer's call, all counted from 0."""
+    """The tensor that a call is given: an output of some layer's call, counted as in `Call`."""
 
     layer: str
     call: int
@@ -31,7 +31,7 @@ class Call:
 
     Attributes:
         layer: Name of the layer.
-        number: Which of the layer's calls, from 0.
+        number: Which of the layer's calls, from 0; in Keras 2 of a model among the layers from 1.
         given: What it is called with by position, a `Source` in place of each tensor; an input
             layer is given nothing.
         arguments: The same by name.
@@ -49,13 +49,18 @@ class Call:
         _each_source((self.given, self.arguments), found.append)
         return tuple(found)
 
-    def repeated(self, layer: Callable[..., Any], tensors: Mapping[str, Any]) -> Any:
-        """Call `layer` in the same way, with ``tensors[name]`` for what the layer `name` gave."""
+    def repeated(
+        self, layer: Callable[..., Any], tensor: Callable[[Source], Any], **more: Any
+    ) -> Any:
+        """Call `layer` in the same way, with ``tensor(source)`` in each source's place.
 
-        def tensor(source: Source) -> Any:
-            return tensors[source.layer]
-
-        return layer(*_each_source(self.given, tensor), **_each_source(self.arguments, tensor))
+        Args:
+            layer: What to call.
+            tensor: What stands in for a source.
+            more: Arguments beside, or in place of, those of this call.
+        """
+        arguments = {**_each_source(self.arguments, tensor), **more}
+        return layer(*_each_source(self.given, tensor), **arguments)
 
 
 @dataclass(frozen=True)
@@ -96,7 +101,7 @@ class Node:
             ValueError: A call takes more than a tensor or a list of them.
         """
         found = []
-        for number, given in enumerate(self.entry["inbound_nodes"] or [[]]):
+        for number, given in enumerate(self.entry["inbound_nodes"] or [[]], self._first_call):
             if isinstance(given, dict):  # Keras 3
                 arguments = _keras_3_values(given["kwargs"])
                 found.append(Call(self.name, number, _keras_3_values(given["args"]), arguments))
@@ -110,6 +115,14 @@ class Node:
             arguments = _keras_2_values(given[0][3]) if given else {}
             found.append(Call(self.name, number, inputs, arguments))
         return found
+
+    @property
+    def _first_call(self) -> int:
+        """Keras 2 counts the calls of a model among the layers from 1: making it was the first."""
+        if any(isinstance(given, dict) for given in self.entry["inbound_nodes"]):  # Keras 3
+            return 0
+        inner = self.config.get("layers") or [{}]
+        return int(isinstance(inner[0], dict) and inner[0].get("class_name") == "InputLayer")
 
     @property
     def sources(self) -> list[str]:
@@ -145,6 +158,13 @@ class KerasGraph:
     def __init__(self, model: Any) -> None:
         self._config = copy.deepcopy(model.get_config())
         self.nodes = {entry["name"]: Node(entry) for entry in self._config["layers"]}
+
+    @property
+    def ends(self) -> list[Source]:
+        """The tensors that the model returns, in order."""
+        ends = self._config["output_layers"]
+        ends = [ends] if isinstance(ends[0], str) else ends
+        return [Source(*end) for end in ends]
 
     def readers(self) -> dict[str, list[str]]:
         """Layer → the layers that read it; one that nothing reads is left out."""

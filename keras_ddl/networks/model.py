@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from keras_ddl.edge.errors import Parser, UserError, run_cli
+from keras_ddl.edge.faces.map_kind import FORGERY, INCONSISTENCY, MapKind
 from keras_ddl.networks.ablations import MODULES
 
 REDUCED_CHANNELS = 256
@@ -144,12 +145,19 @@ def _conv_bn_relu(x: Any, channels: int, name: str, start: Any = "glorot_uniform
     return keras.layers.ReLU(name=f"{name}_relu")(batch_norm(name=f"{name}_bn")(x))
 
 
-def shows_map(model: Any) -> bool:
-    """Whether `with_inconsistency_map` can tell where a network looked."""
+def map_kind(model: Any) -> MapKind | None:
+    """What the map of `with_inconsistency_map` is; None where a network has none of its own."""
     from keras_ddl.layers import DFDC
     from keras_ddl.networks.localise import has_map
 
-    return has_map(model) or any(isinstance(layer, DFDC) for layer in model.layers)
+    if has_map(model):
+        return FORGERY
+    return INCONSISTENCY if any(isinstance(layer, DFDC) for layer in model.layers) else None
+
+
+def shows_map(model: Any) -> bool:
+    """Whether `with_inconsistency_map` can tell where a network looked."""
+    return map_kind(model) is not None
 
 
 def with_inconsistency_map(model: Any, grid: int | None = None) -> Any:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from keras_ddl.edge.pages import Table
-from keras_ddl.evaluation.localisation import Heat
+from keras_ddl.evaluation.localisation import View
 from keras_ddl.evaluation.score_sets import ScoredSet
 from keras_ddl.report.run_facts import RunFacts
 
@@ -35,11 +35,11 @@ class Content:
     Args:
         facts: What the run's files say; the spec carries threshold and temperature.
         sets: The test sets.
-        heat: Computes inconsistency maps; None where the network has none.
+        views: The maps to show of a clip; none where the network is not at hand.
         related: Further sections, of other commands.
     """
 
     facts: RunFacts
     sets: tuple[ScoredSet, ...]
-    heat: Heat | None
+    views: tuple[View, ...]
     related: tuple[Related, ...]

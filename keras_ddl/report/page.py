@@ -6,10 +6,14 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from keras_ddl import __version__
 from keras_ddl.edge.clipspec import ClipSpec
+from keras_ddl.edge.faces.map_kind import GRAD_CAM
 from keras_ddl.edge.files import write_text
 from keras_ddl.edge.pages import render
+from keras_ddl.evaluation.localisation import View
 from keras_ddl.evaluation.operating_point import OperatingPoint
 from keras_ddl.evaluation.results import SetResult
 from keras_ddl.evaluation.tables import label
@@ -46,7 +50,7 @@ def page(content: Content) -> str:
         facts=facts,
         sets=sets,
         chosen=OperatingPoint.of(spec),
-        heat=content.heat,
+        views=content.views,
         related=content.related,
         domain=spec.training.get("dataset") or "unknown data",
         few=[
@@ -61,9 +65,26 @@ def page(content: Content) -> str:
         bounds=BOUNDS,
         cases=worst_cases(content.sets, spec.threshold),
         strip=strip,
+        caption=_caption,
         fingerprints=_fingerprints(spec, sets),
         config=json.dumps(facts.config.to_dict(), indent=2, ensure_ascii=False),
     )
+
+
+def _caption(view: View, heat: np.ndarray, part: SetResult) -> str:
+    """What stands above a clip's map: what it is, what of it is odd, how well such maps point."""
+    notes = [view.caption]
+    if not heat.any():
+        notes.append("no place of this clip raised it more than others")
+    elif len(heat) > 1 and (heat == heat[:1]).all():
+        notes.append("one map for the whole clip")
+    known = part.grad_cam if view.kind is GRAD_CAM else part.localisation
+    if known is not None:
+        notes.append(
+            f"on pseudo-fakes its brightest cell is forged in {known.pointing:.0%} of the frames, "
+            f"a random cell in {known.chance:.0%}"
+        )
+    return "; ".join(notes)
 
 
 def _missing(part: SetResult) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""`strip`: the frames of a clip, each above where the network looked in it, as PNG pictures."""
+"""`strip`: the frames of a clip, or the frames under a map, as PNG pictures."""
 
 from __future__ import annotations
 
@@ -12,20 +12,22 @@ SIDE = 96
 FRAMES = 8
 
 
-def strip(clip: np.ndarray, heat: np.ndarray | None) -> list[str]:
+def strip(clip: np.ndarray, heat: np.ndarray | None = None) -> list[str]:
     """Return one picture per frame as a `data:` address.
 
     Args:
         clip: uint8 (T, S, S, 3), RGB; of more than eight frames, eight evenly spread are shown.
-        heat: Inconsistency map, float (T, h, w) in [0, 1]; None leaves the lower half out.
+        heat: A map, float (T, h, w) in [0, 1], in colour over the frames in grey; None shows the
+            frames as they are.
 
     Returns:
-        PNGs, 96 px wide and 192 high, or 96 where there is no map.
+        PNGs of 96 px.
     """
     import cv2
 
     pictures = []
     for tile in tiles(clip, heat):
+        tile = tile[-SIDE:]
         written, encoded = cv2.imencode(".png", cv2.cvtColor(tile, cv2.COLOR_RGB2BGR))
         if not written:
             raise ValueError(f"OpenCV could not encode a picture of shape {tile.shape}")
@@ -36,7 +38,7 @@ def strip(clip: np.ndarray, heat: np.ndarray | None) -> list[str]:
 
 
 def tiles(clip: np.ndarray, heat: np.ndarray | None) -> list[np.ndarray]:
-    """Return the pictures of `strip` themselves, uint8 (192 or 96, 96, 3), RGB."""
+    """Return frames, with a map above themselves under it, uint8 (96 or 192, 96, 3), RGB."""
     import cv2
 
     chosen = np.unique(np.linspace(0, len(clip) - 1, FRAMES).round().astype(int))

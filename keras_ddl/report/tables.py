@@ -143,6 +143,28 @@ def probe_table(parts: Sequence[SetResult]) -> Table | None:
     )
 
 
+def pointing_table(parts: Sequence[SetResult]) -> Table | None:
+    """Return how well the maps point at forgeries; None where no mask was known."""
+    groups: dict[str, list[Row]] = {
+        part.name: [
+            [
+                Cell(name, [Small(f"features of {found.layer}")] if found.layer else []),
+                number(found.pointing, (found.low, found.high)),
+                number(found.chance),
+                number(found.pixel_auc),
+                number(found.contrast),
+                str(found.clips),
+            ]
+            for name, found in part.pointing().items()
+        ]
+        for part in parts
+        if part.pointing()
+    }
+    heads = ("map", "brightest cell forged", "a random cell", "AUC of cells")
+    more = ("brighter than on the real twin", "pseudo-fakes")
+    return Table("pointing", (*heads, *more), groups) if groups else None
+
+
 def paper_table(dataset: str) -> Table | None:
     """Return all that the paper prints for a dataset; None where it prints nothing."""
     rows: list[Row] = [

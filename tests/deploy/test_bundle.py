@@ -16,6 +16,7 @@ from keras_ddl.edge import bundle as bundles
 from keras_ddl.edge.bundle import write_sums
 from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.errors import UserError
+from keras_ddl.edge.faces.map_kind import INCONSISTENCY
 
 Maker = Callable[..., Path]
 
@@ -44,6 +45,7 @@ def test_a_bundle_opens_with_its_spec_and_identity(synthetic_bundle: Path) -> No
         assert bundle.model_id == hashlib.sha256(b"brightness").hexdigest()[:12]
         assert bundle.domain == "synthetic"
         assert [tensor.name for tensor in backend.outputs][1:] == ["inconsistency_map"]
+        assert bundle.map_kind is INCONSISTENCY
         assert backend.name.startswith("onnxruntime ")
 
 

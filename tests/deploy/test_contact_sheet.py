@@ -15,6 +15,7 @@ from deploy.contact_sheet import panels_for, truth_of
 from deploy.drawing.panels import THUMB, Panel, contact_sheet
 from deploy.judging.verdict import Label, Policy
 from keras_ddl.edge.faces import HaarDetector
+from keras_ddl.edge.faces.map_kind import INCONSISTENCY
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -35,6 +36,7 @@ def portrait(face_video: Path, opened: tuple[Bundle, Backend]) -> Panel:
 def test_a_panel_holds_six_crops_their_maps_and_all_scores(portrait: Panel) -> None:
     assert portrait.truth == "real"
     assert len(portrait.crops) == len(portrait.heats) == 6
+    assert portrait.caption == INCONSISTENCY.caption
     for crop, heat in zip(portrait.crops, portrait.heats, strict=True):
         assert crop.shape == (THUMB, THUMB, 3)
         assert crop.mean() / 255 == pytest.approx(heat.mean(), abs=0.01)  # map = mean channel

@@ -16,9 +16,11 @@ pytest.importorskip("jinja2")
 
 from keras_ddl.config import TrainConfig
 from keras_ddl.edge.clipspec import ClipSpec
+from keras_ddl.edge.faces.map_kind import GRAD_CAM, INCONSISTENCY
 from keras_ddl.evaluation.breakdown import breakdown
 from keras_ddl.evaluation.calibration import ece, nll, probabilities_from_margins
 from keras_ddl.evaluation.clip_scores import Scores
+from keras_ddl.evaluation.localisation import LocalisationResult, View
 from keras_ddl.evaluation.operating_point import OperatingPoint
 from keras_ddl.evaluation.results import EvaluationResult, RobustnessResult, SetResult
 from keras_ddl.evaluation.score_sets import ScoredSet
@@ -111,7 +113,7 @@ def make() -> Callable[..., Content]:
         return Content(
             facts=RunFacts("<run>", config, spec, {}, {}, result, None, None),
             sets=sets,
-            heat=None,
+            views=(),
             related=(),
         )
 
@@ -333,9 +335,52 @@ def test_equal_content_gives_an_equal_file_and_a_failure_leaves_the_old_one(
         raise RuntimeError("no map")
 
     with pytest.raises(RuntimeError, match="no map"):
-        write_report(tmp_path / "report.html", replace(content, heat=broken))
+        write_report(tmp_path / "report.html", replace(content, views=(View(GRAD_CAM, broken),)))
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
     assert (tmp_path / "report.html").read_text(encoding="utf-8") == before
+
+
+def test_every_map_stands_under_a_line_that_says_what_it_is(
+    make: Callable[..., Content], tmp_path: Path
+) -> None:
+    def of_clip(clip: np.ndarray) -> np.ndarray:
+        return np.tile(np.eye(4, dtype=np.float32), (len(clip), 1, 1))
+
+    def of_frames(clip: np.ndarray) -> np.ndarray:
+        return np.linspace(0, 1, 16 * len(clip)).reshape(-1, 4, 4)
+
+    views = (View(INCONSISTENCY, of_frames), View(GRAD_CAM, of_clip, "block3"))
+    content = replace(make("set"), views=views)
+    text, page = read(content, tmp_path)
+    cases = worst_cases(content.sets, content.facts.spec.threshold)
+    saying = "Grad-CAM: what raised this network's score; not where a forgery is"
+    whole = f"{saying} (features of block3); one map for the whole clip"
+    assert page.text.count(whole) == page.text.count(saying) == len(cases)
+    assert page.text.count(INCONSISTENCY.caption) == len(cases)
+    dark = (View(GRAD_CAM, lambda clip: 0 * of_clip(clip), "block3"),)
+    _, none = read(replace(content, views=dark), tmp_path)
+    assert none.text.count("no place of this clip raised it more than others") == len(cases)
+    assert "one map for the whole clip" not in none.text
+    for title in ("Grad-CAM", "Inconsistency map"):
+        assert text.count(f'alt="{title} of frame ') == 4 * len(cases)
+    assert (
+        text.index('alt="frame 4 of') < text.index(INCONSISTENCY.caption) < text.index("Grad-CAM: ")
+    )
+
+
+def test_the_maps_are_compared_by_number(make: Callable[..., Content], tmp_path: Path) -> None:
+    own = LocalisationResult(12, 0.25, 0.1, 0.4, 0.2, 0.55, 0.5)
+    cam = LocalisationResult(12, 0.75, 0.6, 0.9, 0.2, 0.8, 0.9, "block3")
+    content = make("set")
+    (part,) = content.sets
+    told = replace(part, result=replace(part.result, localisation=own, grad_cam=cam))
+    view = View(GRAD_CAM, lambda clip: np.ones((len(clip), 2, 2)), "block3")
+    _, page = read(replace(content, sets=(told,), views=(view,)), tmp_path)
+    assert "its brightest cell is forged in 75% of the frames, a random cell in 20%" in page.text
+    (rows,) = page.tables["pointing"]
+    assert rows[2] == ["the network's own map", "0.2500", "0.2000", "0.5500", "0.5000", "12"]
+    assert rows[3] == ["Grad-CAM", "0.7500", "0.2000", "0.8000", "0.9000", "12"]
+    assert "pointing" not in read(content, tmp_path)[1].tables
 
 
 def test_the_network_stands_at_the_top(make: Callable[..., Content], tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from deploy.drawing.canvas import COLORS, INK
 from deploy.drawing.overlay import FaceMark, Scene
 from deploy.judging.records import Point
 from deploy.judging.verdict import Label, Policy
+from keras_ddl.edge.faces.map_kind import KINDS, MapKind
 
 SHAPES = [(240, 320, 3), (480, 640, 3), (1080, 1920, 3), (1280, 720, 3)]
 
@@ -28,7 +29,8 @@ def full_scene(shape: tuple[int, ...]) -> Scene:
         FaceMark(3, (wide - 30.0, high / 2, 60.0, 60.0), Label.UNCERTAIN, None, "too small"),
     )
     points = tuple(Point(i * 300.0, 1, i / 30, i / 30, Label.FAKE) for i in range(30))
-    return Scene(9000.0, faces, points, Policy(), "model 0123 | haar", "synthetic")
+    legend = "Grad-CAM: what raised the score"
+    return Scene(9000.0, faces, points, Policy(), "model 0123 | haar", "synthetic", legend)
 
 
 def changed(before: np.ndarray, after: np.ndarray) -> np.ndarray:
@@ -49,7 +51,14 @@ def test_only_the_stated_places_change(shape: tuple[int, int, int]) -> None:
     drawn = overlay.draw(image, scene)
     assert (image == before).all()
     places = overlay.layout(shape, scene)
-    marks = [places.strip, places.banner, *places.boxes, *places.labels, *places.notes]
+    marks = [
+        places.strip,
+        places.banner,
+        places.legend,
+        *places.boxes,
+        *places.labels,
+        *places.notes,
+    ]
     assert not (changed(image, drawn) & ~inside(shape, marks)).any()
     for mark in marks:
         if mark[2] > mark[0]:
@@ -131,6 +140,19 @@ def test_a_cold_map_leaves_the_face_as_it_is_and_a_hot_one_does_not() -> None:
     difference = np.abs(hot.astype(int) - image).mean(axis=-1)
     assert difference[11, 11] > 20  # on the diagonal
     assert difference[11, 50] < 2  # far from it
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_what_a_map_shows_is_said_in_full(kind: MapKind, shape: tuple[int, int, int]) -> None:
+    """A line that lost its end would lose what the map does not show."""
+    places = overlay.layout(shape, Scene(0.0, legend=kind.caption))
+    small = overlay._small(places.text)
+    room = places.graph[2] - places.graph[0]
+    lines = drawing.caption_lines(kind.caption, small, room)
+    assert " ".join(lines) == kind.caption
+    assert " ".join(drawing.caption_lines(kind.caption, 9, 4 * 64)) == kind.caption  # evidence
+    assert places.legend[3] - places.legend[1] == len(lines) * round(small * 1.6)
 
 
 def test_points_lie_at_their_time_and_score() -> None:

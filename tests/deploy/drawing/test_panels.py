@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -62,6 +64,17 @@ def test_the_sheet_shows_crops_untouched_and_the_verdicts_colour() -> None:
         assert (heated != crop).mean() > 0.5
     header = sheet[top - 2 * panels.TEXT - panels.GAP : top].reshape(-1, 3)
     assert (header == COLORS[panel.label]).all(axis=1).sum() > 500
+
+
+def test_a_line_under_the_maps_says_what_they_show() -> None:
+    panel = full_panel()
+    said = contact_sheet([replace(panel, caption="Grad-CAM: what raised the score")], "")
+    plain = contact_sheet([panel], "")
+    rows = np.flatnonzero((said != plain).any(axis=(1, 2)))
+    top = panels.PAD + 2 * panels.TEXT + panels.PAD + 2 * panels.TEXT + panels.GAP
+    under = top + 2 * (panels.THUMB + panels.GAP)
+    assert said.shape == plain.shape
+    assert under <= rows.min() and rows.max() < under + 2 * panels.TEXT
 
 
 def test_a_sheet_of_nothing_is_refused() -> None:

@@ -29,6 +29,7 @@ from deploy.sinks.evidence_folder import EvidenceFolder
 from keras_ddl.edge.clips import Clip
 from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.errors import UserError
+from keras_ddl.edge.faces.map_kind import GRAD_CAM, INCONSISTENCY
 from keras_ddl.edge.video import Frame
 
 START = {
@@ -46,7 +47,8 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """A bundle whose model is never run."""
     folder = tmp_path_factory.mktemp("bundle")
     (folder / "model.onnx").write_bytes(b"a model")
-    return Bundle(folder, ClipSpec(size=32, weights_sha256="ab" * 32), "ab" * 6, "someset")
+    spec = ClipSpec(size=32, weights_sha256="ab" * 32)
+    return Bundle(folder, spec, "ab" * 6, "someset", map_kind=INCONSISTENCY)
 
 
 def picture(index: int, shape: tuple[int, int] = (48, 64)) -> np.ndarray:
@@ -140,6 +142,26 @@ def test_without_a_policy_the_bounds_are_those_that_the_bundle_measured(
     bounded = dataclasses.replace(bundle, spec=bundle.spec.replace(threshold=0.52, real_to=0.44))
     (folder,) = record(tmp_path, bounded, outputs(30, {23: "e1"}), post_ms=200)
     assert manifest_of(folder)["thresholds"] == {"fake_from": 0.52, "real_to": 0.44}
+
+
+def test_the_maps_picture_is_called_what_it_shows(tmp_path: Path, bundle: Bundle) -> None:
+    cam = dataclasses.replace(bundle, map_kind=GRAD_CAM)
+    names = []
+    for place, one in (
+        (tmp_path / "cam", cam),
+        (tmp_path / "none", dataclasses.replace(cam, map_kind=None)),
+    ):
+        (folder,) = record(place, one, outputs(30, {23: "e1"}), post_ms=200)
+        names.append({path.name for path in folder.glob("*.png")} - {*_crops(3)})
+    assert names == [{"grad_cam.png"}, set()]
+    with av.open(str(tmp_path / "cam" / "20261125T100000_door_e1" / "grad_cam.png")) as png:
+        image = next(png.decode(video=0)).to_ndarray(format="rgb24")
+    assert image[:64].any() and image.shape[0] > 64 and image.shape[1] == 8 * 32
+    assert image[64:].max() > 200, "a line below says what it is"
+
+
+def _crops(count: int) -> list[str]:
+    return [f"crops_{number:03}.png" for number in range(count)]
 
 
 def test_the_crops_are_the_very_bytes_that_the_model_saw(tmp_path: Path, bundle: Bundle) -> None:

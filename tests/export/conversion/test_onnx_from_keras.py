@@ -29,6 +29,9 @@ from keras_ddl import build_model
 from keras_ddl.build_network import build
 from keras_ddl.config import TrainConfig
 from keras_ddl.edge.clipspec import ClipSpec
+from keras_ddl.edge.faces.map_kind import GRAD_CAM
+from keras_ddl.networks import zoo
+from keras_ddl.networks.grad_cam import GradCam
 from keras_ddl.networks.model import with_inconsistency_map
 from keras_ddl.networks.zoo import clrnet
 
@@ -125,7 +128,37 @@ def test_a_localisation_heads_map_is_the_second_output(
         answer = backend.infer({"clip": sample})
     margin = (logits[:, 1] - logits[:, 0]).numpy()
     np.testing.assert_allclose(answer["fake_probability"], 1 / (1 + np.exp(-margin)), atol=1e-5)
-    np.testing.assert_allclose(answer["inconsistency_map"], found, atol=1e-4)
+    np.testing.assert_allclose(answer["forgery_map"], found, atol=1e-4)
+
+
+@pytest.mark.parametrize("network", ["resnet18", "convlstm", "plain"])
+def test_grad_cam_leaves_with_a_linear_head(
+    network: str, tmp_path: Path, randomise: Callable[..., None]
+) -> None:
+    """What the gradient gives in Keras the graph gives without one, under a name of its own."""
+    which = {"network": network}
+    if network == "plain":
+        which = {"network": "ddl", "backbone": "resnet18", "modules": ()}
+    config = TrainConfig(frames=4, size=SIZE, width=0.125, **which)
+    model = build(config)
+    randomise(model)
+    sample = clips(3)[:, :4]
+    proto = onnx_from_keras(model)
+    folder = write_bundle(tmp_path / "bundle", proto, config.spec(), lambda candidate: None)
+    bundle, backend = open_bundle(folder)
+    with backend:
+        answer = backend.infer({"clip": sample})
+    assert bundle.map_kind is GRAD_CAM and set(answer) == {"fake_probability", "grad_cam"}
+    found = GradCam(model)(sample)
+    assert found.any() and answer["grad_cam"].shape == found.shape
+    np.testing.assert_allclose(answer["grad_cam"], found, atol=1e-3)
+    asked_keras = ask_keras(model, sample, 1.0)
+    np.testing.assert_array_equal(asked_keras.map, found)
+
+
+def test_a_head_that_is_not_linear_leaves_no_map() -> None:
+    model = zoo.get("meso4").build(32, 4, width=0.5)
+    assert [value.name for value in onnx_from_keras(model).graph.output] == ["fake_probability"]
 
 
 def test_graph_has_no_layout_transposes(whole_graph: Any) -> None:
