@@ -41,7 +41,7 @@ def test_the_first_step_shares_clips_and_backbone_and_keeps_its_own_training() -
     first = first_step(config)
     assert (first.size, first.seed, first.pseudo_fakes) == (160, 7, "only")
     assert first.spec() == config.spec() and first.localise == config.localise
-    assert (first.network, first.single_frames, first.epochs) == ("frames", True, 36)
+    assert (first.network, first.single_frames, first.epochs) == ("frames", True, 18)
 
 
 def test_named_weights_need_no_first_step(tmp_path: Path) -> None:
