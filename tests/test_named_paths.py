@@ -39,7 +39,8 @@ def leads_somewhere(root: Path, name: str) -> bool:
         place /= parts.pop(0)
     if parts and (place / f"{parts[0]}.py").is_file():
         place /= f"{parts.pop(0)}.py"
-    if not parts or parts[0] in ("py", "md"):  # all of it; or a file's name in a sentence
+    # All of it; or a file's name in a sentence; or what Python itself gives every package.
+    if not parts or parts[0] in ("py", "md", "html", "__path__"):
         return True
     source = place if place.is_file() else place / "__init__.py"
     return source.is_file() and parts[0] in names_of(source)
