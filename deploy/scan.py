@@ -37,7 +37,8 @@ from deploy.machine.choose_model import choose_model
 from deploy.scanning.about import rule_key, who_judges
 from deploy.scanning.file_record import JUDGED, SKIPPED, lost_record, troubled_record
 from deploy.scanning.files import Candidate, find
-from deploy.scanning.judge import RECORDS, THUMBS, Options, judge_in_worker, open_kit
+from deploy.scanning.judge import RECORDS, THUMBS, judge_in_worker
+from deploy.scanning.kit import Options, open_kit
 from deploy.scanning.ledger import Ledger
 from deploy.scanning.progress import Bar
 from deploy.scanning.summary import HTML, totals, write_summary

@@ -28,7 +28,7 @@ from keras_ddl.edge.values import at_least, positive
 from keras_ddl.edge.workers.pool import add_file_timeout
 
 if TYPE_CHECKING:
-    from deploy.scanning.judge import Options
+    from deploy.scanning.kit import Options
     from deploy.web.server import PageServer
 
 PURPOSE = "serve"
@@ -215,7 +215,7 @@ def _look_at(args: argparse.Namespace, limits: Limits) -> tuple[Options, dict[st
     from deploy.bundle import open_bundle
     from deploy.machine.choose_model import choose_model
     from deploy.scanning.about import who_judges
-    from deploy.scanning.judge import Options
+    from deploy.scanning.kit import Options
     from keras_ddl.edge.faces import open_detector
 
     model = choose_model(args.bundle, args.backend)

@@ -10,7 +10,7 @@ from typing import Any
 from deploy.bundle import Bundle, known_errors
 from deploy.judging.records import number
 from deploy.judging.verdict import policy_for
-from deploy.scanning.judge import Options
+from deploy.scanning.kit import Options
 from keras_ddl import __version__
 from keras_ddl.edge.bundle import MODEL_FILE
 from keras_ddl.edge.files import file_sha256

@@ -8,30 +8,24 @@ import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deploy.backends import Backend
-from deploy.bundle import Bundle
 from deploy.judging.records import Record, number
 from deploy.judging.verdict import policy_for
 from deploy.scanning.collector import Collector, CountingClipper
 from deploy.scanning.file_record import SKIPPED, UNREADABLE, blank_record, judged_record
 from deploy.scanning.files import Candidate, is_picture
+from deploy.scanning.kit import Kit, Options
 from deploy.scanning.progress import TELL_S, ShareSink
 from deploy.sinks.base import Sink
 from deploy.sources.base import Source
-from keras_ddl.edge.bundle import MODEL_FILE
-from keras_ddl.edge.errors import CHECK_FAILED, MISSING, USAGE, UserError
-from keras_ddl.edge.faces import FaceDetector
+from keras_ddl.edge.errors import MISSING, USAGE, UserError
 from keras_ddl.edge.faces.track import MIN_HITS
-from keras_ddl.edge.files import atomic_write, file_sha256, printable
+from keras_ddl.edge.files import atomic_write, printable
 from keras_ddl.edge.video import probe
-from keras_ddl.edge.video.container import MOST_PIXELS
-from keras_ddl.edge.video.decoder import CPU
-from keras_ddl.edge.workers.pool import JOB_S, tell_share
+from keras_ddl.edge.workers.pool import tell_share
 
 if TYPE_CHECKING:
     from deploy.judging.session import RunDescription
@@ -43,91 +37,6 @@ READERS = (  # loggers whose warnings are notes
     "deploy.sources.still",
 )
 EVENT_DIGITS = 20  # hex, of the ids of a file's events
-
-
-@dataclass(frozen=True)
-class Options:
-    """Options of judging; `rules` are those that decide a verdict.
-
-    Attributes:
-        bundle: The model's folder, or an engine.
-        device: Where ONNX Runtime computes.
-        footage: What the files show: "real" or "synthetic" faces.
-        detector: Its name.
-        detect_every: Look for faces every so many frames.
-        stride_ms: Time between two clips of a face.
-        out: Where results go.
-        most_pixels: A larger picture is not judged.
-        decoder: What decodes the files: "cpu" or a device.
-        evidence: Where evidence goes; "" for none.
-        evidence_key: File of the key that signs it; "" for none.
-        threads: Compute threads of a process.
-        timeout_s: A file that takes longer is given up.
-        key: Digest of all that decides a verdict beside the file.
-        model_sha256: Of the model that the command has: whoever reads another one refuses.
-    """
-
-    bundle: str
-    device: str
-    footage: str
-    detector: str
-    detect_every: int
-    stride_ms: float
-    out: str
-    most_pixels: int = MOST_PIXELS
-    decoder: str = CPU
-    evidence: str = ""
-    evidence_key: str = ""
-    threads: int = 1
-    timeout_s: float = JOB_S
-    key: str = ""
-    model_sha256: str = ""
-
-    def rules(self) -> dict[str, Any]:
-        """What decides a verdict, beside model and program."""
-        where = ("bundle", "out", "evidence", "evidence_key")
-        apart = {*where, "threads", "timeout_s", "key", "model_sha256"}
-        if self.decoder == CPU:
-            apart.add("decoder")  # as before there were others: files judged then stay judged
-        kept = {name: value for name, value in asdict(self).items() if name not in apart}
-        return {**kept, "evidence": bool(self.evidence)}
-
-
-@dataclass(frozen=True)
-class Kit:
-    """Model, backend and detector of a process, opened once for all its files."""
-
-    options: Options
-    bundle: Bundle
-    backend: Backend
-    detector: FaceDetector
-
-
-def open_kit(options: Options) -> Kit:
-    """Open what a process needs; it stays open until the process ends.
-
-    Raises:
-        UserError: the model is another than the one the command has.
-    """
-    import cv2
-
-    from deploy.bundle import open_bundle
-    from deploy.machine.quiet import silence_libraries
-    from keras_ddl.edge.faces import open_detector
-
-    silence_libraries()
-    cv2.setNumThreads(options.threads)
-    bundle, backend = open_bundle(options.bundle, options.threads, options.device)
-    if (
-        options.model_sha256
-        and (found := file_sha256(bundle.path / MODEL_FILE)) != options.model_sha256
-    ):
-        raise UserError(
-            f"{options.bundle}: expected the command's model {options.model_sha256[:12]}, received "
-            f"{found[:12]}; copy the same bundle there",
-            CHECK_FAILED,
-        )
-    return Kit(options, bundle, backend, open_detector(options.detector))
 
 
 def judge_in_worker(kit: Kit, candidate: Candidate) -> Record:

@@ -12,7 +12,7 @@ from typing import Any
 from deploy.judging.records import Record
 from deploy.scanning.file_record import blank_record
 from deploy.scanning.files import Candidate
-from deploy.scanning.judge import Kit, Options, open_kit
+from deploy.scanning.kit import Kit, Options, open_kit
 from deploy.serving.desk import Desk
 from deploy.serving.fetch import Fetcher, FetchError
 from deploy.serving.job import FAILED, UNFETCHED, Job

@@ -30,7 +30,8 @@ from deploy.evidence.signing import public_key
 from deploy.evidence.verify import Demands, verify
 from deploy.scanning.file_record import lost_record
 from deploy.scanning.files import Candidate, find
-from deploy.scanning.judge import Options, judge_in_worker, open_kit
+from deploy.scanning.judge import judge_in_worker
+from deploy.scanning.kit import Options, open_kit
 from deploy.scanning.ledger import Ledger
 from keras_ddl.edge.errors import UserError
 from keras_ddl.edge.files import file_sha256

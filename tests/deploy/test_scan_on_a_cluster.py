@@ -22,7 +22,7 @@ pytest.importorskip("av")
 pytest.importorskip("ray")
 
 from deploy import scan
-from deploy.scanning.judge import Options, open_kit
+from deploy.scanning.kit import Options, open_kit
 from keras_ddl.edge.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
