@@ -1,0 +1,27 @@
+# The device half on a CPU: stream, scan, serve, score. From the checkout's top folder:
+#   docker build -f deploy/docker/cpu.Dockerfile -t keras-ddl .
+#   docker run --rm -v ./bundle:/bundle:ro -v ./videos:/data keras-ddl scan /data --bundle /bundle --out /data/results
+ARG BASE=python:3.12-slim-bookworm
+FROM ${BASE}
+ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+# The two libraries that OpenCV's wheel leaves out.
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends libgl1 libglib2.0-0 \
+ && rm -rf /var/lib/apt/lists/*
+WORKDIR /src
+COPY pyproject.toml README.md LICENSE constraints.txt ./
+COPY keras_ddl keras_ddl
+COPY export export
+COPY deploy deploy
+RUN pip install -c constraints.txt ".[edge,evidence]" && rm -rf /src
+RUN useradd --create-home --uid 10001 ddl && mkdir /data && chown ddl /data
+USER ddl
+# YuNet, once, by its checksum; without a network: --build-arg YUNET=no, and the runner says what Haar misses.
+ARG YUNET=yes
+RUN if [ "$YUNET" = yes ]; then keras-ddl doctor --fetch; fi
+WORKDIR /data
+EXPOSE 8321 8322
+HEALTHCHECK --interval=30s --timeout=5s --start-period=60s --retries=3 \
+  CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8321/healthz', timeout=4)"]
+ENTRYPOINT ["keras-ddl"]
+CMD ["stream", "--config", "/config/streams.toml", "--bundle", "/bundle", "--dashboard", "0.0.0.0:8321"]
