@@ -5,10 +5,22 @@ Importing this package never imports TensorFlow; the public names below load on 
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import Any
 
 __version__ = "0.1.0"
+
+# Nobody is told what is judged here. ONNX Runtime from 1.29 on reports to its maker the names and
+# digests of models unless this is set before it is imported, and the others have reports of their
+# own. A value that the user has set stays.
+QUIET = {
+    "ORT_DISABLE_TELEMETRY": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+}
+for _name, _value in QUIET.items():
+    os.environ.setdefault(_name, _value)
 
 _LAZY = {
     "DFDC": "keras_ddl.layers",

@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from keras_ddl.edge.bundle import PRETRAINED
 from keras_ddl.edge.commands import COMMANDS, typed
 from keras_ddl.edge.errors import MISSING, Parser, UserError, run_cli
 from keras_ddl.edge.files import read_json
@@ -76,6 +77,8 @@ def _demo(preset: str) -> int:
         "the model and its contract": RUN.resolve() / "bundle",
     }.items():
         print(f"  {what + ':':<38}{path}")
+    print(f"\nReal faces: {typed('stream')} --camera 0 --bundle {PRETRAINED}")
+    print(f"  a research preview; read {PRETRAINED / 'MODEL_CARD.md'} first")
     return 0
 
 

@@ -22,7 +22,7 @@ from deploy.bundle import open_bundle
 from deploy.machine import machine_report
 from deploy.machine.machine_report import devices, memory, opencv
 from deploy.sources.csi import gstreamer
-from keras_ddl.edge.bundle import write_sums
+from keras_ddl.edge.bundle import PRETRAINED, write_sums
 from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.files import file_sha256
 
@@ -164,7 +164,7 @@ def test_it_runs_on_next_to_nothing_and_speaks_json(tmp_path: Path, with_package
     assert (done.stderr, done.returncode) == ("", 0)
     report = json.loads(done.stdout)
     states = {line["topic"]: line["state"] for line in report["lines"]}
-    assert report["next_command"] == "keras-ddl demo"
+    assert report["next_command"].startswith(f"keras-ddl stream --bundle {PRETRAINED}")
     assert set(states.values()) <= {"yes", "no", "warning"}
     if not with_packages:
         bare = ("ONNX Runtime", "OpenCV", "encoder", "decoders")

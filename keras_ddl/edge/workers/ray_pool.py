@@ -272,7 +272,6 @@ class RayPool(WorkerPool[Job, Result], Generic[Opened, Job, Result]):
 
 def _connect(address: str) -> bool:
     """Connect to a cluster; return whether this process was not connected before."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody is told of what is judged
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     # Ray prints a paragraph on each worker that dies to stdout, where results go.
     os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".*")
