@@ -120,7 +120,10 @@ def _from_here(headers: Mapping[str, str], host: str) -> bool:
     if headers.get("sec-fetch-site", "none") not in SAME_SITE:
         return False
     origin = headers.get("origin")
-    return origin is None or urlsplit(origin).netloc.lower() == host.lower() != ""
+    try:
+        return origin is None or urlsplit(origin).netloc.lower() == host.lower() != ""
+    except ValueError:  # no address by the rules
+        return False
 
 
 def _same(one: str, other: str) -> bool:

@@ -111,11 +111,12 @@ class PageServer:
         try:
             family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
             return socket.create_server(place[:2], family=family)
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
             shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
             why = f"expected a free address for the {service.name}, received {shown}"
             remedy = f"name another with {service.option} HOST:PORT"
-            raise UserError(f"{why} ({error.strerror}); {remedy}", MISSING) from error
+            reason = getattr(error, "strerror", None) or "no name of a machine"
+            raise UserError(f"{why} ({reason}); {remedy}", MISSING) from error
 
     async def _serve(self, server: uvicorn.Server, listener: socket.socket) -> None:
         with listener:
