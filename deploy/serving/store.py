@@ -9,7 +9,8 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -43,6 +44,7 @@ class Store:
         self.keeps = keep is not None
         self._root = keep
         self._lock: IO[str] | None = None
+        self._short: dict[tuple[Any, ...], Record | None] = {}  # of the newest
 
     def __enter__(self) -> Store:
         """Make the folder and take it.
@@ -126,15 +128,36 @@ class Store:
         shutil.rmtree(self.root / identity, ignore_errors=True)
         return True
 
-    def newest(self, most: int) -> list[Record]:
-        """The results that were settled last, the newest first."""
+    def newest(self, most: int, shorten: Callable[[Record], Record]) -> list[Record]:
+        """What `shorten` leaves of the results that were settled last, the newest first.
+
+        Each is read once, or again where it has changed: pages ask for this list all the time.
+        """
         times: list[tuple[int, str]] = []
         with os.scandir(self.root) as entries:
             for entry in entries:
-                if is_id(entry.name) and entry.is_dir(follow_symlinks=False):
-                    times.append((entry.stat().st_mtime_ns, entry.name))
-        found = (self.read(name) for _, name in sorted(times, reverse=True)[:most])
-        return [result for result in found if result is not None]
+                with suppress(OSError):  # it has just been removed
+                    if is_id(entry.name) and entry.is_dir(follow_symlinks=False):
+                        times.append((entry.stat().st_mtime_ns, entry.name))
+        known = self._short
+        short: dict[tuple[Any, ...], Record | None] = {}
+        for _, name in sorted(times, reverse=True)[:most]:
+            key = name, *_version(self.root / name / RESULT)
+            if key in known:
+                short[key] = known[key]
+            else:
+                result = self.read(name)
+                short[key] = None if result is None else shorten(result)
+        self._short = short
+        return [result for result in short.values() if result is not None]
+
+
+def _version(path: Path) -> tuple[int, ...]:
+    try:
+        facts = path.lstat()
+    except OSError:
+        return ()
+    return facts.st_ino, facts.st_mtime_ns, facts.st_size
 
 
 def _temporary() -> Path:

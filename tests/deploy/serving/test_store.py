@@ -51,9 +51,27 @@ def test_a_broken_record_is_not_there_and_hides_no_other(
 ) -> None:
     broken, good = put(tmp_path, **changes), put(tmp_path)
     with Store(tmp_path) as store:
-        assert [result["id"] for result in store.newest(9)] == [good]
+        assert [result["id"] for result in store.newest(9, dict)] == [good]
         assert store.read(broken) is None and store.picture(broken, "moment.jpg") is None
         assert store.picture(good, "moment.jpg") is not None
+
+
+def test_the_list_reads_a_result_once_and_again_where_it_has_changed(tmp_path: Path) -> None:
+    one, other = put(tmp_path), put(tmp_path)
+    read: list[str] = []
+
+    def shorten(result: dict[str, Any]) -> dict[str, Any]:
+        read.append(result["id"])
+        return {"name": result["name"]}
+
+    with Store(tmp_path) as store:
+        for _ in range(3):
+            assert store.newest(9, shorten) == [{"name": "a.mp4"}] * 2
+        assert sorted(read) == sorted((one, other))
+        (tmp_path / one / "result.json").write_text("{")
+        assert len(store.newest(9, shorten)) == len(store.newest(9, shorten)) == 1
+        assert store.remove(other) and store.newest(9, shorten) == []
+    assert len(read) == 2
 
 
 def test_neither_links_nor_pipes_are_followed(tmp_path: Path) -> None:
