@@ -25,6 +25,7 @@ from keras_ddl.edge.workers.process_pool import ProcessPool
 SCHEMA = 1
 LOOK_S = 0.1  # how often it is looked whether a file is still wanted
 CLOSE_S = 5.0  # for a thread to end
+LACKING = "something is missing on the server; its log says what"
 INTERNAL = "an internal error; the log of the server says more"
 
 log = logging.getLogger(__name__)
@@ -108,9 +109,9 @@ class Slots:
         began, usable = time.monotonic(), True
         try:
             told = self._judge(job, pool)
-        except UserError as error:  # no fault of the file's
+        except UserError as error:  # no fault of the file's; it may name places of this machine
             log.warning("a file could not be judged: %s", error)
-            told, usable = result_of(_blank(job, Loss(FAILED, str(error)))), False
+            told, usable = result_of(_blank(job, Loss(FAILED, LACKING))), False
         except Exception:  # a fault of this program: it costs this file
             log.exception("a file could not be judged")
             told, usable = result_of(_blank(job, Loss(FAILED, INTERNAL))), False
@@ -125,8 +126,7 @@ class Slots:
 
         def watch() -> None:
             while not over.wait(LOOK_S):
-                if job.cancelled.is_set():
-                    pool.abandon()
+                if job.cancelled.is_set() and pool.abandon():
                     return
 
         def lost(_: Upload, loss: Loss) -> Record:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,20 @@ def test_a_picture_of_no_kind_is_none(start: Any, tmp_path: Path) -> None:
     client = start("--keep", tmp_path)
     assert client.ask(f"/api/v1/videos/{identity}/pictures/video")[0] == 404
     assert client.json("/api/v1/videos")["videos"][0]["id"] == identity
+
+
+def test_what_is_missing_on_the_server_names_no_place_of_it(
+    start: Any, bundle: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, face_video: Path
+) -> None:
+    shutil.copytree(bundle, tmp_path / "bundle")
+    client = start("--bundle", tmp_path / "bundle")
+    model = tmp_path / "bundle" / "model.onnx"
+    model.rename(tmp_path / "away")
+    result = client.judge(face_video.read_bytes())
+    assert (result["status"], "its log says what" in result["reason"]) == ("failed", True)
+    assert "/" not in result["reason"] and str(tmp_path) in caplog.text
+    (tmp_path / "away").rename(model)
+    assert client.judge(face_video.read_bytes())["status"] == "judged"
 
 
 def test_no_place_for_temporary_files_is_one_line(
