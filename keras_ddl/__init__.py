@@ -5,10 +5,15 @@ Importing this package never imports TensorFlow; the public names below load on 
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import Any
 
 __version__ = "0.1.0"
+
+# From 1.32 on ONNX Runtime keeps a session of its maker's telemetry in the folder for temporary
+# files; nobody is told of what is judged. Read when it is first imported.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 _LAZY = {
     "DFDC": "keras_ddl.layers",
