@@ -89,7 +89,8 @@ class Settings:
             service: Whose address and token they are.
 
         Raises:
-            UserError: not an address; a token file that cannot be read; a token too short.
+            UserError: not an address; a token file that cannot be read; a token too short; a name
+                that is none.
         """
         host, port = parse_address(address, service)
         given = environ.get(service.token_variable, "").strip()
@@ -103,8 +104,8 @@ class Settings:
         generated = not token and not is_loopback(host)
         if generated:
             token = secrets.token_urlsafe(24)
-        lower = tuple(name.lower() for name in names)
-        return cls(host, port, token or None, generated, lower, service)
+        known = tuple(_as_browsers_say(name) for name in names)
+        return cls(host, port, token or None, generated, known, service)
 
     def link(self, port: int) -> str:
         """The address to open, with a generated token in it."""
@@ -150,6 +151,18 @@ def _is_ip(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _as_browsers_say(name: str) -> str:
+    """A name of a machine as it stands in `Host`: lower case, other letters encoded."""
+    try:
+        encoded = name.rstrip(".").encode("idna").decode().lower()
+    except UnicodeError:
+        encoded = ""
+    if not encoded or any(letter in encoded for letter in "/:@ ?#*"):
+        expected = "expected a name under which browsers reach this machine, as page.example.org"
+        raise UserError(f"{expected}, received '{name}'; leave scheme and port out", USAGE)
+    return encoded
 
 
 def _read(path: Path, service: Service) -> str:
