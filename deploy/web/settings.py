@@ -24,11 +24,13 @@ class Service:
         name: What its messages call it.
         option: Which option of its command takes the address.
         port: Where it listens unless told otherwise.
+        name_option: Which option takes a further name of this machine.
     """
 
     name: str
     option: str
     port: int
+    name_option: str
 
     @property
     def address(self) -> str:
@@ -41,8 +43,8 @@ class Service:
         return f"KERAS_DDL_{self.name.upper()}_TOKEN"
 
 
-DASHBOARD = Service("dashboard", "--dashboard", 8321)
-SERVE = Service("serve", "--address", 8322)
+DASHBOARD = Service("dashboard", "--dashboard", 8321, "--dashboard-name")
+SERVE = Service("serve", "--address", 8322, "--name")
 
 
 @dataclass(frozen=True)

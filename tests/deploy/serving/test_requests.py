@@ -22,6 +22,13 @@ def test_an_origin_that_is_none_is_from_elsewhere(
     assert "Traceback" not in caplog.text
 
 
+def test_a_name_that_is_not_known_is_told_with_the_option_that_makes_it_so(start: Any) -> None:
+    status, _, body = start().ask("/", Host_="page.example:8443")
+    assert (status, b"start this with --name NAME" in body) == (403, True)
+    client = start("--name", "Page.example.")
+    assert client.ask("/", Host_="page.example:8443")[0] == 200
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [("GET", "/nothing", 404), ("PUT", f"{API}/videos", 405), ("POST", "/", 405)],
