@@ -11,7 +11,14 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from typing import IO
 
-from deploy.serving.addresses import RefusedError, Target, read_target, redirected, resolve
+from deploy.serving.addresses import (
+    SCHEMES,
+    RefusedError,
+    Target,
+    read_target,
+    redirected,
+    resolve,
+)
 from deploy.serving.job import Job
 from deploy.serving.limits import Limits
 from deploy.sinks.tls import client_tls
@@ -32,6 +39,7 @@ class _PinnedConnection(http.client.HTTPConnection):
 
     def __init__(self, target: Target, place: tuple[str, int], timeout: float) -> None:
         super().__init__(target.host, target.port, timeout=timeout)
+        self.default_port = SCHEMES["https" if target.secure else "http"]  # not said in `Host`
         self._target, self._place = target, place
 
     def connect(self) -> None:

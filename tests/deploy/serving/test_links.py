@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -217,6 +218,24 @@ def test_a_server_that_does_not_speak_tls_is_not_called_untrusted(site: Any, job
     server = site({})
     with pytest.raises(FetchError, match="could not be fetched"):
         Fetcher(Limits(), private=True).fetch(job(f"https://127.0.0.1:{server.server_port}/a"))
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("https://here.example/a", b"here.example"),  # who signs an address signs this
+        ("https://here.example:80/a", b"here.example:80"),
+        ("http://here.example/a", b"here.example"),
+        ("http://[2606:2800:220:1::1]:8080/a", b"[2606:2800:220:1::1]:8080"),
+    ],
+)
+def test_host_is_what_a_browser_sends(url: str, host: bytes) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        link = fetch._PinnedConnection(read_target(url), ("127.0.0.1", 9), 5.0)
+        link.sock = ours
+        link.request("GET", "/a")
+        assert b"\r\nHost: " + host + b"\r\n" in theirs.recv(1000)
 
 
 def test_a_redirect_that_cannot_be_read_costs_no_place(start: Any, site: Any) -> None:
