@@ -157,13 +157,14 @@ def serving(args: argparse.Namespace) -> Iterator[PageServer | None]:
     from deploy.serving.slot import Slots
     from deploy.serving.store import Store
     from deploy.web.access import Access
-    from deploy.web.server import PageServer
+    from deploy.web.server import PageServer, listen
 
     _check(args)
     settings = Settings.from_options(args.address, args.token_file, args.name, service=SERVE)
     limits = _limits(args)
     options, about = _look_at(args, limits)
     if args.check:
+        listen(settings).close()
         _say(f"could serve at {settings.host}:{settings.port} with model {about['model']['id']}")
         yield None
         return

@@ -11,7 +11,7 @@ from keras_ddl.edge.workers.pool import TIMEOUT, Loss
 
 JUDGED, UNREADABLE, SKIPPED = "judged", "unreadable", "skipped"  # or `CRASHED`, `TIMEOUT`
 EVERY_FACE = "no face in any frame"
-TOO_SHORT = "{} frames are too few to tell whether there is a face"
+TOO_SHORT = "{} too few to tell whether there is a face"
 
 
 def blank_record(candidate: Candidate) -> Record:
@@ -60,7 +60,8 @@ def judged_record(end: Record, any_face: bool, too_few: int) -> dict[str, Any]:
     if not any_face and end["frames"] > too_few:
         video = {**video, "verdict": Label.NO_FACE.value, "reason": EVERY_FACE}
     elif not any_face:
-        video = {**video, "reason": TOO_SHORT.format(end["frames"])}
+        many = "1 frame is" if end["frames"] == 1 else f"{end['frames']} frames are"
+        video = {**video, "reason": TOO_SHORT.format(many)}
     tracks = [{"track": int(track), **facts} for track, facts in end["tracks"].items()]
     scored = [facts for facts in tracks if facts["fake_probability"] is not None]
     return {

@@ -16,6 +16,12 @@ KEPT = "%/?:@!$&'()*+,;=~-._"  # what a path and a query may hold as it is
 SCHEMES = {"http": 80, "https": 443}
 LONGEST = 2048  # characters
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_APART = tuple(  # what not every Python here knows as special, and a cloud's address for its guests
+    map(
+        ipaddress.ip_network,
+        ("192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32", "fec0::/10", "3fff::/20"),
+    )
+)
 
 
 class RefusedError(Exception):
@@ -47,7 +53,7 @@ def read_target(url: str) -> Target:
     Raises:
         RefusedError: it is none, or not of the kind that is fetched from.
     """
-    if len(url) > LONGEST or any(ord(letter) <= 32 for letter in url):
+    if len(url) > LONGEST or any(ord(c) <= 32 or "\ud800" <= c <= "\udfff" for c in url):
         raise RefusedError(f"expected a link of at most {LONGEST} characters without spaces")
     try:
         parts = urlsplit(url)
@@ -72,7 +78,11 @@ def redirected(target: Target, location: str) -> Target:
     Raises:
         RefusedError: as `read_target`, or from https back to http.
     """
-    after = read_target(urljoin(target.url, location))
+    try:
+        url = urljoin(target.url, location)
+    except ValueError:
+        raise RefusedError("expected a link, received a redirect that cannot be read") from None
+    after = read_target(url)
     if target.secure and not after.secure:
         raise RefusedError("expected https all the way, received a redirect to http")
     return after
@@ -113,4 +123,4 @@ def is_public(text: str) -> bool:
         if inner is not None:
             return is_public(str(inner))
     reserved = address.is_multicast or address.is_reserved or address.is_unspecified
-    return address.is_global and not reserved
+    return address.is_global and not reserved and not any(address in net for net in _APART)

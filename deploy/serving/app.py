@@ -15,7 +15,7 @@ from deploy.serving.job import LINK, UPLOAD, Job, State
 from deploy.serving.names import name_from_link, shown_name
 from deploy.serving.openapi import openapi
 from deploy.serving.receive import CutOff, UploadError, announced, receive
-from deploy.serving.slot import Slots
+from deploy.serving.slot import INTERNAL, Slots
 from deploy.web.access import Access
 from deploy.web.answers import json_answer, short_body, static_answer
 from deploy.web.guard import Guard
@@ -43,6 +43,7 @@ LONGEST_LINK_BODY = 8192  # bytes
 BODY_S = 10.0  # for it to arrive
 KINDS = {".png": "image/png", ".jpg": "image/jpeg"}
 UNKNOWN = "there is no such video here, or not any more"
+NO_ROOM = "there is no room for the file on this server"
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +103,8 @@ class App:
             Route("/healthz", self.healthz),
             Route("/readyz", self.healthz),
         ]
-        return Guard(Starlette(routes=routes), self._access)
+        handlers = {404: _no_such, 405: _no_such, 500: _broken}
+        return Guard(Starlette(routes=routes, exception_handlers=handlers), self._access)
 
     async def page(self, request: Request) -> Response:
         """The page without its contents; `/?token=…` signs in first."""
@@ -144,7 +146,7 @@ class App:
             return CutOff(_refusal("the connection broke off"), 400)
         except OSError as error:
             log.warning("an upload could not be written: %s", error)
-            return CutOff(_refusal("there is no room for the file on this server"), 507)
+            return CutOff(_refusal(NO_ROOM), 507)
         finally:
             if job is not None and job.state is State.RECEIVING:
                 self._desk.drop(job)
@@ -167,6 +169,9 @@ class App:
         except FullError as error:
             headers = {"retry-after": str(error.retry_after_s)}
             return json_answer(_refusal(str(error)), 503, headers)
+        except OSError as error:
+            log.warning("there is no room for what is behind a link: %s", error)
+            return json_answer(_refusal(NO_ROOM), 507)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return json_answer(_refusal('expected {"url": "https://…"}'), 400)
         self._slots.fetch(job)
@@ -200,7 +205,7 @@ class App:
 
         params = request.path_params
         path = self._desk.store.picture(params["identity"], params["name"])
-        if path is None:
+        if path is None or path.suffix not in KINDS:
             return json_answer(_refusal("there is no such picture"), 404)
         return FileResponse(path, media_type=KINDS[path.suffix])
 
@@ -228,6 +233,17 @@ def _accepted(job: Job) -> Response:
     place = f"{API}/videos/{job.id}"
     told = {"id": job.id, "name": job.name, "state": job.state.value, "href": place}
     return json_answer(told, 202, {"location": place})
+
+
+async def _no_such(request: Request, error: Exception) -> Response:
+    """What Starlette refuses, in the form of all other errors."""
+    status, headers = getattr(error, "status_code", 404), getattr(error, "headers", None)
+    why = f"there is nothing here for {request.method}; /openapi.json has what there is"
+    return json_answer(_refusal(why), status, headers)
+
+
+async def _broken(request: Request, error: Exception) -> Response:
+    return json_answer(_refusal(INTERNAL), 500)
 
 
 def _refusal(reason: str) -> dict[str, str]:

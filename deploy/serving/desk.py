@@ -146,7 +146,7 @@ class Desk:
             self._forget_old()
             here = [self._told(job) for job in reversed(self._jobs.values())]
         known = {told["id"] for told in here}
-        kept = map(told_of, self.store.newest(NEWEST)) if self.store.keeps else ()
+        kept = self.store.newest(NEWEST, told_of) if self.store.keeps else ()
         return [*here, *(told for told in kept if told["id"] not in known)]
 
     def busy(self) -> tuple[int, int]:

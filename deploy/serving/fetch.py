@@ -11,7 +11,14 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from typing import IO
 
-from deploy.serving.addresses import RefusedError, Target, read_target, redirected, resolve
+from deploy.serving.addresses import (
+    SCHEMES,
+    RefusedError,
+    Target,
+    read_target,
+    redirected,
+    resolve,
+)
 from deploy.serving.job import Job
 from deploy.serving.limits import Limits
 from deploy.sinks.tls import client_tls
@@ -20,6 +27,7 @@ from keras_ddl import __version__
 REDIRECTS = (301, 302, 303, 307, 308)
 MOST_REDIRECTS = 5
 CHUNK = 1 << 16
+LOOK_S = 0.2  # how often it is looked whether a file is still wanted, and in time
 
 
 class FetchError(Exception):
@@ -31,6 +39,7 @@ class _PinnedConnection(http.client.HTTPConnection):
 
     def __init__(self, target: Target, place: tuple[str, int], timeout: float) -> None:
         super().__init__(target.host, target.port, timeout=timeout)
+        self.default_port = SCHEMES["https" if target.secure else "http"]  # not said in `Host`
         self._target, self._place = target, place
 
     def connect(self) -> None:
@@ -78,11 +87,12 @@ class Fetcher:
             raise FetchError(f"expected a file, received more than {MOST_REDIRECTS} redirects")
         except RefusedError as error:
             raise FetchError(str(error)) from None
-        except ssl.SSLError:
+        except ssl.SSLCertVerificationError:
             raise FetchError("the server's certificate is not trusted") from None
         except TimeoutError:
             raise FetchError(f"nothing came for {self._limits.silent_s:g} s") from None
         except (OSError, http.client.HTTPException) as error:
+            self._check(job, ends)  # then the connection was shut here
             why = getattr(error, "strerror", None) or type(error).__name__
             raise FetchError(f"the file could not be fetched: {why}") from None
 
@@ -90,9 +100,12 @@ class Fetcher:
         """Ask for the file; return where else it is, None once it is here."""
         agent = {"User-Agent": f"keras-ddl/{__version__}", "Accept": "video/*, image/*, */*;q=0.1"}
         link.connect()
-        with _ending(link.sock, ends - self._clock()):
+        with _shut_when(lambda: job.cancelled.is_set() or self._clock() > ends, link.sock):
             link.request("GET", target.path, headers=agent)
-            answer = link.getresponse()
+            return self._take(link.getresponse(), job, ends)
+
+    def _take(self, answer: http.client.HTTPResponse, job: Job, ends: float) -> str | None:
+        """Take an answer; return where else the file is, None once it is here."""
         location = answer.getheader("Location")
         if answer.status in REDIRECTS and location:
             return location
@@ -105,6 +118,7 @@ class Fetcher:
             raise FetchError(self._limits.too_large(size))
         with job.video.open("wb") as file:
             self._copy(answer, file, job, size, ends)
+        self._check(job, ends)  # of a file without a length, being shut looks like its end
         if size is not None and job.size < size:
             raise FetchError(f"the connection broke off after {job.size:,} of {size:,} bytes")
         return None
@@ -119,28 +133,35 @@ class Fetcher:
     ) -> None:
         while block := answer.read1(CHUNK):
             job.size += len(block)
-            if job.cancelled.is_set():
-                raise FetchError("given up")
+            self._check(job, ends)
             if job.size > self._limits.most_bytes:
                 raise FetchError(self._limits.too_large())
-            if self._clock() > ends:
-                raise FetchError(f"not here after {self._limits.transfer_s:g} s")
             file.write(block)
             job.share = job.size / size if size else 0.0
 
+    def _check(self, job: Job, ends: float) -> None:
+        if job.cancelled.is_set():
+            raise FetchError("given up")
+        if self._clock() > ends:
+            raise FetchError(f"not here after {self._limits.transfer_s:g} s")
+
 
 @contextmanager
-def _ending(connection: socket.socket, seconds: float) -> Iterator[None]:
-    """Shut a connection after so long: a server may send one byte of its headers now and then."""
+def _shut_when(over: Callable[[], bool], connection: socket.socket) -> Iterator[None]:
+    """Shut a connection once it is over: a server may send one byte now and then, without end."""
+    done = threading.Event()
 
-    def shut() -> None:
-        with suppress(OSError):  # it has just ended by itself
-            socket.socket.shutdown(connection, socket.SHUT_RDWR)
+    def watch() -> None:
+        while not done.wait(LOOK_S):
+            if over():
+                with suppress(OSError):  # it has just ended by itself
+                    socket.socket.shutdown(connection, socket.SHUT_RDWR)
+                return
 
-    watch = threading.Timer(max(0.0, seconds), shut)
-    watch.daemon = True
-    watch.start()
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
     try:
         yield
     finally:
-        watch.cancel()
+        done.set()
+        watcher.join()

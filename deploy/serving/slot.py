@@ -25,6 +25,8 @@ from keras_ddl.edge.workers.process_pool import ProcessPool
 SCHEMA = 1
 LOOK_S = 0.1  # how often it is looked whether a file is still wanted
 CLOSE_S = 5.0  # for a thread to end
+LACKING = "something is missing on the server; its log says what"
+INTERNAL = "an internal error; the log of the server says more"
 
 log = logging.getLogger(__name__)
 
@@ -97,19 +99,22 @@ class Slots:
         except FetchError as error:
             told = result_of(_blank(job, Loss(UNFETCHED, str(error))))
             self._settle(job, told, time.monotonic() - began)
+        except Exception:  # a fault of this program: it costs this file, and not its place
+            log.exception("a file could not be fetched")
+            told = result_of(_blank(job, Loss(FAILED, INTERNAL)))
+            self._settle(job, told, time.monotonic() - began)
 
     def _serve(self, job: Job, pool: ProcessPool[Kit, Upload, Record]) -> bool:
         """Bring a file to its result; return whether the pool may be used again."""
         began, usable = time.monotonic(), True
         try:
             told = self._judge(job, pool)
-        except UserError as error:  # no fault of the file's
+        except UserError as error:  # no fault of the file's; it may name places of this machine
             log.warning("a file could not be judged: %s", error)
-            told, usable = result_of(_blank(job, Loss(FAILED, str(error)))), False
+            told, usable = result_of(_blank(job, Loss(FAILED, LACKING))), False
         except Exception:  # a fault of this program: it costs this file
             log.exception("a file could not be judged")
-            reason = "an internal error; the log of the server says more"
-            told, usable = result_of(_blank(job, Loss(FAILED, reason))), False
+            told, usable = result_of(_blank(job, Loss(FAILED, INTERNAL))), False
         self._settle(job, told, time.monotonic() - began)
         return usable
 
@@ -121,8 +126,7 @@ class Slots:
 
         def watch() -> None:
             while not over.wait(LOOK_S):
-                if job.cancelled.is_set():
-                    pool.abandon()
+                if job.cancelled.is_set() and pool.abandon():
                     return
 
         def lost(_: Upload, loss: Loss) -> Record:
@@ -143,22 +147,29 @@ class Slots:
         if job.cancelled.is_set() or told["status"] == ABANDONED:
             self._desk.drop(job)
             return
-        if not self._keep_videos:
-            job.video.unlink(missing_ok=True)
-        identity = {
-            "type": "result",
-            "schema": SCHEMA,
-            "id": job.id,
-            "name": job.name,
-            "origin": job.origin,
-            "link": redact(job.link) if job.link else None,
-            "received": job.received,
-        }
         try:
-            self._desk.settle(job, {**identity, **self._about, **told}, took_s)
+            if not self._keep_videos:
+                job.video.unlink(missing_ok=True)
+            self._desk.settle(job, {**_identity(job), **self._about, **told}, took_s)
         except OSError as error:
             log.warning("a result could not be kept: %s", error)
             self._desk.drop(job)
+        except Exception:  # or the thread would end, and with it all judging
+            log.exception("a result could not be kept")
+            self._desk.drop(job)
+
+
+def _identity(job: Job) -> Record:
+    """What a result says of its file before it is known what is in it."""
+    return {
+        "type": "result",
+        "schema": SCHEMA,
+        "id": job.id,
+        "name": job.name,
+        "origin": job.origin,
+        "link": redact(job.link) if job.link else None,
+        "received": job.received,
+    }
 
 
 def _blank(job: Job, loss: Loss) -> Record:

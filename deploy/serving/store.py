@@ -7,12 +7,15 @@ import json
 import logging
 import os
 import shutil
+import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
 from deploy.judging.records import Record
+from deploy.scanning.file_record import JUDGED
 from deploy.serving.names import is_id
 from keras_ddl.edge.errors import USAGE, UserError, output_code
 from keras_ddl.edge.files import write_json
@@ -41,6 +44,7 @@ class Store:
         self.keeps = keep is not None
         self._root = keep
         self._lock: IO[str] | None = None
+        self._short: dict[tuple[Any, ...], Record | None] = {}  # of the newest
 
     def __enter__(self) -> Store:
         """Make the folder and take it.
@@ -49,10 +53,8 @@ class Store:
             UserError: another server writes there, or nobody can.
         """
         if self._root is None:
-            _sweep(Path(tempfile.gettempdir()))
+            self._root = _temporary()
         try:
-            if self._root is None:
-                self._root = Path(tempfile.mkdtemp(prefix=PREFIX))
             self._root.mkdir(parents=True, exist_ok=True)
             self._lock = _locked(self._root)
             shutil.rmtree(self._root / WORK, ignore_errors=True)
@@ -84,6 +86,7 @@ class Store:
             OSError: no room.
         """
         folder = self.root / WORK / identity
+        folder.parent.mkdir(mode=0o700, exist_ok=True)  # who tidies up temporary files took it
         folder.mkdir(mode=0o700)
         return folder
 
@@ -100,12 +103,15 @@ class Store:
         """A result that was settled; None where there is none."""
         path = self.root / identity / RESULT
         try:
-            if not is_id(identity) or path.is_symlink() or path.stat().st_size > LARGEST_RESULT:
+            if not is_id(identity) or path.parent.is_symlink():
+                return None
+            facts = path.lstat()
+            if not stat.S_ISREG(facts.st_mode) or facts.st_size > LARGEST_RESULT:
                 return None
             result = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError):
             return None
-        return result if isinstance(result, dict) and result.get("id") == identity else None
+        return result if _is_result(result) and result["id"] == identity else None
 
     def picture(self, identity: str, name: str) -> Path | None:
         """A picture that a result names; None for anything else."""
@@ -122,15 +128,66 @@ class Store:
         shutil.rmtree(self.root / identity, ignore_errors=True)
         return True
 
-    def newest(self, most: int) -> list[Record]:
-        """The results that were settled last, the newest first."""
+    def newest(self, most: int, shorten: Callable[[Record], Record]) -> list[Record]:
+        """What `shorten` leaves of the results that were settled last, the newest first.
+
+        Each is read once, or again where it has changed: pages ask for this list all the time.
+        """
         times: list[tuple[int, str]] = []
         with os.scandir(self.root) as entries:
             for entry in entries:
-                if is_id(entry.name) and entry.is_dir(follow_symlinks=False):
-                    times.append((entry.stat().st_mtime_ns, entry.name))
-        found = (self.read(name) for _, name in sorted(times, reverse=True)[:most])
-        return [result for result in found if result is not None]
+                with suppress(OSError):  # it has just been removed
+                    if is_id(entry.name) and entry.is_dir(follow_symlinks=False):
+                        times.append((entry.stat().st_mtime_ns, entry.name))
+        known = self._short
+        short: dict[tuple[Any, ...], Record | None] = {}
+        for _, name in sorted(times, reverse=True)[:most]:
+            key = name, *_version(self.root / name / RESULT)
+            if key in known:
+                short[key] = known[key]
+            else:
+                result = self.read(name)
+                short[key] = None if result is None else shorten(result)
+        self._short = short
+        return [result for result in short.values() if result is not None]
+
+
+def _version(path: Path) -> tuple[int, ...]:
+    try:
+        facts = path.lstat()
+    except OSError:
+        return ()
+    return facts.st_ino, facts.st_mtime_ns, facts.st_size
+
+
+def _temporary() -> Path:
+    """A new folder of this user alone; what killed servers left goes before.
+
+    Raises:
+        UserError: nothing can be written where temporary files go.
+    """
+    try:
+        _sweep(Path(tempfile.gettempdir()))
+        return Path(tempfile.mkdtemp(prefix=PREFIX))
+    except OSError as error:
+        message = f"expected a place for temporary files, received: {error.strerror}"
+        raise UserError(f"{message}; name one with TMPDIR", output_code(error)) from error
+
+
+def _is_result(value: Any) -> bool:
+    """Whether something read has what lists, pictures and the page take of it."""
+    if not isinstance(value, dict) or not {"id", "name", "status", "verdict"} <= value.keys():
+        return False
+    faces = value.get("faces")
+    judged = value["status"] != JUDGED or isinstance(value["verdict"], str)
+    return judged and isinstance(faces, list) and all(map(_is_face, faces))
+
+
+def _is_face(value: Any) -> bool:
+    moments = value.get("moments") if isinstance(value, dict) else None
+    return isinstance(moments, list) and all(
+        isinstance(one, dict) and isinstance(one.get("picture"), str) for one in moments
+    )
 
 
 def _pictures(result: dict[str, Any]) -> Iterator[str]:

@@ -80,7 +80,8 @@ class Access:
         probed = path in PROBES and not self._settings.loopback
         host = headers.get("host", "")
         if not (by_header or probed or self._knows(host)):
-            return Refusal(403, f"this machine does not go by the name '{host[:100]}'")
+            remedy = f"if it does, start this with {self._settings.service.name_option} NAME"
+            return Refusal(403, f"this machine does not go by the name '{host[:100]}'; {remedy}")
         if method not in SAFE_METHODS and not _from_here(headers, host):
             return Refusal(403, "sent by a page from somewhere else")
         if path in self._public | PROBES or self.admits(headers, cookies):
@@ -120,7 +121,10 @@ def _from_here(headers: Mapping[str, str], host: str) -> bool:
     if headers.get("sec-fetch-site", "none") not in SAME_SITE:
         return False
     origin = headers.get("origin")
-    return origin is None or urlsplit(origin).netloc.lower() == host.lower() != ""
+    try:
+        return origin is None or urlsplit(origin).netloc.lower() == host.lower() != ""
+    except ValueError:  # no address by the rules
+        return False
 
 
 def _same(one: str, other: str) -> bool:

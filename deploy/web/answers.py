@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
@@ -52,18 +53,21 @@ def static_answer(package: str, name: str, kind: str) -> Response:
 
 
 async def short_body(request: Request, longest: int, seconds: float) -> bytes | None:
-    """What was sent; None where it is longer than `longest` bytes.
+    """What was sent, also by who went away over it; None where that is more than `longest` bytes.
 
     Raises:
         asyncio.TimeoutError: It has not come within `seconds`.
     """
 
+    from starlette.requests import ClientDisconnect
+
     async def read() -> bytes | None:
         body = b""
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > longest:
-                return None
+        with suppress(ClientDisconnect):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > longest:
+                    return None
         return body
 
     return await asyncio.wait_for(read(), seconds)

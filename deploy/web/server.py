@@ -29,6 +29,24 @@ CLOSE_S = 2.0  # for the thread to end, whatever hangs
 log = logging.getLogger(__name__)
 
 
+def listen(settings: Settings) -> socket.socket:
+    """Take the address.
+
+    Raises:
+        UserError: it is taken, or not this machine's.
+    """
+    host, port, service = settings.host, settings.port, settings.service
+    try:
+        family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(place[:2], family=family)
+    except (OSError, UnicodeError) as error:
+        shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        why = f"expected a free address for the {service.name}, received {shown}"
+        remedy = f"name another with {service.option} HOST:PORT"
+        reason = getattr(error, "strerror", None) or "no name of a machine"
+        raise UserError(f"{why} ({reason}); {remedy}", MISSING) from error
+
+
 class PageServer:
     """A context manager that serves while it is open; nothing is heavy before it opens.
 
@@ -64,7 +82,7 @@ class PageServer:
         uvicorn = need("uvicorn", self._purpose)
         need("starlette", self._purpose)
         service = self._settings.service
-        listener = self._listen()
+        listener = listen(self._settings)
         self.port = int(listener.getsockname()[1])
         self.link = self._settings.link(self.port)
         config = uvicorn.Config(
@@ -105,17 +123,6 @@ class PageServer:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _listen(self) -> socket.socket:
-        host, port, service = self._settings.host, self._settings.port, self._settings.service
-        try:
-            family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-            return socket.create_server(place[:2], family=family)
-        except OSError as error:
-            shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-            why = f"expected a free address for the {service.name}, received {shown}"
-            remedy = f"name another with {service.option} HOST:PORT"
-            raise UserError(f"{why} ({error.strerror}); {remedy}", MISSING) from error
 
     async def _serve(self, server: uvicorn.Server, listener: socket.socket) -> None:
         with listener:

@@ -24,11 +24,13 @@ class Service:
         name: What its messages call it.
         option: Which option of its command takes the address.
         port: Where it listens unless told otherwise.
+        name_option: Which option takes a further name of this machine.
     """
 
     name: str
     option: str
     port: int
+    name_option: str
 
     @property
     def address(self) -> str:
@@ -41,8 +43,8 @@ class Service:
         return f"KERAS_DDL_{self.name.upper()}_TOKEN"
 
 
-DASHBOARD = Service("dashboard", "--dashboard", 8321)
-SERVE = Service("serve", "--address", 8322)
+DASHBOARD = Service("dashboard", "--dashboard", 8321, "--dashboard-name")
+SERVE = Service("serve", "--address", 8322, "--name")
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,8 @@ class Settings:
             service: Whose address and token they are.
 
         Raises:
-            UserError: not an address; a token file that cannot be read; a token too short.
+            UserError: not an address; a token file that cannot be read; a token too short; a name
+                that is none.
         """
         host, port = parse_address(address, service)
         given = environ.get(service.token_variable, "").strip()
@@ -103,8 +106,8 @@ class Settings:
         generated = not token and not is_loopback(host)
         if generated:
             token = secrets.token_urlsafe(24)
-        lower = tuple(name.lower() for name in names)
-        return cls(host, port, token or None, generated, lower, service)
+        known = tuple(_as_browsers_say(name) for name in names)
+        return cls(host, port, token or None, generated, known, service)
 
     def link(self, port: int) -> str:
         """The address to open, with a generated token in it."""
@@ -150,6 +153,18 @@ def _is_ip(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _as_browsers_say(name: str) -> str:
+    """A name of a machine as it stands in `Host`: lower case, other letters encoded."""
+    try:
+        encoded = name.rstrip(".").encode("idna").decode().lower()
+    except UnicodeError:
+        encoded = ""
+    if not encoded or any(letter in encoded for letter in "/:@ ?#*"):
+        expected = "expected a name under which browsers reach this machine, as page.example.org"
+        raise UserError(f"{expected}, received '{name}'; leave scheme and port out", USAGE)
+    return encoded
 
 
 def _read(path: Path, service: Service) -> str:

@@ -129,7 +129,8 @@ def test_of_a_video_too_short_to_confirm_a_face_nothing_is_said(
         "UNCERTAIN",
         frames,
     )
-    assert record["reason"] == f"{frames} frames are too few to tell whether there is a face"
+    many = "1 frame is" if frames == 1 else f"{frames} frames are"
+    assert record["reason"] == f"{many} too few to tell whether there is a face"
 
 
 def test_the_records_are_those_of_stream(

@@ -12,6 +12,7 @@ const shown = { id: "", done: false };
 let about = null;
 let timer = 0;
 let offered = 0;
+let accepted = 0;
 
 const percent = (share) => `${Math.round(100 * share)} %`;
 const WORDS = {
@@ -32,6 +33,21 @@ function size(bytes) {
   return bytes >= 1 << 20 ? `${Math.round(bytes / (1 << 20)).toLocaleString()} MiB` : `${bytes.toLocaleString()} bytes`;
 }
 
+/** What was answered; nothing where something between here and the server answered, in words of its own. */
+function read(text) {
+  try {
+    return JSON.parse(text) ?? {};
+  } catch {
+    return {};
+  }
+}
+
+/** The same of an answer that may break off in the middle. */
+const readAll = async (answer) => read(await answer?.text().catch(() => ""));
+
+const answered = (status) => status === 413
+  ? "a proxy before the server does not let files of this size through (413)" : `the server answered ${status}`;
+
 // --- sending -------------------------------------------------------------------------------
 
 /** Have a file sent when those before it are, and when there is room for it. */
@@ -50,8 +66,8 @@ function sendNext() {
   render();
   const all = [...videos.values()];
   const early = all.filter((video) => ["receiving", "waiting"].includes(video.state)).length;
-  const next = all.find((video) => video.state === "held" && !(video.after > Date.now()));
-  if (!next || early >= about.limits.max_waiting || all.some((video) => video.state === "sending")) return;
+  const next = all.find((video) => video.state === "held"); // none overtakes it
+  if (!next || next.after > Date.now() || early >= about.limits.max_waiting || all.some((video) => video.state === "sending")) return;
   send(next);
 }
 
@@ -69,19 +85,20 @@ function send(video) {
     render();
   };
   request.onload = () => {
-    const answer = JSON.parse(request.responseText || "{}");
+    const answer = read(request.responseText);
     if (request.status === 503) { // others were faster
       const seconds = Number(request.getResponseHeader("Retry-After")) || 5;
       Object.assign(video, { state: "held", share: 0, request: null, after: Date.now() + 1000 * seconds });
       return render();
     }
-    if (request.status !== 202) return end("", answer.error ?? `the server answered ${request.status}`);
+    if (request.status !== 202) return end("", answer.error ?? answered(request.status));
     const told = { id: answer.id, name: answer.name, state: "waiting", share: 0, ahead: 0 };
     videos.set(answer.id, { ...told, received: video.received });
+    accepted += 1;
     end(answer.id);
     return poll();
   };
-  request.onerror = () => end("", "the connection broke off");
+  request.onerror = () => end("", "the connection broke off, or the file cannot be read any more");
   request.onabort = () => end("");
   request.open("POST", `${API}/videos?name=${encodeURIComponent(video.name)}`);
   request.setRequestHeader("Content-Type", "application/octet-stream");
@@ -93,10 +110,11 @@ async function sendLink(url) {
   refuse("");
   const body = JSON.stringify({ url });
   const answer = await fetch(`${API}/links`, { method: "POST", body }).catch(() => null);
-  const told = answer ? await answer.json() : {};
-  if (answer?.status !== 202) return refuse(told.error ?? "No connection.");
+  const told = await readAll(answer);
+  if (answer?.status !== 202) return refuse(told.error ?? (answer ? answered(answer.status) : "No connection."));
   part("link").value = "";
   videos.set(told.id, { ...told, share: 0, ahead: 0, received: new Date().toISOString() });
+  accepted += 1;
   location.hash = told.id;
   return poll();
 }
@@ -139,9 +157,11 @@ async function poll() {
 }
 
 async function askAll() {
+  const asked = accepted;
   const answer = await ask("videos");
   if (!answer?.ok) return;
-  const told = (await answer.json()).videos;
+  const told = (await readAll(answer)).videos;
+  if (!told || asked !== accepted) return; // it may not know yet what has been taken meanwhile
   const known = new Set(told.map((video) => video.id));
   for (const [id, video] of videos) if (!video.file && !known.has(id)) videos.delete(id);
   for (const video of told.reverse()) videos.set(video.id, video);
@@ -153,7 +173,8 @@ async function askAll() {
 
 async function askOne({ id }) {
   const answer = await ask(`videos/${encodeURIComponent(id)}`);
-  if (answer?.ok) videos.set(id, await answer.json());
+  const told = answer?.ok ? await readAll(answer) : {};
+  if (told.id) videos.set(id, told);
   else if (answer?.status === 404) videos.delete(id);
 }
 
@@ -188,8 +209,9 @@ function render() {
 
 async function showDone(id) {
   const answer = await ask(`videos/${encodeURIComponent(id)}/result`);
-  if (!answer?.ok || shown.id !== id) return;
-  const result = await answer.json();
+  const result = answer?.ok ? await readAll(answer) : {};
+  if (shown.id !== id) return;
+  if (!result.id) return Object.assign(shown, { id: "", done: false }); // and asked for again
   part("verdict").hidden = false;
   showResult(part("verdict"), result);
 }

@@ -15,7 +15,8 @@ export function listen(begin) {
     const body = JSON.stringify({ token: part("token").value });
     const answer = await fetch("api/login", { method: "POST", body }).catch(() => null);
     part("wrong").hidden = Boolean(answer?.ok);
-    part("wrong").textContent = answer ? "This is not the token." : "No connection.";
+    part("wrong").textContent = answer?.status === 401 ? "This is not the token."
+      : answer ? (await answer.json().catch(() => ({}))).error ?? `The server answered ${answer.status}.` : "No connection.";
     part("token").value = "";
     if (answer?.ok) begin();
   });

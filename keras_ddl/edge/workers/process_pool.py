@@ -97,12 +97,18 @@ class ProcessPool(WorkerPool[Job, Result], Generic[Opened, Job, Result]):
                 task, value = end
                 yield task.number, lost(task.job, value) if isinstance(value, Loss) else value
 
-    def abandon(self) -> None:
-        """Give up the jobs at hand, from any thread: each is lost, and its process with it."""
+    def abandon(self) -> bool:
+        """Give up the jobs at hand, from any thread: each is lost, and its process with it.
+
+        Returns:
+            Whether there was one; a job that is just being given to a new process is not yet.
+        """
+        any_at_hand = False
         for worker in self._workers:
             if (task := worker.task) is not None:
-                task.abandoned = True
+                any_at_hand = task.abandoned = True
                 worker.process.kill()
+        return any_at_hand
 
     def _answer(
         self, worker: _Worker, tell: Callable[[int, float], None] | None

@@ -16,6 +16,7 @@ import pytest
 
 from deploy.serving.app import PAGE
 from deploy.serving.openapi import openapi
+from keras_ddl.edge.workers.process_pool import ProcessPool
 
 API = "/api/v1"
 NAME = '../../<script>alert("x")</script>/..\\\u202e<b>.mp4\n'
@@ -217,6 +218,27 @@ def test_a_video_that_is_cancelled_is_gone_and_the_next_one_judged(
     assert work_of(client) == []
     assert client.ask(f"{API}/videos/{result['id']}", "DELETE")[0] == 204
     assert client.json(f"{API}/videos") == {"videos": []}
+
+
+def test_a_video_that_is_cancelled_while_its_process_starts_is_not_judged(
+    start: Any, long_video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spawn, spawned = ProcessPool._spawn, []
+
+    def slowly(pool: Any) -> Any:
+        spawned.append(pool)
+        time.sleep(0.5 if len(spawned) == 1 else 0.0)
+        return spawn(pool)
+
+    monkeypatch.setattr(ProcessPool, "_spawn", slowly)
+    client = start()
+    identity = client.send(long_video.read_bytes())["id"]
+    client.wait(identity, "judging")
+    assert client.ask(f"{API}/videos/{identity}", "DELETE")[0] == 204
+    end = time.monotonic() + 30
+    while len(spawned) == 1 and time.monotonic() < end:
+        time.sleep(0.02)
+    assert len(spawned) == 2  # the first process was ended, for nobody wants what it does
 
 
 def test_bounds_on_length_time_and_memory(start: Any, face_video: Path, long_video: Path) -> None:

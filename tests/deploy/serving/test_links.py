@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,6 +27,7 @@ Answers = dict[str, tuple[int, dict[str, str], bytes]]
         *("100.64.0.1", "224.0.0.1", "255.255.255.255", "192.0.2.1", "240.0.0.1"),
         *("::1", "::", "fe80::1%eth0", "fc00::1", "ff02::1", "::ffff:10.0.0.1"),
         *("64:ff9b::7f00:1", "2002:7f00:1::", "2001:0:1::1", "nonsense"),
+        *("fec0::1", "3fff::1", "192.0.0.8", "192.88.99.1", "168.63.129.16"),
     ],
 )
 def test_what_is_not_public(address: str) -> None:
@@ -58,6 +60,7 @@ def test_a_host_of_this_machine_is_refused_however_it_is_written(host: str) -> N
         ("http://here.example/a b", "without spaces"),
         ("http://here.example/\r\nHost: other", "without spaces"),
         ("http://here.example/" + "x" * 3000, "at most 2048"),
+        ("http://here.example/#\ud800", "without spaces"),  # half a character, as JSON may have it
     ],
 )
 def test_what_is_no_link_is_told_so(url: str, reason: str) -> None:
@@ -69,7 +72,7 @@ def test_what_is_no_link_is_told_so(url: str, reason: str) -> None:
 def test_a_redirect_is_read_like_a_link_and_does_not_leave_tls() -> None:
     target = read_target("https://here.example/a/b?x=1")
     assert redirected(target, "../c").url == "https://here.example/c"
-    for location in ("http://here.example/", "file:///etc/passwd"):
+    for location in ("http://here.example/", "file:///etc/passwd", "http://[::1", "//[x]/"):
         with pytest.raises(RefusedError):
             redirected(target, location)
 
@@ -183,6 +186,80 @@ def test_a_server_that_trickles_is_given_up(site: Any, job: Any) -> None:
             Fetcher(Limits(transfer_s=0.5), private=True).fetch(job(f"{server.address}/a"))
     finally:
         over.set()
+
+
+@pytest.mark.parametrize(
+    "head", [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked", b"HTTP/1.0 200"]
+)
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_an_answer_that_trickles_is_given_up(
+    site: Any, job: Any, head: bytes, cancelled: bool
+) -> None:
+    server, over = site({}), threading.Event()
+    fetched = job(f"{server.address}/a")
+
+    def trickle(handler: Any) -> None:
+        handler.wfile.write(head + b"\r\n\r\n")
+        if cancelled:
+            fetched.cancelled.set()
+        while not over.wait(0.05):
+            handler.wfile.write(b"0")  # of a chunk's length, or of the file
+
+    server.RequestHandlerClass.handle = trickle
+    limits = Limits(transfer_s=60.0 if cancelled else 0.5)
+    try:
+        with pytest.raises(FetchError, match="given up" if cancelled else r"not here after 0\.5 s"):
+            Fetcher(limits, private=True).fetch(fetched)
+    finally:
+        over.set()
+
+
+def test_a_server_that_does_not_speak_tls_is_not_called_untrusted(site: Any, job: Any) -> None:
+    server = site({})
+    with pytest.raises(FetchError, match="could not be fetched"):
+        Fetcher(Limits(), private=True).fetch(job(f"https://127.0.0.1:{server.server_port}/a"))
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("https://here.example/a", b"here.example"),  # who signs an address signs this
+        ("https://here.example:80/a", b"here.example:80"),
+        ("http://here.example/a", b"here.example"),
+        ("http://[2606:2800:220:1::1]:8080/a", b"[2606:2800:220:1::1]:8080"),
+    ],
+)
+def test_host_is_what_a_browser_sends(url: str, host: bytes) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        link = fetch._PinnedConnection(read_target(url), ("127.0.0.1", 9), 5.0)
+        link.sock = ours
+        link.request("GET", "/a")
+        assert b"\r\nHost: " + host + b"\r\n" in theirs.recv(1000)
+
+
+def test_a_redirect_that_cannot_be_read_costs_no_place(start: Any, site: Any) -> None:
+    server = site({"/a": (302, {"Location": "http://[::1"}, b"")})
+    client = start("--allow-private-links", "--max-waiting", 1)
+    body = f'{{"url": "{server.address}/a"}}'.encode()
+    for _ in range(2):
+        told = client.wait(client.json("/api/v1/links", 202, "POST", body)["id"])
+        assert (told["status"], "redirect that cannot" in told["reason"]) == ("unfetched", True)
+
+
+def test_a_fault_of_the_program_costs_a_link_and_no_place(
+    start: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fault(*_: object) -> None:
+        raise RuntimeError("a fault")
+
+    monkeypatch.setattr(fetch, "resolve", fault)
+    client = start("--allow-links", "--max-waiting", 1)
+    for _ in range(2):
+        told = client.wait(
+            client.json("/api/v1/links", 202, "POST", b'{"url": "http://a/b"}')["id"]
+        )
+        assert (told["status"], "internal error" in told["reason"]) == ("failed", True)
 
 
 def test_a_slow_server_keeps_nobody_else_waiting(start: Any, site: Any, face_video: Path) -> None:

@@ -195,3 +195,68 @@ def test_nothing_is_wider_than_the_screen(
     browser.wait(DONE, 30)
     assert browser.run("document.documentElement.scrollWidth") <= width
     assert browser.run(f"{SHOWN}.filter((one) => !{NAMED}).length") == 0
+
+
+def test_what_a_proxy_answers_stops_nothing(
+    look: Callable[..., Any], browser: Any, empty_video: Path, tmp_path: Path
+) -> None:
+    """A proxy's pages are HTML; the first file is refused by it, and the second one judged."""
+    look()
+    browser.wait(READY)
+    browser.run(
+        """(() => {
+          const { open } = XMLHttpRequest.prototype;
+          let first = true;
+          XMLHttpRequest.prototype.open = function (method, address) {
+            if (!first) return open.call(this, method, address);
+            first = false;
+            for (const [name, value] of [["status", 413], ["responseText", "<h1>Too Large</h1>"]]) {
+              Object.defineProperty(this, name, { get: () => value });
+            }
+            open.call(this, "GET", "api/v1/about");
+          };
+        })()"""
+    )
+    files = [tmp_path / name for name in ("first.mp4", "second.mp4")]
+    for file in files:
+        file.write_bytes(empty_video.read_bytes())
+    choose(browser, *files)
+    browser.wait("document.querySelectorAll('.item .tag').length === 1", 30)
+    assert browser.text("#refused").startswith("first.mp4: a proxy before the server")
+    assert "second.mp4" in browser.text("#list")
+
+
+def test_a_result_that_breaks_off_is_asked_for_again(
+    look: Callable[..., Any], browser: Any, empty_video: Path
+) -> None:
+    look()
+    browser.wait(READY)
+    browser.run(
+        """(() => {
+          const { fetch } = window;
+          let broken = 2;
+          window.fetch = (address, ...more) => fetch(address, ...more).then((answer) =>
+            /result$|videos$/.test(address) && broken-- > 0 ? new Response('{"vid') : answer);
+        })()"""
+    )
+    drop(browser, "a.mp4", empty_video.read_bytes())
+    browser.wait(DONE, 30)
+    assert "NO FACE" in browser.text(".headline")
+
+
+def test_a_token_is_called_wrong_only_where_it_is(
+    look: Callable[..., Any], browser: Any, tmp_path: Path
+) -> None:
+    token = tmp_path / "token"
+    token.write_text("a-token-of-twenty-ch")
+    look("--token-file", token)
+    browser.wait("!document.querySelector('#sign-in').hidden")
+    for typed, said in (("another", "This is not the token."), ("x" * 5000, "too long for a")):
+        browser.run(
+            f"document.querySelector('#token').value = '{typed}';"
+            "document.querySelector('#sign-in button').click()"
+        )
+        browser.wait(f"document.querySelector('#wrong').textContent.startsWith('{said}')")
+    browser.run("1")  # the browser itself notes each refusal
+    assert all("Failed to load resource" in error for error in browser.errors)
+    browser.errors.clear()

@@ -118,7 +118,8 @@ def test_mistakes_are_one_line(
     assert (code, "expected HOST:PORT for --address" in line) == (2, True)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        code, line = said(call("--address", f"127.0.0.1:{port}"), capsys)
-    assert (code, "name another with --address HOST:PORT" in line) == (3, True)
+        for check in ((), ("--check",)):
+            code, line = said(call("--address", f"127.0.0.1:{port}", *check), capsys)
+            assert (code, "name another with --address HOST:PORT" in line) == (3, True)
     code, line = said(call("--check"), capsys)
     assert (code, line.startswith("could serve at 127.0.0.1:0 with model ")) == (0, True)

@@ -82,3 +82,18 @@ def test_each_service_has_a_port_and_a_variable_of_its_own() -> None:
     assert Settings.from_options(environ=environ).token is None
     with pytest.raises(UserError, match=r"for --address, as 127\.0\.0\.1:8322"):
         Settings.from_options("a b", environ={}, service=SERVE)
+
+
+def test_names_are_as_browsers_say_them() -> None:
+    names = ("Page.Example.org.", "b\u00fccher.example", "jetson")
+    found = Settings.from_options(names=names, environ={}).names
+    assert found == ("page.example.org", "xn--bcher-kva.example", "jetson")
+
+
+@pytest.mark.parametrize(
+    "name", ["http://page.example", "page.example:443", "*.example", "", "a..b"]
+)
+def test_what_is_no_name_of_a_machine_is_one_line(name: str) -> None:
+    with pytest.raises(UserError, match="expected a name under which browsers") as caught:
+        Settings.from_options(names=(name,), environ={})
+    assert caught.value.exit_code == 2

@@ -279,4 +279,4 @@ def test_a_job_that_is_abandoned_is_lost_at_once_and_the_next_one_done(opening: 
         threading.Timer(0.5, pool.abandon).start()
         assert list(pool.map([1], lost)) == [(0, (1, Loss(ABANDONED, "given up")))]
         assert list(pool.map([2], lost)) == [(0, 2)]
-        pool.abandon()  # nothing is at hand
+        assert not pool.abandon()  # nothing is at hand
