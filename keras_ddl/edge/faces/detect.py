@@ -175,8 +175,12 @@ def open_detector(name: str = "auto", model: Path | str | None = None) -> FaceDe
         path = find_yunet(model)
         detector = YuNetDetector(path)
     except UserError as error:
-        if name == "yunet" or named:
+        if named:
             raise
+        if name == "yunet":
+            remedy = f"once there is a network: {typed('doctor')} --fetch; or name its file with"
+            other = f"${MODEL_VARIABLE}, or take --detector haar, which misses faces"
+            raise UserError(f"{error}; {remedy} {other}", error.exit_code) from error
         log.warning(
             "face detector: Haar, which misses turned, small and dark faces that YuNet finds. %s. "
             "Once there is a network: %s --fetch; or name the file with $%s",
