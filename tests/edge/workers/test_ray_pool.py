@@ -16,8 +16,8 @@ import pytest
 
 ray = pytest.importorskip("ray")
 
-from keras_ddl.edge.errors import UserError
-from keras_ddl.edge.workers.cluster import ClusterOptions
+from keras_ddl.edge.errors import Parser, UserError
+from keras_ddl.edge.workers.cluster import ClusterOptions, add_cluster_options
 from keras_ddl.edge.workers.pool import CRASHED, TIMEOUT, Loss, tell_share
 from keras_ddl.edge.workers.pools import open_pool
 from keras_ddl.edge.workers.ray_pool import RayPool
@@ -131,6 +131,27 @@ def test_a_cluster_without_room_is_told_in_a_line(options: ClusterOptions) -> No
     told = r"expected a node with 2 CPUs and 0\.5 GPUs per worker, received 0 CPUs and 0 GPUs; 1 C"
     with pytest.raises(UserError, match=told):
         RayPool(greedy, partial(as_it_is, Path()), square)
+
+
+@pytest.mark.parametrize(
+    ("option", "received", "message"),
+    [
+        ("--cpus-per-worker", "0.00001", "expected at most 4 decimals, got '0.00001'"),
+        ("--gpus-per-worker", "0.33333", "expected at most 4 decimals, got '0.33333'"),
+        ("--gpus-per-worker", "1.5", "expected a part of one, or whole ones, got '1.5'"),
+        ("--gpus-per-worker", "0", "expected a number > 0, got '0'"),
+    ],
+)
+def test_a_share_that_ray_cannot_give_is_refused_in_a_line(
+    option: str, received: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parser = Parser()
+    add_cluster_options(parser)
+    with pytest.raises(SystemExit, match="2"):
+        parser.parse_args([option, received])
+    assert f"argument {option}: {message}; see" in capsys.readouterr().err
+    given = parser.parse_args(["--cpus-per-worker", "1.5", "--gpus-per-worker", "0.3333"])
+    assert (given.cpus_per_worker, given.gpus_per_worker) == (1.5, 0.3333)
 
 
 def test_room_of_a_node() -> None:
