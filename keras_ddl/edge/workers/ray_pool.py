@@ -97,7 +97,8 @@ class RayPool(WorkerPool[Job, Result], Generic[Opened, Job, Result]):
         self._told = False
         self._connected = connect(options.address)
         self._ray = need("ray", "--cluster", "cluster")
-        self._head = Head(options.address, self._ray.get_runtime_context().gcs_address)
+        here = self._ray.get_runtime_context()
+        self._head, self._here = Head(options.address, here.gcs_address), here.get_node_id()
         if not self._nodes():
             told = self._no_room()
             self.__exit__()
@@ -231,9 +232,19 @@ class RayPool(WorkerPool[Job, Result], Generic[Opened, Job, Result]):
             self._workers.append(self._spawn(node))
 
     def _nodes(self) -> dict[str, _Node]:
-        """Nodes that are alive and have room, by their ids."""
+        """Nodes that are alive and have room, by their ids.
+
+        Raises:
+            UserError: That of this process is not: no worker of ours is left to live.
+        """
         found = {}
         for facts in self._ray.nodes():
+            if facts["NodeID"] == self._here and not facts["Alive"]:
+                raise UserError(
+                    f"--cluster {self._options.address}: expected the node of this machine, which "
+                    "has ended; what is done is kept: start it and run the same command again",
+                    MISSING,
+                )
             room = self._options.room(facts["Resources"])
             if facts["Alive"] and room:
                 name = f"node {facts['NodeManagerHostname']}"

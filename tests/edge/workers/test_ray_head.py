@@ -68,7 +68,7 @@ def body():
     with RayPool(ClusterOptions(cluster.address), int, work) as pool:
         for number, _ in pool.map(range(10_000), lambda job, loss: loss):
             if number == 3:
-                cluster.head_node.kill_gcs_server(check_alive=False)
+                getattr(cluster.head_node, sys.argv[1])(check_alive=False)
 code = run_cli(body)
 cluster.shutdown()
 sys.exit(code)
@@ -76,10 +76,17 @@ sys.exit(code)
 
 
 @pytest.mark.slow
-def test_a_lost_head_ends_the_command_in_a_line() -> None:
+@pytest.mark.parametrize(
+    ("killed", "told"),
+    [
+        ("kill_gcs_server", "which no longer answers; what is done is kept: start a head and run"),
+        ("kill_raylet", "expected the node of this machine, which has ended; what is done is kept"),
+    ],
+)
+def test_a_lost_head_or_own_node_ends_the_command_in_a_line(killed: str, told: str) -> None:
     environment = {**os.environ, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
-    line = [sys.executable, "-c", LOST]
+    line = [sys.executable, "-c", LOST, killed]
     done = subprocess.run(line, capture_output=True, text=True, env=environment)
     assert done.returncode == MISSING
-    assert "which no longer answers; what is done is kept: start a head and" in done.stderr
+    assert told in done.stderr
     assert "Traceback" not in done.stderr
