@@ -260,6 +260,31 @@ def test_weights_that_reach_outside_are_refused(
         from_preset(copy)
 
 
+def test_weights_that_are_not_finite_are_refused(copy: Path) -> None:
+    """Every score would be NaN, which is neither above nor below any threshold."""
+    kernels = []
+
+    def note(name: str, found: Any) -> None:
+        if isinstance(found, h5py.Dataset) and found.ndim == 4:
+            kernels.append(name)
+
+    with h5py.File(copy / "model.weights.h5", "a") as file:
+        file.visititems(note)
+        file[kernels[0]][0, 0, 0, 0] = np.nan
+    stamped(copy)
+    with pytest.raises(UserError, match=r"model\.weights\.h5 holds numbers that are not finite"):
+        from_preset(copy)
+
+
+def test_the_folder_that_one_is_in_is_refused(
+    model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be replaced, and whoever stands in it stand nowhere."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="received the one you are in; name another"):
+        save_to_preset(model, ".")
+
+
 def test_a_file_that_is_no_weights_is_refused(copy: Path) -> None:
     (copy / "model.weights.h5").write_bytes(b"\x80\x04." * 100)
     stamped(copy)
