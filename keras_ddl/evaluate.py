@@ -41,6 +41,7 @@ from keras_ddl.report import REPORT, Content, write_report
 from keras_ddl.report.run_facts import RunFacts
 
 KEEP = "--keep-operating-point"
+OTHERS = f"name others with --prepared and take its threshold as it is with {KEEP}"
 
 _log = logging.getLogger(__name__)
 
@@ -118,7 +119,7 @@ def validate(run: Path, false_alarms: float | None = None) -> EvaluationResult:
     """
     run = find_run(run)
     recorded = read_json(run / "config.json")["data"]
-    own = _own(recorded, run)
+    own = _own(recorded, run, "without them there is no validation split to score")
     subject = choose(Subject(run, *load_run(run), recorded["fingerprint"]), own, false_alarms)
     result = _result(subject.spec, score(subject, [own], "val"))
     write_json(run / VALIDATION, result.to_json())
@@ -199,10 +200,9 @@ def _note_one_class(folder: Path, pseudo: str) -> None:
         )
 
 
-def _own(recorded: dict[str, Any], run: Path) -> Path:
+def _own(recorded: dict[str, Any], run: Path, remedy: str = OTHERS) -> Path:
     """Return the clips that a run was trained on, unchanged since."""
     own = Path(recorded["prepared"])
-    remedy = f"name others with --prepared and take its threshold as it is with {KEEP}"
     if not recorded["prepared"]:
         raise UserError(f"{run.name} has no data of its own, its weights were imported; {remedy}")
     if not own.is_dir():

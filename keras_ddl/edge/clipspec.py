@@ -109,6 +109,8 @@ class ClipSpec:
                 number = float(value)
             except (TypeError, ValueError):
                 raise _error(name, "a number", value) from None
+            except OverflowError:  # a whole number of 400 digits, which JSON may hold
+                raise _error(name, "a finite number", value) from None
             if isinstance(value, (bool, str)) or not math.isfinite(number):
                 raise _error(name, "a finite number", value)
             object.__setattr__(self, name, number)
@@ -132,7 +134,7 @@ class ClipSpec:
         if self.color != "RGB":
             raise _error("color", '"RGB"', self.color)
         names = self.classes
-        if isinstance(names, str) or len(names) != 2 or len({*names}) != 2:
+        if not isinstance(names, (list, tuple)) or len(names) != 2 or names[0] == names[1]:
             raise _error("classes", "two different names", names)
         if not all(isinstance(name, str) and name for name in names):
             raise _error("classes", "two non-empty strings", names)

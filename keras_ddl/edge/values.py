@@ -134,7 +134,7 @@ def coerced(key: str, value: Any, kind: str) -> Any:
     expected, parse = _KINDS[kind]
     try:
         return parse(value)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         shown = json.dumps(value, default=str)
         raise UserError(f"config key {key!r}: expected {expected}, received {shown}") from error
 

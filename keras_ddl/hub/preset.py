@@ -15,6 +15,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from keras_ddl.build_network import NETWORK_KEYS, build, load_run
 from keras_ddl.config import TrainConfig
 from keras_ddl.edge.clipspec import ClipSpec
@@ -57,8 +59,8 @@ def load_preset(address: str | Path) -> tuple[keras.Model, TrainConfig, ClipSpec
 
     Raises:
         UserError: The preset cannot be had, is not whole, describes no network of this project or
-            one beyond `LARGEST`, its weights are another network's or not those that its clip spec
-            names, or a file in it is or holds a link out of it.
+            one beyond `LARGEST`, its weights are another network's, not those that its clip spec
+            names or not finite, or a file in it is or holds a link out of it.
     """
     preset = located(address)
     config, spec = _network(preset), _spec(preset)
@@ -77,6 +79,8 @@ def load_preset(address: str | Path) -> tuple[keras.Model, TrainConfig, ClipSpec
     except (OSError, ValueError, KeyError) as error:
         cause = str(error).splitlines()[0]
         raise UserError(f"{preset.address}: {WEIGHTS} does not fit {CONFIG}: {cause}") from error
+    if not all(np.isfinite(value).all() for value in model.get_weights()):
+        raise UserError(f"{preset.address}: {WEIGHTS} holds numbers that are not finite")
     return model, config, spec
 
 
@@ -101,6 +105,10 @@ def save_to_preset(
             description is known.
     """
     folder = Path(folder)
+    if folder.resolve() == Path.cwd():
+        raise UserError(
+            "expected a folder for the preset, received the one you are in; name another"
+        )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"expected a new or empty folder for the preset, received {folder}")
     if isinstance(source, (str, os.PathLike)):

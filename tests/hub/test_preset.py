@@ -164,6 +164,10 @@ def test_a_network_of_unknown_making_is_refused(tmp_path: Path) -> None:
         ("config.json", "config.size", 64, r"is for 4 frames of 32 px, config\.json for"),
         ("config.json", "config.width", 0.5, r"does not fit config\.json"),
         ("config.json", "config", [], "expected the keys network, "),
+        ("config.json", "config.width", 10**400, "'width': expected a number, received 1000"),
+        ("clipspec.json", "margin", 10**400, r"clipspec\.json: ClipSpec margin: expected a finite"),
+        ("clipspec.json", "classes", 2, r"clipspec\.json: ClipSpec classes: expected two diff"),
+        ("clipspec.json", "classes", [["a"], ["b"]], r"clipspec\.json: ClipSpec classes: expected"),
         ("clipspec.json", "frames", 5, r"clipspec\.json: .*multiple of 4"),
         ("clipspec.json", "weights_sha256", "", r"is not the file that clipspec\.json names"),
     ],
@@ -207,6 +211,27 @@ def virtual(file: h5py.File) -> None:
     file.create_virtual_dataset("seen", layout)
 
 
+def looped(file: h5py.File) -> None:
+    file["layers/again"] = file["layers"]
+
+
+def doubled(file: h5py.File) -> None:
+    """Two names for each of 40 groups, one in another: Keras would follow 2 to the 40 ways."""
+    group = file.create_group("a")
+    for _ in range(40):
+        inner = group.create_group("a")
+        group["b"] = inner
+        group = inner
+
+
+def typed(file: h5py.File) -> None:
+    file["type"] = np.dtype("f4")
+
+
+def worded(file: h5py.File) -> None:
+    file["words"] = ["long words"] * 3
+
+
 def unfolding(file: h5py.File) -> None:
     file.create_dataset("vast", (1 << 40,), "f4", chunks=(1024,), compression="gzip")
 
@@ -216,8 +241,12 @@ def unfolding(file: h5py.File) -> None:
     [
         (linked, "//stranger is a link"),
         (softly_linked, "//again is a link"),
-        (kept_elsewhere, "/far keeps its numbers in another file"),
-        (virtual, "/seen keeps its numbers in another file"),
+        (kept_elsewhere, "//far keeps its numbers in another file"),
+        (virtual, "//seen keeps its numbers in another file"),
+        (looped, "/layers/again is there under another name too"),
+        (doubled, "/[ab] is there under another name too"),
+        (typed, "//type holds no numbers"),
+        (worded, "//words holds no numbers"),
         (unfolding, "unfolds to 4,398,0.* bytes; expected at most"),
     ],
 )
@@ -229,6 +258,31 @@ def test_weights_that_reach_outside_are_refused(
     stamped(copy)
     with pytest.raises(UserError, match=message):
         from_preset(copy)
+
+
+def test_weights_that_are_not_finite_are_refused(copy: Path) -> None:
+    """Every score would be NaN, which is neither above nor below any threshold."""
+    kernels = []
+
+    def note(name: str, found: Any) -> None:
+        if isinstance(found, h5py.Dataset) and found.ndim == 4:
+            kernels.append(name)
+
+    with h5py.File(copy / "model.weights.h5", "a") as file:
+        file.visititems(note)
+        file[kernels[0]][0, 0, 0, 0] = np.nan
+    stamped(copy)
+    with pytest.raises(UserError, match=r"model\.weights\.h5 holds numbers that are not finite"):
+        from_preset(copy)
+
+
+def test_the_folder_that_one_is_in_is_refused(
+    model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be replaced, and whoever stands in it stand nowhere."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="received the one you are in; name another"):
+        save_to_preset(model, ".")
 
 
 def test_a_file_that_is_no_weights_is_refused(copy: Path) -> None:

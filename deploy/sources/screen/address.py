@@ -14,6 +14,7 @@ ALL = "all"
 FPS = 25
 LEAST_SIDE = 16  # pixels; no face is smaller
 MOST_SIDE = 1 << 15
+MOST_DIGITS = 4
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,8 @@ def screen_plan(text: str) -> ScreenPlan:
         UserError: no monitor number, an unknown option or a value out of range.
     """
     parts = split_address(text, FORM)
-    known = parts.netloc == ALL or parts.netloc.isdecimal()
-    if not known or parts.path not in ("", "/"):
+    counted = parts.netloc.isdecimal() and len(parts.netloc) <= MOST_DIGITS
+    if not (counted or parts.netloc == ALL) or parts.path not in ("", "/"):
         raise UserError(f"expected {FORM}, received {text}")
     monitor = None if parts.netloc == ALL else int(parts.netloc)
     return ScreenPlan(monitor, **read_options(text, parts.query, OPTIONS))

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from keras_ddl.edge.values import at_least, positive
 
+DECIMALS = 4  # of a share, as Ray counts them
+
 
 @dataclass(frozen=True)
 class ClusterOptions:
@@ -49,9 +51,9 @@ def add_cluster_options(parser: argparse.ArgumentParser) -> None:
         help="spread the videos over a Ray cluster, which sees the same paths; needs the extra "
         "cluster",
     )
-    group.add_argument("--cpus-per-worker", type=positive, default=1.0, metavar="N")
+    group.add_argument("--cpus-per-worker", type=_cpus, default=1.0, metavar="N")
     group.add_argument(
-        "--gpus-per-worker", type=positive, metavar="N", help="also a part of one, as 0.25"
+        "--gpus-per-worker", type=_gpus, metavar="N", help="also a part of one, as 0.25"
     )
     group.add_argument(
         "--workers-per-node",
@@ -59,6 +61,20 @@ def add_cluster_options(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="at most so many; default: as many as there is room for",
     )
+
+
+def _cpus(text: str) -> float:
+    value = positive(text)
+    if round(value, DECIMALS) != value:
+        raise argparse.ArgumentTypeError(f"expected at most {DECIMALS} decimals, got {text!r}")
+    return value
+
+
+def _gpus(text: str) -> float:
+    value = _cpus(text)
+    if value > 1 and not value.is_integer():
+        raise argparse.ArgumentTypeError(f"expected a part of one, or whole ones, got {text!r}")
+    return value
 
 
 def cluster_options(args: argparse.Namespace) -> ClusterOptions | None:

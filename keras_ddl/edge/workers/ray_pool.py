@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any, Generic
 
 from keras_ddl.edge.errors import MISSING, UserError
@@ -22,12 +23,12 @@ from keras_ddl.edge.workers.pool import (
     Result,
     WorkerPool,
 )
+from keras_ddl.edge.workers.ray_head import Head, connect
 from keras_ddl.edge.workers.ray_worker import VERSIONS, RayWorker
 from keras_ddl.edge.workers.tasks import BROKEN, FAILED, Opened, Task, Tasks
 
 NODES_S = 5.0  # how often new and lost nodes are looked for
 SHARE_S = 1.0  # how often workers are asked what share is done
-KNOCK_S = 10.0
 PATIENCE_S = 60.0  # after so long without any worker a line says what is waited for
 MOVES = 5  # a job that lost so many machines under it is given up
 
@@ -45,7 +46,10 @@ class _Node:
 
 @dataclass
 class _Worker:
-    """An actor; `answer` is what it is to say next, `until` when its task is given up."""
+    """An actor; `answer` is what it is to say next, `until` when its task is given up.
+
+    `asked` is when it was last asked for something.
+    """
 
     actor: Any
     node: _Node
@@ -54,7 +58,12 @@ class _Worker:
     until: float = float("inf")
     ready: bool = False
     share: Any = None
-    asked: float = 0.0
+    asked: float = field(default_factory=time.monotonic)
+
+    def takes_one(self) -> bool:
+        """Whether it is free, or likely to be soon: not where others hold its node's CPUs."""
+        begins = time.monotonic() < self.asked + PATIENCE_S
+        return self.task is None and (self.ready or begins)
 
 
 class RayPool(WorkerPool[Job, Result], Generic[Opened, Job, Result]):
@@ -86,8 +95,10 @@ class RayPool(WorkerPool[Job, Result], Generic[Opened, Job, Result]):
         self._workers: list[_Worker] = []
         self._looked = -float("inf")
         self._told = False
-        self._connected = _connect(options.address)
+        self._connected = connect(options.address)
         self._ray = need("ray", "--cluster", "cluster")
+        here = self._ray.get_runtime_context()
+        self._head, self._here = Head(options.address, here.gcs_address), here.get_node_id()
         if not self._nodes():
             told = self._no_room()
             self.__exit__()
@@ -101,31 +112,29 @@ class RayPool(WorkerPool[Job, Result], Generic[Opened, Job, Result]):
     ) -> Iterator[tuple[int, Result]]:
         """As `WorkerPool.map`; once all its results are there it may be called again."""
         tasks: Tasks[Job] = Tasks(jobs)
-        began = time.monotonic()
-        while True:
-            self._man()
-            idle = [w for w in self._workers if w.ready and w.task is None]
-            given = [self._give(worker, tasks) for worker in idle]
-            busy = any(worker.task for worker in self._workers)
-            if idle and not (busy or any(given)):
-                return
-            if not (busy or idle):
-                self._say_what_is_waited_for(began)
+        manned = time.monotonic()
+        while tasks.left(1) or any(worker.task for worker in self._workers):
+            self._man(tasks)
+            for worker in self._workers:
+                if worker.ready and worker.task is None:
+                    self._give(worker, tasks)
+            if any(worker.ready for worker in self._workers):
+                manned = time.monotonic()
+            else:
+                self._say_what_is_waited_for(manned)
             for worker in self._wait(tell):
                 end = self._answer(worker, tasks)
                 if end is not None:
                     task, value = end
                     yield task.number, lost(task.job, value) if isinstance(value, Loss) else value
 
-    def _give(self, worker: _Worker, tasks: Tasks[Job]) -> bool:
+    def _give(self, worker: _Worker, tasks: Tasks[Job]) -> None:
         """Give a free worker the next task, if there is one."""
         worker.task = tasks.next()
-        if worker.task is None:
-            return False
-        worker.answer = worker.actor.do.remote(worker.task.number, worker.task.job)
-        worker.until = time.monotonic() + self._seconds
-        worker.asked = time.monotonic()
-        return True
+        if worker.task is not None:
+            worker.answer = worker.actor.do.remote(worker.task.number, worker.task.job)
+            worker.asked = time.monotonic()
+            worker.until = worker.asked + self._seconds
 
     def _wait(self, tell: Callable[[int, float], None] | None) -> list[_Worker]:
         """Wait a moment; return the workers that have answered, or that are late."""
@@ -147,11 +156,11 @@ class RayPool(WorkerPool[Job, Result], Generic[Opened, Job, Result]):
             if worker.share is not None:
                 if not self._ray.wait([worker.share], timeout=0)[0]:
                     continue
+                asked, worker.share = worker.share, None
                 try:
-                    number, share = self._ray.get(worker.share)
+                    number, share = self._ray.get(asked)
                 except self._ray.exceptions.RayError:  # its answer says so too
                     continue
-                worker.share = None
                 if worker.task is not None and number == worker.task.number:
                     tell(number, share)
             elif worker.task is not None and worker.asked + SHARE_S <= time.monotonic():
@@ -185,7 +194,8 @@ class RayPool(WorkerPool[Job, Result], Generic[Opened, Job, Result]):
         """Replace a worker that has died; return its task if that is given up."""
         self._dismiss(worker)
         unreachable = isinstance(error, self._ray.exceptions.ActorUnavailableError)
-        gone = unreachable or worker.node.id not in self._nodes()
+        lost = unreachable or not self._head.answers()
+        gone = lost or worker.node.id not in self._nodes()
         task = worker.task
         if task is None:
             if gone:
@@ -206,22 +216,35 @@ class RayPool(WorkerPool[Job, Result], Generic[Opened, Job, Result]):
         self._workers.remove(worker)
         self._looked = -float("inf")
 
-    def _man(self) -> None:
-        """Give every node its workers, now and then."""
-        if time.monotonic() < self._looked + NODES_S:
+    def _man(self, tasks: Tasks[Job]) -> None:
+        """Give the nodes their workers, now and then, the emptiest first; never more than tasks."""
+        if time.monotonic() < self._looked + NODES_S or not self._head.answers():
             return
         self._looked = time.monotonic()
         nodes = self._nodes()
         if not nodes and not self._workers:
             raise UserError(self._no_room(), MISSING)
-        for node in nodes.values():
-            there = sum(worker.node.id == node.id for worker in self._workers)
-            self._workers += [self._spawn(node) for _ in range(node.room - there)]
+        there = Counter(worker.node.id for worker in self._workers)
+        free = [(n, node) for node in nodes.values() for n in range(there[node.id], node.room)]
+        without = sum(worker.takes_one() for worker in self._workers)
+        wanted = max(0, tasks.left(without + len(free)) - without)
+        for _, node in sorted(free, key=itemgetter(0))[:wanted]:
+            self._workers.append(self._spawn(node))
 
     def _nodes(self) -> dict[str, _Node]:
-        """Nodes that are alive and have room, by their ids."""
+        """Nodes that are alive and have room, by their ids.
+
+        Raises:
+            UserError: That of this process is not: no worker of ours is left to live.
+        """
         found = {}
         for facts in self._ray.nodes():
+            if facts["NodeID"] == self._here and not facts["Alive"]:
+                raise UserError(
+                    f"--cluster {self._options.address}: expected the node of this machine, which "
+                    "has ended; what is done is kept: start it and run the same command again",
+                    MISSING,
+                )
             room = self._options.room(facts["Resources"])
             if facts["Alive"] and room:
                 name = f"node {facts['NodeManagerHostname']}"
@@ -245,8 +268,8 @@ class RayPool(WorkerPool[Job, Result], Generic[Opened, Job, Result]):
         begun = actor.open.remote(VERSIONS, os.getcwd(), self._start, self._work)
         return _Worker(actor, node, begun)
 
-    def _say_what_is_waited_for(self, began: float) -> None:
-        if not self._told and time.monotonic() > began + PATIENCE_S:
+    def _say_what_is_waited_for(self, since: float) -> None:
+        if not self._told and time.monotonic() > since + PATIENCE_S:
             self._told = True
             count, address = len(self._workers), self._options.address
             _log.warning(
@@ -268,38 +291,3 @@ class RayPool(WorkerPool[Job, Result], Generic[Opened, Job, Result]):
         self._workers.clear()
         if self._connected:
             self._ray.shutdown()
-
-
-def _connect(address: str) -> bool:
-    """Connect to a cluster; return whether this process was not connected before."""
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    # Ray prints a paragraph on each worker that dies to stdout, where results go.
-    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".*")
-    ray = need("ray", "--cluster", "cluster")
-    if ray.is_initialized():
-        return False
-    try:
-        if address != "auto":
-            _knock(address)
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, ValueError, RuntimeError, OSError) as error:
-        reason = (str(error).strip().splitlines() or [""])[0]
-        raise UserError(
-            f"--cluster {address}: no Ray cluster answers ({reason}); start one with "
-            "`ray start --head` or name another as HOST:PORT",
-            MISSING,
-        ) from error
-    return True
-
-
-def _knock(address: str) -> None:
-    """Connect and hang up: Ray itself goes on trying for minutes where nobody is.
-
-    Raises:
-        ValueError: It is no address.
-        OSError: Nobody answers.
-    """
-    host, colon, port = address.rpartition(":")
-    if not (host and colon and port.isdecimal() and "/" not in host):
-        raise ValueError("expected auto or HOST:PORT")
-    socket.create_connection((host.strip("[]"), int(port)), KNOCK_S).close()

@@ -7,6 +7,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Generic, TypeVar
 
 from keras_ddl.edge.errors import UserError, is_refusal
@@ -40,16 +41,23 @@ class Tasks(Generic[Job]):
     """The jobs of a pool in the order in which they are begun.
 
     Args:
-        jobs: Taken one by one, each when a worker is free.
+        jobs: Taken one by one, each when a worker is free or `left` counts it.
     """
 
     def __init__(self, jobs: Iterable[Job] = ()) -> None:
         self._waiting: Iterator[Task[Job]] = (Task(n, job) for n, job in enumerate(jobs))
+        self._counted: deque[Task[Job]] = deque()
         self._again: deque[Task[Job]] = deque()
+
+    def left(self, most: int) -> int:
+        """How many are still to be begun, counted up to `most`."""
+        more = max(0, most - len(self._counted) - len(self._again))
+        self._counted.extend(islice(self._waiting, more))
+        return min(most, len(self._counted) + len(self._again))
 
     def next(self) -> Task[Job] | None:
         """The next task; those whose worker died come last, when there is most room for them."""
-        task = next(self._waiting, None)
+        task = self._counted.popleft() if self._counted else next(self._waiting, None)
         return self._again.popleft() if task is None and self._again else task
 
     def after_death(self, task: Task[Job], how: str) -> Loss | None:

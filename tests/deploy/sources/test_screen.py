@@ -86,6 +86,7 @@ def test_an_address_says_what_is_watched(text: str, plan: ScreenPlan) -> None:
     [
         ("screen://", "expected screen://MONITOR such as screen://0"),
         ("screen://left", "expected screen://MONITOR such as screen://0"),
+        ("screen://" + "9" * 5000, "expected screen://MONITOR such as screen://0"),
         ("screen://0/1", "expected screen://MONITOR such as screen://0"),
         ("screen:/0", "expected screen://…, received screen:/0"),
         ("screen://0?fps=0", "fps: expected a whole number from 1 to 60, received '0'"),

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,8 +16,8 @@ import pytest
 
 ray = pytest.importorskip("ray")
 
-from keras_ddl.edge.errors import UserError
-from keras_ddl.edge.workers.cluster import ClusterOptions
+from keras_ddl.edge.errors import Parser, UserError
+from keras_ddl.edge.workers.cluster import ClusterOptions, add_cluster_options
 from keras_ddl.edge.workers.pool import CRASHED, TIMEOUT, Loss, tell_share
 from keras_ddl.edge.workers.pools import open_pool
 from keras_ddl.edge.workers.ray_pool import RayPool
@@ -130,6 +133,27 @@ def test_a_cluster_without_room_is_told_in_a_line(options: ClusterOptions) -> No
         RayPool(greedy, partial(as_it_is, Path()), square)
 
 
+@pytest.mark.parametrize(
+    ("option", "received", "message"),
+    [
+        ("--cpus-per-worker", "0.00001", "expected at most 4 decimals, got '0.00001'"),
+        ("--gpus-per-worker", "0.33333", "expected at most 4 decimals, got '0.33333'"),
+        ("--gpus-per-worker", "1.5", "expected a part of one, or whole ones, got '1.5'"),
+        ("--gpus-per-worker", "0", "expected a number > 0, got '0'"),
+    ],
+)
+def test_a_share_that_ray_cannot_give_is_refused_in_a_line(
+    option: str, received: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parser = Parser()
+    add_cluster_options(parser)
+    with pytest.raises(SystemExit, match="2"):
+        parser.parse_args([option, received])
+    assert f"argument {option}: {message}; see" in capsys.readouterr().err
+    given = parser.parse_args(["--cpus-per-worker", "1.5", "--gpus-per-worker", "0.3333"])
+    assert (given.cpus_per_worker, given.gpus_per_worker) == (1.5, 0.3333)
+
+
 def test_room_of_a_node() -> None:
     node = {"CPU": 8.0, "GPU": 1.0, "memory": 1e9}
     assert ClusterOptions("auto").room(node) == 8
@@ -138,6 +162,64 @@ def test_room_of_a_node() -> None:
     assert ClusterOptions("auto", 0.1, 0.1).room(node) == 10  # and not 9, as 1 / 0.1 rounds down
     assert ClusterOptions("auto", 1.0, 0.25, 2).room(node) == 2
     assert ClusterOptions("auto", 1.0, 0.25).room({"CPU": 8.0}) == 0
+
+
+def test_no_jobs_need_no_worker_and_many_are_not_taken_far_ahead(options: ClusterOptions) -> None:
+    taken: list[int] = []
+
+    def jobs() -> Iterator[int]:
+        for number in range(1000):
+            taken.append(number)
+            yield number
+
+    with RayPool(options, partial(as_it_is, Path()), square) as pool:
+        assert [*pool.map([], lost)] == []
+        assert pool._workers == []
+        assert [*pool.map([3], lost)] == [(0, 9)]
+        assert len(pool._workers) == 1  # of two that the nodes have room for
+        results = pool.map(jobs(), lost)
+        for count in range(1, 20):
+            next(results)
+            assert len(taken) <= count + 4  # two at work, two that are counted
+
+
+def test_jobs_that_cannot_be_told_end_the_pool_with_their_error(options: ClusterOptions) -> None:
+    def jobs() -> Iterator[int]:
+        yield 0
+        raise LookupError("no more of them")
+
+    with (
+        RayPool(options, partial(as_it_is, Path()), square) as pool,
+        pytest.raises(LookupError, match=r"^no more of them$"),
+    ):
+        [*pool.map(jobs(), lost)]
+
+
+SLEEPING = """
+import sys, time
+from keras_ddl.edge.errors import run_cli
+from keras_ddl.edge.workers.cluster import ClusterOptions
+from keras_ddl.edge.workers.ray_pool import RayPool
+def body():
+    with RayPool(ClusterOptions(sys.argv[1]), int, lambda _, seconds: time.sleep(seconds)) as pool:
+        for _ in pool.map([0, 600, 600], lambda job, loss: loss):
+            print("one is done", file=sys.stderr, flush=True)
+sys.exit(run_cli(body))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_command_as_it_ends_any_other(
+    options: ClusterOptions, number: signal.Signals
+) -> None:
+    line = [sys.executable, "-c", SLEEPING, options.address]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    environment = {**os.environ, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+    with subprocess.Popen(line, **pipes, text=True, env=environment) as process:  # type: ignore[call-overload]
+        assert process.stderr.readline() == "one is done\n"
+        process.send_signal(number)
+        assert process.communicate() == ("", "interrupted\n")
+    assert process.returncode == 130
 
 
 def note_and_sleep(folder: Path, number: int) -> tuple[int, str]:

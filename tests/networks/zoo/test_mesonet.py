@@ -284,6 +284,9 @@ def test_without_data_of_its_own_it_says_what_to_do(
     assert evaluate.main([str(imported)]) == 2
     said = capsys.readouterr().err
     assert "has no data of its own" in said and "--keep-operating-point" in said
+    assert evaluate.main([str(imported), "--validation"]) == 2
+    said = capsys.readouterr().err
+    assert "without them there is no validation split" in said and "--keep" not in said
     assert quantize.main([str(imported)]) == 2
     assert "has no data of its own" in capsys.readouterr().err
 
