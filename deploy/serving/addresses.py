@@ -59,6 +59,8 @@ def read_target(url: str) -> Target:
         parts = urlsplit(url)
         port = parts.port
         host = (parts.hostname or "").encode("idna").decode()
+        if "[" in parts.netloc:  # Python 3.10 takes anything between brackets
+            ipaddress.IPv6Address(host)
     except ValueError:
         raise RefusedError("expected a link, received one whose host cannot be read") from None
     if parts.scheme not in SCHEMES:

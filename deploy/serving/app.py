@@ -201,13 +201,17 @@ class App:
 
     def picture(self, request: Request) -> Response:
         """A picture that a result names."""
-        from starlette.responses import FileResponse
+        from starlette.responses import Response
 
         params = request.path_params
         path = self._desk.store.picture(params["identity"], params["name"])
+        none = json_answer(_refusal("there is no such picture"), 404)
         if path is None or path.suffix not in KINDS:
-            return json_answer(_refusal("there is no such picture"), 404)
-        return FileResponse(path, media_type=KINDS[path.suffix])
+            return none
+        try:  # whole, and now: it may be removed at any moment
+            return Response(path.read_bytes(), media_type=KINDS[path.suffix])
+        except FileNotFoundError:
+            return none
 
     def remove(self, request: Request) -> Response:
         """Cancel a file, or remove its result."""

@@ -20,6 +20,7 @@ DROP = """(() => {
   document.querySelector("#drop").dispatchEvent(event);
 })()"""
 READY = "!document.querySelector('#main').hidden"
+LOADED = "[...document.querySelectorAll('.moments img, .sheet')].every((one) => one.naturalHeight)"
 DONE = "!document.querySelector('#verdict').hidden && document.querySelector('.headline')"
 SHOWN = """[...document.querySelectorAll("input, button, img, svg")]
   .filter((one) => one.checkVisibility())"""
@@ -78,13 +79,14 @@ def test_a_video_that_is_chosen_gets_its_verdict(
     assert "false alarms on real people were never measured" in browser.text(".caution")
     label = browser.run("document.querySelector('.timeline svg').getAttribute('aria-label')")
     assert label.startswith(f"{face['clips']} scores from ") and label.endswith(" over 2.0 s")
-    browser.wait("[...document.querySelectorAll('.moments img')].every((one) => one.naturalHeight)")
+    browser.wait(LOADED)
     browser.wait("document.querySelector('.sheet').naturalWidth > 500")
     assert len(face["moments"]) == browser.run("document.querySelectorAll('.moments img').length")
     assert browser.run("document.querySelector('.share input').value").endswith(f"/#{told['id']}")
     assert face_video.name in browser.text("#announce")
     browser.open(f"{client.address}/#{told['id']}")  # the link that was shared
     browser.wait(DONE)
+    browser.wait(LOADED)
     assert browser.text("#result-title") == face_video.name
     browser.run("document.querySelector('#remove').click()")
     browser.wait("!document.querySelector('#welcome').hidden && !document.querySelector('.item')")
