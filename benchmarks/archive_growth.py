@@ -66,7 +66,7 @@ class Stages:
         return {
             "workers": workers * max(0.0, 1.0 - lost) / mean,
             "storage": self.storage_bytes_s / self.bytes,
-            "listing and results": 1.0 / (self.listing_s + self.results_s),
+            "listing and results": 1.0 / max(self.listing_s + self.results_s, 1e-12),
         }
 
     def simulated(self, workers: int, videos: int, seed: int = 0) -> float:
