@@ -39,6 +39,7 @@ def test_it_is_whole_small_and_names_nobodys_files(clips: np.ndarray) -> None:
         "MODEL_CARD.md",
         "SHA256SUMS",
         "clipspec.json",
+        "config.json",
         "model.onnx",
         "weights.h5",
     }  # and no proof clips, which show faces
@@ -61,13 +62,12 @@ def test_the_card_says_what_the_spec_carries() -> None:
         assert f"({low:.2f} to {high:.2f})" in card and f"{method.auc:.2f}" in card
 
 
-def test_its_weights_are_the_network_of_the_preset(clips: np.ndarray) -> None:
+def test_a_training_can_start_from_it(clips: np.ndarray) -> None:
     pytest.importorskip("tensorflow")
-    from keras_ddl.build_network import build
+    from keras_ddl.build_network import build_started
     from keras_ddl.config import load
 
-    model = build(load("edge-frames"))
-    model.load_weights(str(WEIGHTS))
+    model = build_started(load("edge-frames", overrides=[f"weights={PRETRAINED}"]))
     logits = model.predict_on_batch(clips).astype(float)
     margins = (logits[:, 1] - logits[:, 0]) / read_spec(PRETRAINED).temperature
     expected = [1 / (1 + math.exp(-margin)) for margin in margins]
