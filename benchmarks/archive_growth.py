@@ -19,11 +19,12 @@ from time import perf_counter
 
 import numpy as np
 
-from benchmarks.settings import settings, write_report
+from benchmarks.settings import settings
 from deploy.scanning.file_record import JUDGED
 from deploy.scanning.files import find
 from deploy.scanning.ledger import LEDGER, Ledger
 from keras_ddl.edge.errors import Parser, UserError, run_cli
+from keras_ddl.edge.files import write_json
 from keras_ddl.edge.values import at_least, positive
 
 OUT = Path("runs/archive_growth.json")
@@ -142,9 +143,8 @@ def _predict(args: argparse.Namespace) -> int:
         )
         numbers = f"{row['workers']:>8}{row['per_hour']:>12.0f}{row['simulated_per_hour']:>12.0f}"
         print(f"{numbers}  {row['held_up_by']:<22}{hours}")
-    write_report(
-        args.out, {"settings": settings(args, ("storage", "losses_per_hour")), "rows": rows}
-    )
+    found = {"settings": settings(args, ("storage", "losses_per_hour")), "rows": rows}
+    write_json(args.out, found)
     return 0
 
 
