@@ -29,7 +29,7 @@ ID_LENGTH = 12  # hex digits: 48 bits tell models apart and still fit on a pictu
 
 SYNTHETIC = "synthetic"
 UNKNOWN = "unknown"
-PREVIEW = "no run of yours is here, so the research preview judges that ships (docs/real.md): "
+PREVIEW = "no run of yours is here: the research preview judges (docs/real.md); "
 
 
 @dataclass(frozen=True)
