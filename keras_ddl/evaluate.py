@@ -6,8 +6,6 @@ Threshold and temperature are chosen on validation, the tables are made of test 
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import logging
 import sys
 from collections.abc import Sequence
@@ -28,12 +26,11 @@ from keras_ddl.edge.files import read_json, write_json, write_text
 from keras_ddl.edge.measured import onto
 from keras_ddl.edge.optional_import import need
 from keras_ddl.edge.runs import find_run
-from keras_ddl.edge.values import spreadsheet_cell
 from keras_ddl.evaluation.breakdown import DATASET
 from keras_ddl.evaluation.calibration import margins_from_logits
 from keras_ddl.evaluation.operating_point import OperatingPoint
 from keras_ddl.evaluation.results import TEST, VALIDATION, EvaluationResult
-from keras_ddl.evaluation.score_sets import ScoredSet, Subject, measured_of, score
+from keras_ddl.evaluation.score_sets import ScoredSet, Subject, measured_of, score, scores_table
 from keras_ddl.evaluation.split_scores import judged_classes, need_both_classes, split_logits
 from keras_ddl.evaluation.tables import table
 from keras_ddl.model_card import write_model_card
@@ -162,7 +159,7 @@ def write(subject: Subject, sets: Sequence[ScoredSet]) -> EvaluationResult:
     if spec != ClipSpec.read(run / "clipspec.json"):  # a bundle's age is told by that file's
         spec.write(run / "clipspec.json")
     write_json(run / TEST, result.to_json())
-    write_text(run / "test_scores.csv", _csv(sets))
+    write_text(run / "test_scores.csv", scores_table(sets))
     tested = {key[DATASET] for scored in sets for key in scored.scores.keys}
     content = Content(
         facts=RunFacts.read(run),
@@ -286,20 +283,6 @@ def _run(args: argparse.Namespace) -> int:
     if bundle.is_file() and bundle.read_bytes() != (run / "clipspec.json").read_bytes():
         print(f"{bundle.parent} carries another clipspec.json: {typed('to-onnx')} {run}")
     return 0
-
-
-def _csv(sets: Sequence[ScoredSet]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    names = ("dataset", "method", "compression", "video", "label", "fake_probability")
-    writer.writerow(("set", *names, "margin"))
-    for scored in sets:
-        scores = scored.scores
-        columns = (scores.labels.tolist(), scores.probabilities.tolist(), scored.margins.tolist())
-        for key, *numbers in zip(scores.keys, *columns, strict=True):
-            names = map(spreadsheet_cell, (scored.name, *key))
-            writer.writerow((*names, *numbers))
-    return text.getvalue()
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import logging
 import math
 from collections.abc import Sequence
@@ -19,6 +21,7 @@ from keras_ddl.data.pseudo_fakes.rows import judging_mode
 from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.faces.map_kind import GRAD_CAM
 from keras_ddl.edge.measured import Measured, MethodRate
+from keras_ddl.edge.values import spreadsheet_cell
 from keras_ddl.evaluation.breakdown import DATASET, breakdown
 from keras_ddl.evaluation.calibration import (
     ece,
@@ -226,3 +229,18 @@ def _method_rates(found: SetResult, digits: int) -> tuple[MethodRate, ...]:
             )
         )
     return tuple(rates)
+
+
+def scores_table(sets: Sequence[ScoredSet]) -> str:
+    """Every clip's probability and margin, as `test_scores.csv` holds them."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    heads = ("dataset", "method", "compression", "video", "label", "fake_probability")
+    writer.writerow(("set", *heads, "margin"))
+    for scored in sets:
+        scores = scored.scores
+        columns = (scores.labels.tolist(), scores.probabilities.tolist(), scored.margins.tolist())
+        for key, *numbers in zip(scores.keys, *columns, strict=True):
+            names = map(spreadsheet_cell, (scored.name, *key))
+            writer.writerow((*names, *numbers))
+    return text.getvalue()
