@@ -186,7 +186,6 @@ def test_training_and_reports_see_the_same_numbers(run: Path, clips: Path) -> No
     assert stored["grad_cam"] is None  # these clips have no surroundings to make fakes of
 
 
-@pytest.mark.slow
 def test_validation_is_scored_without_a_look_at_test(
     untouched: Path, clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -237,6 +236,7 @@ def test_real_is_bounded_by_forgeries_and_never_by_pseudo_fakes(
     assert chosen.threshold > 0 and (chosen.real_to > 0) == own_fakes
 
 
+@pytest.mark.slow
 def test_several_sets_and_the_training_one_among_them(
     run: Path, clips: Path, tmp_path: Path
 ) -> None:

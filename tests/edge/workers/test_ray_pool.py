@@ -229,8 +229,12 @@ def note_and_sleep(folder: Path, number: int) -> tuple[int, str]:
 
 
 def test_a_lost_node_costs_no_job(
-    ray_cluster: Any, options: ClusterOptions, tmp_path: Path
+    ray_cluster: Any,
+    options: ClusterOptions,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("keras_ddl.edge.workers.tasks.ATTEMPTS", 1)  # whoever is blamed is lost
     node = ray_cluster.add_node(num_cpus=1)
     with RayPool(options, partial(as_it_is, tmp_path), note_and_sleep) as pool:
         results = pool.map(range(12), lost)
