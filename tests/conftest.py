@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import itertools
 import os
 import shutil
 import signal
@@ -19,6 +20,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from keras_ddl.edge.storage.address import Address
+
 # A shell that runs tests in the background ignores Ctrl-C, and every child would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -27,6 +30,7 @@ os.environ.setdefault("KERAS_DDL_OFFLINE", "1")
 
 ROOT = Path(__file__).resolve().parent.parent
 NOBODY = 65534
+BUCKETS = itertools.count()
 
 # Files that take longest, longest first: two processes take whole files in turn, and one begun
 # last would leave the other idle.
@@ -200,6 +204,32 @@ def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         yield cluster
         ray.shutdown()
         cluster.shutdown()
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """The address of an S3 server on loopback, whose credentials any process finds."""
+    server = pytest.importorskip("moto.server").ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        patch.setenv("AWS_ACCESS_KEY_ID", "testing")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def bucket(s3_server: str) -> Address:
+    """An empty bucket of that server."""
+    import boto3
+
+    name = f"bucket-{next(BUCKETS)}"
+    boto3.client("s3").create_bucket(Bucket=name)
+    return Address(f"s3://{name}")
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,1 @@
+"""Files that are not on this machine: object stores and web servers, through fsspec."""
