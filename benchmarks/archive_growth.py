@@ -174,7 +174,7 @@ def _alone() -> tuple[float, float]:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
         began = perf_counter()
-        candidates = find([archive])
+        candidates = list(find([archive]))
         listed = perf_counter()
         with Ledger(out, "key", 1.0) as ledger:
             for candidate in candidates:

@@ -23,8 +23,9 @@ from time import perf_counter
 from benchmarks.settings import BENCH, merge_json
 from deploy.scanning.file_record import JUDGED, lost_record
 from deploy.scanning.files import Candidate, find
-from deploy.scanning.judge import RECORDS, THUMBS, judge_in_worker
+from deploy.scanning.judge import judge_in_worker
 from deploy.scanning.kit import Options, open_kit
+from deploy.scanning.results import RECORDS, THUMBS
 from keras_ddl.edge.bundle import DEFAULT_BUNDLE
 from keras_ddl.edge.errors import Parser, run_cli
 from keras_ddl.edge.optional_import import need
@@ -104,7 +105,7 @@ def _videos(folder: Path, count: int) -> list[Candidate]:
             writer.write(frame.image)
     for number in range(1, count):
         shutil.copy(first, first.with_name(f"{number}.mp4"))
-    return find([first.parent])
+    return list(find([first.parent]))
 
 
 @contextmanager

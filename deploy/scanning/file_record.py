@@ -17,6 +17,7 @@ TOO_SHORT = "{} too few to tell whether there is a face"
 def blank_record(candidate: Candidate) -> Record:
     """What every record begins with."""
     return {
+        **({"tag": candidate.tag} if candidate.tag else {}),
         "path": candidate.path,
         "size": candidate.size,
         "mtime_ns": candidate.mtime_ns,

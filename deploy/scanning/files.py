@@ -1,17 +1,19 @@
-"""Search for the files that are to be judged."""
+"""Search for the files that are to be judged: on this machine and in stores."""
 
 from __future__ import annotations
 
 import errno
 import os
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.sources.still import PICTURES
 from keras_ddl.edge.errors import USAGE, UserError
-from keras_ddl.edge.files import printable
+from keras_ddl.edge.files import file_sha256, printable
+from keras_ddl.edge.storage.address import Address, is_address
+from keras_ddl.edge.storage.store import Store, StoredFile
 
 VIDEOS = frozenset(
     ".3gp .asf .avi .dv .flv .gif .h264 .hevc .m2ts .m4v .mjpeg .mkv .mov .mp4 .mpeg .mpg .mts "
@@ -26,12 +28,13 @@ class Candidate:
     """A file that may be a video or a picture, or a place that may not be looked into.
 
     Attributes:
-        path: Where it is, as it was named.
+        path: Where it is, as it was named; in a store its address.
         expected: Its suffix, or the user, says that it is one: if it is not, that is an error.
         size: Bytes.
-        mtime_ns: When it was last written.
+        mtime_ns: When it was last written; 0 where a store does not say.
         trouble: Why it, or what is in it, cannot be judged; "" where it can be tried.
         name: What the lines about it call it; "" = its path.
+        tag: What its store says changes with its content; "" on this machine.
     """
 
     path: str
@@ -40,28 +43,69 @@ class Candidate:
     mtime_ns: int
     trouble: str = ""
     name: str = ""
+    tag: str = ""
+
+    @property
+    def stored(self) -> StoredFile | None:
+        """The file in its store; None where it is one of this machine."""
+        if not is_address(self.path):
+            return None
+        return StoredFile(Address(self.path), self.size, self.tag, self.mtime_ns)
 
 
-def find(paths: Sequence[Path], leave_out: Iterable[Path] = ()) -> list[Candidate]:
-    """List files, and all files below folders, each once, in order of their names.
+def find(paths: Sequence[Path | Address], leave_out: Iterable[Path] = ()) -> Iterator[Candidate]:
+    """Yield files, and all files below folders, as they are come by.
 
-    A file or folder that may not be looked at is listed with its trouble, and the others are
-    listed all the same; one that vanishes meanwhile is not there.
+    A file or folder that may not be looked at comes with its trouble, and the others come all the
+    same; one that vanishes meanwhile does not. Below an address only files come whose name ends as
+    that of a video or a picture, or without a suffix: others would be fetched in vain.
 
     Args:
-        paths: Files and folders.
+        paths: Files and folders; what two of them hold comes twice.
         leave_out: Folders that are not searched: where results go.
 
     Raises:
         UserError: a path is not there.
     """
     skipped = {path.resolve() for path in leave_out}
-    found: dict[Path, Candidate] = {}
     for path in paths:
-        for candidate in _below(path, skipped) if _is_folder(path) else [_named(path)]:
-            file = Path(candidate.path)
-            found.setdefault(file if candidate.trouble else file.resolve(), candidate)
-    return list(found.values())
+        if isinstance(path, Address):
+            yield from _in_store(path)
+        elif _is_folder(path):
+            yield from _below(path, skipped)
+        else:
+            yield _named(path)
+
+
+def sha256_of(candidate: Candidate) -> str:
+    """Return the SHA-256 of a file's content, wherever it is.
+
+    Raises:
+        OSError, UserError: it cannot be read.
+    """
+    if (stored := candidate.stored) is not None:
+        return Store(stored.address).sha256(stored)
+    return file_sha256(Path(candidate.path))
+
+
+def _in_store(address: Address) -> Iterator[Candidate]:
+    store = Store(address)
+    if (file := store.look(address)) is not None:
+        yield _of_store(file, True)
+        return
+    empty = True
+    for file in store.below(address):
+        empty = False
+        suffix = file.address.suffix.lower()
+        if not suffix or suffix in VIDEOS or suffix in PICTURES:
+            yield _of_store(file, bool(suffix))
+    if empty:
+        message = f"expected a file or a folder with files, received '{address}', where none is"
+        raise UserError(f"{message}; check the address", USAGE)
+
+
+def _of_store(file: StoredFile, expected: bool) -> Candidate:
+    return Candidate(str(file.address), expected, file.size, file.mtime_ns, tag=file.tag)
 
 
 def _is_folder(path: Path) -> bool:
@@ -79,22 +123,20 @@ def _named(path: Path) -> Candidate:
     return found or _troubled(path, "expected a file, received a pipe, a socket or a device")
 
 
-def _below(folder: Path, skipped: set[Path]) -> list[Candidate]:
+def _below(folder: Path, skipped: set[Path]) -> Iterator[Candidate]:
     closed: list[OSError] = []
-    found: list[Candidate] = []
     walk = os.walk(folder, onerror=closed.append)  # follows no links to folders: no circles
     for top, folders, names in walk:
         here = Path(top)
-        folders[:] = [name for name in folders if (here / name).resolve() not in skipped]
+        folders[:] = sorted(name for name in folders if (here / name).resolve() not in skipped)
         if (names or folders) and (reason := _why_closed(here / [*names, *folders][0])):
-            found.append(_troubled(here, reason))
+            yield _troubled(here, reason)
             folders.clear()
             continue
-        found += filter(None, (_look_at(here / name) for name in names))
+        yield from filter(None, (_look_at(here / name) for name in sorted(names)))
     for error in closed:
         if not isinstance(error, FileNotFoundError):
-            found.append(_troubled(Path(error.filename), _refused(error)))
-    return sorted(found, key=lambda candidate: Path(candidate.path))
+            yield _troubled(Path(error.filename), _refused(error))
 
 
 def _why_closed(inside: Path) -> str:

@@ -19,18 +19,19 @@ from deploy.scanning.file_record import SKIPPED, UNREADABLE, blank_record, judge
 from deploy.scanning.files import Candidate, is_picture
 from deploy.scanning.kit import Kit, Options
 from deploy.scanning.progress import TELL_S, ShareSink
+from deploy.scanning.results import RECORDS, THUMBS, Results
 from deploy.sinks.base import Sink
 from deploy.sources.base import Source
 from keras_ddl.edge.errors import MISSING, USAGE, UserError
 from keras_ddl.edge.faces.track import MIN_HITS
-from keras_ddl.edge.files import atomic_write, printable
+from keras_ddl.edge.files import printable
+from keras_ddl.edge.storage.spool import Spool
 from keras_ddl.edge.video import probe
 from keras_ddl.edge.workers.pool import tell_share
 
 if TYPE_CHECKING:
     from deploy.judging.session import RunDescription
 
-RECORDS, THUMBS = "records", "thumbs"
 READERS = (  # loggers whose warnings are notes
     "keras_ddl.edge.video",
     "keras_ddl.edge.faces.repeated_frames",
@@ -73,16 +74,21 @@ def judge_file(
     """
     began = time.monotonic()
     record = blank_record(candidate)
+    read_from = candidate.path
     with _reader_warnings() as notes:
         try:
-            record["sha256"] = _identify(candidate, kit.options.most_pixels, tell)
-            record |= _run(candidate, kit, record["sha256"], tell, watchers)
+            with _at_hand(candidate, kit.options, tell) as (path, sha256):
+                read_from = str(path)
+                record["sha256"] = sha256
+                record |= _run(candidate, path, kit, sha256, tell, watchers)
         except UserError as error:
             if error.exit_code != USAGE:
                 raise
-            reason = str(error).removeprefix(f"{candidate.path}: ")
+            reason = str(error).replace(read_from, candidate.path)
+            reason = reason.removeprefix(f"{candidate.path}: ")
             record |= {"status": UNREADABLE if candidate.expected else SKIPPED, "reason": reason}
-    record["notes"] = notes
+    called = printable(candidate.path)
+    record["notes"] = [note.replace(printable(read_from), called) for note in notes]
     record["elapsed_s"] = round(time.monotonic() - began, 3)
     record["judged_at"] = datetime.now(timezone.utc).isoformat(timespec="seconds")
     return record
@@ -90,6 +96,7 @@ def judge_file(
 
 def _run(
     candidate: Candidate,
+    path: Path,
     kit: Kit,
     sha256: str,
     tell: Callable[[float], None],
@@ -99,11 +106,12 @@ def _run(
     from deploy.streaming.pipeline import Pipeline
 
     options, bundle = kit.options, kit.bundle
-    path, out = Path(candidate.path), Path(options.out)
-    name = _result_name(candidate.path)
-    lines, thumb = out / RECORDS / f"{name}.jsonl", out / THUMBS / f"{name}.jpg"
-    with atomic_write(lines) as partial, atomic_write(thumb) as picture, ExitStack() as stack:
-        source = stack.enter_context(_open(candidate, options))
+    results, name = Results(options.out), _result_name(candidate.path)
+    lines, thumb = f"{RECORDS}/{name}.jsonl", f"{THUMBS}/{name}.jpg"
+    with ExitStack() as stack:
+        partial = stack.enter_context(results.writing(lines))
+        picture = stack.enter_context(results.writing(thumb))
+        source = stack.enter_context(_open(candidate, path, options))
         clipper = CountingClipper(
             bundle.spec,
             source.searched_by(kit.detector),
@@ -114,7 +122,7 @@ def _run(
         sinks: list[Sink] = [collector, ShareSink(source.length, tell), JsonLines(partial)]
         if options.evidence:
             policy = policy_for(bundle, options.footage, source.still)
-            sinks.append(_evidence(kit, policy, path, sha256))
+            sinks.append(_evidence(kit, policy, candidate.path, sha256))
         sinks += watchers(source)
         for sink in sinks:
             stack.enter_context(sink)
@@ -133,8 +141,8 @@ def _run(
         "decoder": end["decoder"],
         "still": source.still,
         "seconds": round((end["time_ms"] + 1000.0 / source.fps) / 1000.0, 3),
-        "records": f"{RECORDS}/{name}.jsonl",
-        "thumb": f"{THUMBS}/{name}.jpg",
+        "records": lines,
+        "thumb": thumb,
     }
 
 
@@ -167,25 +175,25 @@ def _close(sinks: Sequence[Sink], candidate: Candidate) -> None:
             raise UserError(f"{message}: {sink.missing}; {remedy}", MISSING)
 
 
-def _open(candidate: Candidate, options: Options) -> Source:
+def _open(candidate: Candidate, path: Path, options: Options) -> Source:
     """By what the file is: a suffix is only a name."""
     from deploy.sources.file import FileSource
     from deploy.sources.still import StillSource
 
-    path = Path(candidate.path)
     source: Source
     if is_picture(path):
         source = StillSource(path, most_pixels=options.most_pixels)
     else:
         source = FileSource(path, "", options.most_pixels, options.decoder)
-    source.name = candidate.name or printable(source.name)
+    fetched = candidate.path if candidate.stored is not None else ""
+    source.name = candidate.name or fetched or printable(source.name)
     return source
 
 
-def _evidence(kit: Kit, policy: Any, path: Path, sha256: str) -> Any:
+def _evidence(kit: Kit, policy: Any, path: str, sha256: str) -> Any:
     from deploy.sinks.evidence_folder import EvidenceFolder
 
-    facts = {"file": printable(str(path)), "file_sha256": sha256}
+    facts = {"file": printable(path), "file_sha256": sha256}
     options = kit.options
     key = Path(options.evidence_key) if options.evidence_key else None
     sink = EvidenceFolder(
@@ -195,15 +203,28 @@ def _evidence(kit: Kit, policy: Any, path: Path, sha256: str) -> Any:
     return sink
 
 
-def _identify(candidate: Candidate, most_pixels: int, tell: Callable[[float], None]) -> str:
-    """Hash a file, after a look whether it can be a video where nobody says so."""
+@contextmanager
+def _at_hand(
+    candidate: Candidate, options: Options, tell: Callable[[float], None]
+) -> Iterator[tuple[Path, str]]:
+    """Yield where a file can be read and its SHA-256; one of a store is fetched.
+
+    Where nobody says that it is a video, it is looked whether it can be one.
+    """
+    if (stored := candidate.stored) is not None:
+        with Spool(options.spool).fetched(stored, lambda share: tell(0.0)) as (path, sha256):
+            if not candidate.expected and not is_picture(path):
+                probe(path, options.most_pixels)
+            yield path, sha256
+        return
     path = Path(candidate.path)
     try:
         if not candidate.expected and not is_picture(path):
-            probe(path, most_pixels)
-        return _sha256(path, tell)
+            probe(path, options.most_pixels)
+        sha256 = _sha256(path, tell)
     except OSError as error:
         raise UserError(f"cannot be read: {error.strerror or error}", USAGE) from error
+    yield path, sha256
 
 
 def _sha256(path: Path, tell: Callable[[float], None]) -> str:

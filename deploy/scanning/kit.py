@@ -36,6 +36,7 @@ class Options:
         timeout_s: A file that takes longer is given up.
         key: Digest of all that decides a verdict beside the file.
         model_sha256: Of the model that the command has: whoever reads another one refuses.
+        spool: Folder for files that are fetched; "" is the system's for temporary ones.
     """
 
     bundle: str
@@ -53,10 +54,11 @@ class Options:
     timeout_s: float = JOB_S
     key: str = ""
     model_sha256: str = ""
+    spool: str = ""
 
     def rules(self) -> dict[str, Any]:
         """What decides a verdict, beside model and program."""
-        where = ("bundle", "out", "evidence", "evidence_key")
+        where = ("bundle", "out", "evidence", "evidence_key", "spool")
         apart = {*where, "threads", "timeout_s", "key", "model_sha256"}
         if self.decoder == CPU:
             apart.add("decoder")  # as before there were others: files judged then stay judged

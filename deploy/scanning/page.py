@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -12,13 +12,14 @@ from typing import Any
 
 from deploy.judging.records import Record
 from deploy.judging.verdict import Label
-from deploy.scanning.file_record import JUDGED
+from deploy.scanning.file_record import JUDGED, SKIPPED
 from keras_ddl.edge.pages import render
 
 TEMPLATES = Path(__file__).parent / "templates"
 LABELS = tuple(label.value for label in (Label.FAKE, Label.UNCERTAIN, Label.REAL, Label.NO_FACE))
 WORDS = {"NO_FACE": "NO FACE"}
 FAILED = "UNREADABLE"
+ROWS = 5000  # of the page; more take a browser long to sort
 PICTURES = 1000  # rows with a picture, from the top: some 8 MB
 COLUMNS = (  # key to sort by, heading, first order
     ("", "Moment", ""),
@@ -59,25 +60,28 @@ class Row:
     line: str
 
 
-def page(scan: dict[str, Any], folder: Path) -> str:
+def page(scan: dict[str, Any], seconds: float, read: Callable[[str], bytes | None]) -> str:
     """Return the whole page.
 
     Args:
-        scan: What `scan.json` holds, files in order.
-        folder: Where their thumbnails are.
+        scan: What `scan.json` holds; of its files, in order, the first.
+        seconds: How long the videos are together.
+        read: Returns a thumbnail by its name; None where there is none.
     """
-    files = scan["files"]
-    kinds = [_kind(record) for record in files]
+    files, totals = scan["files"], scan["totals"]
+    failed = {name: n for name, n in totals.items() if name not in (*LABELS, SKIPPED)}
+    tiles = [(label, totals.get(label, 0)) for label in LABELS]
     return render(
         TEMPLATES,
         "scan.html",
         script=(TEMPLATES / "scan.js").read_text(encoding="utf-8"),
         scan=scan,
-        length=_length(sum(record.get("seconds") or 0.0 for record in files)),
-        tiles=[(k, kinds.count(k)) for k in (*LABELS, FAILED) if k in LABELS or k in kinds],
+        found=sum(n for name, n in totals.items() if name != SKIPPED),
+        length=_length(seconds),
+        tiles=[*tiles, (FAILED, sum(failed.values()))] if failed else tiles,
         words=WORDS,
         columns=COLUMNS,
-        rows=[_row(number, record, scan, folder) for number, record in enumerate(files)],
+        rows=[_row(number, record, scan, read) for number, record in enumerate(files)],
         faces=_faces,
         count=_count,
         clock=_clock,
@@ -85,7 +89,12 @@ def page(scan: dict[str, Any], folder: Path) -> str:
     )
 
 
-def _row(number: int, record: Record, scan: dict[str, Any], folder: Path) -> Row:
+def _row(
+    number: int,
+    record: Record,
+    scan: dict[str, Any],
+    read: Callable[[str], bytes | None],
+) -> Row:
     kind = _kind(record)
     keys = {
         "order": number,
@@ -102,7 +111,7 @@ def _row(number: int, record: Record, scan: dict[str, Any], folder: Path) -> Row
     seconds = None if moment is None else moment / 1000.0
     share = None if seconds is None else seconds / max(record["seconds"], 1e-9)
     line = sparkline(record.get("timeline") or [], scan["thresholds"], share)
-    picture = _picture(record, folder) if number < PICTURES else ""
+    picture = _picture(record, read) if number < PICTURES else ""
     return Row(record, kind, keys, over, name, picture, seconds, line)
 
 
@@ -114,12 +123,10 @@ def _key(value: float | None) -> float:
     return -1.0 if value is None else value
 
 
-def _picture(record: Record, folder: Path) -> str:
+def _picture(record: Record, read: Callable[[str], bytes | None]) -> str:
     """The thumbnail; none where somebody tidied up: the rest of the row stands."""
-    file = folder / (record.get("thumb") or "")
-    if not file.is_file():
-        return ""
-    return f"data:image/jpeg;base64,{base64.b64encode(file.read_bytes()).decode()}"
+    picture = read(record["thumb"]) if record.get("thumb") else None
+    return f"data:image/jpeg;base64,{base64.b64encode(picture).decode()}" if picture else ""
 
 
 def _faces(record: Record) -> list[dict[str, Any]]:

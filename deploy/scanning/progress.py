@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from deploy.sinks.base import Output, Sink
 
 TELL_S = 0.25
+NODES = 4  # of a cluster that are named; a line has no room for more
 
 
 class ShareSink(Sink):
@@ -37,40 +38,69 @@ class ShareSink(Sink):
 
 
 class Bar:
-    """A bar on stderr over all files by their bytes, with the time left.
+    """A bar on stderr over all files by their bytes: done, failed, speed, time left, by node.
 
     Silent without tqdm or without a terminal.
 
     Args:
-        sizes: Bytes of the files that are to be judged.
+        total: Bytes of the files that are to be judged.
+        files: How many there are.
+        nodes: Files that each node of a cluster has done, as they are counted; empty without one.
     """
 
-    def __init__(self, sizes: Sequence[int]) -> None:
-        self._sizes = sizes
-        self._shares = [0.0] * len(sizes)
-        self._files = 0
+    def __init__(self, total: int, files: int, nodes: Mapping[str, int]) -> None:
+        self._files, self._nodes = files, nodes
+        self._sizes: dict[int, int] = {}  # of files that are being judged
+        self._shares: dict[int, float] = {}
+        self._done = self._failed = 0
+        self._seconds = 0.0
+        self._began = time.monotonic()
         self._bar: Any = None
         try:
             from tqdm import tqdm
         except ImportError:
             return
         form = "{percentage:3.0f}% {bar} {elapsed}, {remaining} left{postfix}"
-        total = sum(sizes)
         self._bar = tqdm(total=total, disable=None, leave=False, bar_format=form, miniters=0)
+
+    def begin(self, index: int, size: int) -> None:
+        """A file of so many bytes is given to a worker."""
+        self._sizes[index], self._shares[index] = size, 0.0
 
     def share(self, index: int, share: float) -> None:
         """A file is so far."""
-        gained = max(0.0, share - self._shares[index])
-        self._shares[index] += gained
-        if self._bar is not None:
+        gained = max(0.0, share - self._shares.get(index, 1.0))
+        if gained and self._bar is not None:
+            self._shares[index] += gained
             self._bar.update(gained * self._sizes[index])
 
-    def done(self, index: int) -> None:
-        """A file is done."""
-        self._files += 1
+    def done(self, index: int, failed: bool, seconds: float) -> None:
+        """A file is done.
+
+        Args:
+            index: Its number.
+            failed: Whether it could not be judged.
+            seconds: Of video that were judged.
+        """
         self.share(index, 1.0)
+        self._sizes.pop(index, None)
+        self._shares.pop(index, None)
+        self._done += 1
+        self._failed += failed
+        self._seconds += seconds
         if self._bar is not None:
-            self._bar.set_postfix_str(f"{self._files} of {len(self._sizes)} files")
+            self._bar.set_postfix_str(self.told(time.monotonic() - self._began))
+
+    def told(self, elapsed_s: float) -> str:
+        """What stands behind the bar after so many seconds."""
+        parts = [f"{self._done} of {self._files} files"]
+        if self._failed:
+            parts.append(f"{self._failed} failed")
+        hours = max(elapsed_s, 1e-9) / 3600.0
+        parts.append(f"{self._done / hours:,.0f} files and {self._seconds / 3600 / hours:,.1f} h")
+        parts[-1] += " of video an hour"
+        parts += [f"{name} {count}" for name, count in sorted(self._nodes.items())[:NODES]]
+        return ", ".join(parts)
 
     def close(self) -> None:
         """Remove the bar."""

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from deploy.judging.records import Record
-from deploy.scanning.file_record import JUDGED, SKIPPED
-from deploy.scanning.page import LABELS, page
-from keras_ddl.edge.files import printable, write_text
+from deploy.scanning.page import ROWS, page
+from deploy.scanning.results import Results
+from keras_ddl.edge.files import printable
 from keras_ddl.edge.values import spreadsheet_cell
 
 SCHEMA = 1
@@ -39,53 +37,68 @@ COLUMNS = (
 )
 
 
-def ordered(records: Sequence[Record]) -> list[Record]:
-    """The most suspicious first, then by name; what could not be judged last."""
-    ranks = {label: rank for rank, label in enumerate(LABELS)}
+def write_summary(
+    results: Results,
+    records: Iterable[Record],
+    totals: Mapping[str, int],
+    about: dict[str, Any],
+) -> None:
+    """Write the three files, each whole or not at all; one record is in memory at a time.
 
-    def place(record: Record) -> tuple[int, float, str]:
-        score = record.get("fake_probability")
-        rank = ranks.get(str(record["verdict"]), len(ranks))
-        return rank, -1.0 if score is None else -score, printable(record["path"])
-
-    return sorted((r for r in records if r["status"] != SKIPPED), key=place)
-
-
-def totals(records: Sequence[Record]) -> dict[str, int]:
-    """Files by verdict, and those that could not be judged by why."""
-    counts = Counter(
-        record["verdict"] if record["status"] == JUDGED else record["status"] for record in records
-    )
-    return {**{label: counts.pop(label, 0) for label in LABELS}, **counts}
-
-
-def write_summary(out: Path, records: Sequence[Record], about: dict[str, Any]) -> None:
-    """Write the three files, each whole or not at all.
+    The page has the first `ROWS` files alone.
 
     Args:
-        out: Where to.
-        records: One per file.
+        results: Where to.
+        records: One per file, in order.
+        totals: Files by verdict, and those that could not be judged by why.
         about: Model, options, program, times.
     """
-    files = [{**record, "path": printable(record["path"])} for record in ordered(records)]
-    scan = {"schema": SCHEMA, **about, "totals": totals(records), "files": files}
-    write_text(out / CSV, table(files))
-    write_text(out / JSON, json.dumps(scan, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-    write_text(out / HTML, page(scan, out))
+    scan = {"schema": SCHEMA, **about, "totals": dict(totals)}
+    first: list[Record] = []
+    seconds = 0.0
+    with (
+        results.writing(CSV) as csv_path,
+        results.writing(JSON) as json_path,
+        _text(csv_path) as as_table,
+        _text(json_path) as as_json,
+    ):
+        rows = table_writer(as_table)
+        as_json.write(json.dumps(scan, indent=1, ensure_ascii=False, allow_nan=False)[:-2])
+        as_json.write(',\n "files": [')
+        for number, record in enumerate(records):
+            record = {**record, "path": printable(record["path"])}
+            rows.writerow(table_row(record))
+            text = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False)
+            as_json.write(",\n  " if number else "\n  ")
+            as_json.write(text.replace("\n", "\n  "))
+            seconds += record.get("seconds") or 0.0
+            if number < ROWS:
+                first.append(record)
+        as_json.write("\n ]\n}\n" if first else "]\n}\n")
+    html = page({**scan, "files": first}, seconds, results.read)
+    with results.writing(HTML) as html_path:
+        html_path.write_text(html, encoding="utf-8", errors="backslashreplace")
 
 
-def table(files: Sequence[Record]) -> str:
-    """The CSV. A text that a spreadsheet would take for a formula gets an apostrophe before it."""
-    text = io.StringIO()
-    rows = csv.DictWriter(text, COLUMNS, extrasaction="ignore", lineterminator="\n")
+def table_writer(file: IO[str]) -> csv.DictWriter[str]:
+    """Begin the CSV."""
+    rows = csv.DictWriter(file, COLUMNS, extrasaction="ignore", lineterminator="\n")
     rows.writeheader()
-    for record in files:
-        worst = record.get("worst_face") or {}
-        row = {
-            **record,
-            "worst_face": worst.get("track"),
-            "worst_face_probability": worst.get("fake_probability"),
-            "worst_face_verdict": worst.get("verdict"),
-        }
-        rows.writerow({name: spreadsheet_cell(row.get(name)) for name in COLUMNS})
-    return text.getvalue()
+    return rows
+
+
+def table_row(record: Record) -> dict[str, Any]:
+    """A row of the CSV. A text that a spreadsheet would take for a formula begins with '."""
+    worst = record.get("worst_face") or {}
+    row = {
+        **record,
+        "worst_face": worst.get("track"),
+        "worst_face_probability": worst.get("fake_probability"),
+        "worst_face_verdict": worst.get("verdict"),
+    }
+    return {name: spreadsheet_cell(row.get(name)) for name in COLUMNS}
+
+
+def _text(path: Path) -> IO[str]:
+    """Open a file to write; a name that is no UTF-8 becomes an escape."""
+    return path.open("w", encoding="utf-8", errors="backslashreplace", newline="\n")

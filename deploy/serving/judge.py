@@ -13,8 +13,9 @@ from deploy.judging.records import Record
 from deploy.judging.verdict import policy_for
 from deploy.scanning.file_record import JUDGED
 from deploy.scanning.files import Candidate
-from deploy.scanning.judge import RECORDS, THUMBS, judge_file
+from deploy.scanning.judge import judge_file
 from deploy.scanning.kit import Kit
+from deploy.scanning.results import RECORDS, THUMBS
 from deploy.serving.faces import FaceCollector
 from deploy.sinks.base import Output, Sink
 from deploy.sources.base import Source

@@ -12,7 +12,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -33,6 +34,7 @@ from deploy.scanning.files import Candidate, find
 from deploy.scanning.judge import judge_in_worker
 from deploy.scanning.kit import Options, open_kit
 from deploy.scanning.ledger import Ledger
+from deploy.scanning.worklist import Worklist
 from keras_ddl.edge.errors import UserError
 from keras_ddl.edge.files import file_sha256
 from keras_ddl.edge.video import read_video
@@ -276,7 +278,7 @@ def test_a_process_that_dies_is_followed_by_another_and_costs_its_file_alone(
         (tmp_path / name).mkdir()
     options = Options(str(filmed_bundle), "cpu", "real", "haar", 3, None, str(tmp_path))
     with ProcessPool(1, partial(open_kit, options), judge_in_worker) as pool:
-        files = find([copies])[:2]
+        files = list(find([copies]))[:2]
         found = dict(
             pool.map(
                 files, partial(lost_record, timeout_s=options.timeout_s), kill_over_the_first(times)
@@ -514,6 +516,14 @@ def test_names_may_be_anything(
     assert (tmp_path / "out" / "scan.jsonl").read_text().count("\n") == 4
 
 
+def list_once(found: Iterable[Candidate]) -> list[Candidate]:
+    """What a scan judges of what was found."""
+    with closing(Worklist()) as worklist:
+        for candidate in found:
+            worklist.add(candidate)
+        return [candidate for _, candidate in worklist.left()]
+
+
 def test_files_are_found_once_and_results_are_left_out(tmp_path: Path) -> None:
     for name in ("in/a.mp4", "in/out/thumbs/x.jpg", "in/b/c.bin"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -522,12 +532,12 @@ def test_files_are_found_once_and_results_are_left_out(tmp_path: Path) -> None:
     (tmp_path / "in" / "same.mp4").symlink_to(tmp_path / "in" / "a.mp4")
     (tmp_path / "in" / "nowhere.mp4").symlink_to(tmp_path / "gone")
     top = tmp_path / "in"
-    found = find([top, top / "a.mp4", top / "b" / "c.bin"], leave_out=[top / "out"])
+    found = list_once(find([top, top / "a.mp4", top / "b" / "c.bin"], [top / "out"]))
     names = {Path(c.path).relative_to(top).as_posix(): c.expected for c in found}
     assert names == {"a.mp4": True, "b/c.bin": False}
-    assert find([top / "b" / "c.bin"])[0].expected  # somebody named it
+    assert next(find([top / "b" / "c.bin"])).expected  # somebody named it
     with pytest.raises(UserError, match="not there; check the path"):
-        find([tmp_path / "none"])
+        list(find([tmp_path / "none"]))
 
 
 def test_the_ledger_knows_its_own(tmp_path: Path) -> None:
@@ -547,7 +557,7 @@ def test_the_ledger_knows_its_own(tmp_path: Path) -> None:
         with pytest.raises(UserError, match="another one writes"):
             Ledger(tmp_path, "one").__enter__()
     with Ledger(tmp_path, "one") as ledger:
-        assert ledger.find(candidate)["status"] == "unreadable"
+        assert ledger.find(candidate)[0]["status"] == "unreadable"
         assert ledger.find(Candidate(str(file), True, 4, stat.st_mtime_ns)) is None
         ledger.add({**record, "status": "crashed"})
     with Ledger(tmp_path, "two") as ledger:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from keras_ddl.edge.optional_import import need
 from keras_ddl.edge.storage.address import SCHEMES, Address
 
 BLOCK = 1 << 20
+CHATTY = ("aiobotocore", "botocore", "gcsfs", "s3fs")  # they log each credential that they find
 _TAGS = ("ETag", "etag", "md5Hash", "crc32c")  # what a store calls the digest of an object
 _TIMES = ("LastModified", "updated", "mtime")
 
@@ -53,6 +55,8 @@ class Store:
         extra = SCHEMES[address.scheme]
         fsspec = need("fsspec", f"{address.scheme}://", extra)
         self._web = extra == "http"
+        for chatty in CHATTY:
+            logging.getLogger(chatty).setLevel(logging.WARNING)
         with told(address):
             try:
                 # Listings are not kept: another program may write, and a million files are large.
@@ -72,13 +76,19 @@ class Store:
                 return None
         return _stored(address, facts) if facts["type"] == "file" else None
 
-    def below(self, folder: Address) -> Iterator[StoredFile]:
+    def below(self, folder: Address, missing: bool = False) -> Iterator[StoredFile]:
         """Yield the files below a folder, one folder's listing after the other.
+
+        Args:
+            folder: Its address.
+            missing: One that is not there is as an empty one.
 
         Raises:
             UserError: It is not there, or may not be read.
         """
         with told(folder):
+            if missing and not self._files.exists(str(folder)):
+                return
             walk = self._files.walk(str(folder), detail=True, on_error="raise")
             for _, _, files in walk:
                 for name in sorted(files):
@@ -137,13 +147,13 @@ class Store:
 
     def write(self, address: Address, content: bytes) -> None:
         """Write an object whole or not at all."""
-        self._check_writable(address)
+        self.check_writable(address)
         with told(address):
             self._files.pipe_file(str(address), content)
 
     def upload(self, file: Path, address: Address) -> None:
         """Write a file of this machine as an object, whole or not at all."""
-        self._check_writable(address)
+        self.check_writable(address)
         with told(address):
             self._files.put_file(str(file), str(address))
 
@@ -155,7 +165,12 @@ class Store:
             except FileNotFoundError:
                 pass
 
-    def _check_writable(self, address: Address) -> None:
+    def check_writable(self, address: Address) -> None:
+        """Refuse an address that can only be read.
+
+        Raises:
+            UserError: It is that of a web server.
+        """
         if self._web:
             message = "a web server takes no results; name a folder or an object store"
             raise UserError(f"{address}: {message}", USAGE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -49,7 +50,12 @@ class WorkerPool(AbstractContextManager["WorkerPool[Job, Result]"], Generic[Job,
     A job is on its own: one whose worker dies is begun once more when the others are begun, on
     another worker; if that dies too, or the job ends by an error that nobody foresaw, or takes
     longer than the pool's bound, that is this job's result and no other's.
+
+    Attributes:
+        done_by: How many jobs each node of a cluster has done; empty without one.
     """
+
+    done_by: Counter[str]
 
     @abstractmethod
     def map(

@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -65,6 +66,7 @@ class ProcessPool(WorkerPool[Job, Result], Generic[Opened, Job, Result]):
         work: Callable[[Opened, Job], Result],
         seconds: float = JOB_S,
     ) -> None:
+        self.done_by = Counter()
         self._context = get_context("spawn")  # a fork of running native threads may hang
         self._processes, self._start, self._work = processes, start, work
         self._seconds = seconds

@@ -90,6 +90,7 @@ class RayPool(WorkerPool[Job, Result], Generic[Opened, Job, Result]):
         work: Callable[[Opened, Job], Result],
         seconds: float = JOB_S,
     ) -> None:
+        self.done_by = Counter()
         self._options, self._start, self._work = options, start, work
         self._seconds = seconds
         self._workers: list[_Worker] = []
@@ -186,6 +187,7 @@ class RayPool(WorkerPool[Job, Result], Generic[Opened, Job, Result]):
         if task is None:
             worker.ready = True
             return None
+        self.done_by[worker.node.name] += 1
         return task, Loss(CRASHED, value) if kind == BROKEN else value
 
     def _after_death(

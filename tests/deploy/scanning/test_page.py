@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 import re
 import shutil
 import subprocess
@@ -14,7 +16,8 @@ import pytest
 pytest.importorskip("jinja2")
 
 from deploy.scanning.page import page, sparkline
-from deploy.scanning.summary import table
+from deploy.scanning.results import Results
+from deploy.scanning.summary import table_row, table_writer, write_summary
 
 LIMITS = {"fake_from": 0.6, "real_to": 0.4}
 VOID = {"meta", "img", "input", "br", "path", "rect"}
@@ -62,6 +65,7 @@ def scan() -> dict[str, Any]:
         "abstain": "",
         "left": 0,
         "finished": "2026-11-25T10:00:00+00:00",
+        "totals": {"FAKE": 1, "UNCERTAIN": 1, "REAL": 1, "NO_FACE": 1, "unreadable": 1},
         "files": files,
     }
 
@@ -88,7 +92,7 @@ def test_the_page_is_whole_and_needs_nothing_from_elsewhere(
     scan: dict[str, Any], tmp_path: Path
 ) -> None:
     checked = Checked()
-    text = page(scan, tmp_path)
+    text = page(scan, 8.0, lambda name: None)
     checked.feed(text)
     assert checked.open == []
     assert [tag for tag, _ in checked.seen].count("script") == 1
@@ -100,12 +104,13 @@ def test_the_page_is_whole_and_needs_nothing_from_elsewhere(
 
 
 def test_what_must_be_known_is_said(scan: dict[str, Any], tmp_path: Path) -> None:
-    text = page(scan, tmp_path)
+    text = page(scan, 8.0, lambda name: None)
     assert "script&gt;.mp4" in text and "some&lt;set" in text
     assert "FAKE for a while: 2 times" in text and "NO FACE" in text and "UNREADABLE" in text
     assert "3 corrupted packets skipped" in text and "not recorded" in text
     assert "No file gets a verdict" not in text and "Not finished" not in text
-    blind = page({**scan, "abstain": "model trained on synthetic faces only", "left": 3}, tmp_path)
+    told = {"abstain": "model trained on synthetic faces only", "left": 3}
+    blind = page({**scan, **told}, 8.0, lambda name: None)
     assert "No file gets a verdict" in blind and "3 files not judged yet" in blind
 
 
@@ -120,8 +125,32 @@ def test_a_line_breaks_where_nobody_was_there() -> None:
     assert 'aria-label="no scores"' in sparkline([], LIMITS, None)
 
 
+def test_the_summary_is_written_a_record_at_a_time_and_the_page_has_the_first(
+    scan: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = scan.pop("files")
+    totals = scan.pop("totals")
+    for shown, name in ((5, "whole"), (2, "part")):
+        monkeypatch.setattr("deploy.scanning.summary.ROWS", shown)
+        (tmp_path / name).mkdir()
+        write_summary(Results(str(tmp_path / name)), iter(files), totals, scan)
+        text = (tmp_path / name / "scan.json").read_text()
+        written = {"schema": 1, **scan, "totals": totals, "files": files}
+        assert text == json.dumps(written, indent=1, ensure_ascii=False) + "\n"
+        assert len((tmp_path / name / "scan.csv").read_text().splitlines()) == 6
+    whole, part = ((tmp_path / name / "scan.html").read_text() for name in ("whole", "part"))
+    assert "are below" not in whole and "in/n.mp4" not in part
+    assert "The first 2 of 5 files</strong> are below" in part and "<h1>5 files, 8 s" in part
+    write_summary(Results(str(tmp_path)), iter(()), {}, scan)
+    assert json.loads((tmp_path / "scan.json").read_text())["files"] == []
+
+
 def test_a_spreadsheet_takes_no_name_for_a_formula() -> None:
-    text = table([record("=1+1.mp4", "REAL", 0.1), record("a,\n.mp4", None, None)])
+    file = io.StringIO()
+    rows = table_writer(file)
+    for one in (record("=1+1.mp4", "REAL", 0.1), record("a,\n.mp4", None, None)):
+        rows.writerow(table_row(one))
+    text = file.getvalue()
     assert "\n'=1+1.mp4,judged,REAL,0.1," in text and '"a,\n.mp4",unreadable,,,' in text
 
 
@@ -152,7 +181,7 @@ def browse(tmp_path: Path):
 
 
 def test_the_page_in_a_browser(scan: dict[str, Any], tmp_path: Path, browse) -> None:
-    text = page(scan, tmp_path)
+    text = page(scan, 8.0, lambda name: None)
     (dom,) = browse(text, "")
     assert '<html lang="en" class="script">' in dom  # its policy lets its own script run
     said = browse(

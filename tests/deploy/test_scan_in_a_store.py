@@ -1,0 +1,151 @@
+"""`deploy/scan.py` on an S3 server: files are fetched, results are put, nothing is left behind."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("onnxruntime")
+pytest.importorskip("av")
+pytest.importorskip("s3fs")
+
+from deploy import scan
+from keras_ddl.edge.storage.address import Address
+from keras_ddl.edge.storage.store import Store
+
+OF_ITS_TIME = ("elapsed_s", "judged_at", "finished")
+
+
+@pytest.fixture
+def archive(bucket: Address, tmp_path: Path, face_video: Path, empty_video: Path) -> Path:
+    """The same files here and in the bucket; returns the folder here."""
+    folder = tmp_path / "archive"
+    (folder / "deep").mkdir(parents=True)
+    shutil.copy(face_video, folder / "face.mp4")
+    shutil.copy(empty_video, folder / "deep" / "nobody")  # no suffix: it is looked into
+    (folder / "broken.mp4").write_bytes(face_video.read_bytes()[:2000])
+    store = Store(bucket)
+    for file in folder.rglob("*"):
+        if file.is_file():
+            name = file.relative_to(folder).as_posix()
+            store.upload(file, bucket / "archive" / name)
+    store.write(bucket / "archive/notes.txt", b"a text that nobody fetches")
+    return folder
+
+
+@pytest.fixture
+def call(filmed_bundle: Path, tmp_path: Path) -> Callable[..., int]:
+    def run(*words: object) -> int:
+        spool = tmp_path / "spool"
+        line = [*words, "--bundle", filmed_bundle, "--detector", "haar", "--jobs", 1]
+        return scan.main([str(word) for word in [*line, "--spool", spool]])
+
+    return run
+
+
+def comparable(summary: bytes, root: object) -> Any:
+    """A summary without times and places."""
+    text = summary.decode().replace(f"{root}/", "")
+    found = json.loads(text)
+    for facts in (found, *found["files"]):
+        for name in (*OF_ITS_TIME, "mtime_ns", "tag", "key", "records", "thumb"):
+            facts.pop(name, None)
+    return found
+
+
+def test_results_in_a_store_are_those_of_a_folder_and_are_gone_on_with(
+    archive: Path,
+    bucket: Address,
+    call: Callable[..., int],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    before = {path.name for path in Path(tempfile.gettempdir()).glob("keras-ddl-*")}
+    here, there = tmp_path / "here", bucket / "scans" / "one"
+    assert call(archive, "--out", here) == 2  # of the broken one
+    assert call(bucket / "archive", "--out", there) == 2
+    assert f"{there}/scan.html\n" in capsys.readouterr().out
+    store = Store(bucket)
+    summary = store.read(there / "scan.json")
+    assert summary is not None
+    near = comparable((here / "scan.json").read_bytes(), archive)
+    far = comparable(summary, bucket / "archive")
+    assert far["files"] == near["files"] and far == near
+    files = {file.address.removeprefix(f"{there}/") for file in store.below(there)}
+    kinds = {re.sub(r"-[0-9a-f]{12}|\.parts/.*", "", name) for name in files}
+    assert kinds == {
+        "scan.csv", "scan.html", "scan.json", "scan.jsonl", "records/face.jsonl",
+        "records/nobody.jsonl", "thumbs/face.jpg", "thumbs/nobody.jpg",
+    }  # fmt: skip
+    page = store.read(there / "scan.html")
+    assert page is not None and page.count(b"data:image/jpeg;base64,") == 2
+    ledger = store.read(there / "scan.jsonl")
+
+    assert call(bucket / "archive", "--out", there) == 2
+    assert "going on: 3 of 3 files are done" in capsys.readouterr().err
+    assert store.read(there / "scan.jsonl") == ledger
+
+    store.upload(archive / "face.mp4", bucket / "archive/broken.mp4")
+    assert call(bucket / "archive", "--out", there) == 0
+    assert "going on: 2 of 3 files are done" in capsys.readouterr().err
+    assert not list((tmp_path / "spool").iterdir())
+    assert {path.name for path in Path(tempfile.gettempdir()).glob("keras-ddl-*")} <= before
+
+
+def test_what_a_killed_call_had_sent_is_not_judged_again(
+    archive: Path,
+    bucket: Address,
+    call: Callable[..., int],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out, store = bucket / "out", Store(bucket)
+    assert call(bucket / "archive", "--out", out) == 2
+    whole = store.read(out / "scan.jsonl")
+    assert whole is not None
+    lines = whole.splitlines(keepends=True)
+    store.remove(out / "scan.jsonl")  # as a call leaves it that was killed after two files
+    store.write(out / "scan.jsonl.parts/1-a.jsonl", lines[0])
+    store.write(out / "scan.jsonl.parts/2-b.jsonl", lines[1])
+    assert call(bucket / "archive", "--out", out) == 2
+    assert "going on: 2 of 3 files are done" in capsys.readouterr().err
+    again = store.read(out / "scan.jsonl")
+    assert again is not None and again.startswith(lines[0] + lines[1])
+    assert again.count(b"\n") == 3
+    assert not list(store.below(out / "scan.jsonl.parts", missing=True))
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["s3://no-such-bucket/x"], "expected it to be there; check the address"),
+        (["ftp://host/x"], "expected a path or an address"),
+        (["{bucket}/archive", "--evidence", "s3://b/e"], "--evidence: expected a folder that"),
+        (["{bucket}/none"], "check the address"),
+        (["{bucket}/archive", "--out", "https://host/out"], "a web server takes no results"),
+    ],
+)
+def test_mistakes_are_one_line(
+    archive: Path,
+    bucket: Address,
+    call: Callable[..., int],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    told: str,
+) -> None:
+    words = [word.format(bucket=bucket) for word in words]
+    out = [] if "--out" in words else ["--out", tmp_path / "out"]
+    try:
+        code = call(*words, *out)
+    except SystemExit as ended:
+        code = int(ended.code or 0)
+    assert code == 2
+    said = capsys.readouterr().err.splitlines()
+    assert told in said[-1] and not any("Traceback" in line for line in said)
