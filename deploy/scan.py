@@ -48,21 +48,22 @@ OUT = Path("runs/scan")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    args = _parser().parse_args(argv)
+    args = parser().parse_args(argv)
     set_up_logging()
     return run_cli(lambda: _run(args))
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="scan.py", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument(
+def parser() -> argparse.ArgumentParser:
+    """The options of the command."""
+    options = Parser(prog="scan.py", description=(__doc__ or "").partition("\n")[0])
+    options.add_argument(
         "paths",
         nargs="+",
         type=place,
         metavar="PATH",
         help="files and folders, also s3://bucket/folder, gs://… and https://… addresses",
     )
-    results = parser.add_argument_group("results")
+    results = options.add_argument_group("results")
     results.add_argument(
         "--out", type=place, default=OUT, help="folder, or its address (default: %(default)s)"
     )
@@ -70,15 +71,15 @@ def _parser() -> argparse.ArgumentParser:
         "--evidence", type=place, metavar="DIR", help="keep a folder per FAKE event there"
     )
     add_evidence_proofs(results)
-    add_model_options(parser)
-    add_face_options(parser)
-    effort = parser.add_argument_group("effort")
+    add_model_options(options)
+    add_face_options(options)
+    effort = options.add_argument_group("effort")
     effort.add_argument(
         "--jobs", type=at_least(1), metavar="N", help="processes (default: one per core)"
     )
     add_file_timeout(effort)
     add_max_megapixels(effort)
-    add_cluster_options(parser)
+    add_cluster_options(options)
     add_decode(effort)
     effort.add_argument(
         "--spool",
@@ -87,7 +88,7 @@ def _parser() -> argparse.ArgumentParser:
         help="where files of addresses are fetched to, one per process, until they are judged "
         "(default: the system's folder for temporary files)",
     )
-    return parser
+    return options
 
 
 def _run(args: argparse.Namespace) -> int:

@@ -13,7 +13,9 @@ COPY pyproject.toml README.md LICENSE constraints.txt ./
 COPY keras_ddl keras_ddl
 COPY export export
 COPY deploy deploy
-RUN pip install -c constraints.txt ".[edge,evidence]" && rm -rf /src
+# A cluster and object stores: --build-arg EXTRAS=edge,evidence,cluster,s3
+ARG EXTRAS=edge,evidence
+RUN pip install -c constraints.txt ".[${EXTRAS}]" && rm -rf /src
 RUN useradd --create-home --uid 10001 ddl && mkdir /data && chown ddl /data
 USER ddl
 # YuNet, once, by its checksum; without a network: --build-arg YUNET=no, and the runner says what Haar misses.

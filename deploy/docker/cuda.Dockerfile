@@ -15,7 +15,9 @@ COPY keras_ddl keras_ddl
 COPY export export
 COPY deploy deploy
 # onnxruntime-gpu takes the place of the CPU's wheel: both are the module onnxruntime.
-RUN pip install -c constraints.txt ".[edge,evidence]" \
+# A cluster and object stores: --build-arg EXTRAS=edge,evidence,cluster,s3
+ARG EXTRAS=edge,evidence
+RUN pip install -c constraints.txt ".[${EXTRAS}]" \
  && pip uninstall -y onnxruntime && pip install onnxruntime-gpu && rm -rf /src
 RUN useradd --create-home --uid 10001 ddl && mkdir /data && chown ddl /data
 USER ddl
