@@ -55,6 +55,7 @@ edge-test: edge-env  ## run the tests of the edge half in it
 bench: setup  ## speed of layers, int8, training step, preparation, input pipeline and two workers
 	$(PY) -m benchmarks.modules
 	$(PY) -m benchmarks.int8
+	$(PY) -m benchmarks.edge_network
 	$(PY) -m benchmarks.naive_step
 	$(PY) -m benchmarks.data
 	$(PY) -m benchmarks.workers

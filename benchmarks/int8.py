@@ -43,7 +43,7 @@ def _bench(args: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory() as folder:
         gmac, files = _graphs(Path(folder), args)
         subjects = {
-            (form, batch): partial(_inference, files[form], batch, args.threads)
+            (form, batch): partial(inference, files[form], batch, args.threads)
             for form in FORMS
             for batch in BATCHES
         }
@@ -70,7 +70,8 @@ def _graphs(folder: Path, args: argparse.Namespace) -> tuple[float, dict[str, Pa
     return gmac, files
 
 
-def _inference(file: Path, batch: int, threads: int) -> Callable[[], Any]:
+def inference(file: Path, batch: int, threads: int) -> Callable[[], Any]:
+    """What judges one batch of noise by a graph."""
     import numpy as np
 
     from deploy.backends import open_backend
