@@ -78,6 +78,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_file_timeout(effort)
     add_max_megapixels(effort)
+    effort.add_argument(
+        "--clips",
+        type=at_least(1),
+        metavar="N",
+        help="by sample: look at N places of each video, spread evenly, and take a clip of each "
+        "face there (default: look at every frame)",
+    )
     add_cluster_options(parser)
     add_decode(effort)
     return parser
@@ -111,6 +118,7 @@ def _run(args: argparse.Namespace) -> int:
         timeout_s=args.file_timeout,
         most_pixels=round(args.max_megapixels * 1e6),
         decoder=choose_decoder(args.decode),
+        clips=args.clips or 0,
     )
     about = who_judges(bundle, backend_name, options)
     key = rule_key(about)
@@ -196,7 +204,8 @@ def _closing(records: Sequence[Record], seconds: float, elapsed_s: float) -> str
     line = f"{len(records)} files: {counts}"
     if seconds:
         speed = seconds / max(elapsed_s, 1e-9)
-        line += f"; {seconds:.1f} s of video in {elapsed_s:.1f} s: {speed:.1f} x real time"
+        how = ", by sample," if any(record.get("sample") for record in records) else ""
+        line += f"; {seconds:.1f} s of video{how} in {elapsed_s:.1f} s: {speed:.1f} x real time"
     return line
 
 

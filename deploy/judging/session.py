@@ -94,12 +94,14 @@ class SourceJudge:
         self._poor: Counter[str] = Counter()  # clips that are not usable, by reason
         self._leaving: set[int] = set()  # tracks that are over but for those answers
         self._seen_ms = 0.0
+        self._segment = 0
         self._absent = False
         self._why_none = NO_FACE.reason  # there are no clips, or few
 
     def begin(self) -> Output:
         """Return the first output: who judges what."""
         run, source, policy = self.run, self.source, self.policy
+        sample = {} if source.sample is None else {"sample": dict(source.sample)}
         record = self._recorder.start(
             live=source.live,
             fps=number(source.fps),
@@ -110,6 +112,7 @@ class SourceJudge:
             abstain=policy.abstain,
             fake_from=number(policy.fake_from),
             real_to=number(policy.real_to),
+            **sample,
         )
         return Output((record,), source=source.name)
 
@@ -236,8 +239,13 @@ class SourceJudge:
         return "" if self._why_none == NO_FACE.reason else self._why_none
 
     def _look_for_absence(self, result: FrameResult) -> None:
-        """One record when the last face has been gone for a second; faces coming back end it."""
+        """One record when the last face has been gone for a second; faces coming back end it.
+
+        Between two segments nobody has looked: that time does not count.
+        """
         now_ms = result.frame.time_ms
+        if result.frame.segment != self._segment:
+            self._segment, self._seen_ms = result.frame.segment, now_ms
         if result.tracks or now_ms < self._seen_ms:
             self._seen_ms = now_ms
             self._absent = False

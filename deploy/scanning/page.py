@@ -78,6 +78,7 @@ def page(scan: dict[str, Any], folder: Path) -> str:
         words=WORDS,
         columns=COLUMNS,
         rows=[_row(number, record, scan, folder) for number, record in enumerate(files)],
+        sampled=sum(bool(record.get("sample")) for record in files),
         faces=_faces,
         count=_count,
         clock=_clock,

@@ -33,6 +33,7 @@ COLUMNS = (
     "clips",
     "frames",
     "seconds",
+    "places",
     "size",
     "sha256",
     "records",
@@ -83,6 +84,7 @@ def table(files: Sequence[Record]) -> str:
         worst = record.get("worst_face") or {}
         row = {
             **record,
+            "places": (record.get("sample") or {}).get("places"),
             "worst_face": worst.get("track"),
             "worst_face_probability": worst.get("fake_probability"),
             "worst_face_verdict": worst.get("verdict"),
