@@ -94,7 +94,6 @@ class SourceJudge:
         self._poor: Counter[str] = Counter()  # clips that are not usable, by reason
         self._leaving: set[int] = set()  # tracks that are over but for those answers
         self._seen_ms = 0.0
-        self._segment = 0
         self._absent = False
         self._why_none = NO_FACE.reason  # there are no clips, or few
 
@@ -236,16 +235,15 @@ class SourceJudge:
         """Why most clips are not usable; where they are, why there are no more of them."""
         if self._poor:
             return self._poor.most_common(1)[0][0]
-        return "" if self._why_none == NO_FACE.reason else self._why_none
+        if self.source.sample is not None or self._why_none == NO_FACE.reason:
+            return ""  # of a sample no more were wanted
+        return self._why_none
 
     def _look_for_absence(self, result: FrameResult) -> None:
-        """One record when the last face has been gone for a second; faces coming back end it.
-
-        Between two segments nobody has looked: that time does not count.
-        """
+        """One record when the last face has been gone for a second; faces coming back end it."""
+        if self.source.sample is not None:
+            return  # between two places nobody has looked
         now_ms = result.frame.time_ms
-        if result.frame.segment != self._segment:
-            self._segment, self._seen_ms = result.frame.segment, now_ms
         if result.tracks or now_ms < self._seen_ms:
             self._seen_ms = now_ms
             self._absent = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from deploy.sources.base import DEFAULT_FPS
@@ -51,8 +51,12 @@ class SampledSource(RecordedSource):
         self.decoder = Decoder(device, self.name)
         self.video = SampledVideo(path, sampled, most_pixels, self.decoder)
         self.fps = self.video.fps or DEFAULT_FPS
-        if places := len(self.video.windows):
-            self.sample = {"places": places, "seconds": round(self.video.length_ms / 1000.0, 3)}
+
+    @property
+    def sample(self) -> Mapping[str, float] | None:  # type: ignore[override]
+        """In how many places it is looked at; None where it turned out that it is read whole."""
+        places, seconds = len(self.video.windows), round(self.video.length_ms / 1000.0, 3)
+        return {"places": places, "seconds": seconds} if places else None
 
     def _frames(self) -> Iterator[Frame]:
         return self.video.frames(self._health.dropped)
