@@ -1,8 +1,8 @@
-"""Time of a scan by sample, of a short file and of a long one: `python -m benchmarks.sampled_length`.
+"""Time of a scan by sample, of a short file and of a long one.
 
-Makes 1080p files of a drawn portrait, H.264 with key frames where x264 sets them, the longer ones
-by repeating the packets of 20 seconds, and scans each alone. Processor seconds include
-the start of the command and of its worker, and the hash of the file.
+`python -m benchmarks.sampled_length` makes 1080p files of a drawn portrait, H.264 with key frames
+where x264 sets them, the longer ones by repeating the packets of 20 seconds, and scans each alone.
+Processor seconds include the start of the command and of its worker, and the hash of the file.
 """
 
 from __future__ import annotations
