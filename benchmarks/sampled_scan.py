@@ -1,6 +1,6 @@
 """Agreement of a scan by sample with a full one, on one's own footage.
 
-`python -m benchmarks.sampled_scan FOLDER` scans a folder at every frame and then with each
+`python -m benchmarks.sampled_scan FOLDER` scans what is in it at every frame and then with each
 `--clips`, and says how alike the scores are ranked (Spearman) and which verdicts differ. It goes
 on where it was stopped, as `deploy/scan.py` does; processor seconds are those of this call.
 """
@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     description = (__doc__ or "").partition("\n")[0]
     parser = Parser(prog="python -m benchmarks.sampled_scan", description=description)
-    parser.add_argument("folder", type=Path, help="videos, in folders or not")
+    parser.add_argument("paths", type=Path, nargs="+", metavar="PATH", help="files and folders")
     parser.add_argument("--clips", type=at_least(1), nargs="+", default=CLIPS, metavar="N")
     parser.add_argument("--out", type=Path, default=OUT, help="results (default: %(default)s)")
     parser.add_argument("--options", default="", help="of the scan, such as '--detector haar'")
@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _measure(args: argparse.Namespace) -> int:
-    words = [str(args.folder), *args.options.split()]
+    words = [*map(str, args.paths), *args.options.split()]
     full, full_s = _scan(words, args.out / "full")
     rows = {}
     for clips in args.clips:
