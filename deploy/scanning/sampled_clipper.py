@@ -63,6 +63,7 @@ class SampledClipper(FaceClipper):
         self._led = 0  # places that were begun with such frames
         self._rounds = 0
         self._given: set[int] = set()  # faces that have given their clip here
+        self._all = False  # that are in sight; when frames come all the same, it is read whole
         self._here: dict[int, Box] = {}  # faces in sight at the last frame
         self._awaited: dict[int, Box] = {}  # faces of the places before, and where they were
         self._gone: list[int] = []  # of those, who need not be awaited any more
@@ -82,6 +83,7 @@ class SampledClipper(FaceClipper):
         if not ids <= self.seen:
             self.seen |= ids
         if self._has_all(step):
+            self._all = True
             self._enough()
         return step
 
@@ -103,6 +105,7 @@ class SampledClipper(FaceClipper):
         self._repeats.note = note  # it has been told
         self._place, self._tracks = frame.segment, ()
         self._rounds, self._given, self._here, self._names = 0, set(), {}, {}
+        self._all = False
 
     def _named(self, step: FrameResult) -> FrameResult:
         """Give the tracks of this place the numbers of the faces that they are."""
@@ -114,7 +117,7 @@ class SampledClipper(FaceClipper):
         return dataclasses.replace(
             step,
             tracks=tracks,
-            clips=tuple(clip for clip in clips if clip.track_id not in self._given),
+            clips=tuple(c for c in clips if self._all or c.track_id not in self._given),
             crops={self._names[one]: crop for one, crop in step.crops.items()},
             ended=tuple(sorted(ended)),
             reasons={self._names[one]: why for one, why in step.reasons.items()},

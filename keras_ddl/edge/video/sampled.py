@@ -72,7 +72,8 @@ class SampledVideo:
         self._damage = Damage()
         self._enough = False
         self._last_ms = -1.0
-        self._packets: Iterator[Packet[VideoStream] | None] = iter(())
+        self._decoded: Iterator[VideoFrame] = iter(())
+        self._from_ms = 0.0
         self._container, self._stream = self._opened()
         self.fps = float(self._stream.average_rate or self._stream.guessed_rate or 0)
         self._said_ms = expected_ms(self._container, self._stream)
@@ -144,7 +145,6 @@ class SampledVideo:
         self._enough, from_ms = False, max(window.from_ms - ROUNDING_MS, self._last_ms)
         aspect, until_ms = self._stream.sample_aspect_ratio, None
         for picture in self._pictures(window):
-            self.decoded += 1
             time_ms = self._way.time_ms(picture.pts)
             if time_ms is None:
                 self._damage.skip("disorder")
@@ -159,17 +159,23 @@ class SampledVideo:
                 return
 
     def _pictures(self, window: Window) -> Iterator[VideoFrame]:
-        """Decode from a window's key frame on, or from where the one before has ended."""
+        """The pictures from a window's key frame on, or from where the one before has ended."""
         packets = self._way.go(window.key, self._damage)
         if packets is not None:
-            self._packets = packets
+            self._decoded = self._decode(packets)
             self._damage.loss = LossTracker()
+        self._from_ms = window.from_ms
+        return self._decoded
+
+    def _decode(self, packets: Iterator[Packet[VideoStream] | None]) -> Iterator[VideoFrame]:
         context = self._stream.codec_context
-        for packet in self._packets:
+        for packet in packets:
             shown_ms = self._way.time_ms(None if packet is None else packet.pts)
-            early = shown_ms is not None and shown_ms < window.from_ms - ROUNDING_MS
+            early = shown_ms is not None and shown_ms < self._from_ms - ROUNDING_MS
             context.skip_frame = "NONREF" if early else "DEFAULT"
-            yield from pictures_of(packet, self._stream, self._damage, self._decoder)
+            for picture in pictures_of(packet, self._stream, self._damage, self._decoder):
+                self.decoded += 1
+                yield picture
 
     def _report(self, missing: int) -> None:
         if missing:

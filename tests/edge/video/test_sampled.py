@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import struct
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,15 @@ pytest.importorskip("cv2")
 from keras_ddl.edge.errors import UserError
 from keras_ddl.edge.video import Frame, read_video
 from keras_ddl.edge.video.sampled import SampledVideo
-from keras_ddl.edge.video.ways import EARLY, NEW_CLOCK, NO_INDEX, NO_LENGTH, ByIndex, ByReading
+from keras_ddl.edge.video.ways import (
+    EARLY,
+    NEW_CLOCK,
+    NO_INDEX,
+    NO_KEY,
+    NO_LENGTH,
+    ByIndex,
+    ByReading,
+)
 from keras_ddl.edge.video.windows import KeyFrame, Sampling, segments, window
 
 NEEDED = 7  # frames that a place is looked at for
@@ -206,6 +215,25 @@ def test_a_file_cut_off_in_the_middle_is_sampled_as_far_as_it_goes(
     assert video.length_ms == pytest.approx(whole[-1].time_ms + 40, abs=250)
     assert places[-1][-1].time_ms > 0.8 * whole[-1].time_ms
     assert EARLY in caplog.messages[0] and "(truncated?)" in caplog.messages[-1]
+
+
+def test_an_index_that_lies_about_key_frames_is_not_believed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = write(tmp_path / "a.mp4", gop=50)
+    data = bytearray(path.read_bytes())
+    begin = data.index(b"stss") + 8  # the count, then each key frame's number, from 1
+    (count,) = struct.unpack_from(">I", data, begin)
+    assert count == 6
+    for place in range(begin + 8, begin + 4 + 4 * count, 4):
+        (number,) = struct.unpack_from(">I", data, place)
+        struct.pack_into(">I", data, place, number + 7)
+    path.write_bytes(data)
+    video = SampledVideo(path, FEW)
+    places = look(video)
+    agree(path, places)
+    assert len(places) == 4 and not any(frame.damaged for frames in places for frame in frames)
+    assert NO_KEY in caplog.messages[0]
 
 
 def test_a_fragmented_file_is_sampled(tmp_path: Path) -> None:
