@@ -79,6 +79,13 @@ def parser() -> argparse.ArgumentParser:
     )
     add_file_timeout(effort)
     add_max_megapixels(effort)
+    effort.add_argument(
+        "--clips",
+        type=at_least(1),
+        metavar="N",
+        help="by sample: look at N places of each video, spread evenly, and take a clip of each "
+        "face there (default: look at every frame)",
+    )
     add_cluster_options(options)
     add_decode(effort)
     effort.add_argument(
@@ -148,6 +155,7 @@ def _options(args: argparse.Namespace, detector: str) -> Options:
         most_pixels=round(args.max_megapixels * 1e6),
         decoder=choose_decoder(args.decode),
         spool=str(args.spool or ""),
+        clips=args.clips or 0,
     )
 
 

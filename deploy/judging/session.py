@@ -100,6 +100,7 @@ class SourceJudge:
     def begin(self) -> Output:
         """Return the first output: who judges what."""
         run, source, policy = self.run, self.source, self.policy
+        sample = {} if source.sample is None else {"sample": dict(source.sample)}
         record = self._recorder.start(
             live=source.live,
             fps=number(source.fps),
@@ -110,6 +111,7 @@ class SourceJudge:
             abstain=policy.abstain,
             fake_from=number(policy.fake_from),
             real_to=number(policy.real_to),
+            **sample,
         )
         return Output((record,), source=source.name)
 
@@ -233,10 +235,14 @@ class SourceJudge:
         """Why most clips are not usable; where they are, why there are no more of them."""
         if self._poor:
             return self._poor.most_common(1)[0][0]
-        return "" if self._why_none == NO_FACE.reason else self._why_none
+        if self.source.sample is not None or self._why_none == NO_FACE.reason:
+            return ""  # of a sample no more were wanted
+        return self._why_none
 
     def _look_for_absence(self, result: FrameResult) -> None:
         """One record when the last face has been gone for a second; faces coming back end it."""
+        if self.source.sample is not None:
+            return  # between two places nobody has looked
         now_ms = result.frame.time_ms
         if result.tracks or now_ms < self._seen_ms:
             self._seen_ms = now_ms

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from deploy.judging.records import Record
@@ -11,6 +12,7 @@ from keras_ddl.edge.workers.pool import TIMEOUT, Loss
 
 JUDGED, UNREADABLE, SKIPPED = "judged", "unreadable", "skipped"  # or `CRASHED`, `TIMEOUT`
 EVERY_FACE = "no face in any frame"
+NO_PLACE = "no face at any of the {} places looked at"
 TOO_SHORT = "{} too few to tell whether there is a face"
 
 
@@ -49,16 +51,22 @@ def troubled_record(candidate: Candidate) -> Record:
     return {"type": "file", **blank_record(candidate), "reason": candidate.trouble}
 
 
-def judged_record(end: Record, any_face: bool, too_few: int) -> dict[str, Any]:
+def judged_record(
+    end: Record, any_face: bool, too_few: int, sample: Mapping[str, float] | None = None
+) -> dict[str, Any]:
     """Return what the record of a judged file says of its verdict, which is the closing record's.
 
     Args:
         end: The closing record.
         any_face: Whether a face was confirmed in any frame; where none was it is NO_FACE.
         too_few: In a video of so many frames, or fewer, none can be confirmed: nothing is said.
+        sample: In how many `places` it was looked at; None = every frame was.
     """
     video = end["video"]
-    if not any_face and end["frames"] > too_few:
+    if not any_face and sample:
+        reason = NO_PLACE.format(sample["places"])
+        video = {**video, "verdict": Label.NO_FACE.value, "reason": reason}
+    elif not any_face and end["frames"] > too_few:
         video = {**video, "verdict": Label.NO_FACE.value, "reason": EVERY_FACE}
     elif not any_face:
         many = "1 frame is" if end["frames"] == 1 else f"{end['frames']} frames are"

@@ -20,6 +20,8 @@ from deploy.scanning.files import Candidate, is_picture
 from deploy.scanning.kit import Kit, Options
 from deploy.scanning.progress import TELL_S, ShareSink
 from deploy.scanning.results import RECORDS, THUMBS, Results
+from deploy.scanning.sampled_clipper import SampledClipper
+from deploy.scanning.sampled_source import SampledSource, sampling
 from deploy.sinks.base import Sink
 from deploy.sources.base import Source
 from keras_ddl.edge.errors import MISSING, USAGE, UserError
@@ -111,15 +113,10 @@ def _run(
     with ExitStack() as stack:
         partial = stack.enter_context(results.writing(lines))
         picture = stack.enter_context(results.writing(thumb))
-        source = stack.enter_context(_open(candidate, path, options))
-        clipper = CountingClipper(
-            bundle.spec,
-            source.searched_by(kit.detector),
-            options.detect_every,
-            options.stride_ms,
-        )
+        source = stack.enter_context(_open(candidate, path, kit))
+        clipper = _clipper(kit, source)
         collector = Collector()
-        sinks: list[Sink] = [collector, ShareSink(source.length, tell), JsonLines(partial)]
+        sinks: list[Sink] = [collector, ShareSink(source, tell), JsonLines(partial)]
         if options.evidence:
             policy = policy_for(bundle, options.footage, source.still)
             sinks.append(_evidence(kit, policy, candidate.path, sha256))
@@ -131,19 +128,36 @@ def _run(
         finally:
             _close(sinks, candidate)
         picture.write_bytes(collector.thumbnail())
+    seconds = source.sample["seconds"] if source.sample else _seconds(end, source)
+    too_few = options.detect_every * (MIN_HITS - 1)
     return {
-        **judged_record(end, bool(clipper.seen), options.detect_every * (MIN_HITS - 1)),
+        **judged_record(end, bool(clipper.seen), too_few, source.sample),
         "fake_events": collector.fakes,
         "moment_ms": number(collector.moment_ms),
         "moment_probability": number(collector.moment_probability),
-        "timeline": collector.timeline(end["time_ms"]),
+        "timeline": collector.timeline(1000.0 * seconds if source.sample else end["time_ms"]),
         "faces": len(clipper.seen),
         "decoder": end["decoder"],
         "still": source.still,
-        "seconds": round((end["time_ms"] + 1000.0 / source.fps) / 1000.0, 3),
+        "seconds": seconds,
+        "sample": source.sample,
         "records": lines,
         "thumb": thumb,
     }
+
+
+def _seconds(end: Record, source: Source) -> float:
+    """Until the last frame ends."""
+    return float(round((end["time_ms"] + 1000.0 / source.fps) / 1000.0, 3))
+
+
+def _clipper(kit: Kit, source: Source) -> CountingClipper | SampledClipper:
+    spec, options = kit.bundle.spec, kit.options
+    found = source.searched_by(kit.detector)
+    if isinstance(source, SampledSource):
+        enough = source.video.enough
+        return SampledClipper(spec, found, options.detect_every, options.stride_ms, enough)
+    return CountingClipper(spec, found, options.detect_every, options.stride_ms)
 
 
 def _description(kit: Kit, sha256: str) -> RunDescription:
@@ -175,19 +189,32 @@ def _close(sinks: Sequence[Sink], candidate: Candidate) -> None:
             raise UserError(f"{message}: {sink.missing}; {remedy}", MISSING)
 
 
-def _open(candidate: Candidate, path: Path, options: Options) -> Source:
+def _open(candidate: Candidate, path: Path, kit: Kit) -> Source:
     """By what the file is: a suffix is only a name."""
-    from deploy.sources.file import FileSource
     from deploy.sources.still import StillSource
 
     source: Source
     if is_picture(path):
-        source = StillSource(path, most_pixels=options.most_pixels)
+        source = StillSource(path, most_pixels=kit.options.most_pixels)
     else:
-        source = FileSource(path, "", options.most_pixels, options.decoder)
+        source = _open_video(path, kit)
     fetched = candidate.path if candidate.stored is not None else ""
     source.name = candidate.name or fetched or printable(source.name)
     return source
+
+
+def _open_video(path: Path, kit: Kit) -> Source:
+    """A few places of it where that was asked for, unless it is too short for them."""
+    from deploy.sources.file import FileSource
+
+    options = kit.options
+    if options.clips:
+        how = sampling(kit.bundle.spec, options.clips, options.detect_every, options.stride_ms)
+        sampled = SampledSource(path, how, options.most_pixels, options.decoder)
+        if sampled.sample:
+            return sampled
+        sampled.close()
+    return FileSource(path, "", options.most_pixels, options.decoder)
 
 
 def _evidence(kit: Kit, policy: Any, path: str, sha256: str) -> Any:

@@ -33,6 +33,7 @@ class Options:
         evidence: Where evidence goes; "" for none.
         evidence_key: File of the key that signs it; "" for none.
         threads: Compute threads of a process.
+        clips: In how many places a video is looked at; 0 = every frame is.
         timeout_s: A file that takes longer is given up.
         key: Digest of all that decides a verdict beside the file.
         model_sha256: Of the model that the command has: whoever reads another one refuses.
@@ -48,6 +49,7 @@ class Options:
     out: str
     most_pixels: int = MOST_PIXELS
     decoder: str = CPU
+    clips: int = 0
     evidence: str = ""
     evidence_key: str = ""
     threads: int = 1
@@ -62,6 +64,8 @@ class Options:
         apart = {*where, "threads", "timeout_s", "key", "model_sha256"}
         if self.decoder == CPU:
             apart.add("decoder")  # as before there were others: files judged then stay judged
+        if not self.clips:
+            apart.add("clips")
         kept = {name: value for name, value in asdict(self).items() if name not in apart}
         return {**kept, "evidence": bool(self.evidence)}
 

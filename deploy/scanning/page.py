@@ -82,6 +82,7 @@ def page(scan: dict[str, Any], seconds: float, read: Callable[[str], bytes | Non
         words=WORDS,
         columns=COLUMNS,
         rows=[_row(number, record, scan, read) for number, record in enumerate(files)],
+        sampled=sum(bool(record.get("sample")) for record in files),
         faces=_faces,
         count=_count,
         clock=_clock,

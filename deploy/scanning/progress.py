@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from deploy.sinks.base import Output, Sink
+from deploy.sources.base import Source
 
 TELL_S = 0.25
 NODES = 4  # of a cluster that are named; a line has no room for more
@@ -16,25 +17,33 @@ class ShareSink(Sink):
     """Sink that tells the share of a file that is done, a few times per second.
 
     Args:
-        length: Frames of the file; None where it does not say, then 0 is told all along.
+        source: The file; where it does not say how long it is, 0 is told all along.
         tell: Gets the share, in [0, 1].
     """
 
     name = "progress"
 
-    def __init__(self, length: int | None, tell: Callable[[float], None]) -> None:
-        self._length = length
+    def __init__(self, source: Source, tell: Callable[[float], None]) -> None:
+        self._length, self._sample = source.length, source.sample
         self._tell = tell
         self._frames = 0
+        self._time_ms = 0.0
         self._told = 0.0
 
     def write(self, output: Output) -> None:
         """Count the frame."""
-        self._frames += output.frame is not None
+        if output.frame is not None:
+            self._frames += 1
+            self._time_ms = output.frame.time_ms
         now = time.monotonic()
         if now - self._told > TELL_S:
             self._told = now
-            self._tell(min(1.0, self._frames / self._length) if self._length else 0.0)
+            self._tell(min(1.0, self._share()))
+
+    def _share(self) -> float:
+        if self._sample is not None:
+            return self._time_ms / 1000.0 / max(self._sample["seconds"], 1e-9)
+        return self._frames / self._length if self._length else 0.0
 
 
 class Bar:

@@ -53,6 +53,7 @@ class ScanRun:
         self._results, self._ledger, self._worklist = results, ledger, worklist
         self._about = about
         self._seconds = 0.0
+        self._by_sample = False
 
     def judge(self, options: Options, jobs: int, cluster: ClusterOptions | None) -> int:
         """Judge what is left, write the summary, and return the exit code."""
@@ -81,6 +82,7 @@ class ScanRun:
                     self._worklist.settle(numbers.pop(index), record, at)
                     seconds = record.get("seconds") or 0.0
                     self._seconds += seconds
+                    self._by_sample |= bool(record.get("sample"))
                     bar.done(index, record["status"] not in (JUDGED, SKIPPED), seconds)
 
     def _begun(self, bar: Bar, numbers: dict[int, int]) -> Iterator[Candidate]:
@@ -108,18 +110,19 @@ class ScanRun:
                 _say(f"{printable(record['path'])}: {record['reason']}")
         if bad > NAMED:
             _say(f"and {bad - NAMED} more, in {self._results.place}")
-        _say(_closing(self._worklist.totals(), self._seconds, elapsed_s))
+        how = ", by sample," if self._by_sample else ""
+        _say(_closing(self._worklist.totals(), self._seconds, elapsed_s, how))
         place = self._results.place
         print(place / HTML)
         return USAGE if bad else 0
 
 
-def _closing(totals: Mapping[str, int], seconds: float, elapsed_s: float) -> str:
+def _closing(totals: Mapping[str, int], seconds: float, elapsed_s: float, how: str) -> str:
     counts = ", ".join(f"{count} {name}" for name, count in totals.items() if count)
     line = f"{sum(totals.values())} files: {counts}"
     if seconds:
         speed = seconds / max(elapsed_s, 1e-9)
-        line += f"; {seconds:.1f} s of video in {elapsed_s:.1f} s: {speed:.1f} x real time"
+        line += f"; {seconds:.1f} s of video{how} in {elapsed_s:.1f} s: {speed:.1f} x real time"
     return line
 
 

@@ -31,6 +31,7 @@ COLUMNS = (
     "clips",
     "frames",
     "seconds",
+    "places",
     "size",
     "sha256",
     "records",
@@ -92,6 +93,7 @@ def table_row(record: Record) -> dict[str, Any]:
     worst = record.get("worst_face") or {}
     row = {
         **record,
+        "places": (record.get("sample") or {}).get("places"),
         "worst_face": worst.get("track"),
         "worst_face_probability": worst.get("fake_probability"),
         "worst_face_verdict": worst.get("verdict"),

@@ -6,7 +6,7 @@ import dataclasses
 import threading
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import Enum
@@ -135,6 +135,7 @@ class Source(AbstractContextManager["Source"]):
         fps: Nominal frames per second.
         length: Expected number of frames; None where unknown.
         decoder: What decodes its video; None where FFmpeg does not.
+        sample: In how many `places` it is looked at, and its `seconds`; None = every frame is.
         epoch: `time.monotonic()` at the `time_ms` 0 of a live source; None before it runs, and
             where frames are not tied to a clock.
     """
@@ -145,6 +146,7 @@ class Source(AbstractContextManager["Source"]):
     fps: float = DEFAULT_FPS
     length: int | None = None
     decoder: Decoder | None = None
+    sample: Mapping[str, float] | None = None
     epoch: float | None = None
 
     @abstractmethod

@@ -2,46 +2,24 @@
 
 from __future__ import annotations
 
-import logging
-import stat
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from keras_ddl.edge.errors import UserError
-from keras_ddl.edge.files import printable
-from keras_ddl.edge.optional_import import need_pyav
-from keras_ddl.edge.video.container import (
-    MOST_PIXELS,
-    SCRIPTS,
-    choose_stream,
-    file_options,
-    is_still,
-)
+from keras_ddl.edge.video.container import MOST_PIXELS
+from keras_ddl.edge.video.damage import Damage
 from keras_ddl.edge.video.decoder import Decoder
-from keras_ddl.edge.video.loss import LossTracker
-from keras_ddl.edge.video.picture import hdr, is_interlaced, rgb, shown_size
+from keras_ddl.edge.video.decoding import decoded, expected_ms
+from keras_ddl.edge.video.opening import open_video, unreadable
+from keras_ddl.edge.video.picture import rgb, shown_size
 from keras_ddl.edge.video.timeline import Timeline
 
 if TYPE_CHECKING:
     from av.container import InputContainer
-    from av.packet import Packet
-    from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
-
-log = logging.getLogger(__name__)
-
-HDR_NOTE = "HDR ({}): its light is taken as it is, not brought down to that of other videos"
-INTERLACED_NOTE = "interlaced: one field of each picture is shown"
-_OTHERS = {  # how other files begin
-    (b"\x89PNG", b"\xff\xd8\xff", b"BM", b"II*\0", b"MM\0*"): "a still image",
-    (b"%PDF",): "a document",
-    (b"PK\x03\x04", b"\x1f\x8b", b"7z\xbc\xaf", b"Rar!"): "an archive",
-}
-EARLY_END_MS = 500.0  # a file whose frames end this much before its header says is truncated
 
 
 @dataclass(frozen=True)
@@ -84,35 +62,6 @@ class VideoInfo:
     codec: str
 
 
-@dataclass
-class _Damage:
-    """What went wrong while a file was read, reported once at its end."""
-
-    skipped: dict[str, int] = field(default_factory=dict)  # frames by cause
-    untimed: int = 0
-    smeared: int = 0
-    loss: LossTracker = field(default_factory=LossTracker)
-    notes: list[str] = field(default_factory=list)
-
-    def seen(self, picture: VideoFrame) -> bool:
-        """Note what a picture is that it should not be; return whether it is damaged."""
-        if (name := hdr(picture)) and (note := HDR_NOTE.format(name)) not in self.notes:
-            self.notes.append(note)
-        if is_interlaced(picture) and INTERLACED_NOTE not in self.notes:
-            self.notes.append(INTERLACED_NOTE)
-        damaged = self.loss.is_damaged(picture)
-        self.smeared += damaged
-        return damaged
-
-    def skip(self, cause: str) -> None:
-        self.skipped[cause] = self.skipped.get(cause, 0) + 1
-
-    def corrupted(self, part: Packet[VideoStream] | VideoFrame | None) -> None:
-        """Note data that cannot be decoded."""
-        self.skip("corrupted")
-        self.loss.lost(part)
-
-
 def probe(path: Path | str, most_pixels: int = MOST_PIXELS) -> VideoInfo:
     """Describe the video of a file; decodes one frame.
 
@@ -120,11 +69,11 @@ def probe(path: Path | str, most_pixels: int = MOST_PIXELS) -> VideoInfo:
         UserError: As in `read_video`.
     """
     decoder = Decoder()
-    container, stream = _open(Path(path), most_pixels, decoder)
+    container, stream = open_video(Path(path), most_pixels, decoder)
     with container:
-        frame = next(_decoded(container, stream, _Damage(), decoder), None)
+        frame = next(decoded(container, stream, Damage(), decoder), None)
         if frame is None:
-            raise _unreadable(Path(path), "a video stream without one decodable frame")
+            raise unreadable(Path(path), "a video stream without one decodable frame")
         width, height = shown_size(frame, stream.sample_aspect_ratio)
         rate = stream.average_rate or stream.guessed_rate or 0
         return VideoInfo(width, height, float(rate), stream.frames, stream.codec_context.name)
@@ -153,19 +102,19 @@ def read_video(
             call); not one frame decodable (at the first `next`).
     """
     path, decoder = Path(path), decoder or Decoder()
-    container, stream = _open(path, most_pixels, decoder)
-    damage = _Damage() if skipped is None else _Damage(skipped)
+    container, stream = open_video(path, most_pixels, decoder)
+    damage = Damage() if skipped is None else Damage(skipped)
     return _frames(path, container, stream, damage, decoder)
 
 
 def _frames(
-    path: Path, container: InputContainer, stream: VideoStream, damage: _Damage, decoder: Decoder
+    path: Path, container: InputContainer, stream: VideoStream, damage: Damage, decoder: Decoder
 ) -> Iterator[Frame]:
     aspect, timeline = stream.sample_aspect_ratio, Timeline.of(container, stream)
     last_ms, index = None, 0
     with container:
-        expected_ms = _expected_ms(container, stream)
-        for picture in _decoded(container, stream, damage, decoder):
+        said_ms = expected_ms(container, stream)
+        for picture in decoded(container, stream, damage, decoder):
             if picture.pts is None or picture.time_base is None:
                 damage.untimed += 1
                 clock_ms = None
@@ -180,129 +129,9 @@ def _frames(
             yield Frame(rgb(picture, aspect), moment.time_ms, index, moment.segment, damaged)
             index += 1
         if last_ms is None:
-            raise _unreadable(path, "a video stream without one decodable frame")
+            raise unreadable(path, "a video stream without one decodable frame")
         if timeline.segments:
             often = "once" if timeline.segments == 1 else f"{timeline.segments} times"
             damage.notes.append(f"its clock began anew {often}")
-            expected_ms = None
-        _report(path, damage, last_ms + timeline.period_ms, expected_ms)
-
-
-def _open(path: Path, most_pixels: int, decoder: Decoder) -> tuple[InputContainer, VideoStream]:
-    """Open a file and choose its video stream, or say in one line what is wrong."""
-    av = need_pyav()
-    try:
-        if received := _not_to_be_opened(path):
-            raise _unreadable(path, received)
-        try:
-            container = decoder.open_file(
-                path.resolve(), options=file_options(), metadata_errors="replace"
-            )
-        except (av.error.FFmpegError, OSError) as error:
-            raise _unreadable(path, _what(path, _reason(error))) from error
-    except OSError as error:  # of the disk, or of a folder that may not be entered
-        raise UserError(f"{printable(path)}: cannot be read: {error.strerror or error}") from error
-    try:
-        stream = choose_stream(container, most_pixels)
-    except UserError as error:
-        container.close()
-        raise _unreadable(path, str(error)) from None
-    stream.thread_type = "SLICE" if decoder.on_device else "AUTO"
-    return container, stream
-
-
-def _not_to_be_opened(path: Path) -> str:
-    """What a file is that FFmpeg need not be asked about; "" for all others."""
-    status = path.stat() if path.exists() else None
-    if status is None:
-        return "no such file"
-    if not stat.S_ISREG(status.st_mode):
-        return "a folder" if stat.S_ISDIR(status.st_mode) else "no regular file"
-    if status.st_size == 0:
-        return "an empty file (0 bytes)"
-    if is_still(path):
-        return "a HEIC or AVIF picture, which is not read: save it as JPEG or PNG"
-    return ""
-
-
-def _what(path: Path, reason: str) -> str:
-    """What a file is that FFmpeg does not open as a container of video."""
-    with path.open("rb") as file:
-        start = file.read(512)
-    for mark, name in SCRIPTS.items():
-        if start.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(mark):
-            return name
-    for marks, name in _OTHERS.items():
-        if any(start.startswith(mark) for mark in marks):
-            return name
-    if b"\0" not in start and start.isascii():
-        return "a text file"
-    return f"something FFmpeg cannot open as a video ({reason})"
-
-
-def _unreadable(path: Path, received: str) -> UserError:
-    name = printable(path)
-    return UserError(f"{name}: expected a video file, received {received}; check or re-encode it")
-
-
-def _reason(error: Exception) -> str:
-    return str(getattr(error, "strerror", "") or error).splitlines()[0]
-
-
-def _decoded(
-    container: InputContainer, stream: VideoStream, damage: _Damage, decoder: Decoder
-) -> Iterator[VideoFrame]:
-    """Decode packet by packet, so that a bad one costs itself and not the rest of the file."""
-    import av
-
-    packets = iter(container.demux(stream))
-    flushed = False
-    while not flushed:
-        try:
-            packet = next(packets)
-        except StopIteration:
-            return
-        except (av.error.FFmpegError, OSError) as error:
-            damage.notes.append(f"reading stopped early ({_reason(error)})")
-            packet = None  # flush what the decoder still holds
-        flushed = packet is None or packet.size == 0
-        if packet is not None:
-            damage.loss.packet(packet)
-        try:
-            pictures = stream.codec_context.decode(packet)
-        except av.error.EOFError:
-            return
-        except (av.error.FFmpegError, OSError):
-            damage.corrupted(packet)
-            continue
-        for picture in pictures:
-            decoder.saw(stream.codec_context)
-            if picture.is_corrupt:
-                damage.corrupted(picture)
-            else:
-                yield picture
-
-
-def _expected_ms(container: InputContainer, stream: VideoStream) -> float | None:
-    """Return how long the header says the video is, where it says so."""
-    if stream.duration is not None and stream.time_base is not None:
-        return float(stream.duration * stream.time_base * 1000)
-    if container.duration is not None and len(container.streams) == 1:
-        return container.duration / 1000
-    return None
-
-
-def _report(path: Path, damage: _Damage, end_ms: float, expected_ms: float | None) -> None:
-    notes = list(damage.notes)
-    if corrupted := damage.skipped.get("corrupted"):
-        notes.append(f"{corrupted} corrupted packets skipped")
-    if damage.smeared:
-        notes.append(f"{damage.smeared} frames after lost data may be smeared, up to a key frame")
-    if disorder := damage.skipped.get("disorder"):
-        notes.append(f"{disorder} frames without a later time skipped")
-    if damage.untimed:
-        notes.append(f"{damage.untimed} frames without a time stamp, timed by the mean rate")
-    if expected_ms is not None and end_ms < expected_ms - EARLY_END_MS:
-        notes.append(f"ends at {end_ms:.0f} ms of {expected_ms:.0f} ms (truncated?)")
-    if notes:
-        log.warning("%s: %s", printable(path.name), "; ".join(notes))
+            said_ms = None
+        damage.report(path, last_ms + timeline.period_ms, said_ms)

@@ -55,6 +55,15 @@ class Timeline:
         start_ms = None if start is None or base is None else float(start * base * 1000)
         return cls(period_ms, "mpegts" in container.format.name, start_ms)
 
+    def origin_ms(self, first_ms: float) -> float:
+        """What the clock says at the time 0.
+
+        Args:
+            first_ms: What it says at the first frame.
+        """
+        start_ms = first_ms if self._start_ms is None else self._start_ms
+        return start_ms if 0 <= first_ms - start_ms <= self._ahead_ms else first_ms
+
     def moment(self, clock_ms: float | None) -> Moment | None:
         """Place a frame.
 
@@ -67,11 +76,8 @@ class Timeline:
         last = self._last
         if last is None:
             clock_ms = 0.0 if clock_ms is None else clock_ms
-            start_ms = clock_ms if self._start_ms is None else self._start_ms
-            if not 0 <= clock_ms - start_ms <= self._ahead_ms:
-                start_ms = clock_ms
-            self._offset_ms = -start_ms
-            return self._placed(clock_ms - start_ms)
+            self._offset_ms = -self.origin_ms(clock_ms)
+            return self._placed(clock_ms + self._offset_ms)
         if clock_ms is None:
             return self._placed(last.time_ms + self.period_ms)
         time_ms = clock_ms + self._offset_ms
