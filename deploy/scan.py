@@ -38,6 +38,7 @@ from deploy.scanning.worklist import Worklist
 from deploy.sinks.evidence_stamps import EvidenceStamps
 from keras_ddl.edge.errors import USAGE, Parser, UserError, run_cli
 from keras_ddl.edge.storage.address import Address, place
+from keras_ddl.edge.storage.store import Store
 from keras_ddl.edge.values import at_least
 from keras_ddl.edge.video.decoder import choose_decoder
 from keras_ddl.edge.workers.cluster import add_cluster_options, cluster_options
@@ -108,15 +109,14 @@ def _run(args: argparse.Namespace) -> int:
     key = rule_key(about)
     with ExitStack() as stack:
         worklist = stack.enter_context(closing(Worklist()))
-        results_here = [args.out] if isinstance(args.out, Path) else []
-        leave_out = [*results_here, *([args.evidence] if args.evidence else [])]
+        leave_out = [args.out, *([args.evidence] if args.evidence else [])]
         for candidate in find(args.paths, leave_out):
             worklist.add(candidate)
         if not sum(worklist.totals().values()) + worklist.found():
             raise UserError("expected files or folders with files, received empty folders", USAGE)
         results = Results(str(args.out))
         results.begin()
-        if args.evidence:
+        if isinstance(args.evidence, Path):
             store = EvidenceStore(args.evidence, key=args.evidence_key)
             store.open()  # a mistake is one line, not one per file
             if args.evidence_stamps:
@@ -134,8 +134,10 @@ def _run(args: argparse.Namespace) -> int:
 def _check(args: argparse.Namespace) -> None:
     check_evidence_proofs(args)
     if isinstance(args.evidence, Address):
-        message = "expected a folder that every worker sees, as evidence is a chain of folders"
-        raise UserError(f"--evidence: {message}, received '{args.evidence}'", USAGE)
+        if args.evidence_key or args.evidence_stamps:
+            message = "expected a folder of this machine for signed or stamped evidence"
+            raise UserError(f"--evidence: {message}, received '{args.evidence}'", USAGE)
+        Store(args.evidence).check_writable(args.evidence)
     if args.cluster is not None and args.jobs:
         raise UserError("--jobs is of this machine; with --cluster name --workers-per-node", USAGE)
 

@@ -53,7 +53,9 @@ class Candidate:
         return StoredFile(Address(self.path), self.size, self.tag, self.mtime_ns)
 
 
-def find(paths: Sequence[Path | Address], leave_out: Iterable[Path] = ()) -> Iterator[Candidate]:
+def find(
+    paths: Sequence[Path | Address], leave_out: Iterable[Path | Address] = ()
+) -> Iterator[Candidate]:
     """Yield files, and all files below folders, as they are come by.
 
     A file or folder that may not be looked at comes with its trouble, and the others come all the
@@ -67,10 +69,12 @@ def find(paths: Sequence[Path | Address], leave_out: Iterable[Path] = ()) -> Ite
     Raises:
         UserError: a path is not there.
     """
-    skipped = {path.resolve() for path in leave_out}
+    leave_out = list(leave_out)
+    skipped = {path.resolve() for path in leave_out if isinstance(path, Path)}
+    apart = tuple(f"{path.rstrip('/')}/" for path in leave_out if isinstance(path, Address))
     for path in paths:
         if isinstance(path, Address):
-            yield from _in_store(path)
+            yield from _in_store(path, apart)
         elif _is_folder(path):
             yield from _below(path, skipped)
         else:
@@ -88,7 +92,7 @@ def sha256_of(candidate: Candidate) -> str:
     return file_sha256(Path(candidate.path))
 
 
-def _in_store(address: Address) -> Iterator[Candidate]:
+def _in_store(address: Address, apart: tuple[str, ...]) -> Iterator[Candidate]:
     store = Store(address)
     if (file := store.look(address)) is not None:
         yield _of_store(file, True)
@@ -97,6 +101,8 @@ def _in_store(address: Address) -> Iterator[Candidate]:
     for file in store.below(address):
         empty = False
         suffix = file.address.suffix.lower()
+        if file.address.startswith(apart):
+            continue
         if not suffix or suffix in VIDEOS or suffix in PICTURES:
             yield _of_store(file, bool(suffix))
     if empty:

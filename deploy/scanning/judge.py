@@ -22,6 +22,7 @@ from deploy.scanning.progress import TELL_S, ShareSink
 from deploy.scanning.results import RECORDS, THUMBS, Results
 from deploy.scanning.sampled_clipper import SampledClipper
 from deploy.scanning.sampled_source import SampledSource, sampling
+from deploy.scanning.stored_evidence import evidence_root
 from deploy.sinks.base import Sink
 from deploy.sources.base import Source
 from keras_ddl.edge.errors import MISSING, USAGE, UserError
@@ -111,15 +112,16 @@ def _run(
     results, name = Results(options.out), _result_name(candidate.path)
     lines, thumb = f"{RECORDS}/{name}.jsonl", f"{THUMBS}/{name}.jpg"
     with ExitStack() as stack:
+        evidence = stack.enter_context(evidence_root(options.evidence, name))
         partial = stack.enter_context(results.writing(lines))
         picture = stack.enter_context(results.writing(thumb))
         source = stack.enter_context(_open(candidate, path, kit))
         clipper = _clipper(kit, source)
         collector = Collector()
         sinks: list[Sink] = [collector, ShareSink(source, tell), JsonLines(partial)]
-        if options.evidence:
+        if evidence:
             policy = policy_for(bundle, options.footage, source.still)
-            sinks.append(_evidence(kit, policy, candidate.path, sha256))
+            sinks.append(_evidence(kit, policy, evidence, candidate.path, sha256))
         sinks += watchers(source)
         for sink in sinks:
             stack.enter_context(sink)
@@ -217,15 +219,13 @@ def _open_video(path: Path, kit: Kit) -> Source:
     return FileSource(path, "", options.most_pixels, options.decoder)
 
 
-def _evidence(kit: Kit, policy: Any, path: str, sha256: str) -> Any:
+def _evidence(kit: Kit, policy: Any, root: str, path: str, sha256: str) -> Any:
     from deploy.sinks.evidence_folder import EvidenceFolder
 
     facts = {"file": printable(path), "file_sha256": sha256}
     options = kit.options
     key = Path(options.evidence_key) if options.evidence_key else None
-    sink = EvidenceFolder(
-        options.evidence, kit.bundle, policy, key=key, facts=facts, repeatable=True
-    )
+    sink = EvidenceFolder(root, kit.bundle, policy, key=key, facts=facts, repeatable=True)
     sink.open()
     return sink
 

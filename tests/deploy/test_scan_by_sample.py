@@ -60,7 +60,7 @@ def judged(bundle: Path, out: Path, path: Path, clips: int = 0, **more: str) -> 
     for name in ("records", "thumbs"):
         (out / name).mkdir(parents=True, exist_ok=True)
     options = Options(str(bundle), "cpu", "real", "haar", 3, 500.0, str(out), clips=clips, **more)
-    return judge_file(find([path])[0], open_kit(options), lambda share: None)
+    return judge_file(next(find([path])), open_kit(options), lambda share: None)
 
 
 def lines_of(out: Path, record: dict[str, Any]) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ pytest.importorskip("av")
 pytest.importorskip("s3fs")
 
 from deploy import scan
+from deploy.evidence.verify import Demands, verify
 from keras_ddl.edge.storage.address import Address
 from keras_ddl.edge.storage.store import Store
 
@@ -99,6 +100,29 @@ def test_results_in_a_store_are_those_of_a_folder_and_are_gone_on_with(
     assert {path.name for path in Path(tempfile.gettempdir()).glob("keras-ddl-*")} <= before
 
 
+def test_evidence_in_a_store_is_a_chain_for_each_file(
+    archive: Path, bucket: Address, make_bundle: Callable[..., Path], tmp_path: Path
+) -> None:
+    model = make_bundle(tmp_path / "model", training={"dataset": "someset"}, threshold=0.05)
+    out, evidence = bucket / "out", bucket / "evidence"
+    line = [bucket, "--out", out, "--evidence", evidence, "--bundle", model, "--jobs", 1]
+    words = [str(word) for word in [*line, "--detector", "haar"]]
+    assert scan.main(words) == 2  # of the broken one
+    store = Store(bucket)
+    found = {file.address.removeprefix(f"{evidence}/") for file in store.below(evidence)}
+    roots = {name.partition("/")[0] for name in found}
+    assert len(roots) == 1 and f"{next(iter(roots))}/chain.jsonl" in found
+    here = tmp_path / "fetched"
+    for name in found:
+        (here / name).parent.mkdir(parents=True, exist_ok=True)
+        (here / name).write_bytes(store.read(evidence / name) or b"")
+    held = verify(here / next(iter(roots)), Demands())
+    assert held.problems == [] and held.folders
+    assert scan.main(words) == 2  # results and evidence below the same address are not scanned
+    summary = json.loads(store.read(out / "scan.json") or b"")
+    assert len(summary["files"]) == 3
+
+
 def test_what_a_killed_call_had_sent_is_not_judged_again(
     archive: Path,
     bucket: Address,
@@ -126,7 +150,8 @@ def test_what_a_killed_call_had_sent_is_not_judged_again(
     [
         (["s3://no-such-bucket/x"], "expected it to be there; check the address"),
         (["ftp://host/x"], "expected a path or an address"),
-        (["{bucket}/archive", "--evidence", "s3://b/e"], "--evidence: expected a folder that"),
+        (["{bucket}", "--evidence", "s3://b/e", "--evidence-key", "k"], "expected a folder of th"),
+        (["{bucket}/archive", "--evidence", "https://host/e"], "a web server takes no results"),
         (["{bucket}/none"], "check the address"),
         (["{bucket}/archive", "--out", "https://host/out"], "a web server takes no results"),
     ],
