@@ -4,9 +4,10 @@ A prepared folder holds
 
 - `clipspec.json`, what a clip is, and `prepared.json`: fingerprint, counts, size and SHA-256 of
   every shard;
-- for each split `clips-NNNNN.tfrecord`: a `tf.train.Example` per clip with `frames` (T JPEG images,
-  4:4:4), `label`, `key`, `track` and `times_ms`; where pseudo-fakes will be made of them also
-  `wide` (the same frames with the surroundings of the face) and `points` (five of each face there);
+- for each split `clips-….tfrecord`, named by its SHA-256: the clips of one video, or of a few, as a
+  `tf.train.Example` each with `frames` (T JPEG images, 4:4:4), `label`, `key`, `track` and
+  `times_ms`; where pseudo-fakes will be made of them also `wide` (the same frames with the
+  surroundings of the face) and `points` (five of each face there);
 - for each split `index.json`: a row per clip (video key, label, track, first time stamp, where it
   lies in which shard) and a row per video with what became of it.
 """
@@ -14,9 +15,7 @@ A prepared folder holds
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -27,7 +26,10 @@ from keras_ddl.edge.clips import Clip
 from keras_ddl.edge.clipspec import CUTTING, ClipSpec
 from keras_ddl.edge.commands import typed
 from keras_ddl.edge.errors import MISSING, USAGE, UserError
-from keras_ddl.edge.files import read_json
+from keras_ddl.edge.files import parse_json, read_json
+from keras_ddl.edge.storage.address import Address
+from keras_ddl.edge.storage.folder import open_folder
+from keras_ddl.edge.storage.random_reads import RandomReads
 
 if TYPE_CHECKING:
     from keras_ddl.framework import tf
@@ -40,6 +42,7 @@ WIDER = 1.5
 """Side of a wide crop over that of the model's."""
 
 Key = tuple[str, str, str, str]
+Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -99,16 +102,16 @@ class PreparedSplit:
 
 
 class StoredClips:
-    """The clips of one split, read from their shards when asked for.
+    """The clips of one split, read from their shards when asked for; threads may share it.
 
     Args:
-        folder: The split's folder.
+        shards: Reads pieces of the shards.
         rows: Per clip its row of the index.
         shape: Of one clip, (T, S, S, 3).
     """
 
-    def __init__(self, folder: Path, rows: tuple[dict[str, Any], ...], shape: tuple[int, ...]):
-        self.folder = folder
+    def __init__(self, shards: RandomReads, rows: tuple[dict[str, Any], ...], shape: Shape):
+        self.shards = shards
         self._places = [(row["shard"], row["offset"], row["length"]) for row in rows]
         self.shape = (len(rows), *shape)
 
@@ -130,28 +133,13 @@ class StoredClips:
     def record(self, number: int) -> bytes:
         """Return the serialised `tf.train.Example` of one clip."""
         shard, offset, length = self._places[number]
-        data = os.pread(self._files[shard], length, offset)
+        data = self.shards.read(shard, offset, length)
         if len(data) != length:
             raise UserError(
-                f"{self.folder / shard} ends early: expected {length} bytes at {offset}, received "
-                f"{len(data)}; prepare the videos again"
+                f"{self.shards.place / shard} ends early: expected {length} bytes at {offset}, "
+                f"received {len(data)}; prepare the videos again"
             )
         return data
-
-    @cached_property
-    def _files(self) -> dict[str, int]:
-        """Open shards; they stay open as long as this object lives."""
-        names = sorted({shard for shard, _, _ in self._places})
-        try:
-            return {name: os.open(self.folder / name, os.O_RDONLY) for name in names}
-        except OSError as error:
-            raise UserError(
-                f"{error.filename} is missing ({error.strerror}); prepare the videos again"
-            ) from error
-
-    def __del__(self) -> None:
-        for file in self.__dict__.get("_files", {}).values():
-            os.close(file)
 
 
 def encode_clip(clip: Clip, quality: int = JPEG_QUALITY) -> EncodedClip:
@@ -188,15 +176,15 @@ def decode_record(record: Any, shape: tuple[int, ...]) -> tf.Tensor:
     return tf.ensure_shape(tf.stack([decode(image) for image in tf.unstack(images)]), shape)
 
 
-def read_summary(prepared: Path) -> dict[str, Any]:
+def read_summary(prepared: Path | Address) -> dict[str, Any]:
     """Return `prepared.json`; a UserError says that a folder is not a prepared one."""
-    path = Path(prepared) / SUMMARY
-    if not path.is_file():
+    content = open_folder(prepared).read(SUMMARY)
+    if content is None:
         raise UserError(
             f"expected a folder of prepared clips, received {prepared}, which holds no "
             f"{SUMMARY}; make one with: {typed('prepare')} ROOT --out DIR"
         )
-    summary: dict[str, Any] = read_json(path)
+    summary: dict[str, Any] = parse_json(content, f"{prepared}/{SUMMARY}")
     return summary
 
 
@@ -224,7 +212,9 @@ def read_split(prepared: Path, split: str) -> PreparedSplit:
     rows = tuple(index["clips"])
     spec = ClipSpec.read(prepared / SPEC)
     return PreparedSplit(
-        clips=StoredClips(prepared / split, rows, (spec.frames, spec.size, spec.size, 3)),
+        clips=StoredClips(
+            RandomReads(prepared / split), rows, (spec.frames, spec.size, spec.size, 3)
+        ),
         labels=np.array([row["label"] for row in rows], np.int32),
         keys=tuple(tuple(row["key"]) for row in rows),
         rows=rows,

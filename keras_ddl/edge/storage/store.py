@@ -155,6 +155,23 @@ class Store:
             except FileNotFoundError:
                 pass
 
+    def remove_below(self, folder: Address) -> None:
+        """Delete all objects below a folder; one that is not there is no error."""
+        with told(folder):
+            try:
+                self._files.rm(str(folder), recursive=True)
+            except FileNotFoundError:
+                pass
+
+    def read_range(self, address: Address, start: int, length: int) -> bytes:
+        """Return bytes of an object; fewer where it ends early.
+
+        Raises:
+            UserError: It is not there, or cannot be read.
+        """
+        with told(address):
+            return bytes(self._files.cat_file(str(address), start=start, end=start + length))
+
     def _check_writable(self, address: Address) -> None:
         if self._web:
             message = "a web server takes no results; name a folder or an object store"
