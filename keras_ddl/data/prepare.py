@@ -24,7 +24,7 @@ from keras_ddl.data.shards.part import Part, parts_of
 from keras_ddl.data.video_index import Video
 from keras_ddl.edge.clipspec import CUTTING, ClipSpec
 from keras_ddl.edge.errors import CHECK_FAILED, Parser, UserError, run_cli
-from keras_ddl.edge.storage.address import Address, absolute
+from keras_ddl.edge.storage.address import Address, absolute, place
 from keras_ddl.edge.storage.folder import open_folder
 from keras_ddl.edge.workers.cluster import ClusterOptions, add_cluster_options, cluster_options
 from keras_ddl.edge.workers.pool import JOB_S, add_file_timeout
@@ -195,9 +195,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("root", type=Path, nargs="?", help="folder of the dataset")
     target = parser.add_mutually_exclusive_group(required=True)
-    target.add_argument("--out", type=Path, help="folder for the clips")
+    target.add_argument("--out", type=place, help="folder for the clips, or s3://… of one")
     target.add_argument(
-        "--check", type=Path, metavar="DIR", help="compare a prepared folder with its hashes"
+        "--check", type=place, metavar="DIR", help="compare a prepared folder with its hashes"
     )
     add_arguments(parser)
     parser.add_argument(

@@ -28,6 +28,7 @@ from keras_ddl.edge.commands import typed
 from keras_ddl.edge.errors import MISSING, USAGE, UserError
 from keras_ddl.edge.files import parse_json, read_json
 from keras_ddl.edge.storage.address import Address
+from keras_ddl.edge.storage.file_cache import FileCache, cache_bytes
 from keras_ddl.edge.storage.folder import open_folder
 from keras_ddl.edge.storage.random_reads import RandomReads
 
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
 FORMAT = 2
 SUMMARY = "prepared.json"
 SPEC = "clipspec.json"
+INDEX = "index.json"
+ADDRESS = "address"  # in `prepared.json` of a set that was fetched: where its shards are
+REPORTS = ("report.md", "crops.png")
 JPEG_QUALITY = 95
 WIDER = 1.5
 """Side of a wide crop over that of the model's."""
@@ -188,8 +192,13 @@ def read_summary(prepared: Path | Address) -> dict[str, Any]:
     return summary
 
 
-def read_split(prepared: Path, split: str) -> PreparedSplit:
+def read_split(prepared: Path, split: str, whole: bool = True) -> PreparedSplit:
     """Open one split of a prepared folder.
+
+    Args:
+        prepared: The folder.
+        split: `train`, `val` or `test`.
+        whole: Of a set in a store: keep whole shards here, for clips that are read more than once.
 
     Raises:
         UserError: If the folder is not a prepared one, of another format, changed since it was
@@ -207,14 +216,12 @@ def read_split(prepared: Path, split: str) -> PreparedSplit:
     counts = summary["splits"]
     if not counts[split]["clips"]:
         raise UserError(f"{prepared} has no clips in {split}; it has {json.dumps(counts)}")
-    _check_shards(prepared, summary, split)
-    index = read_json(prepared / split / "index.json")
+    shards = _shards(prepared, summary, split, whole)
+    index = read_json(prepared / split / INDEX)
     rows = tuple(index["clips"])
     spec = ClipSpec.read(prepared / SPEC)
     return PreparedSplit(
-        clips=StoredClips(
-            RandomReads(prepared / split), rows, (spec.frames, spec.size, spec.size, 3)
-        ),
+        clips=StoredClips(shards, rows, (spec.frames, spec.size, spec.size, 3)),
         labels=np.array([row["label"] for row in rows], np.int32),
         keys=tuple(tuple(row["key"]) for row in rows),
         rows=rows,
@@ -252,14 +259,31 @@ def check_spec(prepared: Path, spec: ClipSpec, settable: bool = False) -> None:
     raise UserError(f"{prepared} is cut with {has}, the model expects {expected}; {remedy}")
 
 
-def _check_shards(prepared: Path, summary: dict[str, Any], split: str) -> None:
-    """Sizes only, for speed; `python -m keras_ddl.data.prepare --check DIR` compares the hashes."""
-    for shard in summary["shards"][split]:
-        path = prepared / split / shard["name"]
-        size = path.stat().st_size if path.is_file() else None
+def check_sizes(prepared: Path | Address, summary: dict[str, Any], split: str) -> None:
+    """Refuse a set of which a shard is missing or has another size.
+
+    Sizes only, for speed; `python -m keras_ddl.data.prepare --check DIR` compares the hashes.
+    """
+    folder, shards = open_folder(prepared), summary["shards"][split]
+    sizes = folder.sizes(split) if shards else {}
+    for shard in shards:
+        name = f"{split}/{shard['name']}"
+        size = sizes.get(name)
         if size != shard["bytes"]:
             raise UserError(
-                f"{path}: expected {shard['bytes']} bytes, received "
+                f"{folder.where(name)}: expected {shard['bytes']} bytes, received "
                 f"{'no file' if size is None else size}; prepare the videos again",
                 MISSING if size is None else USAGE,
             )
+
+
+def _shards(prepared: Path, summary: dict[str, Any], split: str, whole: bool) -> RandomReads:
+    """The shards of a split: beside its index, or in the store of a set that was fetched."""
+    if ADDRESS not in summary:
+        check_sizes(prepared, summary, split)
+        return RandomReads(prepared / split)
+    place, shards = Address(summary[ADDRESS]) / split, summary["shards"]
+    files = {shard["name"]: (shard["bytes"], shard["sha256"]) for shard in shards[split]}
+    wanted = {shard["sha256"] for these in shards.values() for shard in these}
+    cache = FileCache(prepared.parent / "shards", cache_bytes(), wanted) if whole else None
+    return RandomReads(place, files, cache)

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from keras_ddl.data.prepared import FORMAT, SPEC, SUMMARY, Cut, read_summary
+from keras_ddl.data.prepared import FORMAT, INDEX, REPORTS, SPEC, SUMMARY, Cut, read_summary
 from keras_ddl.data.shards.part import Part, write_part
 from keras_ddl.data.shards.target import PARTS, RULES, target_at, tidy
 from keras_ddl.data.video_index import SPLITS, Video
@@ -25,8 +25,6 @@ from keras_ddl.edge.errors import UserError
 from keras_ddl.edge.files import json_bytes
 from keras_ddl.edge.storage.address import Address
 from keras_ddl.edge.storage.folder import open_folder
-
-INDEX = "index.json"
 
 
 class PreparedWriter:
@@ -85,7 +83,8 @@ class PreparedWriter:
         videos = [video for note in notes.values() for video in note["videos"]]
         found = {shard["name"]: shard for note in notes.values() for shard in note["shards"]}
         counts, shards, indexes = {}, {}, {}
-        self.folder.remove(SUMMARY)
+        for name in (SUMMARY, *REPORTS):
+            self.folder.remove(name)
         for split in SPLITS:
             mine = [video for video in videos if video["split"] == split]
             rows = [row for video in mine for row in video["clips"]]

@@ -5,22 +5,29 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO
 
-from keras_ddl.data.prepared import SUMMARY, read_summary
+from keras_ddl.data.prepared import INDEX, REPORTS, SPEC, SUMMARY, read_summary
 from keras_ddl.data.video_index import SPLITS
 from keras_ddl.edge.errors import UserError
-from keras_ddl.edge.files import read_json, write_json
+from keras_ddl.edge.files import PART, read_json, write_json
 from keras_ddl.edge.storage.address import Address
 from keras_ddl.edge.storage.folder import Folder, LocalFolder, StoredFolder
 
 PARTS = "parts"
 RULES = "rules.json"
 KIND = 2  # of what lies in an unfinished folder
+_SHARD = re.compile(rf"({'|'.join(SPLITS)})/(clips-\w+\.tfrecord|\..*{re.escape(PART)})")
+_OURS = re.compile(
+    rf"{_SHARD.pattern}|({'|'.join(SPLITS)})/{INDEX}|{PARTS}/\w+\.json|"
+    + "|".join(map(re.escape, (SPEC, SUMMARY, *REPORTS)))
+)
+"""Names of the files of a prepared set, whole or not."""
 
 
 class Target(AbstractContextManager["Target"]):
@@ -108,9 +115,8 @@ class StoredTarget(Target):
 
     def __enter__(self) -> Target:
         """Lock it; refuse a folder of anything else."""
-        ours = (SUMMARY, *(f"{name}/" for name in (PARTS, *SPLITS)))
         if self.folder.read(SUMMARY) is None:
-            others = [name for name in self.folder.sizes() if not name.startswith(ours)]
+            others = [name for name in self.folder.sizes() if not _OURS.fullmatch(name)]
             if others:
                 raise UserError(
                     f"{self._out}: expected nothing there, or a folder of prepared clips, received "
@@ -138,7 +144,8 @@ def tidy(folder: Folder, wanted: set[str]) -> None:
     """Delete what preparing has left in a finished folder: shards in no index, then the notes."""
     for split in SPLITS:
         for name in folder.sizes(split).keys() - wanted:
-            folder.remove(name)
+            if _SHARD.fullmatch(name):
+                folder.remove(name)
     folder.remove_below(PARTS)
 
 

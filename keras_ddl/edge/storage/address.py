@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 from pathlib import Path
 
@@ -40,8 +41,22 @@ class Address(str):
         return Address(f"{self.rstrip('/')}/{name}")
 
 
+def is_address(text: str) -> bool:
+    """Whether a text is an address that `location` takes for one."""
+    found = _SCHEME.fullmatch(text)
+    return bool(found and found[1].lower() in SCHEMES and found[2].strip("/"))
+
+
+def place(text: str) -> Path | Address:
+    """As `location`, for use as the type of an option."""
+    try:
+        return location(text)
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 def location(text: str) -> Path | Address:
-    """Return a path of this machine, or an address; for use as the type of an option.
+    """Return a path of this machine, or an address.
 
     Raises:
         UserError: The scheme is none that is taken, or nothing follows it.
@@ -52,7 +67,7 @@ def location(text: str) -> Path | Address:
     scheme, rest = found[1].lower(), found[2]
     if scheme == "file":
         return Path(rest)
-    if scheme not in SCHEMES or not rest.strip("/"):
+    if not is_address(text):
         known = ", ".join(f"{name}://" for name in SCHEMES)
         raise UserError(f"expected a path or an address ({known}), received '{text}'", USAGE)
     return Address(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Collection
 from contextlib import suppress
@@ -12,6 +13,26 @@ from keras_ddl.edge.errors import CHECK_FAILED, UserError
 from keras_ddl.edge.files import PART
 from keras_ddl.edge.storage.address import Address
 from keras_ddl.edge.storage.store import Store, StoredFile
+
+GIB = "KERAS_DDL_CACHE_GIB"
+DEFAULT_GIB = 50.0
+_SHA256 = re.compile("[0-9a-f]{64}")
+
+
+def cache_bytes() -> int:
+    """Return how many bytes a cache may hold: so many GiB as the environment says, or 50.
+
+    Raises:
+        UserError: It says something else.
+    """
+    text = os.environ.get(GIB, "")
+    try:
+        gib = float(text or DEFAULT_GIB)
+    except ValueError:
+        gib = -1.0
+    if not 0 <= gib < float("inf"):
+        raise UserError(f"{GIB}: expected a number of GiB, 0 or more, received {text!r}")
+    return int(gib * (1 << 30))
 
 
 class FileCache:
@@ -40,6 +61,8 @@ class FileCache:
         Raises:
             UserError: It cannot be read, or is not what it is to be: that with code 4.
         """
+        if not _SHA256.fullmatch(sha256):  # it comes from elsewhere, and names a file here
+            raise UserError(f"{address}: expected its SHA-256, received {sha256!r}", CHECK_FAILED)
         path = self._folder / sha256
         with self._room:
             lock = self._fetching.setdefault(sha256, threading.Lock())

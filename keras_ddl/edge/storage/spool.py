@@ -1,4 +1,4 @@
-"""Spool of a process: a folder for files that were fetched to be read, gone with the process."""
+"""Spool of a process: files that were fetched to be read, each gone when it has been."""
 
 from __future__ import annotations
 
@@ -9,39 +9,26 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
 
 from keras_ddl.edge.storage.store import Store, StoredFile
 
 PREFIX = "keras-ddl-spool-"
-_OWNER = ".owner"
+_OWNER, _PENDING = ".owner", ".pending"
 
 
 class Spool:
-    """A folder that holds one fetched file at a time.
+    """A place for files that are fetched to be read.
 
     Args:
-        root: Where it is made; "" is the system's folder for temporary files. What killed
-            processes left there is deleted.
+        root: Folder that it is in; "" is the system's for temporary files. What killed processes
+            left there is deleted.
     """
 
     def __init__(self, root: str = "") -> None:
-        folder = Path(root or tempfile.gettempdir())
-        folder.mkdir(parents=True, exist_ok=True)
-        _clear(folder)
-        self._folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=folder))
-        pending = self._folder / ".pending"  # held before it has the name that others look for
-        self._owner: IO[str] = pending.open("w")
-        fcntl.flock(self._owner, fcntl.LOCK_EX)
-        pending.rename(self._folder / _OWNER)
-        self._store: dict[str, Store] = {}
-
-    def store(self, file: StoredFile) -> Store:
-        """Return the store of a file, opened once."""
-        scheme = file.address.scheme
-        if scheme not in self._store:
-            self._store[scheme] = Store(file.address)
-        return self._store[scheme]
+        self._root = Path(root or tempfile.gettempdir())
+        self._root.mkdir(parents=True, exist_ok=True)
+        self._stores: dict[str, Store] = {}
+        _clear(self._root)
 
     @contextmanager
     def fetched(
@@ -49,21 +36,33 @@ class Spool:
     ) -> Iterator[tuple[Path, str]]:
         """Yield where a file was fetched to and its SHA-256; it is deleted behind the block.
 
+        Args:
+            file: As it was listed.
+            tell: Gets the share that is fetched, in [0, 1].
+
         Raises:
             UserError: As `Store.download`.
             OSError: No room.
         """
-        to = self._folder / f"file{file.address.suffix[:16]}"
-        digest = self.store(file).download(file, to, tell)
-        try:
+        scheme = file.address.scheme
+        if scheme not in self._stores:
+            self._stores[scheme] = Store(file.address)
+        with _owned_folder(self._root) as folder:
+            to = folder / f"file{file.address.suffix[:16]}"
+            digest = self._stores[scheme].download(file, to, tell)
             yield to, digest
-        finally:
-            to.unlink(missing_ok=True)
 
-    def close(self) -> None:
-        """Delete the folder."""
-        shutil.rmtree(self._folder, ignore_errors=True)
-        self._owner.close()
+
+@contextmanager
+def _owned_folder(root: Path) -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=root))
+    try:
+        with (folder / _PENDING).open("w") as owner:
+            fcntl.flock(owner, fcntl.LOCK_EX)  # before it has the name that others look for
+            (folder / _PENDING).rename(folder / _OWNER)
+            yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _clear(root: Path) -> None:

@@ -72,13 +72,19 @@ class Store:
                 return None
         return _stored(address, facts) if facts["type"] == "file" else None
 
-    def below(self, folder: Address) -> Iterator[StoredFile]:
+    def below(self, folder: Address, missing: bool = False) -> Iterator[StoredFile]:
         """Yield the files below a folder, one folder's listing after the other.
+
+        Args:
+            folder: Its address.
+            missing: One that is not there is as an empty one.
 
         Raises:
             UserError: It is not there, or may not be read.
         """
         with told(folder):
+            if missing and not self._files.exists(str(folder)):
+                return
             walk = self._files.walk(str(folder), detail=True, on_error="raise")
             for _, _, files in walk:
                 for name in sorted(files):
