@@ -16,6 +16,7 @@ from keras_ddl.data.cut_video import cut_video, lost_cut
 from keras_ddl.data.layouts import read_index
 from keras_ddl.data.prepare import PROCESSES
 from keras_ddl.data.prepared import Cut, read_summary
+from keras_ddl.data.shards.stored_set import prepared_here
 from keras_ddl.data.video_index import Video
 from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.commands import typed
@@ -94,7 +95,7 @@ def robustness(
 
     run = find_run(run)
     model, _, spec = load_run(run)
-    prepared = Path(read_json(run / "config.json")["data"]["prepared"])
+    prepared = prepared_here(read_json(run / "config.json")["data"]["prepared"])
     videos = _videos(prepared, limit)
     clips = int(read_summary(prepared)["clips_per_video"])
     identity = {"weights": spec.weights_sha256, "videos": [list(v.key) for v in videos]}

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections import OrderedDict
-from collections.abc import Mapping
+from collections import OrderedDict, deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from keras_ddl.edge.errors import MISSING, UserError
@@ -14,6 +15,19 @@ from keras_ddl.edge.storage.file_cache import FileCache
 from keras_ddl.edge.storage.store import Store
 
 MOST_OPEN = 256  # files; a process may have 1024 by default
+_refused: deque[UserError] = deque(maxlen=1)
+
+
+@contextmanager
+def refusals_told() -> Iterator[None]:
+    """Raise what a read was refused with, where the library that asked made an error of its own."""
+    _refused.clear()
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, UserError) or not _refused:
+            raise
+        raise _refused.pop() from error
 
 
 class RandomReads:
@@ -44,12 +58,16 @@ class RandomReads:
         Raises:
             UserError: The file is not there, or is not what it is to be.
         """
-        file = self._opened(name)
-        if file is not None:
-            return os.pread(file.number, length, offset)
-        if self._store is None:  # what is here has been opened
-            raise UserError(f"{self.place}/{name} is missing", MISSING)
-        return self._store.read_range(Address(self.place) / name, offset, length)
+        try:
+            file = self._opened(name)
+            if file is not None:
+                return os.pread(file.number, length, offset)
+            if self._store is None:  # what is here has been opened
+                raise UserError(f"{self.place}/{name} is missing", MISSING)
+            return self._store.read_range(Address(self.place) / name, offset, length)
+        except UserError as error:
+            _refused.append(error)
+            raise
 
     def _opened(self, name: str) -> _OpenFile | None:
         """The file, kept open with others; None where it is to be read in its store."""
