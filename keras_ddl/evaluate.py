@@ -49,7 +49,7 @@ _log = logging.getLogger(__name__)
 def evaluate(
     run: Path,
     prepared: Sequence[Path | Address] = (),
-    data: Path | None = None,
+    data: Path | Address | None = None,
     layout: str = "folder",
     keep: bool = False,
     false_alarms: float | None = None,
@@ -230,7 +230,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="DIR",
         help="prepared clips to score, one or more; default those the run was trained on",
     )
-    group.add_argument("--data", type=Path, metavar="ROOT", help="another dataset, prepared first")
+    group.add_argument("--data", type=place, metavar="ROOT", help="another dataset, prepared first")
     add_arguments(parser, "--data")
     parser.add_argument(
         KEEP,

@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     configs.add_arguments(parser)
     source = parser.add_mutually_exclusive_group()
-    source.add_argument("--data", type=Path, metavar="ROOT", help="folder of a dataset")
+    source.add_argument("--data", type=place, metavar="ROOT", help="folder of a dataset")
     source.add_argument(
         "--prepared", type=place, metavar="DIR", help="prepared clips; also s3://… of them"
     )

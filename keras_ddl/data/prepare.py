@@ -53,16 +53,17 @@ def prepare(
     identity: str = "",
     timeout_s: float = JOB_S,
     cluster: ClusterOptions | None = None,
+    spool: str = "",
 ) -> Path | Address:
     """Cut a dataset's videos into clips; go on where an earlier call was stopped.
 
     A finished video is kept as long as it, the spec and the sampling stay; others may come and go.
 
     Args:
-        root: The dataset's folder.
-        out: Where the clips go. Appears whole or not at all; an older prepared folder there is
-            replaced when the videos, the spec or the sampling have changed, and left alone when
-            nothing has.
+        root: The dataset's folder, or its address.
+        out: Where the clips go, a folder or an address. Is whole or is no prepared folder; an older
+            one there is replaced when the videos, the spec or the sampling have changed, and left
+            alone when nothing has.
         spec: What a clip is.
         detector: `auto` (YuNet where it can be had, else Haar), `yunet` or `haar`.
         processes: Worker processes; a video that kills two, one after the other, is `crashed`, and
@@ -79,6 +80,7 @@ def prepare(
         identity: Pattern of an `IdentityRule`: who is in a video, by its path.
         timeout_s: A video that takes longer is `timeout`, and the others go on.
         cluster: Cut the videos there, in place of `processes`; its nodes see the same paths.
+        spool: As of `Spool`; for videos in a store.
 
     Returns:
         `out`.
@@ -107,7 +109,7 @@ def prepare(
     else:
         parts = parts_of(fingerprint.videos, videos)
         with PreparedWriter(out, spec, fingerprint.rules) as writer:
-            workers = Workers(processes, cluster, timeout_s)
+            workers = Workers(processes, cluster, timeout_s, spool)
             cut = partial(cut_parts, spec=spec, rules=rules, workers=workers)
             _add_missing(writer, parts, cut, progress)
             named = {"identity": identity} if identity else {}
@@ -193,7 +195,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="python -m keras_ddl.data.prepare",
         description="Cut a dataset's videos into face clips.",
     )
-    parser.add_argument("root", type=Path, nargs="?", help="folder of the dataset")
+    parser.add_argument(
+        "root", type=place, nargs="?", help="folder of the dataset, or s3://… of one"
+    )
     target = parser.add_mutually_exclusive_group(required=True)
     target.add_argument("--out", type=place, help="folder for the clips, or s3://… of one")
     target.add_argument(
@@ -210,6 +214,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--clips-per-video", type=int, default=CLIPS_PER_VIDEO, metavar="N")
     parser.add_argument("--processes", type=int, default=PROCESSES, metavar="N")
     add_file_timeout(parser)
+    parser.add_argument(
+        "--spool",
+        type=Path,
+        metavar="DIR",
+        help="where videos of addresses are fetched to, one per process, while they are cut "
+        "(default: the system's folder for temporary files)",
+    )
     add_cluster_options(parser)
     parser.add_argument(
         "--jpeg-quality", type=int, default=JPEG_QUALITY, metavar="Q", help="default %(default)s"
@@ -253,6 +264,7 @@ def _run(args: argparse.Namespace) -> int:
         identity=args.identity,
         timeout_s=args.file_timeout,
         cluster=cluster_options(args),
+        spool=str(args.spool or ""),
     )
     for split, counts in read_summary(args.out)["splits"].items():
         rest = [f"{count} {status}" for status, count in counts.items() if status != "clips"]

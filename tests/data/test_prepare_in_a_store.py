@@ -16,10 +16,12 @@ pytest.importorskip("cv2")
 pytest.importorskip("av")
 pytest.importorskip("tensorflow")
 
+from keras_ddl.data import prepare as preparing
 from keras_ddl.data.prepare import main, prepare
 from keras_ddl.data.prepared import read_split, read_summary
 from keras_ddl.data.shards import cut_parts, stored_set
 from keras_ddl.data.shards.stored_set import prepared_here
+from keras_ddl.data.video_index import Video
 from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.errors import CHECK_FAILED, MISSING, UserError
 from keras_ddl.edge.storage.address import Address
@@ -85,6 +87,7 @@ from pathlib import Path
 from keras_ddl.data import prepare as module
 from keras_ddl.data.shard_writer import PreparedWriter
 from keras_ddl.data.shards import target
+from keras_ddl.data.video_index import Video
 from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.storage.address import Address
 
@@ -318,3 +321,111 @@ def test_a_store_that_does_not_answer_is_a_line(
     errors = capsys.readouterr().err.splitlines()
     assert [line for line in errors if line.startswith("error: ")] == errors[-1:]
     assert out in errors[-1] and "check the" in errors[-1]
+
+
+def _copied(folder: Path, place: Address) -> Address:
+    for path in folder.rglob("*"):
+        if path.is_file():
+            Store(place).write(place / path.relative_to(folder).as_posix(), path.read_bytes())
+    return place
+
+
+def _no_facts(found: dict[str, bytes]) -> dict[str, bytes]:
+    """All but the files that say where the videos were."""
+    return {name: content for name, content in found.items() if name != "prepared.json"}
+
+
+@pytest.mark.parametrize("layout", ["folder", "csv"])
+def test_videos_in_a_store_give_the_clips_of_those_here(
+    layout: str,
+    face_videos: Path,
+    bucket: Address,
+    out: Address,
+    tmp_path: Path,
+    contents: Contents,
+) -> None:
+    if layout == "csv":
+        rows = [
+            f"{path.relative_to(face_videos).as_posix()},{path.parent.name},{path.parts[-3]}"
+            for path in sorted(face_videos.rglob("*.mp4"))
+        ]
+        (face_videos / "manifest.csv").write_text("\n".join(["path,label,split", *rows]) + "\n")
+    root = _copied(face_videos, bucket / face_videos.name)
+    here = _no_facts(contents(_prepare(face_videos, tmp_path / "here", layout=layout)))
+    spool = tmp_path / "spool"
+    words = [root, "--layout", layout, "--out", out, *OPTIONS, "--spool", str(spool)]
+    assert main([*words, "--processes", "2"]) == 0
+    assert not list(spool.iterdir())
+    there = _objects(out)
+    report = there.pop("report.md").decode()
+    assert f"unreadable: {root}/val/real/text_0.mp4: expected a video file, received a" in report
+    message, where = "{}/val/real/".format, [root, str(face_videos)]
+    ours, theirs = (found.pop("val/index.json").decode() for found in (there, here))
+    assert ours.replace(message(where[0]), message(where[1])) == theirs
+    assert _no_facts(there) == here
+    assert read_summary(out)["root"] == root
+    times = {file.address: file.mtime_ns for file in Store(out).below(out)}
+    assert main([*words, "--processes", "1"]) == 0
+    assert {file.address: file.mtime_ns for file in Store(out).below(out)} == times
+    Store(root).write(
+        root / "train/real/a_0.mp4", (face_videos / "train/fake/a_1.mp4").read_bytes()
+    )
+    assert main([*words, "--processes", "1"]) == 0  # another file, of the same name
+    assert read_summary(out)["shards"]["train"][0]["name"] not in " ".join(here)
+
+
+def test_a_table_here_may_name_videos_in_a_store(
+    face_videos: Path, bucket: Address, tmp_path: Path
+) -> None:
+    root = _copied(face_videos / "train", bucket / "videos")
+    table = tmp_path / "list.csv"
+    lines = [
+        f"{root}/real/a_0.mp4,real,train,",
+        f"{root}/fake/a_1.mp4,fake,train,{root}/real/a_0.mp4",
+    ]
+    lines.append(f"{root}/real/nowhere.mp4,real,val,")
+    table.write_text("\n".join(["path,label,split,pair", *lines]) + "\n")
+    out = _prepare(table, tmp_path / "out", layout="csv")
+    assert read_summary(out)["splits"]["train"] == {"clips": 6, "ok": 2}
+    assert read_summary(out)["splits"]["val"] == {"clips": 0}
+    real, fake = read_split(Path(out), "train").videos
+    assert fake["original"] == real["key"][3] == root.removeprefix("s3://") + "/real/a_0.mp4"
+
+
+def test_a_video_that_vanishes_from_the_store_is_that_videos_result(
+    face_videos: Path, bucket: Address, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = _copied(face_videos, bucket / "set")
+    inner = preparing._check_keys
+
+    def vanish(videos: list[Video]) -> None:  # after the dataset was listed
+        Store(root).remove(root / "train/real/a_0.mp4")
+        inner(videos)
+
+    monkeypatch.setattr(preparing, "_check_keys", vanish)
+    out = Path(_prepare(root, tmp_path / "out"))
+    assert read_summary(out)["splits"]["train"]["unreadable"] == 1
+    said = f"{root}/train/real/a_0.mp4: expected a video file, received no such file"
+    assert said in (out / "report.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "told"),
+    [
+        ("nowhere", [], "check the address"),
+        ("set", ["--layout", "ffpp"], "the layouts csv and folder are taken"),
+        ("set", ["--layout", "csv"], "manifest.csv: there is no such file"),
+    ],
+)
+def test_a_dataset_that_is_not_there_is_a_line(
+    name: str,
+    options: list[str],
+    told: str,
+    bucket: Address,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Store(bucket).write(bucket / "set/train/real/a.mp4", b"a video")
+    assert main([bucket / name, "--out", str(tmp_path / "out"), *options]) == 2
+    (error,) = [line for line in capsys.readouterr().err.splitlines() if "error: " in line]
+    assert told in error

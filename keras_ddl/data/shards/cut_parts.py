@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from keras_ddl.data.prepared import Cut
 from keras_ddl.data.shards.part import Part, write_part
 from keras_ddl.data.video_index import Video
 from keras_ddl.edge.clipspec import ClipSpec
+from keras_ddl.edge.errors import UserError
 from keras_ddl.edge.faces import FaceDetector
 from keras_ddl.edge.files import printable
 from keras_ddl.edge.storage.address import Address
@@ -33,11 +34,13 @@ class Workers:
         processes: Of this machine; 0 = this one, which isolates nothing.
         cluster: In place of them.
         timeout_s: Longest time for a video.
+        spool: As of `Spool`; for videos in a store.
     """
 
     processes: int
     cluster: ClusterOptions | None
     timeout_s: float
+    spool: str = ""
 
 
 def cut_parts(
@@ -69,7 +72,7 @@ def cut_parts(
             _cut_part,
             left,
             workers.processes,
-            partial(_open, place, spec, dict(rules)),
+            partial(_open, place, workers.spool, spec, dict(rules)),
             partial(_lost, place),
             workers.timeout_s * max(len(part.videos) for part in left),
             workers.cluster,
@@ -88,18 +91,19 @@ class _Opened:
     """What every part needs, opened once per process."""
 
     folder: Folder
+    spool: str
     spec: ClipSpec
     detector: FaceDetector
     rules: dict[str, int]
 
 
-def _open(place: Path | Address, spec: ClipSpec, rules: dict[str, int]) -> _Opened:
+def _open(place: Path | Address, spool: str, spec: ClipSpec, rules: dict[str, int]) -> _Opened:
     import cv2
 
     from keras_ddl.edge.faces import open_detector
 
     cv2.setNumThreads(1)
-    return _Opened(open_folder(place), spec, open_detector(spec.detector), rules)
+    return _Opened(open_folder(place), spool, spec, open_detector(spec.detector), rules)
 
 
 def _cut_part(opened: _Opened, part: Part) -> dict[str, Any] | None:
@@ -107,16 +111,24 @@ def _cut_part(opened: _Opened, part: Part) -> dict[str, Any] | None:
 
 
 def _cut(opened: _Opened, video: Video) -> Cut:
-    cut = cut_video(
-        video.path,
-        opened.spec,
-        opened.detector,
-        everyone=video.label == 0,
-        mask=video.mask,
-        varied=video.split == "train",
-        **opened.rules,
-    )
-    return _warned(video, cut)
+    try:
+        with video.here(opened.spool) as path:
+            cut = cut_video(
+                path,
+                opened.spec,
+                opened.detector,
+                everyone=video.label == 0,
+                mask=video.mask,
+                varied=video.split == "train",
+                **opened.rules,
+            )
+            named = cut.message.replace(printable(path), printable(video.path))
+            return _warned(video, replace(cut, message=named))
+    except UserError as error:
+        if not isinstance(error.__cause__, FileNotFoundError):
+            raise  # a store that does not answer concerns all videos
+    gone = f"{printable(video.path)}: expected a video file, received no such file"
+    return _warned(video, Cut("unreadable", gone))
 
 
 def _lost(place: Path | Address, part: Part, loss: Loss) -> dict[str, Any] | None:

@@ -18,6 +18,7 @@ from keras_ddl.edge.errors import UserError
 from keras_ddl.edge.files import PART, read_json, write_json
 from keras_ddl.edge.storage.address import Address
 from keras_ddl.edge.storage.folder import Folder, LocalFolder, StoredFolder
+from keras_ddl.edge.storage.store import Store
 
 PARTS = "parts"
 RULES = "rules.json"
@@ -111,10 +112,12 @@ class StoredTarget(Target):
         name = hashlib.sha256(out.rstrip("/").encode()).hexdigest()[:16]
         lock = Path(tempfile.gettempdir()) / f"keras-ddl-{os.getuid()}-{name}.lock"
         super().__init__(out, lock)
+        self._address = out
         self.folder = StoredFolder(out)
 
     def __enter__(self) -> Target:
         """Lock it; refuse a folder of anything else."""
+        Store(self._address).check_writable(self._address)
         if self.folder.read(SUMMARY) is None:
             others = [name for name in self.folder.sizes() if not _OURS.fullmatch(name)]
             if others:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from keras_ddl.edge.optional_import import need
 from keras_ddl.edge.storage.address import SCHEMES, Address
 
 BLOCK = 1 << 20
+CHATTY = ("aiobotocore", "botocore", "gcsfs", "s3fs")  # they log each credential that they find
 _TAGS = ("ETag", "etag", "md5Hash", "crc32c")  # what a store calls the digest of an object
 _TIMES = ("LastModified", "updated", "mtime")
 
@@ -53,6 +55,8 @@ class Store:
         extra = SCHEMES[address.scheme]
         fsspec = need("fsspec", f"{address.scheme}://", extra)
         self._web = extra == "http"
+        for chatty in CHATTY:
+            logging.getLogger(chatty).setLevel(logging.WARNING)
         with told(address):
             try:
                 # Listings are not kept: another program may write, and a million files are large.
@@ -118,6 +122,23 @@ class Store:
         """Return the SHA-256 of a file's bytes, which go nowhere."""
         return self._stream(file, lambda block: None, lambda share: None)
 
+    def read_range(self, address: Address, start: int, length: int) -> bytes:
+        """Return bytes of an object; fewer where it ends early.
+
+        Raises:
+            UserError: It is not there, or cannot be read.
+        """
+        with told(address):
+            return bytes(self._files.cat_file(str(address), start=start, end=start + length))
+
+    def remove_below(self, folder: Address) -> None:
+        """Delete all objects below a folder; one that is not there is no error."""
+        with told(folder):
+            try:
+                self._files.rm(str(folder), recursive=True)
+            except FileNotFoundError:
+                pass
+
     def _stream(
         self, file: StoredFile, take: Callable[[bytes], Any], tell: Callable[[float], None]
     ) -> str:
@@ -143,13 +164,13 @@ class Store:
 
     def write(self, address: Address, content: bytes) -> None:
         """Write an object whole or not at all."""
-        self._check_writable(address)
+        self.check_writable(address)
         with told(address):
             self._files.pipe_file(str(address), content)
 
     def upload(self, file: Path, address: Address) -> None:
         """Write a file of this machine as an object, whole or not at all."""
-        self._check_writable(address)
+        self.check_writable(address)
         with told(address):
             self._files.put_file(str(file), str(address))
 
@@ -161,24 +182,12 @@ class Store:
             except FileNotFoundError:
                 pass
 
-    def remove_below(self, folder: Address) -> None:
-        """Delete all objects below a folder; one that is not there is no error."""
-        with told(folder):
-            try:
-                self._files.rm(str(folder), recursive=True)
-            except FileNotFoundError:
-                pass
-
-    def read_range(self, address: Address, start: int, length: int) -> bytes:
-        """Return bytes of an object; fewer where it ends early.
+    def check_writable(self, address: Address) -> None:
+        """Refuse an address that can only be read.
 
         Raises:
-            UserError: It is not there, or cannot be read.
+            UserError: It is that of a web server.
         """
-        with told(address):
-            return bytes(self._files.cat_file(str(address), start=start, end=start + length))
-
-    def _check_writable(self, address: Address) -> None:
         if self._web:
             message = "a web server takes no results; name a folder or an object store"
             raise UserError(f"{address}: {message}", USAGE)
