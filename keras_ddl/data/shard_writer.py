@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from keras_ddl.data.prepared import FORMAT, INDEX, REPORTS, SPEC, SUMMARY, Cut, read_summary
+from keras_ddl.data.shards.index_file import IndexFile
 from keras_ddl.data.shards.part import Part, write_part
 from keras_ddl.data.shards.target import PARTS, RULES, target_at, tidy
 from keras_ddl.data.video_index import SPLITS, Video
@@ -76,27 +77,44 @@ class PreparedWriter:
         Raises:
             UserError: A shard is not there any more, or not whole.
         """
-        done = self.done()
-        names = [p.name for part in parts for p in ([part] if part.name in done else part.singly())]
-        notes = {name: self._noted(name) for name in names}
-        self._check(notes)
-        videos = [video for note in notes.values() for video in note["videos"]]
-        found = {shard["name"]: shard for note in notes.values() for shard in note["shards"]}
-        counts, shards, indexes = {}, {}, {}
-        for name in (SUMMARY, *REPORTS):
-            self.folder.remove(name)
-        for split in SPLITS:
-            mine = [video for video in videos if video["split"] == split]
-            rows = [row for video in mine for row in video["clips"]]
-            shards[split] = [found[name] for name in dict.fromkeys(row["shard"] for row in rows)]
-            index = json_bytes({"clips": rows, "videos": [video["video"] for video in mine]})
-            self.folder.write(f"{split}/{INDEX}", index)
-            indexes[split] = hashlib.sha256(index).hexdigest()
-            counts[split] = {"clips": len(rows), **Counter(v["video"]["status"] for v in mine)}
+        with tempfile.TemporaryDirectory(prefix="keras-ddl-index-") as aside:
+            indexes = {split: self._index(parts, split, Path(aside)) for split in SPLITS}
+            for name in (SUMMARY, *REPORTS):
+                self.folder.remove(name)
+            for split, index in indexes.items():
+                self.folder.put(f"{split}/{INDEX}", index.path)
         self.folder.write(SPEC, f"{self._spec.to_json()}\n".encode())
-        summary = {"format": FORMAT, "fingerprint": fingerprint, "splits": counts, **facts}
-        files = {"indexes": indexes, "shards": shards}
-        self._target.publish(_files(shards), json_bytes({**summary, **files}))
+        shards = {split: index.shards for split, index in indexes.items()}
+        summary = {
+            "format": FORMAT,
+            "fingerprint": fingerprint,
+            "splits": {split: dict(index.counts) for split, index in indexes.items()},
+            **facts,
+            "indexes": {split: index.sha256 for split, index in indexes.items()},
+            "shards": shards,
+        }
+        self._target.publish(_files(shards), json_bytes(summary))
+
+    def _index(self, parts: Sequence[Part], split: str, aside: Path) -> IndexFile:
+        """Write a split's index of what is noted; refuse where a noted shard is not as it was.
+
+        The part of such a shard is then to be done again.
+        """
+        done, sizes, lost = self.done(), self.folder.sizes(split), ""
+        mine = [part for part in parts if part.split == split]
+        with IndexFile(aside / f"{split}.json") as index:
+            for part in mine:
+                for name in [part.name] if part.name in done else [p.name for p in part.singly()]:
+                    index.add(note := self._noted(name))
+                    for shard in note["shards"]:
+                        file = f"{split}/{shard['name']}"
+                        if (found := sizes.get(file, "no file")) != shard["bytes"]:
+                            self.folder.remove(f"{PARTS}/{name}.json")
+                            wanted = f"expected {shard['bytes']} bytes, received {found}"
+                            lost = lost or f"{self.folder.where(file)}: {wanted}"
+        if lost:
+            raise UserError(f"{lost}; {_AGAIN}")
+        return index
 
     def _noted(self, name: str) -> dict[str, Any]:
         content = self.folder.read(f"{PARTS}/{name}.json")
@@ -104,21 +122,6 @@ class PreparedWriter:
             raise UserError(f"{self.folder.where(f'{PARTS}/{name}.json')} is gone; {_AGAIN}")
         noted: dict[str, Any] = json.loads(content)
         return noted
-
-    def _check(self, notes: Mapping[str, Mapping[str, Any]]) -> None:
-        """Refuse to name a shard that is not there as it was noted; its part is done again."""
-        sizes = {name: size for split in SPLITS for name, size in self.folder.sizes(split).items()}
-        lost = ""
-        for name, note in notes.items():
-            for shard in note["shards"]:
-                file = f"{note['videos'][0]['split']}/{shard['name']}"
-                if sizes.get(file) != shard["bytes"]:
-                    self.folder.remove(f"{PARTS}/{name}.json")
-                    received = sizes.get(file, "no file")
-                    where = self.folder.where(file)
-                    lost = lost or f"{where}: expected {shard['bytes']} bytes, received {received}"
-        if lost:
-            raise UserError(f"{lost}; {_AGAIN}")
 
 
 _AGAIN = "run the same command again, and no other that writes there"

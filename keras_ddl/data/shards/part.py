@@ -34,6 +34,11 @@ class Part:
     name: str
     videos: tuple[tuple[str, Video], ...]
 
+    @property
+    def split(self) -> str:
+        """The split of its videos."""
+        return self.videos[0][1].split
+
     def singly(self) -> list[Part]:
         """Return its videos as a part each."""
         return [Part(name, ((name, video),)) for name, video in self.videos]

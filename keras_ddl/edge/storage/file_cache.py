@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import threading
+import time
 from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +17,7 @@ from keras_ddl.edge.storage.store import Store, StoredFile
 
 GIB = "KERAS_DDL_CACHE_GIB"
 DEFAULT_GIB = 50.0
+DAY_S = 86400.0
 _SHA256 = re.compile("[0-9a-f]{64}")
 
 
@@ -51,6 +53,9 @@ class FileCache:
     def __init__(self, folder: Path, most: int, wanted: Collection[str]) -> None:
         self._folder, self._most, self._wanted = folder, most, frozenset(wanted)
         folder.mkdir(parents=True, exist_ok=True)
+        for part in folder.glob(f".*{PART}"):  # of a process that was killed
+            if (facts := _facts(part)) and facts.st_mtime < time.time() - DAY_S:
+                part.unlink(missing_ok=True)
         self._fetching: dict[str, threading.Lock] = {}
         self._room = threading.Lock()
         self._promised = 0  # bytes that are being fetched

@@ -6,10 +6,13 @@ import errno
 import os
 import shutil
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from keras_ddl.edge.errors import UserError
-from keras_ddl.edge.files import write_durably
+from keras_ddl.edge.files import atomic_write, sync_folder
 from keras_ddl.edge.storage.address import Address
 from keras_ddl.edge.storage.store import Store
 
@@ -28,6 +31,10 @@ class Folder(ABC):
     @abstractmethod
     def write(self, name: str, content: bytes) -> None:
         """Write a file whole or not at all, and so that it stays."""
+
+    @abstractmethod
+    def put(self, name: str, file: Path) -> None:
+        """Write a file with what another one of this machine holds, as `write` does."""
 
     @abstractmethod
     def sizes(self, below: str = "") -> dict[str, int]:
@@ -65,10 +72,24 @@ class LocalFolder(Folder):
         Raises:
             OSError: With the file's name; `ENOSPC` also where a file may not become so large.
         """
+        with self._written(name) as file:
+            file.write(content)
+
+    def put(self, name: str, file: Path) -> None:
+        """As of `Folder`; raises as `write`."""
+        with file.open("rb") as source, self._written(name) as target:
+            shutil.copyfileobj(source, target, 1 << 20)
+
+    @contextmanager
+    def _written(self, name: str) -> Iterator[IO[bytes]]:
         path = self.where(name)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_durably(path, content)
+            with atomic_write(path) as temporary, temporary.open("wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            sync_folder(path.parent)
         except OSError as error:
             code = errno.ENOSPC if error.errno in (errno.EFBIG, None) else error.errno
             raise OSError(code, os.strerror(code), str(path)) from error
@@ -108,6 +129,10 @@ class StoredFolder(Folder):
     def write(self, name: str, content: bytes) -> None:
         """As of `Folder`."""
         self._store.write(self.where(name), content)
+
+    def put(self, name: str, file: Path) -> None:
+        """As of `Folder`."""
+        self._store.upload(file, self.where(name))
 
     def sizes(self, below: str = "") -> dict[str, int]:
         """As of `Folder`."""
