@@ -17,6 +17,8 @@ tf = pytest.importorskip("tensorflow")
 
 from keras_ddl import config
 from keras_ddl.data import prepare as preparing
+from keras_ddl.data.fingerprint import Fingerprint
+from keras_ddl.data.layouts import read_index
 from keras_ddl.data.prepare import main, prepare
 from keras_ddl.data.prepared import (
     EncodedClip,
@@ -35,6 +37,7 @@ from keras_ddl.edge.clips import Clip
 from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.errors import UserError
 from keras_ddl.edge.faces import open_detector
+from keras_ddl.edge.files import write_json
 from keras_ddl.edge.video import read_video
 
 SPEC = ClipSpec(frames=8, size=32)
@@ -223,6 +226,49 @@ def test_records_are_the_bytes_that_tensorflow_writes(tmp_path: Path) -> None:
     with tf.io.TFRecordWriter(str(tmp_path / "theirs")) as writer:
         writer.write(payload)
     assert (tmp_path / "theirs").read_bytes() == framed(payload)
+
+
+def test_a_set_of_large_joined_shards_as_older_versions_wrote_them_is_read_as_ever(
+    face_videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = _prepare(face_videos, tmp_path / "out")
+    data = read_split(out, "train")
+    before = [data.clips.record(number) for number in range(len(data.clips))]
+    joined, starts = b"", {}
+    for path in [out / "train" / name for name in dict.fromkeys(r["shard"] for r in data.rows)]:
+        starts[path.name] = len(joined)
+        joined += path.read_bytes()
+        path.unlink()
+    (out / "train/clips-00000.tfrecord").write_bytes(joined)
+    rows = [{**r, "offset": r["offset"] + starts[r["shard"]]} for r in data.rows]
+    index = {"clips": [{**r, "shard": "clips-00000.tfrecord"} for r in rows]}
+    write_json(out / "train/index.json", {**index, "videos": data.videos})
+    summary = {name: value for name, value in read_summary(out).items() if name != "indexes"}
+    facts = {"bytes": len(joined), "sha256": hashlib.sha256(joined).hexdigest()}
+    summary["shards"]["train"] = [{"name": "clips-00000.tfrecord", **facts}]
+    write_json(out / "prepared.json", summary)
+    data = read_split(out, "train")
+    assert [data.clips.record(number) for number in range(len(data.clips))] == before
+    assert main(["--check", str(out)]) == 0
+    stamp = (out / "prepared.json").stat().st_mtime_ns
+    _prepare(face_videos, out)  # nothing has changed
+    assert (out / "prepared.json").stat().st_mtime_ns == stamp
+
+
+def test_what_an_older_version_left_unfinished_is_begun_anew(
+    face_videos: Path, tmp_path: Path, contents: Contents
+) -> None:
+    parts = tmp_path / ".out.partial" / "parts"
+    parts.mkdir(parents=True)
+    videos = list(read_index(face_videos, "folder").present())
+    rules = {"clips_per_video": 3, "quality": 95, "surroundings": False}
+    fingerprint = Fingerprint.of(videos, SPEC.replace(detector="haar"), rules)
+    write_json(parts / "rules.json", fingerprint.rules)
+    for name in fingerprint.videos:
+        (parts / f"{name}.tfrecord").touch()
+        write_json(parts / f"{name}.json", {"split": "train", "video": {}, "clips": []})
+    out = _prepare(face_videos, tmp_path / "out")
+    assert contents(out) == contents(_prepare(face_videos, tmp_path / "undisturbed"))
 
 
 def test_two_at_once_are_refused(face_videos: Path, tmp_path: Path) -> None:

@@ -183,3 +183,38 @@ def test_a_disk_that_takes_no_more_is_one_line_and_nothing_is_lost(
     again = [sys.executable, "-m", "keras_ddl.data.prepare", *words, "--processes", "0"]
     subprocess.run(again, check=True, capture_output=True)
     assert read_summary(out)["splits"]
+
+
+TOGETHER = """
+import os, signal, sys
+from keras_ddl.data.shards import cut_parts, part
+part.FILES, part.LONGEST = 0, 1 << 30  # all videos of a split in one part
+inner = cut_parts.cut_video
+def dying(path, *args, **kwargs):
+    if path.name == sys.argv[1]:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return inner(path, *args, **kwargs)
+cut_parts.cut_video = dying
+if __name__ == "__main__":
+    from keras_ddl.data import prepare
+    sys.exit(prepare.main(sys.argv[2:]))
+"""
+
+
+def test_a_video_that_kills_its_worker_costs_none_of_those_in_its_part(
+    face_videos: Path, tmp_path: Path
+) -> None:
+    out, script = tmp_path / "out", tmp_path / "together.py"
+    script.write_text(TOGETHER)
+    line = [sys.executable, script, "short_0.mp4", face_videos, "--out", out, *OPTIONS]
+    done = subprocess.run([*map(str, line)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "3 videos are done again, one by one: 2 worker processes died" in done.stderr
+    assert read_summary(out)["splits"] == {
+        "train": {"clips": 6, "ok": 2, "crashed": 1},
+        "val": {"clips": 0, "unreadable": 2, "no face": 1},
+        "test": {"clips": 0},
+    }
+    assert len(read_summary(out)["shards"]["train"]) == 2
+    again = subprocess.run([*map(str, line)], capture_output=True, text=True, check=False)
+    assert again.returncode == 0 and "is up to date" in again.stderr
