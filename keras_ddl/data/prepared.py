@@ -15,7 +15,9 @@ A prepared folder holds
 from __future__ import annotations
 
 import json
+import struct
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -25,12 +27,13 @@ from keras_ddl.data.video_index import SPLITS
 from keras_ddl.edge.clips import Clip
 from keras_ddl.edge.clipspec import CUTTING, ClipSpec
 from keras_ddl.edge.commands import typed
-from keras_ddl.edge.errors import MISSING, USAGE, UserError
+from keras_ddl.edge.errors import CHECK_FAILED, MISSING, USAGE, UserError
 from keras_ddl.edge.files import parse_json, read_json
+from keras_ddl.edge.optional_import import need
 from keras_ddl.edge.storage.address import Address
 from keras_ddl.edge.storage.file_cache import FileCache, cache_bytes
 from keras_ddl.edge.storage.folder import open_folder
-from keras_ddl.edge.storage.random_reads import RandomReads
+from keras_ddl.edge.storage.random_reads import RandomReads, noted
 
 if TYPE_CHECKING:
     from keras_ddl.framework import tf
@@ -42,6 +45,8 @@ INDEX = "index.json"
 ADDRESS = "address"  # in `prepared.json` of a set that was fetched: where its shards are
 REPORTS = ("report.md", "crops.png")
 JPEG_QUALITY = 95
+SUM = 4  # bytes that follow a clip in its shard: its `masked_sum`
+_MASK = 0xA282EAD8  # what TFRecord adds to a rotated CRC-32C
 WIDER = 1.5
 """Side of a wide crop over that of the model's."""
 
@@ -135,15 +140,28 @@ class StoredClips:
         return np.stack(clips) if clips else np.empty((0, *self.shape[1:]), np.uint8)
 
     def record(self, number: int) -> bytes:
-        """Return the serialised `tf.train.Example` of one clip."""
+        """Return the serialised `tf.train.Example` of one clip.
+
+        Raises:
+            UserError: Its shard is not there, ends early, or is damaged: that with code 4.
+        """
         shard, offset, length = self._places[number]
-        data = self.shards.read(shard, offset, length)
-        if len(data) != length:
-            raise UserError(
-                f"{self.shards.place / shard} ends early: expected {length} bytes at {offset}, "
-                f"received {len(data)}; prepare the videos again"
-            )
-        return data
+        data = self.shards.read(shard, offset, length + SUM)
+        place = self.shards.place / shard
+        if len(data) != length + SUM:
+            told = f"ends early: expected {length + SUM} bytes at {offset}, received {len(data)}"
+            raise noted(UserError(f"{place} {told}; prepare the videos again"))
+        payload = data[:-SUM]
+        if masked_sum(payload) != data[-SUM:]:
+            told = f"is damaged: the clip at byte {offset} is not as it was written"
+            raise noted(UserError(f"{place} {told}; prepare the videos again", CHECK_FAILED))
+        return payload
+
+
+def masked_sum(content: bytes) -> bytes:
+    """Return the sum by which TFRecord tells damage: CRC-32C, rotated and shifted, 4 bytes."""
+    crc = need("google_crc32c", "clips", "train").value(content)
+    return struct.pack("<I", (((crc >> 15) | (crc << 17)) + _MASK) & 0xFFFFFFFF)
 
 
 def encode_clip(clip: Clip, quality: int = JPEG_QUALITY) -> EncodedClip:
@@ -172,10 +190,7 @@ def decode_record(record: Any, shape: tuple[int, ...]) -> tf.Tensor:
 
     features = {"frames": tf.io.FixedLenFeature((shape[0],), tf.string)}
     images = tf.io.parse_single_example(record, features)["frames"]
-
-    def decode(image: Any) -> Any:
-        return tf.io.decode_jpeg(image, channels=3, dct_method="INTEGER_ACCURATE")
-
+    decode = partial(tf.io.decode_jpeg, channels=3, dct_method="INTEGER_ACCURATE")
     # Unstacked, not mapped: a loop in the graph costs more than eight decoders.
     return tf.ensure_shape(tf.stack([decode(image) for image in tf.unstack(images)]), shape)
 
@@ -220,8 +235,9 @@ def read_split(prepared: Path, split: str, whole: bool = True) -> PreparedSplit:
     index = read_json(prepared / split / INDEX)
     rows = tuple(index["clips"])
     spec = ClipSpec.read(prepared / SPEC)
+    shape = (spec.frames, spec.size, spec.size, 3)
     return PreparedSplit(
-        clips=StoredClips(shards, rows, (spec.frames, spec.size, spec.size, 3)),
+        clips=StoredClips(shards, rows, shape),
         labels=np.array([row["label"] for row in rows], np.int32),
         keys=tuple(tuple(row["key"]) for row in rows),
         rows=rows,
@@ -270,11 +286,9 @@ def check_sizes(prepared: Path | Address, summary: dict[str, Any], split: str) -
         name = f"{split}/{shard['name']}"
         size = sizes.get(name)
         if size != shard["bytes"]:
-            raise UserError(
-                f"{folder.where(name)}: expected {shard['bytes']} bytes, received "
-                f"{'no file' if size is None else size}; prepare the videos again",
-                MISSING if size is None else USAGE,
-            )
+            received = f"received {'no file' if size is None else size}; prepare the videos again"
+            told = f"{folder.where(name)}: expected {shard['bytes']} bytes, {received}"
+            raise UserError(told, MISSING if size is None else USAGE)
 
 
 def _shards(prepared: Path, summary: dict[str, Any], split: str, whole: bool) -> RandomReads:

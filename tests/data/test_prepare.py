@@ -290,6 +290,11 @@ def test_damaged_shards_are_found(
     shard.write_bytes(content)
     assert main(["--check", str(out)]) == 4
     assert "expected SHA-256" in capsys.readouterr().err
+    data = read_split(out, "train")
+    number = [row["shard"] for row in data.rows].index(shard.name)
+    with pytest.raises(UserError, match=f"{shard.name} is damaged: the clip at byte 12 is") as told:
+        data.clips.record(number)
+    assert told.value.exit_code == 4 and data.clips.record(number + 1)
     shard.write_bytes(content[:-1])
     with pytest.raises(UserError, match=rf"expected {len(content)} bytes"):
         read_split(out, "train")

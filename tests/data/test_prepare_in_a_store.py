@@ -353,7 +353,7 @@ def test_videos_in_a_store_give_the_clips_of_those_here(
     root = _copied(face_videos, bucket / face_videos.name)
     here = _no_facts(contents(_prepare(face_videos, tmp_path / "here", layout=layout)))
     spool = tmp_path / "spool"
-    words = [root, "--layout", layout, "--out", out, *OPTIONS, "--spool", str(spool)]
+    words = [f"{root}/", "--layout", layout, "--out", f"{out}/", *OPTIONS, "--spool", str(spool)]
     assert main([*words, "--processes", "2"]) == 0
     assert not list(spool.iterdir())
     there = _objects(out)
@@ -363,7 +363,7 @@ def test_videos_in_a_store_give_the_clips_of_those_here(
     ours, theirs = (found.pop("val/index.json").decode() for found in (there, here))
     assert ours.replace(message(where[0]), message(where[1])) == theirs
     assert _no_facts(there) == here
-    assert read_summary(out)["root"] == root
+    assert read_summary(out)["root"] == f"{root}/"
     times = {file.address: file.mtime_ns for file in Store(out).below(out)}
     assert main([*words, "--processes", "1"]) == 0
     assert {file.address: file.mtime_ns for file in Store(out).below(out)} == times

@@ -11,12 +11,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from keras_ddl.data.prepared import EncodedClip, Key
-from keras_ddl.edge.optional_import import need
+from keras_ddl.data.prepared import EncodedClip, Key, masked_sum
 
-HEAD, TAIL = 12, 4
-"""Bytes of a record before and after its payload: length and its sum, sum of the payload."""
-_MASK = 0xA282EAD8  # what TFRecord adds to a rotated CRC-32C
+HEAD = 12
+"""Bytes of a record before its payload: length, and the sum of that."""
 
 
 def example(key: Key, label: int, clip: EncodedClip) -> bytes:
@@ -39,12 +37,6 @@ def framed(payload: bytes) -> bytes:
     """Return a payload as a record of a TFRecord file."""
     length = struct.pack("<Q", len(payload))
     return b"".join((length, masked_sum(length), payload, masked_sum(payload)))
-
-
-def masked_sum(content: bytes) -> bytes:
-    """Return the sum by which TFRecord tells damage: CRC-32C, rotated and shifted, 4 bytes."""
-    crc = need("google_crc32c", "writing clips", "train").value(content)
-    return struct.pack("<I", (((crc >> 15) | (crc << 17)) + _MASK) & 0xFFFFFFFF)
 
 
 def _bytes_list(values: Sequence[bytes]) -> bytes:

@@ -18,6 +18,12 @@ MOST_OPEN = 256  # files; a process may have 1024 by default
 _refused: deque[UserError] = deque(maxlen=1)
 
 
+def noted(error: UserError) -> UserError:
+    """Return an error, known to `refusals_told` from here on."""
+    _refused.append(error)
+    return error
+
+
 @contextmanager
 def refusals_told() -> Iterator[None]:
     """Raise what a read was refused with, where the library that asked made an error of its own."""
@@ -65,9 +71,8 @@ class RandomReads:
             if self._store is None:  # what is here has been opened
                 raise UserError(f"{self.place}/{name} is missing", MISSING)
             return self._store.read_range(Address(self.place) / name, offset, length)
-        except UserError as error:
-            _refused.append(error)
-            raise
+        except UserError as error:  # without its trace, which such a library would print
+            raise noted(error).with_traceback(None) from None
 
     def _opened(self, name: str) -> _OpenFile | None:
         """The file, kept open with others; None where it is to be read in its store."""
