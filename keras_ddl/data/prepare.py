@@ -190,7 +190,6 @@ def _left(part: Part, done: set[str]) -> list[Part]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    defaults = ClipSpec()
     parser = Parser(
         prog="python -m keras_ddl.data.prepare",
         description="Cut a dataset's videos into face clips.",
@@ -225,6 +224,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--jpeg-quality", type=int, default=JPEG_QUALITY, metavar="Q", help="default %(default)s"
     )
+    _add_spec_options(parser)
+    args = parser.parse_args(argv)
+    return run_cli(lambda: _run(args))
+
+
+def _add_spec_options(parser: argparse.ArgumentParser) -> None:
+    defaults = ClipSpec()
     group = parser.add_argument_group("what a clip is")
     group.add_argument("--frames", type=int, default=defaults.frames)
     group.add_argument("--interval-ms", type=float, default=defaults.interval_ms)
@@ -237,8 +243,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     group.add_argument("--size", type=int, default=defaults.size, help="side of a crop, pixels")
     group.add_argument("--margin", type=float, default=defaults.margin, help="crop over face box")
     group.add_argument("--smoothing", type=float, default=defaults.smoothing)
-    args = parser.parse_args(argv)
-    return run_cli(lambda: _run(args))
 
 
 def _run(args: argparse.Namespace) -> int:
