@@ -18,12 +18,13 @@ import numpy as np
 from export.conversion.run_clips import balanced
 from keras_ddl.edge.errors import MISSING, USAGE, Parser, UserError, run_cli
 from keras_ddl.edge.files import atomic_write
+from keras_ddl.edge.storage.address import Address, place
 
 COUNT = 128
 SPLITS = ("train", "val", "test")
 
 
-def write_clips(prepared: Path, split: str, count: int, out: Path) -> int:
+def write_clips(prepared: Path | Address, split: str, count: int, out: Path) -> int:
     """Write clips of a prepared set, whole or not at all.
 
     Returns:
@@ -33,8 +34,9 @@ def write_clips(prepared: Path, split: str, count: int, out: Path) -> int:
         UserError: no such set, or a split without clips (3).
     """
     from keras_ddl.data.prepared import read_split
+    from keras_ddl.data.shards.stored_set import prepared_here
 
-    found = read_split(prepared, split)
+    found = read_split(prepared_here(prepared), split)
     chosen = balanced(found.labels, count)
     if len(chosen) == 0:
         raise UserError(
@@ -55,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         description=(__doc__ or "").splitlines()[0],
     )
     parser.add_argument("run", type=Path, nargs="?", help="run folder; default runs/latest")
-    parser.add_argument("--prepared", type=Path, help="prepared data; default: that of the run")
+    parser.add_argument("--prepared", type=place, help="prepared data; default: that of the run")
     parser.add_argument("--split", choices=SPLITS, default="train", help="default: %(default)s")
     parser.add_argument("--count", type=int, default=COUNT, help="default: %(default)s")
     parser.add_argument("--out", type=Path, required=True, help="the .npz file")
@@ -74,11 +76,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _prepared_of(run: Path | None) -> Path:
     """Where a run's prepared data is said to be."""
+    from keras_ddl.data.shards.stored_set import prepared_here
     from keras_ddl.edge.files import read_json
     from keras_ddl.edge.runs import find_run
 
     folder = find_run(run)
-    prepared = Path(read_json(folder / "config.json")["data"].get("prepared", ""))
+    prepared = prepared_here(read_json(folder / "config.json")["data"].get("prepared", ""))
     if prepared == Path() or not prepared.is_dir():
         raise UserError(
             f"expected the prepared data of {folder}, found none at '{prepared}': name it with "

@@ -8,6 +8,7 @@ from pathlib import Path
 from keras_ddl.config import TrainConfig
 from keras_ddl.data.prepare import PROCESSES, prepare
 from keras_ddl.data.video_index import SPLITS
+from keras_ddl.edge.storage.address import Address, absolute
 
 
 def synthetic_root(config: TrainConfig, cache: Path) -> Path:
@@ -26,15 +27,15 @@ def synthetic_root(config: TrainConfig, cache: Path) -> Path:
 
 
 def prepared_for(
-    config: TrainConfig, root: Path, cache: Path, layout: str, identity: str = ""
+    config: TrainConfig, root: Path | Address, cache: Path, layout: str, identity: str = ""
 ) -> Path:
     """Prepare a dataset as a configuration asks, in a folder of `cache` named after both."""
-    root, spec = Path(root), config.spec()
-    rules = f"{root.resolve()} {layout} {spec.to_json()} {config.detector} {config.clips_per_video}"
+    place, spec = absolute(root), config.spec()
+    rules = f"{place} {layout} {spec.to_json()} {config.detector} {config.clips_per_video}"
     rules += " wide" if config.pseudo_fakes else ""
     rules += f" {identity}" if identity else ""
-    name = f"clips-{root.resolve().name}-{hashlib.sha256(rules.encode()).hexdigest()[:8]}"
-    return prepare(
+    name = f"clips-{Path(place).name}-{hashlib.sha256(rules.encode()).hexdigest()[:8]}"
+    prepare(
         root,
         cache / name,
         spec,
@@ -45,3 +46,4 @@ def prepared_for(
         surroundings=bool(config.pseudo_fakes),
         identity=identity,
     )
+    return cache / name

@@ -18,6 +18,7 @@ from keras_ddl.comparison.related_results import related_results
 from keras_ddl.data.layouts import add_arguments, check_arguments
 from keras_ddl.data.prepare import CACHE
 from keras_ddl.data.prepared import check_spec, read_summary
+from keras_ddl.data.shards.stored_set import prepared_here
 from keras_ddl.datasets import prepared_for
 from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.commands import typed
@@ -26,6 +27,8 @@ from keras_ddl.edge.files import read_json, write_json, write_text
 from keras_ddl.edge.measured import onto
 from keras_ddl.edge.optional_import import need
 from keras_ddl.edge.runs import find_run
+from keras_ddl.edge.storage.address import Address, place
+from keras_ddl.edge.storage.random_reads import refusals_told
 from keras_ddl.evaluation.breakdown import DATASET
 from keras_ddl.evaluation.calibration import margins_from_logits
 from keras_ddl.evaluation.operating_point import OperatingPoint
@@ -45,8 +48,8 @@ _log = logging.getLogger(__name__)
 
 def evaluate(
     run: Path,
-    prepared: Sequence[Path] = (),
-    data: Path | None = None,
+    prepared: Sequence[Path | Address] = (),
+    data: Path | Address | None = None,
     layout: str = "folder",
     keep: bool = False,
     false_alarms: float | None = None,
@@ -60,8 +63,8 @@ def evaluate(
 
     Args:
         run: A complete run folder.
-        prepared: Folders of prepared clips whose test splits to score; by default the one that
-            the run was trained on.
+        prepared: Folders of prepared clips, or their addresses, whose test splits to score; by
+            default the one that the run was trained on.
         data: A dataset to prepare as the run's spec says, instead.
         layout, identity: How that dataset lies; see `data.layouts.read_index`.
         keep: Take threshold and temperature as `clipspec.json` has them, for a run whose
@@ -79,7 +82,7 @@ def evaluate(
     need("jinja2", "the report")  # now, and not when all is scored
     run = find_run(run)
     recorded = read_json(run / "config.json")["data"]
-    folders = [Path(folder) for folder in prepared]
+    folders = [prepared_here(folder) for folder in prepared]
     own = None if keep and (folders or data) else _own(recorded, run)
     model, config, spec = load_run(run)
     if data is not None:
@@ -199,9 +202,9 @@ def _note_one_class(folder: Path, pseudo: str) -> None:
 
 def _own(recorded: dict[str, Any], run: Path, remedy: str = OTHERS) -> Path:
     """Return the clips that a run was trained on, unchanged since."""
-    own = Path(recorded["prepared"])
     if not recorded["prepared"]:
         raise UserError(f"{run.name} has no data of its own, its weights were imported; {remedy}")
+    own = prepared_here(recorded["prepared"])
     if not own.is_dir():
         raise UserError(f"{own}, which {run.name} was trained on, is not there; {remedy}")
     if read_summary(own)["fingerprint"] != recorded["fingerprint"]:
@@ -221,13 +224,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     group = parser.add_mutually_exclusive_group()
     group.add_argument(
         "--prepared",
-        type=Path,
+        type=place,
         nargs="+",
         default=[],
         metavar="DIR",
         help="prepared clips to score, one or more; default those the run was trained on",
     )
-    group.add_argument("--data", type=Path, metavar="ROOT", help="another dataset, prepared first")
+    group.add_argument("--data", type=place, metavar="ROOT", help="another dataset, prepared first")
     add_arguments(parser, "--data")
     parser.add_argument(
         KEEP,
@@ -263,10 +266,12 @@ def _run(args: argparse.Namespace) -> int:
                 f"--validation: expected the run alone, whose own clips are scored; drop "
                 f"--prepared, --data and {KEEP}"
             )
-        result, file = validate(run, share), run / VALIDATION
+        with refusals_told():
+            result, file = validate(run, share), run / VALIDATION
     else:
         prepared, data, layout, keep = args.prepared, args.data, args.layout, args.keep
-        result = evaluate(run, prepared, data, layout, keep, share, args.identity)
+        with refusals_told():
+            result = evaluate(run, prepared, data, layout, keep, share, args.identity)
         file = run / TEST
     if args.json:
         print(file.read_text(encoding="utf-8"))

@@ -14,6 +14,7 @@ import numpy as np
 from keras_ddl.build_network import load_run
 from keras_ddl.config import TrainConfig
 from keras_ddl.data.prepared import read_split, read_summary
+from keras_ddl.data.shards.stored_set import prepared_here
 from keras_ddl.edge.commands import typed
 from keras_ddl.edge.errors import Parser, UserError, run_cli
 from keras_ddl.edge.files import read_json, write_text
@@ -105,9 +106,9 @@ def quantize(
 
 def _prepared(run: Path) -> Path:
     recorded = read_json(run / CONFIG)["data"]
-    prepared = Path(recorded["prepared"])
     if not recorded["prepared"]:
         raise UserError(f"{run} has no data of its own, its weights were imported; train from it")
+    prepared = prepared_here(recorded["prepared"])
     if not prepared.is_dir() or read_summary(prepared)["fingerprint"] != recorded["fingerprint"]:
         raise UserError(
             f"{prepared}, which {run} was trained on, is gone or has changed; prepare it again"

@@ -16,6 +16,7 @@ from keras_ddl.data.cut_video import cut_video, lost_cut
 from keras_ddl.data.layouts import read_index
 from keras_ddl.data.prepare import PROCESSES
 from keras_ddl.data.prepared import Cut, read_summary
+from keras_ddl.data.shards.stored_set import prepared_here
 from keras_ddl.data.video_index import Video
 from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.commands import typed
@@ -24,6 +25,7 @@ from keras_ddl.edge.faces import FaceDetector
 from keras_ddl.edge.files import read_json, write_json, write_text
 from keras_ddl.edge.metrics import accuracy, auc
 from keras_ddl.edge.runs import find_run
+from keras_ddl.edge.storage.address import location
 from keras_ddl.edge.workers.cluster import ClusterOptions, add_cluster_options, cluster_options
 from keras_ddl.edge.workers.pool import JOB_S, Loss, add_file_timeout
 from keras_ddl.edge.workers.pools import unordered_map
@@ -94,7 +96,7 @@ def robustness(
 
     run = find_run(run)
     model, _, spec = load_run(run)
-    prepared = Path(read_json(run / "config.json")["data"]["prepared"])
+    prepared = prepared_here(read_json(run / "config.json")["data"]["prepared"])
     videos = _videos(prepared, limit)
     clips = int(read_summary(prepared)["clips_per_video"])
     identity = {"weights": spec.weights_sha256, "videos": [list(v.key) for v in videos]}
@@ -150,8 +152,8 @@ def _cell(result: ConditionResult) -> str:
 def _videos(prepared: Path, limit: int | None) -> list[Video]:
     """The test videos that were prepared, evenly thinned in either class."""
     summary = read_summary(prepared)
-    root = Path(summary["root"])
-    if not root.exists():
+    root = location(summary["root"])
+    if isinstance(root, Path) and not root.exists():
         raise UserError(f"{root}, which the run was trained on, is gone; put it back")
     index = read_json(prepared / "test" / "index.json")["videos"]
     prepared_ones = {tuple(row["key"]) for row in index}  # not all, after `prepare --only`
@@ -189,7 +191,8 @@ def _cut(opened: tuple[ClipSpec, FaceDetector], job: tuple[Condition, Video, int
         return perturb(frames, condition.family, condition.level, seed)
 
     everyone = video.label == 0
-    return cut_video(video.path, *opened, clips, everyone=everyone, mask=video.mask, change=change)
+    with video.here() as path:
+        return cut_video(path, *opened, clips, everyone=everyone, mask=video.mask, change=change)
 
 
 def _lost(job: tuple[Condition, Video, int, int], loss: Loss) -> Cut:

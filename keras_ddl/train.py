@@ -15,11 +15,14 @@ from keras_ddl.config import TrainConfig
 from keras_ddl.data.layouts import add_arguments, check_arguments
 from keras_ddl.data.prepare import CACHE
 from keras_ddl.data.prepared import read_summary
+from keras_ddl.data.shards.stored_set import prepared_here
 from keras_ddl.datasets import prepared_for, synthetic_root
 from keras_ddl.edge.commands import typed
 from keras_ddl.edge.errors import INTERRUPTED, Parser, UserError, run_cli
 from keras_ddl.edge.files import read_json
 from keras_ddl.edge.runs import CONFIG, find_unfinished, start_run
+from keras_ddl.edge.storage.address import place
+from keras_ddl.edge.storage.random_reads import refusals_told
 from keras_ddl.evaluation.results import SplitResult
 from keras_ddl.evaluation.tables import table
 from keras_ddl.training.begin import begin
@@ -40,8 +43,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     configs.add_arguments(parser)
     source = parser.add_mutually_exclusive_group()
-    source.add_argument("--data", type=Path, metavar="ROOT", help="folder of a dataset")
-    source.add_argument("--prepared", type=Path, metavar="DIR", help="prepared clips")
+    source.add_argument("--data", type=place, metavar="ROOT", help="folder of a dataset")
+    source.add_argument(
+        "--prepared", type=place, metavar="DIR", help="prepared clips; also s3://… of them"
+    )
     add_arguments(parser, "--data")
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--out", type=Path, metavar="DIR", help="run folder; default runs/<time>")
@@ -131,8 +136,9 @@ def _run(args: argparse.Namespace) -> int:
     if devices.chief and not (run and (run / CONFIG).is_file()):
         run = start_run(run)
     try:
-        config = begin(config, prepared, run, options)
-        metrics = train(config, prepared, run, options)
+        with refusals_told():
+            config = begin(config, prepared, run, options)
+            metrics = train(config, prepared, run, options)
     except KeyboardInterrupt:
         raise UserError(
             f"interrupted; go on with: {typed('train')} --resume {run}", INTERRUPTED
@@ -164,7 +170,7 @@ def _asked(args: argparse.Namespace) -> tuple[TrainConfig, Path, Path | None]:
     if run is not None and (run / CONFIG).is_file():
         return _resumed(args, find_unfinished(run))
     config = configs.from_arguments(args)
-    prepared = args.prepared
+    prepared = None if args.prepared is None else prepared_here(args.prepared)
     if prepared is None:
         root = args.data or synthetic_root(config, CACHE)
         prepared = prepared_for(config, root, CACHE, args.layout, args.identity)
@@ -182,7 +188,7 @@ def _resumed(args: argparse.Namespace, run: Path) -> tuple[TrainConfig, Path, Pa
                 f"{run} was begun with another configuration: {', '.join(changed)}; go on as it "
                 f"was with --resume {run} alone, or begin anew with --out DIR"
             )
-    prepared = args.prepared or Path(kept["data"]["prepared"])
+    prepared = prepared_here(args.prepared or kept["data"]["prepared"])
     if read_summary(prepared)["fingerprint"] != kept["data"]["fingerprint"]:
         raise UserError(
             f"{prepared} has changed since {run} was begun; begin anew with --out DIR, or name "

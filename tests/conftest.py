@@ -15,6 +15,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -183,12 +184,16 @@ pathlib.Path.open = opening
 
 
 @pytest.fixture(scope="session")
-def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def ray_cluster(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Any]:
     """A Ray cluster on loopback: a head without room for workers, two nodes with room for one.
 
-    Its workers are killed over a file that is called `POISON`.
+    Its workers are killed over a file that is called `POISON`, and find the S3 server.
     """
     ray = pytest.importorskip("ray")
+    if find_spec("moto"):
+        request.getfixturevalue("s3_server")
     from ray.cluster_utils import Cluster
 
     folder = tmp_path_factory.mktemp("poisoned")

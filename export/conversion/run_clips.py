@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -44,10 +43,11 @@ def run_clips(data: Mapping[str, Any], spec: ClipSpec, split: str) -> ParityClip
         UserError: training clips are asked for and not there (3).
     """
     from keras_ddl.data.prepared import read_split
+    from keras_ddl.data.shards.stored_set import prepared_here
 
     prepared = data.get("prepared", "")
-    if prepared and Path(prepared).is_dir():
-        found = read_split(Path(prepared), split)
+    if prepared and prepared_here(prepared).is_dir():
+        found = read_split(prepared_here(prepared), split)
         chosen = balanced(found.labels, COUNT)
         clips, labels = np.ascontiguousarray(found.clips[chosen]), found.labels[chosen]
         fakes = int(np.sum(labels == 1))

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from keras_ddl.data.prepared import FORMAT
 from keras_ddl.data.video_index import Video
 from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.files import printable
+from keras_ddl.edge.storage.store import Store
 
 
 @dataclass(frozen=True)
@@ -18,7 +20,8 @@ class Fingerprint:
 
     Attributes:
         rules: Of what decides the clips of every video.
-        videos: Per video, of that and of its split, label and key and its file's size and time.
+        videos: Per video, of that and of its split, label and key and its file's size and time; in
+            a store size and tag, without a tag SHA-256.
         whole: Of all together.
     """
 
@@ -34,7 +37,7 @@ class Fingerprint:
         rules: Mapping[str, int],
         identity: str = "",
     ) -> Fingerprint:
-        """Take the digests; of the files only their facts are looked at.
+        """Take the digests; of the files only their facts are looked at, if they have any.
 
         Args:
             videos: The dataset's.
@@ -50,13 +53,19 @@ class Fingerprint:
 
 
 def _line(video: Video) -> str:
-    try:
-        facts = video.path.stat()
-        size, time = facts.st_size, facts.st_mtime_ns
-    except OSError:  # gone since it was listed, or not to be looked at: cutting it says why
-        size, time = -1, -1
     mask = printable(video.mask.name) if video.mask else ""
-    return f"{video.split} {video.label} {video.key} {size} {time} {mask}\n"
+    return f"{video.split} {video.label} {video.key} {_content(video)} {mask}\n"
+
+
+def _content(video: Video) -> str:
+    """What changes with a file's content: size and time, in a store size and tag or digest."""
+    if (stored := video.stored) is not None:
+        return f"{stored.size} {stored.tag or Store(stored.address).sha256(stored)}"
+    try:
+        facts = Path(video.path).stat()
+    except OSError:  # gone since it was listed, or not to be looked at: cutting it says why
+        return "-1 -1"
+    return f"{facts.st_size} {facts.st_mtime_ns}"
 
 
 def _digest(text: str) -> str:

@@ -9,25 +9,25 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from keras_ddl.data.cut_video import cut_video, lost_cut
 from keras_ddl.data.fingerprint import Fingerprint
 from keras_ddl.data.layouts import add_arguments, read_index
-from keras_ddl.data.prepared import JPEG_QUALITY, Cut, read_summary
+from keras_ddl.data.prepared import JPEG_QUALITY, SUMMARY, read_summary
 from keras_ddl.data.prepared_report import REPORT, write_report
-from keras_ddl.data.shard_writer import PreparedWriter, check_hashes, drop_parts
+from keras_ddl.data.shard_writer import PreparedWriter, check_hashes, drop_unfinished
+from keras_ddl.data.shards.cut_parts import Workers, cut_parts
+from keras_ddl.data.shards.part import Part, parts_of
 from keras_ddl.data.video_index import Video
 from keras_ddl.edge.clipspec import CUTTING, ClipSpec
 from keras_ddl.edge.errors import CHECK_FAILED, Parser, UserError, run_cli
-from keras_ddl.edge.faces import FaceDetector
-from keras_ddl.edge.files import printable
+from keras_ddl.edge.storage.address import Address, absolute, place
+from keras_ddl.edge.storage.folder import open_folder
 from keras_ddl.edge.workers.cluster import ClusterOptions, add_cluster_options, cluster_options
-from keras_ddl.edge.workers.pool import JOB_S, Loss, add_file_timeout
-from keras_ddl.edge.workers.pools import unordered_map
+from keras_ddl.edge.workers.pool import JOB_S, add_file_timeout
 
 CLIPS_PER_VIDEO = 8
 PROCESSES = 2
@@ -39,8 +39,8 @@ _log = logging.getLogger(__name__)
 
 
 def prepare(
-    root: Path,
-    out: Path,
+    root: Path | Address,
+    out: Path | Address,
     spec: ClipSpec,
     detector: str = "auto",
     processes: int = PROCESSES,
@@ -53,16 +53,17 @@ def prepare(
     identity: str = "",
     timeout_s: float = JOB_S,
     cluster: ClusterOptions | None = None,
-) -> Path:
+    spool: str = "",
+) -> Path | Address:
     """Cut a dataset's videos into clips; go on where an earlier call was stopped.
 
     A finished video is kept as long as it, the spec and the sampling stay; others may come and go.
 
     Args:
-        root: The dataset's folder.
-        out: Where the clips go. Appears whole or not at all; an older prepared folder there is
-            replaced when the videos, the spec or the sampling have changed, and left alone when
-            nothing has.
+        root: The dataset's folder, or its address.
+        out: Where the clips go, a folder or an address. Is whole or is no prepared folder; an older
+            one there is replaced when the videos, the spec or the sampling have changed, and left
+            alone when nothing has.
         spec: What a clip is.
         detector: `auto` (YuNet where it can be had, else Haar), `yunet` or `haar`.
         processes: Worker processes; a video that kills two, one after the other, is `crashed`, and
@@ -79,6 +80,7 @@ def prepare(
         identity: Pattern of an `IdentityRule`: who is in a video, by its path.
         timeout_s: A video that takes longer is `timeout`, and the others go on.
         cluster: Cut the videos there, in place of `processes`; its nodes see the same paths.
+        spool: As of `Spool`; for videos in a store.
 
     Returns:
         `out`.
@@ -95,27 +97,33 @@ def prepare(
         raise UserError(f"file timeout: expected above 0 seconds, received {timeout_s}")
     if not 1 <= quality <= 100:
         raise UserError(f"JPEG quality: expected 1 to 100, received {quality}")
-    root, out = Path(root), Path(out)
+    root, out = (p if isinstance(p, Address) else Path(p) for p in (root, out))
     videos = _chosen(list(read_index(root, layout, identity).present()), only)
     _check_keys(videos)
     spec = spec.replace(detector=open_detector(detector).name)
     rules = {"clips_per_video": clips_per_video, "quality": quality, "surroundings": surroundings}
     fingerprint = Fingerprint.of(videos, spec, rules, identity)
-    if out.exists() and read_summary(out)["fingerprint"] == fingerprint.whole:
-        drop_parts(out)
+    if _is_there(out) and read_summary(out)["fingerprint"] == fingerprint.whole:
+        drop_unfinished(out)
         _log.info("%s is up to date", out)
     else:
-        jobs = dict(zip(fingerprint.videos, videos, strict=True))
+        parts = parts_of(fingerprint.videos, videos)
         with PreparedWriter(out, spec, fingerprint.rules) as writer:
-            where = {"processes": processes, "cluster": cluster}
-            cut = partial(unordered_map, _cut, lost=_lost, seconds=timeout_s, **where)
-            _add_missing(writer, jobs, partial(cut, start=partial(_open, spec, rules)), progress)
+            workers = Workers(processes, cluster, timeout_s, spool)
+            cut = partial(cut_parts, spec=spec, rules=rules, workers=workers)
+            _add_missing(writer, parts, cut, progress)
             named = {"identity": identity} if identity else {}
-            facts = {"root": str(root.resolve()), "layout": layout, **named, **rules}
-            writer.finish(fingerprint.videos, fingerprint.whole, facts)
-    if not (out / REPORT).exists():
+            facts = {"root": absolute(root), "layout": layout, **named, **rules}
+            writer.finish(parts, fingerprint.whole, facts)
+    if open_folder(out).read(REPORT) is None:
         write_report(out)
     return out
+
+
+def _is_there(out: Path | Address) -> bool:
+    if isinstance(out, Path):  # also a folder of something else, which is not to be replaced
+        return out.exists()
+    return open_folder(out).read(SUMMARY) is not None
 
 
 def _chosen(videos: list[Video], only: Sequence[str]) -> list[Video]:
@@ -150,79 +158,49 @@ def _check_keys(videos: Sequence[Video]) -> None:
 
 def _add_missing(
     writer: PreparedWriter,
-    videos: Mapping[str, Video],
-    cut: Callable[[list[Video]], Iterator[tuple[int, Cut]]],
+    parts: Sequence[Part],
+    cut: Callable[[Sequence[Part], Path | Address], Iterator[tuple[Part, dict[str, Any]]]],
     progress: bool,
 ) -> None:
     """Cut the videos that an earlier call has not finished."""
     from tqdm import tqdm
 
     done = writer.done()
-    left = {name: video for name, video in videos.items() if name not in done}
-    found = len(videos) - len(left)
+    left = [lacking for part in parts for lacking in _left(part, done)]
+    total, lacking = (sum(len(part.videos) for part in these) for these in (parts, left))
+    found = total - lacking
     if found:
-        _log.info("going on: %d of %d videos are done", found, len(videos))
+        _log.info("going on: %d of %d videos are done", found, total)
     if not left:
         return
-    names, bar = [*left], {"desc": "face clips", "unit": "video", "dynamic_ncols": True}
-    cuts = cut([*left.values()])
-    for job, result in tqdm(cuts, total=len(videos), initial=found, disable=not progress, **bar):
-        writer.add(names[job], left[names[job]], result)
+    shown = {"desc": "face clips", "unit": "video", "dynamic_ncols": True}
+    with tqdm(total=total, initial=found, disable=not progress, **shown) as bar:
+        for part, written in cut(left, writer.folder.where("")):
+            writer.note(part.name, written)
+            bar.update(len(part.videos))
 
 
-@dataclass(frozen=True)
-class _Opened:
-    """What every video needs, opened once per process."""
-
-    spec: ClipSpec
-    detector: FaceDetector
-    rules: dict[str, int]
-
-
-def _open(spec: ClipSpec, rules: dict[str, int]) -> _Opened:
-    import cv2
-
-    from keras_ddl.edge.faces import open_detector
-
-    cv2.setNumThreads(1)
-    return _Opened(spec, open_detector(spec.detector), rules)
-
-
-def _cut(opened: _Opened, video: Video) -> Cut:
-    cut = cut_video(
-        video.path,
-        opened.spec,
-        opened.detector,
-        everyone=video.label == 0,
-        mask=video.mask,
-        varied=video.split == "train",
-        **opened.rules,
-    )
-    return _warned(video, cut)
-
-
-def _lost(video: Video, loss: Loss) -> Cut:
-    return _warned(video, lost_cut(video.path, loss))
-
-
-def _warned(video: Video, cut: Cut) -> Cut:
-    if cut.status != "ok":
-        _log.warning("%s: %s: %s", printable(video.path.name), cut.status, cut.message)
-    return cut
+def _left(part: Part, done: set[str]) -> list[Part]:
+    """What is to be done of a part: all, or what is left of one that was done video by video."""
+    if part.name in done:
+        return []
+    left = [single for single in part.singly() if single.name not in done]
+    return [part] if len(left) == len(part.videos) else left
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    defaults = ClipSpec()
     parser = Parser(
         prog="python -m keras_ddl.data.prepare",
         description="Cut a dataset's videos into face clips.",
     )
-    parser.add_argument("root", type=Path, nargs="?", help="folder of the dataset")
+    parser.add_argument(
+        "root", type=place, nargs="?", help="folder of the dataset, or s3://… of one"
+    )
     target = parser.add_mutually_exclusive_group(required=True)
-    target.add_argument("--out", type=Path, help="folder for the clips")
+    target.add_argument("--out", type=place, help="folder for the clips, or s3://… of one")
     target.add_argument(
-        "--check", type=Path, metavar="DIR", help="compare a prepared folder with its hashes"
+        "--check", type=place, metavar="DIR", help="compare a prepared folder with its hashes"
     )
     add_arguments(parser)
     parser.add_argument(
@@ -235,10 +213,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--clips-per-video", type=int, default=CLIPS_PER_VIDEO, metavar="N")
     parser.add_argument("--processes", type=int, default=PROCESSES, metavar="N")
     add_file_timeout(parser)
+    parser.add_argument(
+        "--spool",
+        type=Path,
+        metavar="DIR",
+        help="where videos of addresses are fetched to, one per process, while they are cut "
+        "(default: the system's folder for temporary files)",
+    )
     add_cluster_options(parser)
     parser.add_argument(
         "--jpeg-quality", type=int, default=JPEG_QUALITY, metavar="Q", help="default %(default)s"
     )
+    _add_spec_options(parser)
+    args = parser.parse_args(argv)
+    return run_cli(lambda: _run(args))
+
+
+def _add_spec_options(parser: argparse.ArgumentParser) -> None:
+    defaults = ClipSpec()
     group = parser.add_argument_group("what a clip is")
     group.add_argument("--frames", type=int, default=defaults.frames)
     group.add_argument("--interval-ms", type=float, default=defaults.interval_ms)
@@ -251,8 +243,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     group.add_argument("--size", type=int, default=defaults.size, help="side of a crop, pixels")
     group.add_argument("--margin", type=float, default=defaults.margin, help="crop over face box")
     group.add_argument("--smoothing", type=float, default=defaults.smoothing)
-    args = parser.parse_args(argv)
-    return run_cli(lambda: _run(args))
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -278,6 +268,7 @@ def _run(args: argparse.Namespace) -> int:
         identity=args.identity,
         timeout_s=args.file_timeout,
         cluster=cluster_options(args),
+        spool=str(args.spool or ""),
     )
     for split, counts in read_summary(args.out)["splits"].items():
         rest = [f"{count} {status}" for status, count in counts.items() if status != "clips"]

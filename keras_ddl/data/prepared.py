@@ -4,9 +4,10 @@ A prepared folder holds
 
 - `clipspec.json`, what a clip is, and `prepared.json`: fingerprint, counts, size and SHA-256 of
   every shard;
-- for each split `clips-NNNNN.tfrecord`: a `tf.train.Example` per clip with `frames` (T JPEG images,
-  4:4:4), `label`, `key`, `track` and `times_ms`; where pseudo-fakes will be made of them also
-  `wide` (the same frames with the surroundings of the face) and `points` (five of each face there);
+- for each split `clips-….tfrecord`, named by its SHA-256: the clips of one video, or of a few, as a
+  `tf.train.Example` each with `frames` (T JPEG images, 4:4:4), `label`, `key`, `track` and
+  `times_ms`; where pseudo-fakes will be made of them also `wide` (the same frames with the
+  surroundings of the face) and `points` (five of each face there);
 - for each split `index.json`: a row per clip (video key, label, track, first time stamp, where it
   lies in which shard) and a row per video with what became of it.
 """
@@ -14,9 +15,9 @@ A prepared folder holds
 from __future__ import annotations
 
 import json
-import os
+import struct
 from dataclasses import dataclass
-from functools import cached_property
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -26,8 +27,13 @@ from keras_ddl.data.video_index import SPLITS
 from keras_ddl.edge.clips import Clip
 from keras_ddl.edge.clipspec import CUTTING, ClipSpec
 from keras_ddl.edge.commands import typed
-from keras_ddl.edge.errors import MISSING, USAGE, UserError
-from keras_ddl.edge.files import read_json
+from keras_ddl.edge.errors import CHECK_FAILED, MISSING, USAGE, UserError
+from keras_ddl.edge.files import parse_json, read_json
+from keras_ddl.edge.optional_import import need
+from keras_ddl.edge.storage.address import Address
+from keras_ddl.edge.storage.file_cache import FileCache, cache_bytes
+from keras_ddl.edge.storage.folder import open_folder
+from keras_ddl.edge.storage.random_reads import RandomReads, noted
 
 if TYPE_CHECKING:
     from keras_ddl.framework import tf
@@ -35,11 +41,17 @@ if TYPE_CHECKING:
 FORMAT = 2
 SUMMARY = "prepared.json"
 SPEC = "clipspec.json"
+INDEX = "index.json"
+ADDRESS = "address"  # in `prepared.json` of a set that was fetched: where its shards are
+REPORTS = ("report.md", "crops.png")
 JPEG_QUALITY = 95
+SUM = 4  # bytes that follow a clip in its shard: its `masked_sum`
+_MASK = 0xA282EAD8  # what TFRecord adds to a rotated CRC-32C
 WIDER = 1.5
 """Side of a wide crop over that of the model's."""
 
 Key = tuple[str, str, str, str]
+Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -99,16 +111,16 @@ class PreparedSplit:
 
 
 class StoredClips:
-    """The clips of one split, read from their shards when asked for.
+    """The clips of one split, read from their shards when asked for; threads may share it.
 
     Args:
-        folder: The split's folder.
+        shards: Reads pieces of the shards.
         rows: Per clip its row of the index.
         shape: Of one clip, (T, S, S, 3).
     """
 
-    def __init__(self, folder: Path, rows: tuple[dict[str, Any], ...], shape: tuple[int, ...]):
-        self.folder = folder
+    def __init__(self, shards: RandomReads, rows: tuple[dict[str, Any], ...], shape: Shape):
+        self.shards = shards
         self._places = [(row["shard"], row["offset"], row["length"]) for row in rows]
         self.shape = (len(rows), *shape)
 
@@ -128,30 +140,28 @@ class StoredClips:
         return np.stack(clips) if clips else np.empty((0, *self.shape[1:]), np.uint8)
 
     def record(self, number: int) -> bytes:
-        """Return the serialised `tf.train.Example` of one clip."""
+        """Return the serialised `tf.train.Example` of one clip.
+
+        Raises:
+            UserError: Its shard is not there, ends early, or is damaged: that with code 4.
+        """
         shard, offset, length = self._places[number]
-        data = os.pread(self._files[shard], length, offset)
-        if len(data) != length:
-            raise UserError(
-                f"{self.folder / shard} ends early: expected {length} bytes at {offset}, received "
-                f"{len(data)}; prepare the videos again"
-            )
-        return data
+        data = self.shards.read(shard, offset, length + SUM)
+        place = self.shards.place / shard
+        if len(data) != length + SUM:
+            told = f"ends early: expected {length + SUM} bytes at {offset}, received {len(data)}"
+            raise noted(UserError(f"{place} {told}; prepare the videos again"))
+        payload = data[:-SUM]
+        if masked_sum(payload) != data[-SUM:]:
+            told = f"is damaged: the clip at byte {offset} is not as it was written"
+            raise noted(UserError(f"{place} {told}; prepare the videos again", CHECK_FAILED))
+        return payload
 
-    @cached_property
-    def _files(self) -> dict[str, int]:
-        """Open shards; they stay open as long as this object lives."""
-        names = sorted({shard for shard, _, _ in self._places})
-        try:
-            return {name: os.open(self.folder / name, os.O_RDONLY) for name in names}
-        except OSError as error:
-            raise UserError(
-                f"{error.filename} is missing ({error.strerror}); prepare the videos again"
-            ) from error
 
-    def __del__(self) -> None:
-        for file in self.__dict__.get("_files", {}).values():
-            os.close(file)
+def masked_sum(content: bytes) -> bytes:
+    """Return the sum by which TFRecord tells damage: CRC-32C, rotated and shifted, 4 bytes."""
+    crc = need("google_crc32c", "clips", "train").value(content)
+    return struct.pack("<I", (((crc >> 15) | (crc << 17)) + _MASK) & 0xFFFFFFFF)
 
 
 def encode_clip(clip: Clip, quality: int = JPEG_QUALITY) -> EncodedClip:
@@ -180,28 +190,30 @@ def decode_record(record: Any, shape: tuple[int, ...]) -> tf.Tensor:
 
     features = {"frames": tf.io.FixedLenFeature((shape[0],), tf.string)}
     images = tf.io.parse_single_example(record, features)["frames"]
-
-    def decode(image: Any) -> Any:
-        return tf.io.decode_jpeg(image, channels=3, dct_method="INTEGER_ACCURATE")
-
+    decode = partial(tf.io.decode_jpeg, channels=3, dct_method="INTEGER_ACCURATE")
     # Unstacked, not mapped: a loop in the graph costs more than eight decoders.
     return tf.ensure_shape(tf.stack([decode(image) for image in tf.unstack(images)]), shape)
 
 
-def read_summary(prepared: Path) -> dict[str, Any]:
+def read_summary(prepared: Path | Address) -> dict[str, Any]:
     """Return `prepared.json`; a UserError says that a folder is not a prepared one."""
-    path = Path(prepared) / SUMMARY
-    if not path.is_file():
+    content = open_folder(prepared).read(SUMMARY)
+    if content is None:
         raise UserError(
             f"expected a folder of prepared clips, received {prepared}, which holds no "
             f"{SUMMARY}; make one with: {typed('prepare')} ROOT --out DIR"
         )
-    summary: dict[str, Any] = read_json(path)
+    summary: dict[str, Any] = parse_json(content, f"{prepared}/{SUMMARY}")
     return summary
 
 
-def read_split(prepared: Path, split: str) -> PreparedSplit:
+def read_split(prepared: Path, split: str, whole: bool = True) -> PreparedSplit:
     """Open one split of a prepared folder.
+
+    Args:
+        prepared: The folder.
+        split: `train`, `val` or `test`.
+        whole: Of a set in a store: keep whole shards here, for clips that are read more than once.
 
     Raises:
         UserError: If the folder is not a prepared one, of another format, changed since it was
@@ -219,12 +231,13 @@ def read_split(prepared: Path, split: str) -> PreparedSplit:
     counts = summary["splits"]
     if not counts[split]["clips"]:
         raise UserError(f"{prepared} has no clips in {split}; it has {json.dumps(counts)}")
-    _check_shards(prepared, summary, split)
-    index = read_json(prepared / split / "index.json")
+    shards = _shards(prepared, summary, split, whole)
+    index = read_json(prepared / split / INDEX)
     rows = tuple(index["clips"])
     spec = ClipSpec.read(prepared / SPEC)
+    shape = (spec.frames, spec.size, spec.size, 3)
     return PreparedSplit(
-        clips=StoredClips(prepared / split, rows, (spec.frames, spec.size, spec.size, 3)),
+        clips=StoredClips(shards, rows, shape),
         labels=np.array([row["label"] for row in rows], np.int32),
         keys=tuple(tuple(row["key"]) for row in rows),
         rows=rows,
@@ -262,14 +275,29 @@ def check_spec(prepared: Path, spec: ClipSpec, settable: bool = False) -> None:
     raise UserError(f"{prepared} is cut with {has}, the model expects {expected}; {remedy}")
 
 
-def _check_shards(prepared: Path, summary: dict[str, Any], split: str) -> None:
-    """Sizes only, for speed; `python -m keras_ddl.data.prepare --check DIR` compares the hashes."""
-    for shard in summary["shards"][split]:
-        path = prepared / split / shard["name"]
-        size = path.stat().st_size if path.is_file() else None
+def check_sizes(prepared: Path | Address, summary: dict[str, Any], split: str) -> None:
+    """Refuse a set of which a shard is missing or has another size.
+
+    Sizes only, for speed; `python -m keras_ddl.data.prepare --check DIR` compares the hashes.
+    """
+    folder, shards = open_folder(prepared), summary["shards"][split]
+    sizes = folder.sizes(split) if shards else {}
+    for shard in shards:
+        name = f"{split}/{shard['name']}"
+        size = sizes.get(name)
         if size != shard["bytes"]:
-            raise UserError(
-                f"{path}: expected {shard['bytes']} bytes, received "
-                f"{'no file' if size is None else size}; prepare the videos again",
-                MISSING if size is None else USAGE,
-            )
+            received = f"received {'no file' if size is None else size}; prepare the videos again"
+            told = f"{folder.where(name)}: expected {shard['bytes']} bytes, {received}"
+            raise UserError(told, MISSING if size is None else USAGE)
+
+
+def _shards(prepared: Path, summary: dict[str, Any], split: str, whole: bool) -> RandomReads:
+    """The shards of a split: beside its index, or in the store of a set that was fetched."""
+    if ADDRESS not in summary:
+        check_sizes(prepared, summary, split)
+        return RandomReads(prepared / split)
+    place, shards = Address(summary[ADDRESS]) / split, summary["shards"]
+    files = {shard["name"]: (shard["bytes"], shard["sha256"]) for shard in shards[split]}
+    wanted = {shard["sha256"] for these in shards.values() for shard in these}
+    cache = FileCache(prepared.parent / "shards", cache_bytes(), wanted) if whole else None
+    return RandomReads(place, files, cache)

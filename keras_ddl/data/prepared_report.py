@@ -7,32 +7,31 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_ddl.data.prepared import Key, PreparedSplit, read_split, read_summary
+from keras_ddl.data.prepared import REPORTS, Key, PreparedSplit, read_split, read_summary
+from keras_ddl.data.shards.stored_set import prepared_here
 from keras_ddl.data.video_index import SPLITS
-from keras_ddl.edge.files import atomic_write, read_json, write_text
+from keras_ddl.edge.files import read_json
+from keras_ddl.edge.storage.address import Address
+from keras_ddl.edge.storage.folder import open_folder
 
-REPORT = "report.md"
-SHEET = "crops.png"
+REPORT, SHEET = REPORTS
 COLUMNS, ROWS = 12, 4  # crops across, and at most that many lines for a split
 TILE, CAPTION, GAP = 96, 12, 4  # pixels
 COLOURS = {0: (120, 190, 90), 1: (70, 80, 220)}  # BGR: green = real, red = fake
 
 
-def write_report(prepared: Path) -> Path:
+def write_report(place: Path | Address) -> None:
     """Write `report.md` and the contact sheet it shows.
 
     Args:
-        prepared: Folder of prepared clips.
-
-    Returns:
-        The Markdown file.
+        place: Folder of prepared clips, or its address.
     """
-    prepared = Path(prepared)
-    write_crop_sheet(prepared)
+    prepared, folder = prepared_here(place), open_folder(place)
+    folder.write(SHEET, crop_sheet(prepared))
     summary = read_summary(prepared)
     who = f", people by `{summary['identity']}`" if "identity" in summary else ""
     lines = [
-        f"# {prepared.name}",
+        f"# {place.name}",
         "",
         f"From `{summary.get('root', '?')}` (layout {summary.get('layout', '?')}{who}), JPEG "
         f"quality {summary.get('quality', '?')}, up to {summary.get('clips_per_video', '?')} "
@@ -62,35 +61,32 @@ def write_report(prepared: Path) -> Path:
         ]
     lines += ["", "## Videos without a clip", "", *(lost or ["None."]), ""]
     lines += ["## Crops", "", f"Green = real, red = fake.\n\n![crops]({SHEET})"]
-    write_text(prepared / REPORT, "\n".join(lines) + "\n")
-    return prepared / REPORT
+    text = "\n".join(lines) + "\n"
+    folder.write(REPORT, text.encode("utf-8", "backslashreplace"))
 
 
-def write_crop_sheet(prepared: Path) -> Path:
+def crop_sheet(prepared: Path) -> bytes:
     """Draw the middle frame of one clip of evenly chosen tracks of each split, with its name.
 
     Args:
         prepared: Folder of prepared clips.
 
     Returns:
-        The PNG file, `crops.png` in it.
+        A PNG file.
     """
     import cv2
 
-    prepared = Path(prepared)
     counts = read_summary(prepared)["splits"]
     parts = [_part(prepared, split) for split in SPLITS if counts[split]["clips"]]
     parts = parts or [_line("no clips at all")]
     sheet = np.concatenate([*parts, np.full((GAP, parts[0].shape[1], 3), 255, np.uint8)])
     _, png = cv2.imencode(".png", sheet)
-    with atomic_write(prepared / SHEET) as temporary:
-        temporary.write_bytes(png.tobytes())
-    return prepared / SHEET
+    return bytes(png.tobytes())
 
 
 def _part(prepared: Path, split: str) -> np.ndarray:
     """The crops of one split under a line that counts them."""
-    data = read_split(prepared, split)
+    data = read_split(prepared, split, whole=False)
     first: dict[tuple[Key, int], int] = {}
     for number, (key, row) in enumerate(zip(data.keys, data.rows, strict=True)):
         first.setdefault((key, row["track"]), number)

@@ -20,6 +20,7 @@ from keras_ddl.data.layouts import Index, add_arguments, read_index
 from keras_ddl.data.video_index import CLASSES, SPLITS
 from keras_ddl.edge.errors import CHECK_FAILED, Parser, UserError, run_cli
 from keras_ddl.edge.files import write_json
+from keras_ddl.edge.storage.address import is_address
 from keras_ddl.edge.workers.pool import JOB_S, add_file_timeout
 
 FORMAT = 1
@@ -151,6 +152,14 @@ def table(report: Report) -> str:
     return "\n".join([*lines, f"{verdict}; {len(report.findings) - errors} warnings"])
 
 
+def _folder(text: str) -> Path:
+    if is_address(text):
+        raise argparse.ArgumentTypeError(
+            f"expected a folder of this machine, received {text}; copy it here to verify it"
+        )
+    return Path(text)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code: 0 safe, 4 not."""
     parser = Parser(
@@ -158,7 +167,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         description="Check a dataset: counts, missing and broken files, leaks, duplicates.",
         epilog="Ends with 0 where training is safe and with 4 where it is not.",
     )
-    parser.add_argument("root", type=Path, help="folder of the dataset")
+    parser.add_argument("root", type=_folder, help="folder of the dataset")
     add_arguments(parser)
     parser.add_argument(
         "--for",

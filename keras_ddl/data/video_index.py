@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from keras_ddl.edge.files import printable
+from keras_ddl.edge.storage.address import Address
+from keras_ddl.edge.storage.spool import Spool
+from keras_ddl.edge.storage.store import StoredFile
 
 SPLITS = ("train", "val", "test")
 """The three parts of a dataset, in the order in which they are used."""
@@ -22,7 +27,7 @@ class Video:
     """A labelled video file.
 
     Args:
-        path: The file.
+        path: The file, or its address.
         label: 0 = real, 1 = fake, in every dataset.
         dataset: Name of the dataset.
         method: How the fake was made; `"real"` for reals.
@@ -35,6 +40,7 @@ class Video:
         source: Where the video was taken from, such as a channel or a project; empty where it is
             not known.
         mask: Video of the manipulated region, same frames, where the dataset has one.
+        stored: The facts of a file in a store.
 
     A name that is not UTF-8 shows its bytes (`\\xNN`) in every field but the paths.
 
@@ -42,7 +48,7 @@ class Video:
         ValueError: If label or split is not one of the values above.
     """
 
-    path: Path
+    path: Path | Address
     label: int
     dataset: str
     method: str
@@ -53,6 +59,7 @@ class Video:
     original: str = ""
     source: str = ""
     mask: Path | None = None
+    stored: StoredFile | None = None
 
     def __post_init__(self) -> None:
         if self.label not in (0, 1):
@@ -67,3 +74,25 @@ class Video:
     def key(self) -> tuple[str, str, str, str]:
         """What names a video. The stem alone does not: methods share stems."""
         return (self.dataset, self.method, self.compression, self.video_id)
+
+    @property
+    def there(self) -> bool:
+        """Whether the file is there, as far as its listing knows."""
+        return self.stored is not None if isinstance(self.path, Address) else self.path.is_file()
+
+    @contextmanager
+    def here(self, spool: str = "") -> Iterator[Path]:
+        """Yield the file's path; one in a store is fetched for as long as this lasts.
+
+        Args:
+            spool: As of `Spool`.
+
+        Raises:
+            UserError: As `Store.download`.
+            OSError: No room.
+        """
+        if self.stored is None:
+            yield Path(self.path)
+            return
+        with Spool(spool).fetched(self.stored) as (path, _):
+            yield path

@@ -20,16 +20,32 @@ _NUMBERS = itertools.count()  # threads may write to one path
 def read_json(path: Path) -> Any:
     """Read a JSON file; a UserError names one that is not there or not JSON."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
+    return parse_json(content, path)
+
+
+def parse_json(content: bytes, place: Path | str) -> Any:
+    """Return what a JSON file holds; a UserError names its place where that is not JSON."""
+    try:
+        return json.loads(content.decode("utf-8"))
     except (ValueError, RecursionError) as error:  # the latter of nested brackets
-        raise UserError(f"{path} is not valid JSON: {error}") from error
+        raise UserError(f"{place} is not valid JSON: {error}") from error
 
 
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON file whole or not at all."""
-    write_text(path, json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+    write_text(path, _json_text(value))
+
+
+def json_bytes(value: Any) -> bytes:
+    """Return what `write_json` writes."""
+    return _json_text(value).encode("utf-8", "backslashreplace")
+
+
+def _json_text(value: Any) -> str:
+    return json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
 
 
 def write_text(path: Path, text: str) -> None:

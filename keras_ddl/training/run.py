@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keras_ddl.config import TrainConfig
-from keras_ddl.data.prepared import read_summary
+from keras_ddl.data.prepared import ADDRESS, read_summary
 from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.errors import CHECK_FAILED, UserError
 from keras_ddl.edge.files import file_sha256, write_json
@@ -157,8 +157,9 @@ def _metrics(config: TrainConfig, prepared: Path, fitted: Fitted) -> dict[str, A
 
 def write_config(run: Path, config: TrainConfig, prepared: Path) -> None:
     """Write down what a run trains and on which clips: what `--resume` goes by."""
-    fingerprint = read_summary(prepared)["fingerprint"]
-    data = {"prepared": str(Path(prepared).resolve()), "fingerprint": fingerprint}
+    summary = read_summary(prepared)
+    place = summary.get(ADDRESS) or str(Path(prepared).resolve())
+    data = {"prepared": place, "fingerprint": summary["fingerprint"]}
     write_json(run / CONFIG, {"config": config.to_dict(), "data": data})
 
 

@@ -81,6 +81,19 @@ def celebdf_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture(scope="session")
+def contents() -> Callable[[Path], dict[str, bytes]]:
+    """Reads all files of a prepared folder but its report, which says where it lies."""
+
+    def read(folder: Path) -> dict[str, bytes]:
+        files = (path for path in folder.rglob("*") if path.is_file())
+        found = {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+        del found["report.md"]
+        return found
+
+    return read
+
+
 @pytest.fixture
 def face_videos(
     tmp_path: Path, draw_face: Callable[..., np.ndarray], write_mp4: Callable[..., Path]

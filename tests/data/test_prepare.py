@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,19 +17,31 @@ tf = pytest.importorskip("tensorflow")
 
 from keras_ddl import config
 from keras_ddl.data import prepare as preparing
+from keras_ddl.data.fingerprint import Fingerprint
+from keras_ddl.data.layouts import read_index
 from keras_ddl.data.prepare import main, prepare
-from keras_ddl.data.prepared import check_spec, encode_clip, read_split, read_summary
+from keras_ddl.data.prepared import (
+    EncodedClip,
+    check_spec,
+    encode_clip,
+    read_split,
+    read_summary,
+)
 from keras_ddl.data.prepared_report import SHEET
 from keras_ddl.data.shard_writer import PreparedWriter
-from keras_ddl.data.video_index import Video
+from keras_ddl.data.shards import part
+from keras_ddl.data.shards.records import example, framed
+from keras_ddl.data.video_index import SPLITS, Video
 from keras_ddl.edge.clipper import FaceClipper
 from keras_ddl.edge.clips import Clip
 from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.errors import UserError
 from keras_ddl.edge.faces import open_detector
+from keras_ddl.edge.files import write_json
 from keras_ddl.edge.video import read_video
 
 SPEC = ClipSpec(frames=8, size=32)
+Contents = Callable[[Path], dict[str, bytes]]
 
 
 def _prepare(root: Path, out: Path, **changes: object) -> Path:
@@ -78,7 +92,9 @@ def test_shards_are_ordinary_tfrecords(face_videos: Path, tmp_path: Path) -> Non
     """TensorFlow's own reader, which checks the sums, gives the clips in the order of the index."""
     out = _prepare(face_videos, tmp_path / "out")
     data = read_split(out, "train")
-    files = sorted(map(str, (out / "train").glob("*.tfrecord")))
+    names = dict.fromkeys(row["shard"] for row in data.rows)
+    assert set(names) == {path.name for path in (out / "train").glob("*.tfrecord")}
+    files = [str(out / "train" / name) for name in names]
     records = [record.numpy() for record in tf.data.TFRecordDataset(files)]
     assert records == [data.clips.record(number) for number in range(len(data.clips))]
     keys = [tf.train.Example.FromString(r).features.feature["key"] for r in records]
@@ -141,23 +157,118 @@ def test_the_report_names_every_video_without_a_clip(face_videos: Path, tmp_path
     assert green == red > 0  # one real and one fake face, a frame each
 
 
-def test_two_processes_write_the_same_bytes(face_videos: Path, tmp_path: Path) -> None:
+def test_two_processes_write_the_same_bytes(
+    face_videos: Path, tmp_path: Path, contents: Contents
+) -> None:
     one = _prepare(face_videos, tmp_path / "one")
     two = _prepare(face_videos, tmp_path / "two", processes=2)
-    names = ("train/clips-00000.tfrecord", "train/index.json", "val/index.json", "prepared.json")
-    for name in (*names, SHEET):
-        assert (one / name).read_bytes() == (two / name).read_bytes()
+    assert contents(one) == contents(two)
+    assert {"prepared.json", "val/index.json", SHEET} < contents(one).keys()
 
 
-def test_small_shards_hold_the_same_clips(
+def test_a_large_set_has_several_videos_in_a_shard_and_the_same_clips(
     face_videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = read_split(_prepare(face_videos, tmp_path / "one"), "train")
-    monkeypatch.setattr("keras_ddl.data.shard_writer.SHARD_BYTES", 1)
-    out = _prepare(face_videos, tmp_path / "two")
-    parts = read_split(out, "train")
-    assert len(list((out / "train").glob("*.tfrecord"))) == 2  # a video each
-    np.testing.assert_array_equal(whole.clips[:], parts.clips[:])
+    apart = _prepare(face_videos, tmp_path / "one")
+    monkeypatch.setattr(part, "FILES", 0)
+    monkeypatch.setattr(part, "LONGEST", 1 << 30)  # no part ends but with its split
+    together = _prepare(face_videos, tmp_path / "two", processes=1)
+    shards = [len(list((out / "train").glob("*.tfrecord"))) for out in (apart, together)]
+    assert shards == [2, 1]
+    one, two = (read_split(out, "train") for out in (apart, together))
+    assert one.keys == two.keys and one.videos == two.videos
+    count = len(one.clips)
+    assert [one.clips.record(n) for n in range(count)] == [
+        two.clips.record(n) for n in range(count)
+    ]
+    assert len({row["offset"] for row in two.rows}) == count
+
+
+def test_parts_depend_on_their_videos_alone() -> None:
+    """Of many videos each part has a few neighbours; one more video changes its own part only."""
+    videos = [
+        Video(Path(f"{n}.mp4"), 0, "set", "real", "", f"{n}.mp4", (str(n),), SPLITS[n // 15000])
+        for n in range(40000)
+    ]
+    names = [hashlib.sha256(video.video_id.encode()).hexdigest()[:32] for video in videos]
+    parts = part.parts_of(names, videos)
+    assert [pair for one in parts for pair in one.videos] == list(zip(names, videos, strict=True))
+    assert all(len({video.split for _, video in one.videos}) == 1 for one in parts)
+    assert max(len(one.videos) for one in parts) <= part.LONGEST
+    assert len(parts) < 2 * part.FILES and len({one.name for one in parts}) == len(parts)
+    fewer = part.parts_of(names[:777] + names[778:], videos[:777] + videos[778:])
+    assert len({one.name for one in fewer} - {one.name for one in parts}) <= 2
+    few = part.parts_of(names[: part.FILES], videos[: part.FILES])
+    assert [one.name for one in few] == names[: part.FILES]  # each is found again as it was
+
+
+def test_records_are_the_bytes_that_tensorflow_writes(tmp_path: Path) -> None:
+    clip = EncodedClip(
+        images=(b"one", b"", bytes(300)),
+        times_ms=np.array([0.0, 40.1, 80.3]),
+        track_id=300,
+        wide=(b"wide",),
+        points=np.array([[[1, 2], [np.nan, 4]]], np.float32),
+    )
+    key = ("sét", "real", "", "a.mp4")
+    features = {
+        "frames": tf.train.Feature(bytes_list=tf.train.BytesList(value=clip.images)),
+        "key": tf.train.Feature(bytes_list=tf.train.BytesList(value=[k.encode() for k in key])),
+        "label": tf.train.Feature(int64_list=tf.train.Int64List(value=[1])),
+        "times_ms": tf.train.Feature(float_list=tf.train.FloatList(value=clip.times_ms)),
+        "track": tf.train.Feature(int64_list=tf.train.Int64List(value=[300])),
+        "wide": tf.train.Feature(bytes_list=tf.train.BytesList(value=clip.wide)),
+        "points": tf.train.Feature(float_list=tf.train.FloatList(value=clip.points.ravel())),
+    }
+    theirs = tf.train.Example(features=tf.train.Features(feature=features))
+    payload = example(key, 1, clip)
+    assert payload == theirs.SerializeToString(deterministic=True)
+    with tf.io.TFRecordWriter(str(tmp_path / "theirs")) as writer:
+        writer.write(payload)
+    assert (tmp_path / "theirs").read_bytes() == framed(payload)
+
+
+def test_a_set_of_large_joined_shards_as_older_versions_wrote_them_is_read_as_ever(
+    face_videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = _prepare(face_videos, tmp_path / "out")
+    data = read_split(out, "train")
+    before = [data.clips.record(number) for number in range(len(data.clips))]
+    joined, starts = b"", {}
+    for path in [out / "train" / name for name in dict.fromkeys(r["shard"] for r in data.rows)]:
+        starts[path.name] = len(joined)
+        joined += path.read_bytes()
+        path.unlink()
+    (out / "train/clips-00000.tfrecord").write_bytes(joined)
+    rows = [{**r, "offset": r["offset"] + starts[r["shard"]]} for r in data.rows]
+    index = {"clips": [{**r, "shard": "clips-00000.tfrecord"} for r in rows]}
+    write_json(out / "train/index.json", {**index, "videos": data.videos})
+    summary = {name: value for name, value in read_summary(out).items() if name != "indexes"}
+    facts = {"bytes": len(joined), "sha256": hashlib.sha256(joined).hexdigest()}
+    summary["shards"]["train"] = [{"name": "clips-00000.tfrecord", **facts}]
+    write_json(out / "prepared.json", summary)
+    data = read_split(out, "train")
+    assert [data.clips.record(number) for number in range(len(data.clips))] == before
+    assert main(["--check", str(out)]) == 0
+    stamp = (out / "prepared.json").stat().st_mtime_ns
+    _prepare(face_videos, out)  # nothing has changed
+    assert (out / "prepared.json").stat().st_mtime_ns == stamp
+
+
+def test_what_an_older_version_left_unfinished_is_begun_anew(
+    face_videos: Path, tmp_path: Path, contents: Contents
+) -> None:
+    parts = tmp_path / ".out.partial" / "parts"
+    parts.mkdir(parents=True)
+    videos = list(read_index(face_videos, "folder").present())
+    rules = {"clips_per_video": 3, "quality": 95, "surroundings": False}
+    fingerprint = Fingerprint.of(videos, SPEC.replace(detector="haar"), rules)
+    write_json(parts / "rules.json", fingerprint.rules)
+    for name in fingerprint.videos:
+        (parts / f"{name}.tfrecord").touch()
+        write_json(parts / f"{name}.json", {"split": "train", "video": {}, "clips": []})
+    out = _prepare(face_videos, tmp_path / "out")
+    assert contents(out) == contents(_prepare(face_videos, tmp_path / "undisturbed"))
 
 
 def test_two_at_once_are_refused(face_videos: Path, tmp_path: Path) -> None:
@@ -173,12 +284,17 @@ def test_damaged_shards_are_found(
 ) -> None:
     out = _prepare(face_videos, tmp_path / "out")
     assert main(["--check", str(out)]) == 0
-    shard = out / "train/clips-00000.tfrecord"
+    shard = min((out / "train").glob("*.tfrecord"))
     content = bytearray(shard.read_bytes())
     content[100] ^= 1
     shard.write_bytes(content)
     assert main(["--check", str(out)]) == 4
     assert "expected SHA-256" in capsys.readouterr().err
+    data = read_split(out, "train")
+    number = [row["shard"] for row in data.rows].index(shard.name)
+    with pytest.raises(UserError, match=f"{shard.name} is damaged: the clip at byte 12 is") as told:
+        data.clips.record(number)
+    assert told.value.exit_code == 4 and data.clips.record(number + 1)
     shard.write_bytes(content[:-1])
     with pytest.raises(UserError, match=rf"expected {len(content)} bytes"):
         read_split(out, "train")

@@ -16,9 +16,9 @@ pytest.importorskip("cv2")
 pytest.importorskip("av")
 pytest.importorskip("tensorflow")
 
-from keras_ddl.data import prepare as preparing
 from keras_ddl.data.prepare import prepare
-from keras_ddl.data.prepared import SUMMARY, Cut, read_summary
+from keras_ddl.data.prepared import Cut, read_summary
+from keras_ddl.data.shards import cut_parts
 from keras_ddl.edge.clipspec import ClipSpec
 
 SPEC = ClipSpec(frames=8, size=32)
@@ -29,6 +29,7 @@ def _prepare(root: Path, out: Path, **changes: object) -> Path:
     return prepare(root, out, SPEC, **settings)  # type: ignore[arg-type]
 
 
+CUTTER = "keras_ddl.data.shards.cut_parts:cut_video"
 KILLED = """
 import os, pathlib, shutil, signal, sys
 from pathlib import Path
@@ -46,7 +47,7 @@ def dying(owner, name, when):
 
 root, out, moment = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
 if moment == "after three videos":
-    dying(PreparedWriter, "add", lambda writer, *_: len(writer.done()) == 3)
+    dying(PreparedWriter, "note", lambda writer, *_: len(writer.done()) == 3)
 if moment == "before the folder is in place":
     dying(pathlib.Path, "rename", lambda path, target: path.name == ".out.partial")
 if moment == "before the parts are gone":
@@ -60,19 +61,19 @@ AT_LAST = ("before the folder is in place", "before the parts are gone")
 def note_cuts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the videos that are cut from now on."""
     seen: list[str] = []
-    inner = preparing.cut_video
+    inner = cut_parts.cut_video
 
     def counted(path: Path, *args: Any, **kwargs: Any) -> Cut:
         seen.append(path.name)
         return inner(path, *args, **kwargs)
 
-    monkeypatch.setattr(preparing, "cut_video", counted)
+    monkeypatch.setattr(cut_parts, "cut_video", counted)
     return seen
 
 
 @pytest.mark.parametrize("moment", ["after three videos", *AT_LAST])
 def test_a_killed_run_goes_on_without_doing_a_video_twice(
-    moment: str, face_videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    moment: str, face_videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, contents: Any
 ) -> None:
     out, undisturbed = tmp_path / "out", _prepare(face_videos, tmp_path / "undisturbed")
     command = [sys.executable, "-c", KILLED, str(face_videos), str(out), moment]
@@ -81,8 +82,7 @@ def test_a_killed_run_goes_on_without_doing_a_video_twice(
     seen = note_cuts(monkeypatch)
     _prepare(face_videos, out)
     assert len(seen) == (0 if moment in AT_LAST else 3)  # of six
-    for name in ("train/clips-00000.tfrecord", "train/index.json", "val/index.json"):
-        assert (out / name).read_bytes() == (undisturbed / name).read_bytes()
+    assert contents(out) == contents(undisturbed)
     assert not list(tmp_path.glob(".*.partial")) and not (out / "parts").exists()
 
 
@@ -120,7 +120,7 @@ def test_a_video_that_kills_its_worker_costs_itself_alone(
     out = tmp_path / "out"
     command = "keras_ddl.data.prepare"
     arguments = [face_videos, "--out", out, *OPTIONS, "--processes", processes]
-    done = run_with_a_death(command, f"{command}:cut_video", "a_0.mp4", *arguments)
+    done = run_with_a_death(command, CUTTER, "a_0.mp4", *arguments)
     assert done.returncode == 0, done.stderr
     counts = read_summary(out)["splits"]["train"]
     assert counts == {"clips": 3, "crashed": 1, "too short": 1, "ok": 1}
@@ -134,7 +134,7 @@ def test_a_video_that_hangs_costs_itself_alone(
     out = tmp_path / "out"
     command = "keras_ddl.data.prepare"
     arguments = [face_videos, "--out", out, *OPTIONS, "--processes", "1", "--file-timeout", "12"]
-    done = run_with_a_death(command, f"{command}:cut_video", "short_0", *arguments, hang=600)
+    done = run_with_a_death(command, CUTTER, "short_0", *arguments, hang=600)
     assert done.returncode == 0, done.stderr
     counts = read_summary(out)["splits"]["train"]
     assert counts == {"clips": 6, "timeout": 1, "ok": 2}
@@ -143,7 +143,7 @@ def test_a_video_that_hangs_costs_itself_alone(
 
 
 def test_files_that_come_and_go_cost_no_finished_video(
-    face_videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    face_videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, contents: Any
 ) -> None:
     out = tmp_path / "out"
     command = [sys.executable, "-c", KILLED, str(face_videos), str(out), "after three videos"]
@@ -155,8 +155,7 @@ def test_files_that_come_and_go_cost_no_finished_video(
     seen = note_cuts(monkeypatch)
     _prepare(face_videos, out)
     assert sorted(seen) == ["0_0.mp4", "empty_0.mp4", "wall_1.mp4"]
-    for name in ("train/clips-00000.tfrecord", "train/index.json", "val/index.json", SUMMARY):
-        assert (out / name).read_bytes() == (undisturbed / name).read_bytes()
+    assert contents(out) == contents(undisturbed)
     assert not (out / "parts").exists()
 
 
@@ -184,3 +183,38 @@ def test_a_disk_that_takes_no_more_is_one_line_and_nothing_is_lost(
     again = [sys.executable, "-m", "keras_ddl.data.prepare", *words, "--processes", "0"]
     subprocess.run(again, check=True, capture_output=True)
     assert read_summary(out)["splits"]
+
+
+TOGETHER = """
+import os, signal, sys
+from keras_ddl.data.shards import cut_parts, part
+part.FILES, part.LONGEST = 0, 1 << 30  # all videos of a split in one part
+inner = cut_parts.cut_video
+def dying(path, *args, **kwargs):
+    if path.name == sys.argv[1]:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return inner(path, *args, **kwargs)
+cut_parts.cut_video = dying
+if __name__ == "__main__":
+    from keras_ddl.data import prepare
+    sys.exit(prepare.main(sys.argv[2:]))
+"""
+
+
+def test_a_video_that_kills_its_worker_costs_none_of_those_in_its_part(
+    face_videos: Path, tmp_path: Path
+) -> None:
+    out, script = tmp_path / "out", tmp_path / "together.py"
+    script.write_text(TOGETHER)
+    line = [sys.executable, script, "short_0.mp4", face_videos, "--out", out, *OPTIONS]
+    done = subprocess.run([*map(str, line)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "3 videos are done again, one by one: 2 worker processes died" in done.stderr
+    assert read_summary(out)["splits"] == {
+        "train": {"clips": 6, "ok": 2, "crashed": 1},
+        "val": {"clips": 0, "unreadable": 2, "no face": 1},
+        "test": {"clips": 0},
+    }
+    assert len(read_summary(out)["shards"]["train"]) == 2
+    again = subprocess.run([*map(str, line)], capture_output=True, text=True, check=False)
+    assert again.returncode == 0 and "is up to date" in again.stderr

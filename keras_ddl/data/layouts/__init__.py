@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from keras_ddl.data.layouts.celebdf import celebdf
 from keras_ddl.data.layouts.deeperforensics import deeperforensics
@@ -17,8 +18,9 @@ from keras_ddl.data.layouts.identity import OPTION
 from keras_ddl.data.layouts.index import Index
 from keras_ddl.data.layouts.manifest import manifest
 from keras_ddl.edge.errors import UserError
+from keras_ddl.edge.storage.address import Address
 
-LAYOUTS: dict[str, Callable[[Path], Index]] = {
+LAYOUTS: dict[str, Callable[[Any], Index]] = {
     "celebdf": celebdf,
     "csv": manifest,
     "deeperforensics": deeperforensics,
@@ -34,25 +36,31 @@ OWN_NAMES: dict[str, Callable[..., Index]] = {"csv": manifest, "folder": folder}
 """Those whose names are the user's own, so that a pattern may say who is in a video."""
 
 
-def read_index(root: Path, layout: str, identity: str = "") -> Index:
+def read_index(root: Path | Address, layout: str, identity: str = "") -> Index:
     """Index a dataset.
 
     Args:
-        root: Its folder, or the file of a table.
+        root: Its folder, or the file of a table; or an address, for a layout in `OWN_NAMES`.
         layout: A name in `LAYOUTS`.
         identity: Pattern of an `IdentityRule`, for a layout in `OWN_NAMES`.
 
     Raises:
         UserError: If the folder is not such a dataset, or its names say by themselves who is who.
     """
+    if isinstance(root, Address) and layout not in OWN_NAMES:
+        raise UserError(
+            f"--layout {layout}: expected a folder of this machine, received {root}; of addresses "
+            f"the layouts {' and '.join(OWN_NAMES)} are taken"
+        )
+    place = root if isinstance(root, Address) else Path(root)
     if not identity:
-        return LAYOUTS[layout](Path(root))
+        return LAYOUTS[layout](place)
     if layout not in OWN_NAMES:
         raise UserError(
             f"{OPTION}: expected one of the layouts {', '.join(OWN_NAMES)} with it, received "
             f"{layout}, which says by itself who is who; leave it out"
         )
-    return OWN_NAMES[layout](Path(root), identity=identity)
+    return OWN_NAMES[layout](place, identity=identity)
 
 
 def add_arguments(parser: argparse._ActionsContainer, of: str = "") -> None:

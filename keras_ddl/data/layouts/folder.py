@@ -7,18 +7,20 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
+from keras_ddl.data.layouts.dataset_files import DatasetFile, DatasetFiles
 from keras_ddl.data.layouts.held_out import SPLIT_SEED, hold_out
 from keras_ddl.data.layouts.identity import IdentityRule
-from keras_ddl.data.layouts.index import Index, dataset_folder
+from keras_ddl.data.layouts.index import Index
 from keras_ddl.data.video_index import CLASSES, SPLITS, VIDEO_SUFFIXES, Video
 from keras_ddl.edge.errors import UserError
+from keras_ddl.edge.storage.address import Address
 
 _SUSPICIOUS = ("fake", "manip", "swap", "synth", "generated", "forg")
 
 _log = logging.getLogger(__name__)
 
 
-def folder(root: Path, seed: int = SPLIT_SEED, identity: str = "") -> Index:
+def folder(root: Path | Address, seed: int = SPLIT_SEED, identity: str = "") -> Index:
     """Index a plain folder.
 
     With `train`, `val` and `test` folders the splits are taken as they are. Without them, whole
@@ -31,7 +33,7 @@ def folder(root: Path, seed: int = SPLIT_SEED, identity: str = "") -> Index:
     as above, or in a folder for each person.
 
     Args:
-        root: The folder.
+        root: The folder, or its address.
         seed: Seed of the held-out split; unused where the folders carry splits.
         identity: Pattern of an `IdentityRule`.
 
@@ -44,15 +46,15 @@ def folder(root: Path, seed: int = SPLIT_SEED, identity: str = "") -> Index:
             nobody, or too few identities to hold out; also if a folder's name sounds of fakes where
             all are to be real.
     """
-    root, rule = dataset_folder(root), IdentityRule(identity)
-    people = str(rule)
-    given = [split for split in SPLITS if (root / split).is_dir()]
+    files, rule = DatasetFiles(root), IdentityRule(identity)
+    people, folders = str(rule), files.folders()
+    given = [split for split in SPLITS if split in folders]
     if given:
-        videos = [video for split in given for video in _part(root, root / split, split, rule)]
+        videos = [video for split in given for video in _part(files, f"{split}/", split, rule)]
         mixed: list[Video] = []
     else:
-        sorted_out = any((root / name).is_dir() for name in CLASSES)
-        found = list(_part(root, root, "train", rule) if sorted_out else _reals(root, rule))
+        sorted_out = any(name in folders for name in CLASSES)
+        found = list(_part(files, "", "train", rule) if sorted_out else _reals(files, rule))
         if not (sorted_out or rule.pattern) and any("/" in v.video_id for v in found):
             people = f"their folders, or {people}"
         if found:
@@ -70,60 +72,63 @@ def folder(root: Path, seed: int = SPLIT_SEED, identity: str = "") -> Index:
     )
 
 
-def _reals(root: Path, rule: IdentityRule) -> Iterator[Video]:
+def _reals(files: DatasetFiles, rule: IdentityRule) -> Iterator[Video]:
     """The videos of a folder of reals."""
-    named = [path.name for path in sorted(root.iterdir()) if path.is_dir()]
-    for name in named:
+    for name in files.folders():
         if any(word in name.lower() for word in _SUSPICIOUS):
             raise UserError(
-                f"{root}: expected folders real and fake, or real videos alone, received a folder "
-                f"{name}; sort the videos into real/ and fake/, or name --layout"
+                f"{files.root}: expected folders real and fake, or real videos alone, received a "
+                f"folder {name}; sort the videos into real/ and fake/, or name --layout"
             )
-    videos = _videos_below(root)
+    videos = _videos_below(files, "")
     if videos:
-        _log.warning("%s has no folders real and fake: its %d videos are real", root, len(videos))
-    for path in videos:
-        inner = path.relative_to(root)
+        count = len(videos)
+        _log.warning("%s has no folders real and fake: its %d videos are real", files.root, count)
+    for video in videos:
+        inner = video.inner
         own = len(inner.parts) > 1 and not rule.pattern  # a folder for each person
-        yield Video(
-            path=path,
-            label=0,
-            dataset=root.resolve().name,
-            method=CLASSES[0],
-            compression="",
-            video_id=inner.as_posix(),
-            identities=(inner.parts[0],) if own else rule.people(inner),
-            split="train",
-        )
+        people = (inner.parts[0],) if own else rule.people(inner)
+        yield _video(files, video, 0, CLASSES[0], people, "train")
 
 
-def _videos_below(base: Path) -> list[Path]:
+def _videos_below(files: DatasetFiles, name: str) -> list[DatasetFile]:
     """Videos by name, sorted; says what else is there."""
-    files = sorted(f for f in base.rglob("*") if f.is_file() and not f.name.startswith("."))
-    others = [f for f in files if f.suffix.lower() not in VIDEO_SUFFIXES]
+    found = files.below(name)
+    others = [f for f in found if f.inner.suffix.lower() not in VIDEO_SUFFIXES]
     if others:
         _log.warning(
             "%s: left out %d files that are not videos by name, the first is %s",
-            base,
+            files.root / name if name else files.root,
             len(others),
-            others[0].name,
+            others[0].inner.name,
         )
-    return sorted(set(files) - set(others))
+    return [f for f in found if f.inner.suffix.lower() in VIDEO_SUFFIXES]
 
 
-def _part(root: Path, part: Path, split: str, rule: IdentityRule) -> Iterator[Video]:
+def _part(files: DatasetFiles, part: str, split: str, rule: IdentityRule) -> Iterator[Video]:
     for label, name in enumerate(CLASSES):
-        base = part / name
-        for path in _videos_below(base):
-            inner = path.relative_to(base)
+        for video in _videos_below(files, f"{part}{name}"):
+            inner = video.inner
             method = inner.parts[0] if label == 1 and len(inner.parts) > 1 else name
-            yield Video(
-                path=path,
-                label=label,
-                dataset=root.resolve().name,
-                method=method,
-                compression="",
-                video_id=inner.as_posix(),
-                identities=rule.people(inner),
-                split=split,
-            )
+            yield _video(files, video, label, method, rule.people(inner), split)
+
+
+def _video(
+    files: DatasetFiles,
+    video: DatasetFile,
+    label: int,
+    method: str,
+    people: tuple[str, ...],
+    split: str,
+) -> Video:
+    return Video(
+        path=video.path,
+        label=label,
+        dataset=files.name,
+        method=method,
+        compression="",
+        video_id=video.inner.as_posix(),
+        identities=people,
+        split=split,
+        stored=video.stored,
+    )

@@ -76,8 +76,8 @@ class Index:
         there: list[Video] = []
         missing: list[Video] = []
         for video in sorted(listed, key=_order):
-            (there if video.path.is_file() else missing).append(video)
-        mixed = [video for video in left_out if video.path.is_file()]
+            (there if video.there else missing).append(video)
+        mixed = [video for video in left_out if video.there]
         if mixed:
             reason = "they show people of two splits"
             notes = [*notes, f"{mixed[0].dataset}: left out {len(mixed)} videos: {reason}"]

@@ -11,13 +11,17 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from keras_ddl.edge.errors import UserError
+from keras_ddl.edge.storage.address import Address
+from keras_ddl.edge.storage.store import Store
 
 Row = dict[str, str]
 
 _SEPARATOR_LINE = re.compile(r"\s*sep=(.)[^\S\r\n]*(?=[\r\n])")  # Excel's own first line
 
 
-def read_rows(table: Path, required: Sequence[str]) -> tuple[list[str], list[tuple[int, Row]]]:
+def read_rows(
+    table: Path | Address, required: Sequence[str]
+) -> tuple[list[str], list[tuple[int, Row]]]:
     """Read a CSV file with a line of column names.
 
     As spreadsheets write it, too: in UTF-8 or UTF-16, between commas, semicolons, tabs or bars,
@@ -25,7 +29,7 @@ def read_rows(table: Path, required: Sequence[str]) -> tuple[list[str], list[tup
     count.
 
     Args:
-        table: The file.
+        table: The file, or its address.
         required: Columns that must be there.
 
     Returns:
@@ -35,8 +39,11 @@ def read_rows(table: Path, required: Sequence[str]) -> tuple[list[str], list[tup
         UserError: If it cannot be read, lacks a column or names one twice, has no line below the
             names, or a line with more values than names or a value over several lines.
     """
+    stored = Store(table).read(table) if isinstance(table, Address) else None
     try:
-        data = table.read_bytes()
+        if isinstance(table, Address) and stored is None:
+            raise FileNotFoundError("there is no such file")
+        data = table.read_bytes() if isinstance(table, Path) else stored or b""
         wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
         text = data.decode("utf-16" if wide else "utf-8-sig")
         if "\0" in text:
@@ -71,7 +78,7 @@ def _lines(text: str) -> Iterator[tuple[int, list[str]]]:
             yield before + reader.line_num, [value.strip() for value in values]
 
 
-def _check_columns(table: Path, columns: Sequence[str], required: Sequence[str]) -> None:
+def _check_columns(table: Path | Address, columns: Sequence[str], required: Sequence[str]) -> None:
     received = f"expected the columns {','.join(required)}, received {','.join(columns)}"
     if lacking := [name for name in required if name not in columns]:
         raise UserError(f"{table}: {received}; add {','.join(lacking)}")
@@ -80,7 +87,7 @@ def _check_columns(table: Path, columns: Sequence[str], required: Sequence[str])
         raise UserError(f"{table}: {received}; keep one column {twice[0]}")
 
 
-def _row(table: Path, number: int, columns: Sequence[str], values: Sequence[str]) -> Row:
+def _row(table: Path | Address, number: int, columns: Sequence[str], values: Sequence[str]) -> Row:
     more = [value for value in values[len(columns) :] if value]
     if more:
         raise UserError(

@@ -49,7 +49,7 @@ def with_pseudo_fakes(data: PreparedSplit, mode: str = "only") -> WithPseudoFake
     reals = [video for video in data.videos if video["label"] == 0]
     fakes = [{**video, "key": _key(video["key"]), "label": 1} for video in reals]
     split = PreparedSplit(
-        clips=StoredClips(data.clips.folder, tuple(rows), data.clips.shape[1:]),
+        clips=StoredClips(data.clips.shards, tuple(rows), data.clips.shape[1:]),
         labels=np.array([row["label"] for row in rows], np.int32),
         keys=tuple((*row["key"],) for row in rows),
         rows=tuple(rows),

@@ -74,7 +74,7 @@ class WideClips:
         images = features["wide"].bytes_list.value
         if not images:
             raise UserError(
-                f"{self._stored.folder.parent} holds no surroundings of the faces, of which "
+                f"{self._stored.shards.place} holds no surroundings of the faces, of which "
                 "pseudo-fakes are made; prepare the videos again with --surroundings"
             )
         part = slice(None) if frame is None else slice(frame, frame + 1)

@@ -71,3 +71,8 @@ def location(text: str) -> Path | Address:
         known = ", ".join(f"{name}://" for name in SCHEMES)
         raise UserError(f"expected a path or an address ({known}), received '{text}'", USAGE)
     return Address(text)
+
+
+def absolute(place: Path | Address) -> str:
+    """Return a place as another process finds it: a path from the root on, or the address."""
+    return str(place) if isinstance(place, Address) else str(Path(place).resolve())

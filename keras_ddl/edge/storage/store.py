@@ -122,6 +122,23 @@ class Store:
         """Return the SHA-256 of a file's bytes, which go nowhere."""
         return self._stream(file, lambda block: None, lambda share: None)
 
+    def read_range(self, address: Address, start: int, length: int) -> bytes:
+        """Return bytes of an object; fewer where it ends early.
+
+        Raises:
+            UserError: It is not there, or cannot be read.
+        """
+        with told(address):
+            return bytes(self._files.cat_file(str(address), start=start, end=start + length))
+
+    def remove_below(self, folder: Address) -> None:
+        """Delete all objects below a folder; one that is not there is no error."""
+        with told(folder):
+            try:
+                self._files.rm(str(folder), recursive=True)
+            except FileNotFoundError:
+                pass
+
     def _stream(
         self, file: StoredFile, take: Callable[[bytes], Any], tell: Callable[[float], None]
     ) -> str:
