@@ -22,7 +22,7 @@ import numpy as np
 from benchmarks.settings import settings
 from deploy.scanning.file_record import JUDGED
 from deploy.scanning.files import find
-from deploy.scanning.ledger import LEDGER, Ledger
+from deploy.scanning.results.ledger import LEDGER, Ledger
 from keras_ddl.edge.errors import Parser, UserError, run_cli
 from keras_ddl.edge.files import write_json
 from keras_ddl.edge.values import at_least, positive

@@ -25,7 +25,7 @@ from deploy.scanning.file_record import JUDGED, lost_record
 from deploy.scanning.files import Candidate, find
 from deploy.scanning.judge import judge_in_worker
 from deploy.scanning.kit import Options, open_kit
-from deploy.scanning.results import RECORDS, THUMBS
+from deploy.scanning.results.place import RECORDS, THUMBS
 from keras_ddl.edge.bundle import DEFAULT_BUNDLE
 from keras_ddl.edge.errors import Parser, run_cli
 from keras_ddl.edge.optional_import import need

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.settings import BENCH, merge_json
-from deploy.scanning.summary import JSON
+from deploy.scanning.results.summary import JSON
 from keras_ddl.edge.errors import USAGE, Parser, UserError, run_cli
 from keras_ddl.edge.optional_import import need, need_pyav
 from keras_ddl.edge.values import at_least

@@ -22,7 +22,7 @@ import numpy as np
 from benchmarks.settings import BENCH, merge_json
 from deploy.judging.verdict import Label
 from deploy.scanning.file_record import JUDGED
-from deploy.scanning.summary import JSON
+from deploy.scanning.results.summary import JSON
 from keras_ddl.edge.errors import USAGE, Parser, UserError, run_cli
 from keras_ddl.edge.values import at_least
 

@@ -32,7 +32,7 @@ from deploy.machine.choose_model import choose_model
 from deploy.scanning.about import rule_key, who_judges
 from deploy.scanning.files import find
 from deploy.scanning.kit import Options
-from deploy.scanning.results import Results
+from deploy.scanning.results.place import Results
 from deploy.scanning.run import ScanRun, open_ledger
 from deploy.scanning.worklist import Worklist
 from deploy.sinks.evidence_stamps import EvidenceStamps

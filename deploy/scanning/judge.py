@@ -19,10 +19,10 @@ from deploy.scanning.file_record import SKIPPED, UNREADABLE, blank_record, judge
 from deploy.scanning.files import Candidate, is_picture
 from deploy.scanning.kit import Kit, Options
 from deploy.scanning.progress import TELL_S, ShareSink
-from deploy.scanning.results import RECORDS, THUMBS, Results
-from deploy.scanning.sampled_clipper import SampledClipper
-from deploy.scanning.sampled_source import SampledSource, sampling
-from deploy.scanning.stored_evidence import evidence_root
+from deploy.scanning.results.place import RECORDS, THUMBS, Results
+from deploy.scanning.results.stored_evidence import evidence_root
+from deploy.scanning.sampling.sampled_clipper import SampledClipper
+from deploy.scanning.sampling.sampled_source import SampledSource, sampling
 from deploy.sinks.base import Sink
 from deploy.sources.base import Source
 from keras_ddl.edge.errors import MISSING, USAGE, UserError

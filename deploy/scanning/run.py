@@ -15,11 +15,11 @@ from deploy.scanning.file_record import JUDGED, SKIPPED, lost_record
 from deploy.scanning.files import Candidate
 from deploy.scanning.judge import judge_in_worker
 from deploy.scanning.kit import Options, open_kit
-from deploy.scanning.ledger import Ledger
 from deploy.scanning.progress import Bar
-from deploy.scanning.results import Results
-from deploy.scanning.stored_ledger import StoredLedger
-from deploy.scanning.summary import HTML, write_summary
+from deploy.scanning.results.ledger import Ledger
+from deploy.scanning.results.place import Results
+from deploy.scanning.results.stored_ledger import StoredLedger
+from deploy.scanning.results.summary import HTML, write_summary
 from deploy.scanning.worklist import Worklist
 from keras_ddl.edge.errors import USAGE
 from keras_ddl.edge.files import printable

@@ -15,8 +15,8 @@ from pathlib import Path
 from deploy.judging.records import Record
 from deploy.scanning.file_record import JUDGED, SKIPPED, troubled_record
 from deploy.scanning.files import Candidate
-from deploy.scanning.ledger import Ledger
-from deploy.scanning.page import LABELS
+from deploy.scanning.results.ledger import Ledger
+from deploy.scanning.results.page import LABELS
 from keras_ddl.edge.files import printable
 
 MEMORY_KIB = 16 << 10  # of the database's pages; what is more goes to disk

@@ -15,7 +15,7 @@ from deploy.scanning.file_record import JUDGED
 from deploy.scanning.files import Candidate
 from deploy.scanning.judge import judge_file
 from deploy.scanning.kit import Kit
-from deploy.scanning.results import RECORDS, THUMBS
+from deploy.scanning.results.place import RECORDS, THUMBS
 from deploy.serving.faces import FaceCollector
 from deploy.sinks.base import Output, Sink
 from deploy.sources.base import Source

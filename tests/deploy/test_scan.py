@@ -33,7 +33,7 @@ from deploy.scanning.file_record import lost_record
 from deploy.scanning.files import Candidate, find
 from deploy.scanning.judge import judge_in_worker
 from deploy.scanning.kit import Options, open_kit
-from deploy.scanning.ledger import Ledger
+from deploy.scanning.results.ledger import Ledger
 from deploy.scanning.worklist import Worklist
 from keras_ddl.edge.errors import UserError
 from keras_ddl.edge.files import file_sha256

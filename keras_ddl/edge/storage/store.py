@@ -72,7 +72,9 @@ class Store:
         with told(address):
             try:
                 facts = self._files.info(str(address))
-            except FileNotFoundError:
+            except FileNotFoundError as error:
+                if not _is_gone(error):
+                    raise
                 return None
         return _stored(address, facts) if facts["type"] == "file" else None
 
@@ -159,7 +161,9 @@ class Store:
         with told(address):
             try:
                 return bytes(self._files.cat_file(str(address)))
-            except FileNotFoundError:
+            except FileNotFoundError as error:
+                if not _is_gone(error):
+                    raise
                 return None
 
     def write(self, address: Address, content: bytes) -> None:
@@ -226,6 +230,8 @@ def told(address: Address) -> Iterator[None]:
     except (UserError, KeyboardInterrupt, GeneratorExit):
         raise
     except FileNotFoundError as error:
+        if not _is_gone(error):
+            raise UserError(_unreachable(address, error.__cause__ or error), MISSING) from error
         raise UserError(f"{address}: expected it to be there; check the address", USAGE) from error
     except PermissionError as error:
         message = f"{address}: access was refused ({_first_line(error)}); check the credentials"
@@ -233,9 +239,18 @@ def told(address: Address) -> Iterator[None]:
     except Exception as error:
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             raise
-        message = f"{address}: {type(error).__name__}: {_first_line(error)}"
-        remedy = "check the address, the credentials and the connection"
-        raise UserError(f"{message}; {remedy}", MISSING) from error
+        raise UserError(_unreachable(address, error), MISSING) from error
+
+
+def _is_gone(error: FileNotFoundError) -> bool:
+    """Whether a file is not there: fsspec says so of a web server that does not answer, too."""
+    cause = error.__cause__
+    return not isinstance(cause, OSError) or isinstance(cause, FileNotFoundError)
+
+
+def _unreachable(address: Address, error: BaseException) -> str:
+    message = f"{address}: {type(error).__name__}: {_first_line(error)}"
+    return f"{message}; check the address, the credentials and the connection"
 
 
 def _first_line(error: BaseException) -> str:

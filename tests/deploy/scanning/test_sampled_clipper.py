@@ -9,7 +9,7 @@ import pytest
 
 cv2 = pytest.importorskip("cv2")
 
-from deploy.scanning.sampled_clipper import LEAD_IN, ROUNDS, SampledClipper, overlap
+from deploy.scanning.sampling.sampled_clipper import LEAD_IN, ROUNDS, SampledClipper, overlap
 from keras_ddl.edge.clipper import FaceClipper, FrameResult
 from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.faces import Face

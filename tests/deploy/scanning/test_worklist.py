@@ -13,7 +13,7 @@ import pytest
 
 from deploy.scanning.file_record import JUDGED, SKIPPED
 from deploy.scanning.files import Candidate
-from deploy.scanning.ledger import Ledger
+from deploy.scanning.results.ledger import Ledger
 from deploy.scanning.worklist import Worklist
 
 
@@ -117,9 +117,9 @@ MEASURE = """
 import json, sys, tempfile
 from pathlib import Path
 from deploy.scanning.files import Candidate
-from deploy.scanning.ledger import Ledger
-from deploy.scanning.results import Results
-from deploy.scanning.summary import write_summary
+from deploy.scanning.results.ledger import Ledger
+from deploy.scanning.results.place import Results
+from deploy.scanning.results.summary import write_summary
 from deploy.scanning.worklist import Worklist
 from keras_ddl.edge.memory import peak_mib
 

@@ -156,6 +156,16 @@ def test_a_web_server_gives_files_and_takes_none(web: Address, tmp_path: Path) -
         store.write(web / "x", b"")
 
 
+def test_a_web_server_that_does_not_answer_is_not_one_without_the_file() -> None:
+    pytest.importorskip("aiohttp")
+    dead = Address("http://127.0.0.1:9/clip.mp4")
+    store = Store(dead)
+    for ask in (store.look, store.read):
+        with pytest.raises(UserError, match="check the address, the credentials") as told:
+            ask(dead)
+        assert told.value.exit_code == MISSING
+
+
 def test_a_spool_holds_a_file_for_as_long_as_it_is_read(
     store: Store, bucket: Address, tmp_path: Path
 ) -> None:

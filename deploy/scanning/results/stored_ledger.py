@@ -9,7 +9,7 @@ import uuid
 from pathlib import Path
 
 from deploy.judging.records import Record
-from deploy.scanning.ledger import LEDGER, Ledger
+from deploy.scanning.results.ledger import LEDGER, Ledger
 from keras_ddl.edge.storage.address import Address
 from keras_ddl.edge.storage.store import Store
 from keras_ddl.edge.workers.pool import JOB_S

@@ -15,9 +15,9 @@ import pytest
 
 pytest.importorskip("jinja2")
 
-from deploy.scanning.page import page, sparkline
-from deploy.scanning.results import Results
-from deploy.scanning.summary import table_row, table_writer, write_summary
+from deploy.scanning.results.page import page, sparkline
+from deploy.scanning.results.place import Results
+from deploy.scanning.results.summary import table_row, table_writer, write_summary
 
 LIMITS = {"fake_from": 0.6, "real_to": 0.4}
 VOID = {"meta", "img", "input", "br", "path", "rect"}
@@ -131,7 +131,7 @@ def test_the_summary_is_written_a_record_at_a_time_and_the_page_has_the_first(
     files = scan.pop("files")
     totals = scan.pop("totals")
     for shown, name in ((5, "whole"), (2, "part")):
-        monkeypatch.setattr("deploy.scanning.summary.ROWS", shown)
+        monkeypatch.setattr("deploy.scanning.results.summary.ROWS", shown)
         (tmp_path / name).mkdir()
         write_summary(Results(str(tmp_path / name)), iter(files), totals, scan)
         text = (tmp_path / name / "scan.json").read_text()

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from deploy.judging.records import Record
-from deploy.scanning.page import ROWS, page
-from deploy.scanning.results import Results
+from deploy.scanning.results.page import ROWS, page
+from deploy.scanning.results.place import Results
 from keras_ddl.edge.files import printable
 from keras_ddl.edge.values import spreadsheet_cell
 

@@ -1,0 +1,1 @@
+"""Scan by sample: a few places of a video in place of all its frames."""
