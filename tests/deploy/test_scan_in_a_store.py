@@ -100,6 +100,19 @@ def test_results_in_a_store_are_those_of_a_folder_and_are_gone_on_with(
     assert {path.name for path in Path(tempfile.gettempdir()).glob("keras-ddl-*")} <= before
 
 
+def test_a_cluster_scans_from_a_store_into_a_store(
+    archive: Path, bucket: Address, filmed_bundle: Path, ray_cluster: Any
+) -> None:
+    near, far = bucket / "near", bucket / "far"
+    line = [bucket / "archive", "--bundle", filmed_bundle, "--detector", "haar", "--out"]
+    assert scan.main([str(word) for word in [*line, near, "--jobs", 1]]) == 2
+    assert scan.main([str(word) for word in [*line, far, "--cluster", ray_cluster.address]]) == 2
+    store = Store(bucket)
+    one, other = (store.read(place / "scan.json") for place in (near, far))
+    assert one is not None and other is not None
+    assert comparable(other, bucket) == comparable(one, bucket)
+
+
 def test_evidence_in_a_store_is_a_chain_for_each_file(
     archive: Path, bucket: Address, make_bundle: Callable[..., Path], tmp_path: Path
 ) -> None:
