@@ -13,6 +13,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -21,8 +22,9 @@ import numpy as np
 
 from benchmarks.settings import settings
 from deploy.scanning.file_record import JUDGED
-from deploy.scanning.files import find
+from deploy.scanning.files import Candidate, find
 from deploy.scanning.results.ledger import LEDGER, Ledger
+from deploy.scanning.worklist import Worklist
 from keras_ddl.edge.errors import Parser, UserError, run_cli
 from keras_ddl.edge.files import write_json
 from keras_ddl.edge.values import at_least, positive
@@ -173,17 +175,25 @@ def _alone() -> tuple[float, float]:
             path = archive / f"{number % 100:02}" / f"{number:06}.mp4"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
-        began = perf_counter()
-        candidates = list(find([archive]))
-        listed = perf_counter()
-        with Ledger(out, "key", 1.0) as ledger:
-            for candidate in candidates:
-                timeline = [[0.01 * point, 0.5] for point in range(96)]
-                ledger.add({"path": candidate.path, "status": JUDGED, "timeline": timeline})
-        noted = perf_counter()
+        with Ledger(out, "key", 1.0) as ledger, closing(Worklist()) as worklist:
+            began = perf_counter()
+            for candidate in find([archive]):
+                worklist.add(candidate)
+            worklist.settle_known(ledger)
+            listed = perf_counter()
+            for number, candidate in worklist.left():
+                worklist.settle(number, *ledger.add(_record(candidate)))
+            noted = perf_counter()
         if not (out / LEDGER).is_file():
             raise RuntimeError("expected a ledger")
     return (listed - began) / FILES, (noted - listed) / FILES
+
+
+def _record(candidate: Candidate) -> dict[str, object]:
+    """As long as that of a judged file."""
+    timeline = [[0.01 * point, 0.5] for point in range(96)]
+    facts = {"path": candidate.path, "size": candidate.size, "status": JUDGED, "verdict": "REAL"}
+    return {**facts, "fake_probability": 0.5, "seconds": 1.0, "timeline": timeline}
 
 
 if __name__ == "__main__":
