@@ -10,11 +10,12 @@ import numpy as np
 from keras_ddl.edge.clipper import FaceClipper, FrameResult
 from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.faces import FaceDetector, Track
-from keras_ddl.edge.faces.detect import Box
 from keras_ddl.edge.faces.repeated_frames import LEAST, RepeatDetector
 from keras_ddl.edge.faces.scene_cut import CutDetector
 from keras_ddl.edge.faces.track import MIN_HITS, MIN_OVERLAP
 from keras_ddl.edge.video import Frame
+
+Box = tuple[float, float, float, float]  # x, y, w, h in pixels
 
 LEAD_IN = LEAST + 1  # frames after which repeated ones are known
 ROUNDS = MIN_HITS + 1  # searches without a face, after which a place has none

@@ -140,6 +140,15 @@ def test_repeated_frames_are_counted_once_at_every_place() -> None:
     assert all(len(steps) > LEAD_IN for steps in walk.steps)
 
 
+def test_a_source_that_goes_on_all_the_same_is_judged_all_along() -> None:
+    """As one that could not be decoded where it was looked at, and is read whole."""
+    walk = Walk()
+    frames = [Frame(picture([ONE], shift=7 * (i % 40)), 40.0 * i, i) for i in range(100)]
+    ends = [times[-1] for _, times in clips_of(map(walk.clipper.push, frames))]
+    assert ends[0] == 40.0 * (LEAD_IN + 6)
+    assert np.diff(ends).tolist() == [520.0] * (len(ends) - 1) and len(ends) >= 6
+
+
 def test_the_share_of_two_boxes() -> None:
     assert overlap((0, 0, 2, 2), (0, 0, 2, 2)) == 1.0
     assert overlap((0, 0, 2, 2), (1, 0, 2, 2)) == pytest.approx(1 / 3)
