@@ -250,7 +250,8 @@ def test_a_name_that_is_not_utf_8_is_printed_with_its_bytes(
         read_video(path)
     assert str(caught.value).startswith(f"{tmp_path}/caf\\xe9.mp4: expected a video file")
     write_mp4(tmp_path / "whole.mp4", noise(20))
-    path.write_bytes((tmp_path / "whole.mp4").read_bytes()[:-40_000])
+    whole = (tmp_path / "whole.mp4").read_bytes()
+    path.write_bytes(whole[: len(whole) // 5])  # more than half a second is gone
     assert list(read_video(path))
     assert caplog.messages[-1].startswith("caf\\xe9.mp4: ")
 
