@@ -30,6 +30,7 @@ from deploy.judging.options import (
     add_max_megapixels,
     add_model_options,
     check_evidence_proofs,
+    search_rule,
 )
 from deploy.judging.records import Record
 from deploy.log_lines import set_up_logging
@@ -103,6 +104,7 @@ def _run(args: argparse.Namespace) -> int:
         footage=args.domain,
         detector=detector,
         detect_every=args.detect_every,
+        search=search_rule(args),
         stride_ms=args.every * 1000.0,
         out=str(args.out),
         evidence=str(args.evidence or ""),

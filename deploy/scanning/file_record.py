@@ -7,10 +7,11 @@ from typing import Any
 from deploy.judging.records import Record
 from deploy.judging.verdict import Label
 from deploy.scanning.files import Candidate
+from keras_ddl.edge.faces.search import SearchRule
 from keras_ddl.edge.workers.pool import TIMEOUT, Loss
 
 JUDGED, UNREADABLE, SKIPPED = "judged", "unreadable", "skipped"  # or `CRASHED`, `TIMEOUT`
-EVERY_FACE = "no face in any frame"
+EVERY_FACE = "no face{} in any frame"
 TOO_SHORT = "{} too few to tell whether there is a face"
 
 
@@ -48,17 +49,18 @@ def troubled_record(candidate: Candidate) -> Record:
     return {"type": "file", **blank_record(candidate), "reason": candidate.trouble}
 
 
-def judged_record(end: Record, any_face: bool, too_few: int) -> dict[str, Any]:
+def judged_record(end: Record, any_face: bool, too_few: int, search: SearchRule) -> dict[str, Any]:
     """Return what the record of a judged file says of its verdict, which is the closing record's.
 
     Args:
         end: The closing record.
         any_face: Whether a face was confirmed in any frame; where none was it is NO_FACE.
         too_few: In a video of so many frames, or fewer, none can be confirmed: nothing is said.
+        search: Which faces were looked for.
     """
     video = end["video"]
     if not any_face and end["frames"] > too_few:
-        video = {**video, "verdict": Label.NO_FACE.value, "reason": EVERY_FACE}
+        video = {**video, "verdict": Label.NO_FACE.value, "reason": EVERY_FACE.format(search.sizes)}
     elif not any_face:
         many = "1 frame is" if end["frames"] == 1 else f"{end['frames']} frames are"
         video = {**video, "reason": TOO_SHORT.format(many)}

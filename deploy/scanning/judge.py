@@ -109,6 +109,7 @@ def _run(
             source.searched_by(kit.detector),
             options.detect_every,
             options.stride_ms,
+            search=source.search(options.search),
         )
         collector = Collector()
         sinks: list[Sink] = [collector, ShareSink(source.length, tell), JsonLines(partial)]
@@ -124,7 +125,12 @@ def _run(
             _close(sinks, candidate)
         picture.write_bytes(collector.thumbnail())
     return {
-        **judged_record(end, bool(clipper.seen), options.detect_every * (MIN_HITS - 1)),
+        **judged_record(
+            end,
+            bool(clipper.seen),
+            options.detect_every * (MIN_HITS - 1),
+            options.search,
+        ),
         "fake_events": collector.fakes,
         "moment_ms": number(collector.moment_ms),
         "moment_probability": number(collector.moment_probability),
