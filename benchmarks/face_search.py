@@ -7,7 +7,7 @@ the full search follows counts as a face; so recall is against it, and what it m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,7 +17,7 @@ import numpy as np
 
 from keras_ddl.edge.clipper import MIN_FACE, FaceClipper, FrameResult
 from keras_ddl.edge.clipspec import ClipSpec
-from keras_ddl.edge.faces import open_detector
+from keras_ddl.edge.faces import FaceDetector, open_detector
 from keras_ddl.edge.faces.search import FULL_EVERY, SearchRule
 from keras_ddl.edge.video import Frame, read_video
 
@@ -65,15 +65,15 @@ class Way:
     """One way of searching, at work on one video.
 
     Args:
-        detector: Its name.
+        detector: Finds the faces.
         rule: Where it searches.
         found: What it adds to.
     """
 
-    def __init__(self, detector: str, rule: SearchRule, found: Found) -> None:
+    def __init__(self, detector: FaceDetector, rule: SearchRule, found: Found) -> None:
         self.rule = rule
         self.found = found
-        self._clipper = FaceClipper(ClipSpec(size=32), open_detector(detector), search=rule)
+        self._clipper = FaceClipper(ClipSpec(size=32), detector, search=rule)
         self._clipper.measure = self._measure
 
     @contextmanager
@@ -100,7 +100,6 @@ def compare(
     size: Size | None,
     ways: dict[str, SearchRule],
     seconds: float,
-    tell: Callable[[Path], None] = lambda video: None,
 ) -> dict[str, Found]:
     """Search the same frames in every way.
 
@@ -110,12 +109,11 @@ def compare(
         size: Width and height that the pictures are fitted into; None = as they are.
         ways: By name; the first is the one that others are held against.
         seconds: Of each video, from its beginning.
-        tell: Called before each video.
     """
     found = {name: Found() for name in ways}
+    detectors = {name: open_detector(detector) for name in ways}  # each keeps its networks
     for video in videos:
-        tell(video)
-        running = {name: Way(detector, rule, found[name]) for name, rule in ways.items()}
+        running = {name: Way(detectors[name], rule, found[name]) for name, rule in ways.items()}
         for frame in _frames(video, size, seconds):
             steps = {name: way.push(frame) for name, way in running.items()}
             full, *others = steps.items()
