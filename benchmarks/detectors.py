@@ -68,6 +68,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     group.add_argument("--min-face", nargs="+", type=positive, default=[], metavar="PX")
     group.add_argument(
+        "--full-search-every", nargs="+", type=at_least(1), default=[], metavar="FRAMES"
+    )
+    group.add_argument(
         "--seconds", type=positive, default=10.0, help="of each video (default: %(default)g)"
     )
     parser.add_argument("--out", type=Path, default=BENCH, help="JSON (default: %(default)s)")
@@ -75,7 +78,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run_cli(lambda: _search(args) if args.search else _measure(args))
 
 
-def _videos(folder: Path) -> list[Path]:
+def videos_in(folder: Path) -> list[Path]:
+    """Return the videos of a folder; a UserError where it has none."""
     videos = sorted(path for path in folder.rglob("*") if path.suffix.lower() in VIDEOS)
     if not videos:
         raise UserError(f"{folder}: expected a folder with videos, received none")
@@ -93,8 +97,8 @@ def _size(text: str) -> Size:
 def _search(args: argparse.Namespace) -> int:
     """Measure the device's search; one thread, its processor time."""
     need("cv2", "finding faces").setNumThreads(1)
-    videos, results = _videos(args.folder), {}
-    ways = rules(args.min_face)
+    videos, results = videos_in(args.folder), {}
+    ways = rules(args.min_face, args.full_search_every)
     print(f"{len(videos)} videos, up to {args.seconds:g} s of each; share of one core at 25 fps")
     print(HEAD)
     for detector in args.detectors:
@@ -119,13 +123,13 @@ def _numbers(found: Found) -> dict[str, object]:
 
 
 def _measure(args: argparse.Namespace) -> int:
-    videos = _videos(args.folder)
+    videos = videos_in(args.folder)
     detectors = {name: open_detector(name) for name in DETECTORS}
     counts = {
         name: Counts(0, 0, *({one: 0 for one in DETECTORS} for _ in range(3))) for _, name in KINDS
     }
     for video in videos:
-        for image in _frames(video, args.frames):
+        for image in frames_of(video, args.frames):
             kind = next(name for limit, name in KINDS if min(image.shape[:2]) <= limit)
             _look(detectors, image, counts[kind])
     print(f"{len(videos)} videos, {args.frames} frames of each")
@@ -143,7 +147,7 @@ def _measure(args: argparse.Namespace) -> int:
     return 0
 
 
-def _frames(video: Path, count: int) -> Iterator[np.ndarray]:
+def frames_of(video: Path, count: int) -> Iterator[np.ndarray]:
     """Frames spread evenly over a video; of one that cannot be read none."""
     try:
         total = probe(video).frames or 0

@@ -88,10 +88,11 @@ class Way:
         return self._clipper.push(frame)
 
 
-def rules(min_faces: Sequence[float]) -> dict[str, SearchRule]:
+def rules(min_faces: Sequence[float], full_every: Sequence[int] = ()) -> dict[str, SearchRule]:
     """Return the ways that are compared, by name; the full search first."""
+    rarer = {f"full every {frames}": SearchRule(frames) for frames in full_every}
     asked = {f"--min-face {px:g}": SearchRule(FULL_EVERY, px) for px in min_faces}
-    return {FULL: SearchRule(), "as stream": SearchRule(FULL_EVERY), **asked}
+    return {FULL: SearchRule(), "as stream": SearchRule(FULL_EVERY), **rarer, **asked}
 
 
 def compare(

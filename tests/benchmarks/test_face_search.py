@@ -52,6 +52,7 @@ def test_the_share_of_a_core_is_of_25_frames_per_second() -> None:
 def test_the_full_search_is_the_first_way() -> None:
     assert next(iter(rules([48.0]).items())) == ("full", SearchRule())
     assert rules([48.0])["--min-face 48"] == SearchRule(12, 48.0)
+    assert rules([], [25])["full every 25"] == SearchRule(25)
 
 
 @pytest.mark.parametrize(
