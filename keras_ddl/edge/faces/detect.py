@@ -81,7 +81,7 @@ class HaarDetector:
         check_image(image_rgb)
         height, width = image_rgb.shape[:2]
         size = self.size(width, height, least)
-        small = shrunk(image_rgb, size)
+        small = shrunk(image_rgb, size, quick=least is not None)
         across, down = width / size[0], height / size[1]
         scale = math.sqrt(across * down)
         grey = cv2.equalizeHist(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY))
@@ -137,7 +137,7 @@ class YuNetDetector:
         check_image(image_rgb)
         height, width = image_rgb.shape[:2]
         size = self.size(width, height, least)
-        small = shrunk(image_rgb, size)
+        small = shrunk(image_rgb, size, quick=least is not None)
         factor = np.array([width / size[0], height / size[1]])
         _, rows = self._network(size).detect(cv2.cvtColor(small, cv2.COLOR_RGB2BGR))
         faces = []

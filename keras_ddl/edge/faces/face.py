@@ -84,7 +84,7 @@ def searched_size(width: int, height: int, factor: float) -> tuple[int, int]:
     return max(1, round(width / factor)), max(1, round(height / factor))
 
 
-def shrunk(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def shrunk(image: np.ndarray, size: tuple[int, int], quick: bool = False) -> np.ndarray:
     """Return an image at that size (width, height); each pixel is the mean of those it stands for.
 
     Where that can be it is halved first, which takes a quarter of the time, 2 ms and not 9 of 1080p
@@ -93,6 +93,8 @@ def shrunk(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     Args:
         image: uint8 (H, W, 3).
         size: No larger than the image.
+        quick: What is left to shrink to less than a half is interpolated between four pixels, which
+            takes a tenth of the time.
     """
     import cv2
 
@@ -104,7 +106,9 @@ def shrunk(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         image = cv2.resize(image, half, interpolation=cv2.INTER_AREA)
     if image.shape[1::-1] == size:
         return image
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    near = all(a < 2 * b for a, b in zip(image.shape[1::-1], size, strict=True))
+    way = cv2.INTER_LINEAR if quick and near else cv2.INTER_AREA
+    return cv2.resize(image, size, interpolation=way)
 
 
 def square(centre_x: float, centre_y: float, side: float) -> Box:
