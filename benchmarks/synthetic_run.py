@@ -28,6 +28,7 @@ from deploy.streaming.source_worker import SourcePlan, SourceWorker
 from deploy.telemetry import Telemetry
 from keras_ddl.edge.clipper import FaceClipper
 from keras_ddl.edge.faces import open_detector
+from keras_ddl.edge.faces.search import FULL_EVERY, SearchRule
 from keras_ddl.edge.memory import resident_bytes
 
 DETECTOR = "haar"
@@ -160,7 +161,12 @@ def _plans(bundle: Bundle, addresses: Sequence[str], telemetry: Telemetry) -> li
     watch, plans = Watch(keep_trying=True, telemetry=telemetry), []
     for index, text in enumerate(addresses):
         name = f"{index} {text}"
-        clipper = FaceClipper(bundle.spec, open_detector(DETECTOR), stride_ms=EVERY_S * 1000.0)
+        clipper = FaceClipper(
+            bundle.spec,
+            open_detector(DETECTOR),
+            stride_ms=EVERY_S * 1000.0,
+            search=SearchRule(FULL_EVERY),
+        )
         opened = partial(open_source, text, name=name, watch=watch)
         plans.append(SourcePlan(name, opened, True, clipper))
     return plans

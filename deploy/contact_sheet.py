@@ -34,6 +34,7 @@ from keras_ddl.edge.bundle import default_bundle
 from keras_ddl.edge.clipper import DETECT_EVERY, FaceClipper
 from keras_ddl.edge.errors import USAGE, Parser, UserError, run_cli
 from keras_ddl.edge.faces import FaceDetector, open_detector
+from keras_ddl.edge.faces.search import FULL_EVERY, SearchRule
 from keras_ddl.edge.optional_import import need
 
 TRUTHS = ("real", "fake")
@@ -101,7 +102,12 @@ def panels_for(
             there is no such face.
     """
     with open_source(str(video)) as source:
-        clipper = FaceClipper(bundle.spec, source.searched_by(detector), DETECT_EVERY)
+        clipper = FaceClipper(
+            bundle.spec,
+            source.searched_by(detector),
+            DETECT_EVERY,
+            search=source.search(SearchRule(FULL_EVERY)),
+        )
         collector = Collector()
         run = RunDescription(bundle, backend, footage)
         end = Pipeline(run, source, clipper, [collector]).run()

@@ -26,6 +26,7 @@ from deploy.judging.options import (
     add_max_megapixels,
     add_model_options,
     check_evidence_proofs,
+    search_rule,
 )
 from deploy.log_lines import set_up_logging
 from deploy.machine.choose_model import choose_model
@@ -149,6 +150,7 @@ def _options(args: argparse.Namespace, detector: str) -> Options:
         footage=args.domain,
         detector=detector,
         detect_every=args.detect_every,
+        search=search_rule(args),
         stride_ms=args.every * 1000.0,
         out=str(args.out),
         evidence=str(args.evidence or ""),

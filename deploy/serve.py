@@ -19,7 +19,12 @@ from typing import TYPE_CHECKING, Any
 if not __package__:  # run as a script: import from the clone, and keep this folder off the path
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from deploy.judging.options import add_face_options, add_max_megapixels, add_model_options
+from deploy.judging.options import (
+    add_face_options,
+    add_max_megapixels,
+    add_model_options,
+    search_rule,
+)
 from deploy.log_lines import set_up_logging
 from deploy.serving.limits import MIB, Limits
 from deploy.web.settings import SERVE, Settings
@@ -228,6 +233,7 @@ def _look_at(args: argparse.Namespace, limits: Limits) -> tuple[Options, dict[st
             footage=args.domain,
             detector=open_detector(args.detector).name,
             detect_every=args.detect_every,
+            search=search_rule(args),
             stride_ms=args.every * 1000.0,
             out="",
             threads=max(1, (os.cpu_count() or 1) // limits.jobs),

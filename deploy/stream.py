@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 if not __package__:  # run as a script: import from the clone, and keep this folder off the path
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from deploy.judging.options import check_evidence_proofs
+from deploy.judging.options import check_evidence_proofs, search_rule
 from deploy.judging.verdict import policy_for
 from deploy.log_lines import set_up_logging
 from deploy.streaming.options import stream_parser
@@ -194,7 +194,13 @@ def _plans(
     for config in configs:
         detector = open_detector(chosen)  # one for each source: detectors keep state
         chosen = detector.name  # "auto" is decided once
-        clipper = FaceClipper(bundle.spec, detector, args.detect_every, args.every * 1000.0)
+        clipper = FaceClipper(
+            bundle.spec,
+            detector,
+            args.detect_every,
+            args.every * 1000.0,
+            search=search_rule(args),
+        )
         live = is_live(config.url)
         plans.append(SourcePlan(config.name, partial(config.open, telemetry), live, clipper))
     return plans

@@ -11,6 +11,7 @@ from deploy.machine.choose_model import BACKENDS
 from keras_ddl.edge.bundle import default_bundle
 from keras_ddl.edge.clipper import DETECT_EVERY
 from keras_ddl.edge.errors import USAGE, UserError
+from keras_ddl.edge.faces.search import FULL_EVERY, SearchRule
 from keras_ddl.edge.values import at_least, positive
 from keras_ddl.edge.video.container import MOST_PIXELS
 from keras_ddl.edge.video.decoder import CPU, DECODERS
@@ -107,7 +108,7 @@ def check_evidence_proofs(args: argparse.Namespace) -> None:
 
 
 def add_face_options(parser: argparse.ArgumentParser) -> None:
-    """Add `detector`, `detect_every` and `every`."""
+    """Add `detector`, `detect_every`, `full_search_every`, `min_face` and `every`."""
     group = parser.add_argument_group("faces and clips")
     group.add_argument("--detector", choices=DETECTORS, default="auto", help="(default: auto)")
     group.add_argument(
@@ -118,9 +119,31 @@ def add_face_options(parser: argparse.ArgumentParser) -> None:
         help="look for faces every so many frames, track between (default: %(default)s)",
     )
     group.add_argument(
+        "--full-search-every",
+        type=at_least(1),
+        default=FULL_EVERY,
+        metavar="FRAMES",
+        help="search the whole picture every so many frames at the latest, and between, while all "
+        "goes on as it was, only around the known faces; 1: always the whole (default: "
+        "%(default)s)",
+    )
+    group.add_argument(
+        "--min-face",
+        type=positive,
+        metavar="PX",
+        help="smallest face of interest, in pixels of the picture: it is searched no finer than "
+        "that takes, smaller faces are not followed (default: all that are found in a picture of "
+        "800 pixels, by haar 400)",
+    )
+    group.add_argument(
         "--every",
         type=positive,
         default=EVERY_S,
         metavar="S",
         help="a clip, and so a score, of each face this often (default: %(default)s)",
     )
+
+
+def search_rule(args: argparse.Namespace) -> SearchRule:
+    """Return which faces are looked for, and where, as the options say."""
+    return SearchRule(args.full_search_every, args.min_face or 0.0)

@@ -28,7 +28,7 @@ from keras_ddl.edge.faces import Track
 DEADLINE_S = 0.02
 TIMELINE_MS = 10_000.0  # scores are remembered this long, for the picture's timeline
 NO_FACE_MS = 1000.0  # nobody in sight for longer than this is NO_FACE
-NO_FACE = Decision(Label.NO_FACE, None, "no face in sight")
+NO_FACE = "no face{} in sight"
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,11 @@ class SourceJudge:
         self.time_ms = 0.0
         self.points: deque[Point] = deque()
         self._min_face = clipper.min_face
+        self._search = {
+            "detect_every": clipper.detect_every,
+            "full_search_every": clipper.search.full_every,
+            "min_face": number(clipper.search.min_face or None),
+        }
         self._recorder = Recorder(run.bundle, source.name, run.recording)
         self._said: dict[int, Label] = {}  # last verdict reported per track
         self._newest: dict[int, ScoredClip] = {}
@@ -95,7 +100,8 @@ class SourceJudge:
         self._leaving: set[int] = set()  # tracks that are over but for those answers
         self._seen_ms = 0.0
         self._absent = False
-        self._why_none = NO_FACE.reason  # there are no clips, or few
+        self._no_face = NO_FACE.format(clipper.search.sizes)
+        self._why_none = self._no_face  # there are no clips, or few
 
     def begin(self) -> Output:
         """Return the first output: who judges what."""
@@ -107,6 +113,7 @@ class SourceJudge:
             backend=run.backend.name,
             decoder=self._decoder(),
             detector=self.detector,
+            search=self._search,
             footage=run.footage,
             abstain=policy.abstain,
             fake_from=number(policy.fake_from),
@@ -235,7 +242,7 @@ class SourceJudge:
         """Why most clips are not usable; where they are, why there are no more of them."""
         if self._poor:
             return self._poor.most_common(1)[0][0]
-        if self.source.sample is not None or self._why_none == NO_FACE.reason:
+        if self.source.sample is not None or self._why_none == self._no_face:
             return ""  # of a sample no more were wanted
         return self._why_none
 
@@ -249,7 +256,8 @@ class SourceJudge:
             self._absent = False
         if now_ms - self._seen_ms > NO_FACE_MS and not self._absent:
             self._absent = True
-            self._waiting.append(self._recorder.verdict(now_ms, None, None, NO_FACE))
+            absent = Decision(Label.NO_FACE, None, self._no_face)
+            self._waiting.append(self._recorder.verdict(now_ms, None, None, absent))
 
     def _forget(self, track: int) -> None:
         self._leaving.discard(track)

@@ -8,11 +8,12 @@ from typing import Any
 from deploy.judging.records import Record
 from deploy.judging.verdict import Label
 from deploy.scanning.files import Candidate
+from keras_ddl.edge.faces.search import SearchRule
 from keras_ddl.edge.workers.pool import TIMEOUT, Loss
 
 JUDGED, UNREADABLE, SKIPPED = "judged", "unreadable", "skipped"  # or `CRASHED`, `TIMEOUT`
-EVERY_FACE = "no face in any frame"
-NO_PLACE = "no face at any of the {} places looked at"
+EVERY_FACE = "no face{} in any frame"
+NO_PLACE = "no face{} at any of the {} places looked at"
 TOO_SHORT = "{} too few to tell whether there is a face"
 
 
@@ -52,7 +53,11 @@ def troubled_record(candidate: Candidate) -> Record:
 
 
 def judged_record(
-    end: Record, any_face: bool, too_few: int, sample: Mapping[str, float] | None = None
+    end: Record,
+    any_face: bool,
+    too_few: int,
+    search: SearchRule,
+    sample: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
     """Return what the record of a judged file says of its verdict, which is the closing record's.
 
@@ -60,14 +65,15 @@ def judged_record(
         end: The closing record.
         any_face: Whether a face was confirmed in any frame; where none was it is NO_FACE.
         too_few: In a video of so many frames, or fewer, none can be confirmed: nothing is said.
+        search: Which faces were looked for.
         sample: In how many `places` it was looked at; None = every frame was.
     """
     video = end["video"]
     if not any_face and sample:
-        reason = NO_PLACE.format(sample["places"])
+        reason = NO_PLACE.format(search.sizes, sample["places"])
         video = {**video, "verdict": Label.NO_FACE.value, "reason": reason}
     elif not any_face and end["frames"] > too_few:
-        video = {**video, "verdict": Label.NO_FACE.value, "reason": EVERY_FACE}
+        video = {**video, "verdict": Label.NO_FACE.value, "reason": EVERY_FACE.format(search.sizes)}
     elif not any_face:
         many = "1 frame is" if end["frames"] == 1 else f"{end['frames']} frames are"
         video = {**video, "reason": TOO_SHORT.format(many)}

@@ -133,7 +133,7 @@ def _run(
     seconds = source.sample["seconds"] if source.sample else _seconds(end, source)
     too_few = options.detect_every * (MIN_HITS - 1)
     return {
-        **judged_record(end, bool(clipper.seen), too_few, source.sample),
+        **judged_record(end, bool(clipper.seen), too_few, options.search, source.sample),
         "fake_events": collector.fakes,
         "moment_ms": number(collector.moment_ms),
         "moment_probability": number(collector.moment_probability),
@@ -155,11 +155,11 @@ def _seconds(end: Record, source: Source) -> float:
 
 def _clipper(kit: Kit, source: Source) -> CountingClipper | SampledClipper:
     spec, options = kit.bundle.spec, kit.options
-    found = source.searched_by(kit.detector)
+    found, search = source.searched_by(kit.detector), source.search(options.search)
+    every, stride = options.detect_every, options.stride_ms
     if isinstance(source, SampledSource):
-        enough = source.video.enough
-        return SampledClipper(spec, found, options.detect_every, options.stride_ms, enough)
-    return CountingClipper(spec, found, options.detect_every, options.stride_ms)
+        return SampledClipper(spec, found, every, stride, source.video.enough, search)
+    return CountingClipper(spec, found, every, stride, search=search)
 
 
 def _description(kit: Kit, sha256: str) -> RunDescription:

@@ -10,6 +10,7 @@ from deploy.bundle import Bundle
 from keras_ddl.edge.bundle import MODEL_FILE
 from keras_ddl.edge.errors import CHECK_FAILED, UserError
 from keras_ddl.edge.faces import FaceDetector
+from keras_ddl.edge.faces.search import WHOLE, SearchRule
 from keras_ddl.edge.files import file_sha256
 from keras_ddl.edge.video.container import MOST_PIXELS
 from keras_ddl.edge.video.decoder import CPU
@@ -28,6 +29,7 @@ class Options:
         detect_every: Look for faces every so many frames.
         stride_ms: Time between two clips of a face.
         out: Where results go.
+        search: Which faces are looked for, and where.
         most_pixels: A larger picture is not judged.
         decoder: What decodes the files: "cpu" or a device.
         evidence: Where evidence goes; "" for none.
@@ -47,6 +49,7 @@ class Options:
     detect_every: int
     stride_ms: float
     out: str
+    search: SearchRule = WHOLE
     most_pixels: int = MOST_PIXELS
     decoder: str = CPU
     clips: int = 0
@@ -66,6 +69,8 @@ class Options:
             apart.add("decoder")  # as before there were others: files judged then stay judged
         if not self.clips:
             apart.add("clips")
+        if self.search == WHOLE:
+            apart.add("search")  # the same
         kept = {name: value for name, value in asdict(self).items() if name not in apart}
         return {**kept, "evidence": bool(self.evidence)}
 

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from keras_ddl.edge.faces.detect import Face, FaceDetector
+from keras_ddl.edge.faces.face import Face, FaceDetector
+from keras_ddl.edge.faces.search import SearchRule
 from keras_ddl.edge.video import Frame
 from keras_ddl.edge.video.container import MOST_PIXELS
 from keras_ddl.edge.video.decoder import Decoder
@@ -115,14 +116,17 @@ class SearchedOnce:
 
     def __init__(self, detector: FaceDetector) -> None:
         self._detector = detector
-        self.name = detector.name
-        self._known: tuple[np.ndarray, list[Face]] | None = None
+        self.name, self.smallest = detector.name, detector.smallest
+        self.region, self.cheap, self.worth = detector.region, detector.cheap, detector.worth
+        self.size = detector.size
+        self._known: tuple[np.ndarray, float | None, list[Face]] | None = None
 
-    def detect(self, image_rgb: np.ndarray) -> list[Face]:
+    def detect(self, image_rgb: np.ndarray, least: float | None = None) -> list[Face]:
         """Return the faces of a picture, as `FaceDetector.detect`."""
-        if self._known is None or self._known[0] is not image_rgb:
-            self._known = (image_rgb, self._detector.detect(image_rgb))
-        return self._known[1]
+        known = self._known
+        if known is None or known[0] is not image_rgb or known[1] != least:
+            known = self._known = (image_rgb, least, self._detector.detect(image_rgb, least))
+        return list(known[2])
 
 
 class Source(AbstractContextManager["Source"]):
@@ -156,6 +160,10 @@ class Source(AbstractContextManager["Source"]):
     def searched_by(self, detector: FaceDetector) -> FaceDetector:
         """The detector for this source: of a still picture, shown on and on, it searches once."""
         return SearchedOnce(detector) if self.still else detector
+
+    def search(self, rule: SearchRule) -> SearchRule:
+        """The rule for this source: the whole of a still picture, which `searched_by` remembers."""
+        return dataclasses.replace(rule, full_every=1) if self.still else rule
 
     @property
     def health(self) -> Health:

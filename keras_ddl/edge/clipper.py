@@ -12,9 +12,10 @@ import numpy as np
 from keras_ddl.edge.clips import Clip, ClipBuffer
 from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.faces.crop import square_crop
-from keras_ddl.edge.faces.detect import FaceDetector
+from keras_ddl.edge.faces.face import FaceDetector
 from keras_ddl.edge.faces.repeated_frames import RepeatDetector
 from keras_ddl.edge.faces.scene_cut import CutDetector
+from keras_ddl.edge.faces.search import WHOLE, FaceSearch, SearchRule
 from keras_ddl.edge.faces.track import MAX_GAP_MS, SMOOTHING_MS, Track, Tracker
 from keras_ddl.edge.video import Frame
 
@@ -34,7 +35,8 @@ class FrameResult:
         crops: Track id → crop of this frame, uint8 (S, S, 3); only of faces seen recently.
         ended: Ids of the confirmed tracks that ended with this frame.
         cut: Whether a new scene, size or clock starts with this frame.
-        detected: Whether the detector ran on this frame.
+        detected: Whether faces were looked for in this frame.
+        searched: Whether the whole of it was searched; else only around the known faces.
         reasons: Track id → why it has no clip; only tracks that have had none lately.
     """
 
@@ -45,6 +47,7 @@ class FrameResult:
     ended: tuple[int, ...] = ()
     cut: bool = False
     detected: bool = False
+    searched: bool = False
     reasons: Mapping[int, str] = field(default_factory=dict)
 
     def track(self, clip: Clip) -> Track:
@@ -53,7 +56,7 @@ class FrameResult:
 
 
 class FaceClipper:
-    """Detector every k frames, tracker between, a crop of every frame, clips by time.
+    """Faces looked for every k frames, tracked between, a crop of every frame, clips by time.
 
     The result depends on the frames and their times alone: the same frames give the same clips,
     read from a file or from a camera. Tracks end at a scene cut, at a change of the picture's
@@ -63,12 +66,14 @@ class FaceClipper:
     Args:
         spec: What the model expects of a clip.
         detector: Finds the faces.
-        detect_every: Run the detector on every k-th frame, at least 1. It also runs after a cut
-            and when twice the time of k frames at 25 fps has passed.
+        detect_every: Look for faces in every k-th frame, at least 1; also after a cut and when
+            twice the time of k frames at 25 fps has passed.
         stride_ms: Least time between two clips of a track (see `ClipBuffer`).
         min_face: Tracks whose box is smaller, in pixels, have quality "small"; nearly black crops
             make it "dark". Their clips come all the same: what to make of them is the caller's.
         varied: Vary the clips' intervals (see `ClipBuffer`).
+        search: Where they are looked for, and which; by itself in the whole picture every time, all
+            that the detector finds, which is how training's clips are cut.
 
     Attributes:
         measure: Called with "detect" or "crop", gives the context in which that is done: an
@@ -86,6 +91,7 @@ class FaceClipper:
         stride_ms: float | None = None,
         min_face: float = MIN_FACE,
         varied: bool = False,
+        search: SearchRule = WHOLE,
     ) -> None:
         if detect_every < 1:
             raise ValueError(f"detect_every: expected at least 1, received {detect_every}")
@@ -93,11 +99,13 @@ class FaceClipper:
         self.detector = detector
         self.detect_every = detect_every
         self.min_face = min_face
+        self.search = search
         self.measure: Callable[[str], AbstractContextManager[object]] = lambda stage: nullcontext()
         # Two detection rounds at 25 fps, which bridges one miss: so long a face that is not found
         # any more is cropped at its last place. Then its crops pause; no clip spans the gap.
         self._two_rounds_ms = 2 * detect_every * SMOOTHING_MS
         self._tracker = Tracker(spec.smoothing, max(MAX_GAP_MS, self._two_rounds_ms))
+        self._search = FaceSearch(detector, detect_every, search)
         self._buffer = ClipBuffer(spec, stride_ms, varied)
         self._cuts = CutDetector()
         self._repeats = RepeatDetector()
@@ -130,7 +138,8 @@ class FaceClipper:
         detected = self._is_due(frame.time_ms)
         if detected:
             with self.measure("detect"):
-                faces = self.detector.detect(frame.image)
+                known = self._tracker.expected(frame.time_ms)
+                faces = self._search.find(frame.image, frame.time_ms, known)
             found = self._tracker.update(frame.time_ms, faces)
             self._since, self._detected_ms = 0, frame.time_ms
         else:
@@ -145,8 +154,17 @@ class FaceClipper:
         self._clip_ended_ms.update((clip.track_id, frame.time_ms) for clip in clips)
         for track_id in ended:
             self._clip_ended_ms.pop(track_id, None)
-        reasons = self._reasons()
-        return FrameResult(frame, self._tracks, clips, crops, ended, cut, detected, reasons)
+        return FrameResult(
+            frame,
+            self._tracks,
+            clips,
+            crops,
+            ended,
+            cut,
+            detected,
+            searched=detected and self._search.was_full,
+            reasons=self._reasons(),
+        )
 
     def reason(self, track_id: int) -> str:
         """Say in one line why this track has no clip yet; "" when nothing stands in the way."""
@@ -170,6 +188,7 @@ class FaceClipper:
     def _restart(self) -> None:
         self._tracker.reset()
         self._buffer.clear()
+        self._search.restart()
         self._since = self.detect_every
 
     def _is_due(self, time_ms: float) -> bool:

@@ -36,6 +36,7 @@ from deploy.scanning.kit import Options, open_kit
 from deploy.scanning.results.ledger import Ledger
 from deploy.scanning.worklist import Worklist
 from keras_ddl.edge.errors import UserError
+from keras_ddl.edge.faces.search import SearchRule
 from keras_ddl.edge.files import file_sha256
 from keras_ddl.edge.video import read_video
 from keras_ddl.edge.workers.process_pool import ProcessPool
@@ -268,6 +269,23 @@ def test_another_decoder_is_another_rule_and_the_cpu_is_none(tmp_path: Path) -> 
     options = Options("b", "cpu", "real", "haar", 3, 500.0, str(tmp_path))
     assert "decoder" not in options.rules()  # events keep the ids of scans before there was one
     assert replace(options, decoder="cuda").rules() == {**options.rules(), "decoder": "cuda"}
+
+
+def test_another_search_is_another_rule_and_that_of_training_is_none(tmp_path: Path) -> None:
+    options = Options("b", "cpu", "real", "haar", 3, 500.0, str(tmp_path))
+    assert "search" not in options.rules()  # as before there was another
+    searched = replace(options, search=SearchRule(12, 80.0)).rules()
+    assert searched == {**options.rules(), "search": {"full_every": 12, "min_face": 80.0}}
+
+
+def test_a_file_without_a_face_that_is_large_enough(
+    folder: Path, filmed_bundle: Path, tmp_path: Path
+) -> None:
+    files = [str(folder / "face.mp4"), str(folder / "flat.png")]
+    options = ["--bundle", str(filmed_bundle), "--detector", "haar", "--out", str(tmp_path / "out")]
+    assert scan.main([*files, *options, "--min-face", "300", "--jobs", "1"]) == 0
+    said = {(r["verdict"], r["reason"]) for r in records_of(tmp_path / "out").values()}
+    assert said == {("NO_FACE", "no face of 300 px or more in any frame")}
 
 
 @pytest.mark.parametrize("times", [1, 2])

@@ -153,7 +153,7 @@ EVERY = {"type", "source", "time_ms", "model_id", "domain"}
 FIELDS = {
     "start": EVERY
     | {"at", "schema", "version", "live", "fps", "backend", "decoder", "detector", "footage"}
-    | {"abstain", "fake_from", "real_to", "spec"},
+    | {"search", "abstain", "fake_from", "real_to", "spec"},
     "clip": EVERY
     | {"start_ms", "track", "box", "fake_probability", "probability_smoothed", "verdict", "reason"},
     "verdict": EVERY
@@ -208,9 +208,10 @@ def test_scores_and_verdicts_can_be_recomputed(
     """Walk the corridor again without deploy: its clips, the model's formula, the rule."""
     from keras_ddl.edge.clipper import FaceClipper
     from keras_ddl.edge.faces import HaarDetector
+    from keras_ddl.edge.faces.search import SearchRule
 
     spec = ClipSpec.read(synthetic_bundle / "clipspec.json")
-    clipper = FaceClipper(spec, HaarDetector(), 3, stride_ms=500.0)
+    clipper = FaceClipper(spec, HaarDetector(), 3, stride_ms=500.0, search=SearchRule(12))
     expected = [clip for frame in read_video(face_video) for clip in clipper.push(frame).clips]
     records = judged[0]
     clips = [record for record in records if record["type"] == "clip"]
@@ -302,6 +303,17 @@ def test_nobody_in_sight_is_said_once(
     assert (records[1]["verdict"], records[1]["track"]) == ("NO_FACE", None)
     assert records[1]["time_ms"] == pytest.approx(1040.0, abs=1.0)
     assert records[2]["video"]["fake_probability"] is None
+
+
+def test_faces_below_min_face_are_said_not_to_be_looked_for(
+    command: Command, face_video: Path, synthetic_bundle: Path
+) -> None:
+    options = ("--min-face", "300", "--full-search-every", "6")
+    call = ("--source", face_video, "--bundle", synthetic_bundle, *options, *HAAR)
+    records = lines_of(command("stream.py", *call).stdout)
+    assert records[0]["search"] == {"detect_every": 3, "full_search_every": 6, "min_face": 300.0}
+    assert [record["type"] for record in records] == ["start", "verdict", "end"]
+    assert records[1]["reason"] == "no face of 300 px or more in sight"
 
 
 def test_max_seconds_and_jsonl_file(

@@ -12,6 +12,7 @@ from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.faces import FaceDetector, Track
 from keras_ddl.edge.faces.repeated_frames import LEAST, RepeatDetector
 from keras_ddl.edge.faces.scene_cut import CutDetector
+from keras_ddl.edge.faces.search import WHOLE, SearchRule
 from keras_ddl.edge.faces.track import MIN_HITS, MIN_OVERLAP
 from keras_ddl.edge.video import Frame
 
@@ -42,6 +43,7 @@ class SampledClipper(FaceClipper):
     Args:
         spec, detector, detect_every, stride_ms: As of `FaceClipper`.
         enough: Called when a place has given a clip of each face in sight, or has none.
+        search: As of `FaceClipper`.
 
     Attributes:
         seen: Whose faces it has seen.
@@ -54,8 +56,9 @@ class SampledClipper(FaceClipper):
         detect_every: int,
         stride_ms: float,
         enough: Callable[[], None],
+        search: SearchRule = WHOLE,
     ) -> None:
-        super().__init__(spec, detector, detect_every, stride_ms)
+        super().__init__(spec, detector, detect_every, stride_ms, search=search)
         self._enough = enough
         self.seen: frozenset[int] = frozenset()
         self._place: int | None = None

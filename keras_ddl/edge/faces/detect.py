@@ -13,20 +13,28 @@ from __future__ import annotations
 import logging
 import math
 import os
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from keras_ddl.edge.commands import typed
 from keras_ddl.edge.errors import MISSING, UserError
+from keras_ddl.edge.faces.face import (
+    Box,
+    Face,
+    FaceDetector,
+    check_image,
+    ranked,
+    searched_size,
+    shrunk,
+    square,
+)
 from keras_ddl.edge.faces.yunet import MODEL_VARIABLE, find_yunet
 
 log = logging.getLogger(__name__)
-
-Box = tuple[float, float, float, float]
 
 NAMES = ("auto", "haar", "yunet")
 YUNET_MAX_SIDE = 800  # larger images are shrunk to this longer side in pixels
@@ -39,35 +47,8 @@ HAAR_SCALE_FACTOR = 1.15  # step between searched face sizes
 HAAR_MIN_NEIGHBOURS = 4  # overlapping hits that make a face
 HAAR_MIN_FACE = 0.08  # smallest searched face relative to the shorter side of the image
 HAAR_NEIGHBOURS_HALF = 10.0  # overlapping hits at which Haar's score is one half
-
-
-@dataclass(frozen=True)
-class Face:
-    """A face in one image.
-
-    Args:
-        box: Canonical square box (x, y, w, h) in pixels; x, y = outer corner; may leave the image.
-        score: In (0, 1], comparable within one detector only.
-        turn: How far the face is turned to a side, from 0 (the nose is midway between the eyes) to
-            1 (it lies beside one of them) and beyond; None = the detector finds no eyes.
-        points: Five (x, y) in pixels: the eye on the picture's left, the other, the tip of the
-            nose, the corners of the mouth; None = the detector finds none.
-    """
-
-    box: Box
-    score: float
-    turn: float | None = None
-    points: tuple[tuple[float, float], ...] | None = None
-
-
-class FaceDetector(Protocol):
-    """Interface of every detector."""
-
-    name: str
-
-    def detect(self, image_rgb: np.ndarray) -> list[Face]:
-        """Return the faces of a uint8 (H, W, 3) RGB image, largest score · area first."""
-        ...
+HAAR_SLACK = 0.8  # how much smaller than the smallest face of interest it searches
+NETWORKS = 2  # networks of YuNet, each of one input size: giving another one another takes 1 ms
 
 
 class HaarDetector:
@@ -80,31 +61,45 @@ class HaarDetector:
     """
 
     name = "haar"
+    smallest = 40.0
+    region = 128
+    cheap = 0
+    worth = 1.2
 
     def __init__(self) -> None:
         self._cascade = _haar_cascade()
 
-    def detect(self, image_rgb: np.ndarray) -> list[Face]:
-        """Return the faces of a uint8 (H, W, 3) RGB image, largest score · area first."""
+    def size(self, width: int, height: int, least: float | None = None) -> tuple[int, int]:
+        """Return width and height at which `detect` looks at such an image, in pixels."""
+        most = max(width, height) / HAAR_MAX_SIDE
+        return searched_size(width, height, most if least is None else least / self.smallest)
+
+    def detect(self, image_rgb: np.ndarray, least: float | None = None) -> list[Face]:
+        """Return the faces of a uint8 (H, W, 3) RGB image; see `FaceDetector.detect`."""
         import cv2
 
-        _check_image(image_rgb)
-        small, factor = _shrink(image_rgb, HAAR_MAX_SIDE)
+        check_image(image_rgb)
+        height, width = image_rgb.shape[:2]
+        size = self.size(width, height, least)
+        small = shrunk(image_rgb, size, quick=least is not None)
+        across, down = width / size[0], height / size[1]
+        scale = math.sqrt(across * down)
         grey = cv2.equalizeHist(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY))
-        least = max(20, round(HAAR_MIN_FACE * min(grey.shape)))  # the cascade's window is 20 px
+        lowest = HAAR_MIN_FACE * min(size) if least is None else HAAR_SLACK * least / scale
+        lowest = max(20, round(lowest))  # the cascade's window is 20 px
         boxes, counts = self._cascade.detectMultiScale2(
             grey,
             scaleFactor=HAAR_SCALE_FACTOR,
             minNeighbors=HAAR_MIN_NEIGHBOURS,
-            minSize=(least, least),
+            minSize=(lowest, lowest),
         )
         faces = []
         for (x, y, w, h), count in zip(boxes, np.ravel(counts), strict=True):
-            side = w * factor / HAAR_SCALE
-            centre_x, centre_y = (x + w / 2) * factor, (y + h / 2) * factor
+            side = w * scale / HAAR_SCALE
+            centre_x, centre_y = (x + w / 2) * across, (y + h / 2) * down
             score = float(count / (count + HAAR_NEIGHBOURS_HALF))
-            faces.append(Face(_square(centre_x, centre_y + HAAR_DROP * side, side), score))
-        return _without_nested(_ranked(faces))
+            faces.append(Face(square(centre_x, centre_y + HAAR_DROP * side, side), score))
+        return _without_nested(ranked(faces))
 
 
 class YuNetDetector:
@@ -119,35 +114,54 @@ class YuNetDetector:
     """
 
     name = "yunet"
+    smallest = 32.0
+    region = 96
+    cheap = 320 * 240
+    worth = 0.4
 
     def __init__(self, model: Path | str, min_score: float = 0.6) -> None:
         if not 0 < min_score < 1:
             raise ValueError(f"YuNetDetector: expected min_score in (0, 1), received {min_score}")
-        self._size = (320, 320)
-        self._net = _yunet_network(Path(model), self._size, min_score)
+        self._new = partial(_yunet_network, Path(model), min_score=min_score)
+        self._networks = {(320, 320): self._new((320, 320))}
 
-    def detect(self, image_rgb: np.ndarray) -> list[Face]:
-        """Return the faces of a uint8 (H, W, 3) RGB image, largest score · area first."""
+    def size(self, width: int, height: int, least: float | None = None) -> tuple[int, int]:
+        """Return width and height at which `detect` looks at such an image, in pixels."""
+        most = max(width, height) / YUNET_MAX_SIDE
+        return searched_size(width, height, most if least is None else least / self.smallest)
+
+    def detect(self, image_rgb: np.ndarray, least: float | None = None) -> list[Face]:
+        """Return the faces of a uint8 (H, W, 3) RGB image; see `FaceDetector.detect`."""
         import cv2
 
-        _check_image(image_rgb)
-        small, factor = _shrink(image_rgb, YUNET_MAX_SIDE)
-        size = (small.shape[1], small.shape[0])
-        if size != self._size:
-            self._net.setInputSize(size)
-            self._size = size
-        _, rows = self._net.detect(cv2.cvtColor(small, cv2.COLOR_RGB2BGR))
+        check_image(image_rgb)
+        height, width = image_rgb.shape[:2]
+        size = self.size(width, height, least)
+        small = shrunk(image_rgb, size, quick=least is not None)
+        factor = np.array([width / size[0], height / size[1]])
+        _, rows = self._network(size).detect(cv2.cvtColor(small, cv2.COLOR_RGB2BGR))
         faces = []
         for row in np.empty((0, 15)) if rows is None else rows.astype(np.float64):
-            x, y, w, h = row[:4] * factor
+            x, y, w, h = row[:4] * np.tile(factor, 2)
             if w <= 0 or h <= 0:
                 continue
             side = math.sqrt(w * h)
-            box = _square(x + w / 2, y + h / 2 + DROP * side, side)
-            points = row[4:14].reshape(5, 2)
-            place = tuple((float(x * factor), float(y * factor)) for x, y in points)
+            box = square(x + w / 2, y + h / 2 + DROP * side, side)
+            points = row[4:14].reshape(5, 2) * factor
+            place = tuple((float(x), float(y)) for x, y in points)
             faces.append(Face(box, float(row[14]), _turn(*points[:3]), place))
-        return _ranked(faces)
+        return ranked(faces)
+
+    def _network(self, size: tuple[int, int]) -> Any:
+        """Return a network of that input size: its own, a new one, or the one not used longest."""
+        network = self._networks.pop(size, None)
+        if network is None and len(self._networks) < NETWORKS:
+            network = self._new(size)
+        elif network is None:
+            network = self._networks.pop(next(iter(self._networks)))
+            network.setInputSize(size)
+        self._networks[size] = network
+        return network
 
 
 def open_detector(name: str = "auto", model: Path | str | None = None) -> FaceDetector:
@@ -235,29 +249,6 @@ def _opencv() -> ModuleType:
     return cv2
 
 
-def _check_image(image: np.ndarray) -> None:
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-        raise ValueError(
-            f"image: expected uint8 (H, W, 3) RGB, received {image.dtype} {tuple(image.shape)}"
-        )
-
-
-def _shrink(image: np.ndarray, max_side: int) -> tuple[np.ndarray, float]:
-    """Return the image with its longer side at most `max_side`, and what its pixels stand for."""
-    import cv2
-
-    factor = max(image.shape[:2]) / max_side
-    if factor <= 1:
-        return image, 1.0
-    width, height = (max(1, round(side / factor)) for side in (image.shape[1], image.shape[0]))
-    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), factor
-
-
-def _square(centre_x: float, centre_y: float, side: float) -> Box:
-    side = float(side)  # plain numbers: boxes end in JSON
-    return (float(centre_x) - side / 2, float(centre_y) - side / 2, side, side)
-
-
 def _turn(eye: np.ndarray, other_eye: np.ndarray, nose: np.ndarray) -> float:
     """Distance of the nose from the middle of the eyes, along their line, in half eye distances."""
     line = other_eye - eye
@@ -284,8 +275,3 @@ def _shared(a: Box, b: Box) -> float:
     width = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
     height = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
     return max(width, 0.0) * max(height, 0.0) / min(a[2] * a[3], b[2] * b[3])
-
-
-def _ranked(faces: list[Face]) -> list[Face]:
-    """Sort by score · area, then by place, so that equal input gives equal output."""
-    return sorted(faces, key=lambda face: (-face.score * face.box[2] * face.box[3], face.box))

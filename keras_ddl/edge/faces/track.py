@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from keras_ddl.edge.faces.detect import Box, Face
+from keras_ddl.edge.faces.face import Box, Face
 
 SMOOTHING_MS = 40.0  # the smoothing weight is per this time, whatever the frame rate
 MAX_DISTANCE = 0.8  # farthest a face may be from where it is expected, in sides
@@ -156,6 +156,11 @@ class Tracker:
             state.relax(elapsed, self.smoothing)
         return self._tracks(time_ms)
 
+    def expected(self, time_ms: float) -> dict[int, Box]:
+        """Return where the faces of all tracks should be at a moment, unconfirmed ones included."""
+        living = [s for s in self._states if time_ms - s.seen_ms <= self.max_gap_ms]
+        return {state.id: _box(state.expected(time_ms)) for state in living}
+
     def reset(self) -> None:
         """End every track and forget the time (scene cut, new source); ids go on counting."""
         self._states = []
@@ -181,9 +186,9 @@ class Tracker:
         """Return track id → index of its face: nearest pairs first, each used once."""
         candidates = []
         for state in self._states:
-            expected = state.expected(time_ms)
+            expected = _box(state.expected(time_ms))
             for index, face in enumerate(faces):
-                cost = self._cost(expected, _centre_side(face.box))
+                cost = unlikeness(expected, face.box)
                 if cost is not None:
                     candidates.append((cost, state.id, index))
         pairs: dict[int, int] = {}
@@ -194,24 +199,11 @@ class Tracker:
                 taken.add(index)
         return pairs
 
-    def _cost(
-        self, expected: tuple[float, float, float], found: tuple[float, float, float]
-    ) -> float | None:
-        """Return how unlike two squares are (sides, log size), or None where they cannot match."""
-        side = math.sqrt(expected[2] * found[2])
-        distance = math.hypot(expected[0] - found[0], expected[1] - found[1]) / side
-        ratio = abs(math.log(expected[2] / found[2]))
-        if ratio > math.log(MAX_RATIO):
-            return None
-        if distance > MAX_DISTANCE and _overlap(expected, found) < MIN_OVERLAP:
-            return None
-        return distance + ratio
-
     def _start(self, time_ms: float, faces: Sequence[Face]) -> None:
         """Start tracks for faces nobody claimed, unless they double a face being followed."""
         for face in sorted(faces, key=lambda face: (-face.score, face.box)):
             found = _centre_side(face.box)
-            if any(_overlap(state.seen, found) >= MIN_OVERLAP for state in self._states):
+            if any(_shared(state.seen, found) >= MIN_OVERLAP for state in self._states):
                 continue
             self._states.append(_State(self._next_id, found, time_ms, face.score, found))
             self._next_id += 1
@@ -233,6 +225,28 @@ class Tracker:
         ]
 
 
+def unlikeness(expected: Box, found: Box) -> float | None:
+    """Return how unlike two squares are (sides, log size), or None where they cannot be one face.
+
+    Args:
+        expected: Where a face should be, a square box (x, y, w, h) in pixels.
+        found: Where one is.
+    """
+    a, b = _centre_side(expected), _centre_side(found)
+    distance = math.hypot(a[0] - b[0], a[1] - b[1]) / math.sqrt(a[2] * b[2])
+    ratio = abs(math.log(a[2] / b[2]))
+    if ratio > math.log(MAX_RATIO):
+        return None
+    if distance > MAX_DISTANCE and _shared(a, b) < MIN_OVERLAP:
+        return None
+    return distance + ratio
+
+
+def overlap(a: Box, b: Box) -> float:
+    """Return the intersection over union of two square boxes (x, y, w, h)."""
+    return _shared(_centre_side(a), _centre_side(b))
+
+
 def _centre_side(box: Box) -> tuple[float, float, float]:
     x, y, w, h = box
     return (x + w / 2, y + h / 2, max(w, h))
@@ -243,7 +257,7 @@ def _box(square: tuple[float, float, float]) -> Box:
     return (x - side / 2, y - side / 2, side, side)
 
 
-def _overlap(a: tuple[float, float, float], b: tuple[float, float, float]) -> float:
+def _shared(a: tuple[float, float, float], b: tuple[float, float, float]) -> float:
     """Return the intersection over union of two squares (centre x, centre y, side)."""
     reach = (a[2] + b[2]) / 2
     width = min(reach - abs(a[0] - b[0]), a[2], b[2])

@@ -15,6 +15,7 @@ from deploy.sources import State, Watch, camera, csi, is_live, open_source, reda
 from deploy.sources.paced import PacedSource
 from deploy.sources.picture_header import PictureHeader, read_header
 from keras_ddl.edge.errors import UserError
+from keras_ddl.edge.faces.search import SearchRule
 
 
 @pytest.mark.parametrize(
@@ -204,14 +205,18 @@ def test_of_an_animated_picture_the_first_is_looked_at_and_that_is_said(
     searched: list[np.ndarray] = []
 
     class Detector:
-        name = "noted"
+        name, smallest, region, cheap, worth = "noted", 24.0, 96, 0, 0.5
 
-        def detect(self, image_rgb: np.ndarray) -> list[object]:
+        def size(self, width: int, height: int, least: float | None = None) -> tuple[int, int]:
+            return width, height
+
+        def detect(self, image_rgb: np.ndarray, least: float | None = None) -> list[object]:
             searched.append(image_rgb)
             return []
 
     with open_source(str(tmp_path / "a.png")) as source:
         detector = source.searched_by(Detector())
+        assert source.search(SearchRule(12, 80.0)) == SearchRule(1, 80.0)
         for frame in source:
             assert detector.detect(frame.image) == []
     assert source.still and len(searched) == 1

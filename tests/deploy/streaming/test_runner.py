@@ -32,7 +32,7 @@ from deploy.telemetry import Telemetry
 from keras_ddl.edge.clipper import FaceClipper, FrameResult
 from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.errors import UserError
-from keras_ddl.edge.faces.detect import Face
+from keras_ddl.edge.faces.face import Face
 from keras_ddl.edge.video import Frame
 
 pytest.importorskip("cv2")

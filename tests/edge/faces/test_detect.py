@@ -16,13 +16,8 @@ cv2 = pytest.importorskip("cv2")
 
 from keras_ddl.edge.errors import UserError
 from keras_ddl.edge.faces import yunet
-from keras_ddl.edge.faces.detect import (
-    Face,
-    FaceDetector,
-    HaarDetector,
-    YuNetDetector,
-    open_detector,
-)
+from keras_ddl.edge.faces.detect import HaarDetector, YuNetDetector, open_detector
+from keras_ddl.edge.faces.face import Face, FaceDetector
 
 Draw = Callable[..., np.ndarray]
 

@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from keras_ddl.edge.faces.detect import Face
+from keras_ddl.edge.faces.face import Face
 from keras_ddl.edge.faces.track import Track, Tracker
 
 
