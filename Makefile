@@ -64,6 +64,7 @@ bench: setup  ## speed of layers, int8, training step, preparation, input pipeli
 	$(PY) -m benchmarks.untrained_bundle --out runs/untrained-fp32
 	$(PY) -m benchmarks.untrained_bundle --out runs/untrained-int8 --precision int8
 	$(PY) -m benchmarks.cluster_overhead runs/untrained-64
+	$(PY) -m benchmarks.many_faces
 	$(PY) -m benchmarks.stream runs/untrained-64 runs/untrained-128 runs/untrained-int8 runs/untrained-fp32
 
 soak: setup  ## four cameras of drawn faces for half an hour: what grows, what is lost?

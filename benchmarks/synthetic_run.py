@@ -121,6 +121,8 @@ def watch_synthetic(
     seconds: float,
     lines: Path,
     addresses: Sequence[str],
+    every_s: float = EVERY_S,
+    detector: str = DETECTOR,
 ) -> SyntheticRun:
     """Watch sources for a while.
 
@@ -129,9 +131,14 @@ def watch_synthetic(
         seconds: How long.
         lines: File for the JSON Lines.
         addresses: The sources, `synthetic://…` for instance.
+        every_s: Time between two clips of a face.
+        detector: Of faces, as `open_detector` takes it.
     """
     telemetry, count, file = _Clock(), _Count(), JsonLines(lines)
-    plans = _plans(bundle, addresses, telemetry)
+    plans = [
+        _plan(index, text, bundle, telemetry, every_s, detector)
+        for index, text in enumerate(addresses)
+    ]
     runner = Runner(RunDescription(bundle, backend, SYNTHETIC, telemetry=telemetry), plans)
     file.open()
     run = SyntheticRun(seconds=seconds)
@@ -157,19 +164,18 @@ def watch_synthetic(
     return run
 
 
-def _plans(bundle: Bundle, addresses: Sequence[str], telemetry: Telemetry) -> list[SourcePlan]:
-    watch, plans = Watch(keep_trying=True, telemetry=telemetry), []
-    for index, text in enumerate(addresses):
-        name = f"{index} {text}"
-        clipper = FaceClipper(
-            bundle.spec,
-            open_detector(DETECTOR),
-            stride_ms=EVERY_S * 1000.0,
-            search=SearchRule(FULL_EVERY),
-        )
-        opened = partial(open_source, text, name=name, watch=watch)
-        plans.append(SourcePlan(name, opened, True, clipper))
-    return plans
+def _plan(
+    index: int, text: str, bundle: Bundle, telemetry: Telemetry, every_s: float, detector: str
+) -> SourcePlan:
+    name = f"{index} {text}"
+    clipper = FaceClipper(
+        bundle.spec,
+        open_detector(detector),
+        stride_ms=every_s * 1000.0,
+        search=SearchRule(FULL_EVERY),
+    )
+    watch = Watch(keep_trying=True, telemetry=telemetry)
+    return SourcePlan(name, partial(open_source, text, name=name, watch=watch), True, clipper)
 
 
 def _add_up(run: SyntheticRun, sources: Sequence[SourceWorker], telemetry: Telemetry) -> None:

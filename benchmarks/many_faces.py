@@ -1,0 +1,115 @@
+"""One to ten faces in four live sources on one machine: `python -m benchmarks.many_faces`.
+
+Sources of 640 × 480 at 25 frames a second, drawn here, which costs what decoding cameras would cost
+elsewhere or more: the stage `decode`. A clip of each face every second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.settings import BENCH, merge_json
+from deploy.bundle import open_bundle
+from deploy.log_lines import set_up_logging
+from keras_ddl.edge.bundle import default_bundle
+from keras_ddl.edge.errors import Parser, run_cli
+from keras_ddl.edge.faces.detect import NAMES
+from keras_ddl.edge.optional_import import need
+from keras_ddl.edge.values import at_least, positive
+
+if TYPE_CHECKING:
+    from benchmarks.synthetic_run import SyntheticRun
+
+SOURCES = 4
+FACES = (1, 2, 4, 7, 10)
+EVERY_S = 1.0
+SUPERSEDED = "superseded"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    description = (__doc__ or "").partition("\n")[0]
+    parser = Parser(prog="python -m benchmarks.many_faces", description=description)
+    parser.add_argument("bundle", type=Path, nargs="?", default=default_bundle())
+    parser.add_argument("--faces", type=at_least(1), nargs="+", default=FACES, metavar="N")
+    parser.add_argument("--seconds", type=positive, default=30.0, help="each (%(default)g)")
+    parser.add_argument("--detector", choices=NAMES, default="auto", help="(%(default)s)")
+    parser.add_argument("--threads", type=at_least(1), default=2, help="of the model (%(default)s)")
+    parser.add_argument("--out", type=Path, default=BENCH, help="JSON (default: %(default)s)")
+    args = parser.parse_args(argv)
+    set_up_logging()
+    return run_cli(lambda: _measure(args))
+
+
+def _measure(args: argparse.Namespace) -> int:
+    from benchmarks.synthetic_run import watch_synthetic
+
+    need("cv2", "finding faces").setNumThreads(1)
+    rows = []
+    for faces in args.faces:
+        bundle, backend = open_bundle(args.bundle, args.threads)
+        with tempfile.TemporaryDirectory() as folder, backend:
+            lines = Path(folder) / "live.jsonl"
+            addresses = sources_of(faces)
+            run = watch_synthetic(
+                bundle, backend, args.seconds, lines, addresses, EVERY_S, args.detector
+            )
+        rows.append({"faces": faces, "sources": len(addresses), **numbers(run, faces)})
+        print(table(rows).splitlines()[-1] if len(rows) > 1 else table(rows), flush=True)
+    merge_json(
+        args.out,
+        {"many_faces": {"bundle": str(args.bundle), "threads": args.threads, "rows": rows}},
+    )
+    return 0
+
+
+def sources_of(faces: int) -> list[str]:
+    """Addresses of at most four sources that have so many faces together."""
+    sources = min(SOURCES, faces)
+    shares = [faces // sources + (index < faces % sources) for index in range(sources)]
+    return [
+        f"synthetic://?faces={share}&size=640x480&fps=25&seed={index}"
+        for index, share in enumerate(shares)
+    ]
+
+
+def numbers(run: SyntheticRun, faces: int) -> dict[str, Any]:
+    """A run for JSON: shares are of one core, delays in seconds."""
+    stages = {name: value / run.seconds for name, value in run.stages.items() if value}
+    judging = sum(value for name, value in stages.items() if name not in ("decode", "detect"))
+    return {
+        "clips": run.clips,
+        "superseded": run.dropped.get(SUPERSEDED, 0),
+        "dropped_frames": sum(n for cause, n in run.dropped.items() if cause != SUPERSEDED),
+        "delay_p50": run.delay(50),
+        "delay_p95": run.delay(95),
+        "cpu": run.cpu / run.seconds,
+        "cpu_of_stage": stages,
+        "judging_per_face": judging / faces,
+    }
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The runs as text."""
+    lines = [
+        f"{'faces':>5}{'sources':>9}{'clips':>7}{'superseded':>12}{'dropped':>9}{'p50 s':>7}"
+        f"{'p95 s':>7}{'CPU':>6}{'drawing':>9}{'detect':>8}{'the rest, a face':>18}"
+    ]
+    for row in rows:
+        stages = row["cpu_of_stage"]
+        lines.append(
+            f"{row['faces']:>5}{row['sources']:>9}{row['clips']:>7}{row['superseded']:>12}"
+            f"{row['dropped_frames']:>9}{row['delay_p50']:>7.2f}{row['delay_p95']:>7.2f}"
+            f"{row['cpu']:>6.0%}{stages.get('decode', 0.0):>9.0%}{stages.get('detect', 0.0):>8.0%}"
+            f"{row['judging_per_face']:>18.1%}"
+        )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
