@@ -16,15 +16,16 @@ from statistics import median
 from typing import Any
 
 from benchmarks.int8 import inference
-from benchmarks.modules import PEAK_SIZE, matmul
+from benchmarks.modules import PEAK_SIZE, matmul, training_step
 from benchmarks.settings import BENCH, add_settings, merge_json, settings
 from benchmarks.timed_process import timed_in_turn
 from benchmarks.untrained_bundle import FORMS, RANGE
-from export.clips_per_second import ratio
+from export.clips_per_second import in_turn, ratio
 from keras_ddl.edge.errors import Parser, run_cli
 
-NAMES = ("threads", "rounds")
+NAMES = ("threads", "rounds", "steps")
 PRESET = "edge"
+TRAINED = 8  # clips of a training step, as the preset has it
 PLAIN = "plain"
 STAGES = ("stage3", "stage4", "stage5", "stage6")  # one after the other, and the preset's
 FP32, INT8 = FORMS[0], FORMS[2]
@@ -47,50 +48,65 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _bench(args: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory() as folder:
-        gmac, files = _graphs(Path(folder), args.stages)
+        networks = _networks(args.stages)
+        gmac, files = _graphs(Path(folder), networks)
         subjects: dict[tuple[str, str], Callable[[], Callable[[], Any]]] = {
             subject: partial(inference, file, 1, args.threads) for subject, file in files.items()
         }
         subjects[MATMUL, ""] = partial(matmul, args.threads)
         subjects[CONVOLUTION, ""] = partial(convolution, args.threads)
         seconds, memory = timed_in_turn(subjects, args.rounds)
-    result = {"settings": settings(args, NAMES), **summary(gmac, seconds, memory)}
+    chosen = {PLAIN: networks[PLAIN], (last := list(networks)[-1]): networks[last]}
+    steps = in_turn({name: _step(model) for name, model in chosen.items()}, args.steps)
+    found = summary(gmac, seconds, memory)
+    training = {
+        name: {"s": median(t), "to_plain": ratio(t, steps[PLAIN])} for name, t in steps.items()
+    }
+    result = {"settings": settings(args, NAMES), **found, "training_step": training}
     print(table(result))
     merge_json(args.out, {"edge_network": result})
     print(f"added to {args.out}")
     return 0
 
 
-def _graphs(folder: Path, only: Sequence[str]) -> tuple[dict[str, float], dict[Any, Path]]:
-    """GMAC of a clip by network, and the ONNX files by network and form."""
-    import numpy as np
-
-    from export.graph.cpu_int8 import cpu_int8, open_results
-    from export.to_onnx import onnx_from_keras
+def _networks(only: Sequence[str]) -> dict[str, Any]:
+    """The networks by where their modules are; the preset's own, or the last asked for, at last."""
     from keras_ddl import config as configs
     from keras_ddl.build_network import build
     from keras_ddl.framework import keras
-    from keras_ddl.networks.cost import macs
-    from keras_ddl.quantization.calibration import calibrate
-    from keras_ddl.quantization.quantise import quantised
 
     base = configs.load(PRESET)
     chosen = {PLAIN: "modules=none"}
     for stages in [(stage,) for stage in only or STAGES] + ([] if only else [base.stages]):
         chosen[", ".join(stages)] = f"stages={','.join(stages)}"
-    gmac: dict[str, float] = {}
-    files: dict[Any, Path] = {}
-    noise = np.random.default_rng(0)
-    for number, (name, override) in enumerate(chosen.items()):
-        config = configs.load(PRESET, None, [override])
+    networks = {}
+    for name, override in chosen.items():
         keras.utils.set_random_seed(0)
-        model = build(config)
-        for layer in model.layers:
+        networks[name] = build(configs.load(PRESET, None, [override]))
+        for layer in networks[name].layers:
             if layer.name.endswith(("_dfdc", "_msa")):
                 layer.gamma.assign([0.5])
-        shape = (1, config.frames, config.size, config.size, 3)
+    return networks
+
+
+def _graphs(
+    folder: Path, networks: Mapping[str, Any]
+) -> tuple[dict[str, float], dict[tuple[str, str], Path]]:
+    """GMAC of a clip by network, and the ONNX files by network and form."""
+    import numpy as np
+
+    from export.graph.cpu_int8 import cpu_int8, open_results
+    from export.to_onnx import onnx_from_keras
+    from keras_ddl.networks.cost import macs
+    from keras_ddl.quantization.calibration import calibrate
+    from keras_ddl.quantization.quantise import quantised
+
+    gmac: dict[str, float] = {}
+    files: dict[tuple[str, str], Path] = {}
+    noise = np.random.default_rng(0)
+    for number, (name, model) in enumerate(networks.items()):
         int8 = quantised(model)
-        calibrate(int8, [noise.integers(0, 256, shape, np.uint8)])
+        calibrate(int8, [noise.integers(0, 256, (1, *model.input_shape[1:]), np.uint8)])
         rounded = onnx_from_keras(int8)
         graphs = {
             FP32: onnx_from_keras(model),
@@ -101,6 +117,15 @@ def _graphs(folder: Path, only: Sequence[str]) -> tuple[dict[str, float], dict[A
             files[name, form] = folder / f"{number}-{len(files)}.onnx"
             files[name, form].write_bytes(graph.SerializeToString())
     return gmac, files
+
+
+def _step(model: Any) -> Callable[[], Any]:
+    """A training step of a batch of noise."""
+    import numpy as np
+
+    shape = (TRAINED, *model.input_shape[1:])
+    clips = np.random.default_rng(2).integers(0, 256, shape, np.uint8)
+    return training_step(model, clips, np.arange(TRAINED) % 2)
 
 
 def convolution(threads: int) -> Callable[[], Any]:
@@ -185,6 +210,11 @@ def table(result: Mapping[str, Any]) -> str:
             f"{row['network']:<16}{row['form']:<16}{row['gmac']:>6.2f}{row['ms']:>8.1f}"
             f"{row['to_plain']:>9.2f}{row['share_of_convolution']:>9.0%}{row['speedup']:>8.2f}"
             f"{row['peak_memory_mib']:>7.0f}"
+        )
+    for name, step in result["training_step"].items():
+        lines.append(
+            f"training step of {TRAINED} clips, {name}: {step['s']:.2f} s, {step['to_plain']:.2f} "
+            "of plain"
         )
     return "\n".join(lines)
 
