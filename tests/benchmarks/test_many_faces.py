@@ -19,7 +19,7 @@ def test_faces_are_shared_evenly_among_at_most_four_sources(faces: int, shares: 
     assert len(set(sources_of(faces))) == len(shares)  # other people in each
 
 
-def test_a_run_is_told_per_face_without_what_looking_and_drawing_cost() -> None:
+def test_a_run_is_told_per_face_without_what_looking_costs() -> None:
     run = SyntheticRun(
         seconds=10.0,
         dropped=Counter({"superseded": 2, "stale": 3}),
@@ -30,5 +30,5 @@ def test_a_run_is_told_per_face_without_what_looking_and_drawing_cost() -> None:
     )
     row = {"faces": 4, "sources": 4, **numbers(run, 4)}
     assert (row["superseded"], row["dropped_frames"], row["cpu"]) == (2, 3, 1.5)
-    assert row["judging_per_face"] == pytest.approx((6.0 + 2.0) / 10.0 / 4)
-    assert table([row]).splitlines()[1].split()[-4:] == ["150%", "40%", "30%", "20.0%"]
+    assert row["rest_per_face"] == pytest.approx((15.0 - 3.0) / 10.0 / 4)
+    assert table([row]).splitlines()[1].split()[-3:] == ["150%", "30%", "30.0%"]
