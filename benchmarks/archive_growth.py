@@ -12,11 +12,13 @@ import heapq
 import json
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 
@@ -135,6 +137,7 @@ def _predict(args: argparse.Namespace) -> int:
     rows = [_row(stages, workers, args.price) for workers in args.workers]
     mean = float(np.mean(stages.judge_s))
     print(f"{len(judged)} videos of {stages.bytes / 1e6:.2f} MB, {mean:.2f} s of a worker each")
+    print(f"of a worker's time: {_shares(judged, mean)}")
     print(f"the command: {1e6 * listing:.0f} µs to list a file, {1e6 * results:.0f} µs to note it")
     heads = f"{'workers':>8}{'videos/h':>12}{'simulated':>12}  {'held up by':<22}"
     print(f"{heads}hours (cost) for …")
@@ -148,6 +151,16 @@ def _predict(args: argparse.Namespace) -> int:
     found = {"settings": settings(args, ("storage", "losses_per_hour")), "rows": rows}
     write_json(args.out, found)
     return 0
+
+
+def _shares(judged: Sequence[dict[str, Any]], mean: float) -> str:
+    """What part of a worker's time each stage takes, the largest first."""
+    total: Counter[str] = Counter()
+    for record in judged:
+        total.update(record.get("stage_s") or {})
+    parts = [(name, seconds / len(judged) / mean) for name, seconds in total.most_common()]
+    rest = ("the rest", 1.0 - sum(share for _, share in parts))
+    return ", ".join(f"{name} {share:.0%}" for name, share in (*parts, rest))
 
 
 def _row(stages: Stages, workers: int, price: float) -> dict[str, object]:

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 from deploy.judging.records import Record, number
 from deploy.judging.verdict import policy_for
 from deploy.scanning.collector import Collector, CountingClipper
+from deploy.scanning.file_at_hand import file_at_hand
 from deploy.scanning.file_record import SKIPPED, UNREADABLE, blank_record, judged_record
 from deploy.scanning.files import Candidate, is_picture
-from deploy.scanning.kit import Kit, Options
-from deploy.scanning.progress import TELL_S, ShareSink
+from deploy.scanning.kit import Kit
+from deploy.scanning.progress import ShareSink
 from deploy.scanning.results.place import RECORDS, THUMBS, Results
 from deploy.scanning.results.stored_evidence import evidence_root
 from deploy.scanning.sampling.sampled_clipper import SampledClipper
@@ -28,18 +29,19 @@ from deploy.sources.base import Source
 from keras_ddl.edge.errors import MISSING, USAGE, UserError
 from keras_ddl.edge.faces.track import MIN_HITS
 from keras_ddl.edge.files import printable
-from keras_ddl.edge.storage.spool import Spool
-from keras_ddl.edge.video import probe
 from keras_ddl.edge.workers.pool import tell_share
 
 if TYPE_CHECKING:
     from deploy.judging.session import RunDescription
+    from deploy.telemetry import Telemetry
 
 READERS = (  # loggers whose warnings are notes
     "keras_ddl.edge.video",
     "keras_ddl.edge.faces.repeated_frames",
     "deploy.sources.still",
 )
+FETCH = "fetch"  # reading all of a file for its digest, or fetching it from its store
+STAGES = ("decode", "detect", "crop", "infer")
 EVENT_DIGITS = 20  # hex, of the ids of a file's events
 
 
@@ -80,10 +82,12 @@ def judge_file(
     read_from = candidate.path
     with _reader_warnings() as notes:
         try:
-            with _at_hand(candidate, kit.options, tell) as (path, sha256):
+            with file_at_hand(candidate, kit.options, tell) as (path, sha256):
                 read_from = str(path)
                 record["sha256"] = sha256
+                fetched_s = time.monotonic() - began
                 record |= _run(candidate, path, kit, sha256, tell, watchers)
+                record["stage_s"] = {FETCH: round(fetched_s, 3), **record["stage_s"]}
         except UserError as error:
             if error.exit_code != USAGE:
                 raise
@@ -107,8 +111,9 @@ def _run(
 ) -> dict[str, Any]:
     from deploy.sinks import JsonLines
     from deploy.streaming.pipeline import Pipeline
+    from deploy.telemetry import Telemetry
 
-    options, bundle = kit.options, kit.bundle
+    options, bundle, telemetry = kit.options, kit.bundle, Telemetry()
     results, name = Results(options.out), _result_name(candidate.path)
     lines, thumb = f"{RECORDS}/{name}.jsonl", f"{THUMBS}/{name}.jpg"
     with ExitStack() as stack:
@@ -126,7 +131,7 @@ def _run(
         for sink in sinks:
             stack.enter_context(sink)
         try:
-            end = Pipeline(_description(kit, sha256), source, clipper, sinks).run()
+            end = Pipeline(_description(kit, sha256, telemetry), source, clipper, sinks).run()
         finally:
             _close(sinks, candidate)
         picture.write_bytes(collector.thumbnail())
@@ -143,6 +148,7 @@ def _run(
         "still": source.still,
         "seconds": seconds,
         "sample": source.sample,
+        "stage_s": _stage_seconds(telemetry),
         "records": lines,
         "thumb": thumb,
     }
@@ -151,6 +157,14 @@ def _run(
 def _seconds(end: Record, source: Source) -> float:
     """Until the last frame ends."""
     return float(round((end["time_ms"] + 1000.0 / source.fps) / 1000.0, 3))
+
+
+def _stage_seconds(telemetry: Telemetry) -> dict[str, float]:
+    """Seconds that each stage took."""
+    stages = telemetry.totals().stages
+    return {
+        name: round(stages[key].seconds, 3) for name in STAGES for key in stages if key[0] == name
+    }
 
 
 def _clipper(kit: Kit, source: Source) -> CountingClipper | SampledClipper:
@@ -162,17 +176,16 @@ def _clipper(kit: Kit, source: Source) -> CountingClipper | SampledClipper:
     return CountingClipper(spec, found, every, stride, search=search)
 
 
-def _description(kit: Kit, sha256: str) -> RunDescription:
+def _description(kit: Kit, sha256: str, telemetry: Telemetry) -> RunDescription:
     """The same file by the same rule has the same events, however often it is judged."""
     from deploy.judging.session import RunDescription
-    from deploy.telemetry import Telemetry
 
     recording = hashlib.sha256(f"{sha256} {kit.options.key}".encode()).hexdigest()[:EVENT_DIGITS]
     return RunDescription(
         bundle=kit.bundle,
         backend=kit.backend,
         footage=kit.options.footage,
-        telemetry=Telemetry(),
+        telemetry=telemetry,
         recording=recording,
     )
 
@@ -228,43 +241,6 @@ def _evidence(kit: Kit, policy: Any, root: str, path: str, sha256: str) -> Any:
     sink = EvidenceFolder(root, kit.bundle, policy, key=key, facts=facts, repeatable=True)
     sink.open()
     return sink
-
-
-@contextmanager
-def _at_hand(
-    candidate: Candidate, options: Options, tell: Callable[[float], None]
-) -> Iterator[tuple[Path, str]]:
-    """Yield where a file can be read and its SHA-256; one of a store is fetched.
-
-    Where nobody says that it is a video, it is looked whether it can be one.
-    """
-    if (stored := candidate.stored) is not None:
-        with Spool(options.spool).fetched(stored, lambda share: tell(0.0)) as (path, sha256):
-            if not candidate.expected and not is_picture(path):
-                probe(path, options.most_pixels)
-            yield path, sha256
-        return
-    path = Path(candidate.path)
-    try:
-        if not candidate.expected and not is_picture(path):
-            probe(path, options.most_pixels)
-        sha256 = _sha256(path, tell)
-    except OSError as error:
-        raise UserError(f"cannot be read: {error.strerror or error}", USAGE) from error
-    yield path, sha256
-
-
-def _sha256(path: Path, tell: Callable[[float], None]) -> str:
-    """Hash a file; a large one tells now and then that it is alive."""
-    digest = hashlib.sha256()
-    told = time.monotonic()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-            if time.monotonic() - told > TELL_S:
-                told = time.monotonic()
-                tell(0.0)
-    return digest.hexdigest()
 
 
 def _result_name(path: str) -> str:

@@ -21,7 +21,7 @@ from deploy.evidence.verify import Demands, verify
 from keras_ddl.edge.storage.address import Address
 from keras_ddl.edge.storage.store import Store
 
-OF_ITS_TIME = ("elapsed_s", "judged_at", "finished")
+OF_ITS_TIME = ("elapsed_s", "stage_s", "judged_at", "finished")
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SCAN = (sys.executable, str(ROOT / "deploy" / "scan.py"))
 POISON = "poison.mp4"
 LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # as the cluster of the tests
-OF_ITS_TIME = ("elapsed_s", "judged_at", "finished")
+OF_ITS_TIME = ("elapsed_s", "stage_s", "judged_at", "finished")
 
 
 @pytest.fixture(scope="module")
