@@ -7,6 +7,7 @@ convolution in nine fuses, and the graph is slower than the float one (docs/spee
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from copy import deepcopy
 from typing import TYPE_CHECKING
@@ -22,14 +23,15 @@ if TYPE_CHECKING:
     import onnx
 
 LEVELS, MIDDLE = 255, 128  # steps of uint8; the zero point of what has both signs
+ROUNDING = 1e-6  # of a float32 step, times its steps
 KEEPS_SIGN = ("MaxPool", "AveragePool", "Pad", "Reshape", "Transpose", "Resize")
 
 
 def open_results(proto: onnx.ModelProto) -> list[str]:
     """Results of int8 convolutions that nothing quantises: `cpu_int8` needs their ranges.
 
-    Of a convolution that only a ReLU reads, the ReLU's. DFDC's projections are left out: rounding
-    their results would choose other positions.
+    Of a convolution that only a ReLU or ReLU6 reads, what that gives. DFDC's projections are left
+    out: rounding their results would choose other positions.
     """
     return [name for name, quantiser in _results(Graph(proto).infer(batch=1)) if not quantiser]
 
@@ -39,7 +41,8 @@ def cpu_int8(proto: onnx.ModelProto, ranges: Mapping[str, float]) -> onnx.ModelP
 
     Results of convolutions are quantised, average pooling reads floats, sigmoids and their sums are
     tables and integers, activations become uint8: what is never negative with 255 steps from 0, the
-    rest with its int8 steps around 128.
+    rest with its int8 steps around 128. A ReLU6 in front of a quantiser that ends at 6 or below is
+    left out: the quantiser cuts at both ends by itself.
 
     Args:
         proto: Left as it is; symmetric int8, as `quantise_marked` or `insert_qdq` make it.
@@ -58,6 +61,7 @@ def cpu_int8(proto: onnx.ModelProto, ranges: Mapping[str, float]) -> onnx.ModelP
         _read_instead(result, name, pairs.of(name, np.asarray(top)))
     sort_nodes(result)
     _make_unsigned(result)
+    _leave_out_clips(result)
     drop_unused(result)
     return result
 
@@ -87,7 +91,7 @@ def _results(graph: Graph) -> list[tuple[str, str | None]]:
         if node.op_type != "Conv" or not is_int8(graph, node) or name in kept:
             continue
         readers = graph.readers[name]
-        if len(readers) == 1 and readers[0].op_type == "Relu":
+        if len(readers) == 1 and _cuts_at_zero(graph, readers[0]):
             name = readers[0].output[0]
             readers = graph.readers[name]
         quantisers = [reader for reader in readers if reader.op_type == "QuantizeLinear"]
@@ -143,4 +147,34 @@ def _never_negative(graph: Graph, name: str) -> bool:
         return _never_negative(graph, graph.makers[name].input[0])
     if kind == "Add":
         return all(_never_negative(graph, part) for part in graph.makers[name].input)
-    return kind in ("Relu", "Sigmoid")
+    maker = graph.makers.get(name)
+    return maker is not None and (kind == "Sigmoid" or _cuts_at_zero(graph, maker))
+
+
+def _cuts_at_zero(graph: Graph, node: onnx.NodeProto) -> bool:
+    """Whether a node is a ReLU, or a Clip from 0 on, as ReLU6 is."""
+    return node.op_type == "Relu" or (node.op_type == "Clip" and _limits(graph, node)[0] == 0)
+
+
+def _limits(graph: Graph, node: onnx.NodeProto) -> tuple[float, float]:
+    """Where a Clip cuts; infinite where it does not, or where a graph decides."""
+    values = [graph.constant(name) if name else None for name in (*node.input[1:], "", "")[:2]]
+    low, high = (None if value is None else float(np.asarray(value).item()) for value in values)
+    return -math.inf if low is None else low, math.inf if high is None else high
+
+
+def _leave_out_clips(model: onnx.ModelProto) -> None:
+    """Let quantisers read in front of a Clip that cuts nothing which they do not cut as well."""
+    graph = Graph(model)
+    for node in graph.nodes:
+        if node.op_type != "Clip":
+            continue
+        low, high = _limits(graph, node)
+        for reader in graph.readers[node.output[0]]:
+            if reader.op_type != "QuantizeLinear":
+                continue
+            step, zero = (np.asarray(graph.constant(name)) for name in reader.input[1:3])
+            least, most = np.iinfo(zero.dtype).min, np.iinfo(zero.dtype).max
+            ends = [float(step) * (end - int(zero)) for end in (least, most)]
+            if low <= ends[0] and ends[1] <= high * (1 + ROUNDING):
+                reader.input[0] = node.input[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 
 onnx = pytest.importorskip("onnx")
 ort = pytest.importorskip("onnxruntime")
+
+from onnx import numpy_helper
 
 from export.graph.cpu_int8 import cpu_int8, open_results
 from export.graph.fold_batch_norm import fold_batch_norm
@@ -64,6 +67,49 @@ def test_steps_and_zeros_by_hand(rounded: Any):
         assert found[name][1] == zero and found[name][1].dtype == np.uint8
     weights = [graph.constant(n.input[2]) for n in graph.nodes if n.input[0] in graph.weights]
     assert weights and all(zero.dtype == np.int8 and not zero.any() for zero in weights)
+
+
+def relu6(model: Any, low: float = 0.0, high: float = 6.0) -> Any:
+    """The graph with a Clip in place of its ReLU."""
+    result = deepcopy(model)
+    limits = [numpy_helper.from_array(np.float32(end), f"end{end:g}") for end in (low, high)]
+    result.graph.initializer.extend(limits)
+    for node in result.graph.node:
+        if node.op_type == "Relu":
+            node.op_type = "Clip"
+            node.input.extend(limit.name for limit in limits)
+    return result
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "range_of_r", "left"),
+    [
+        (0.0, 6.0, 6.0, 0),  # the quantiser ends where the ReLU6 does
+        (0.0, 6.0, 4.5, 0),
+        (0.0, 6.0, 7.0, 1),  # it would let pass what is above 6
+        (0.5, 6.0, 6.0, 1),  # no ReLU6
+    ],
+)
+def test_a_relu6_is_left_out_where_its_quantiser_cuts_as_well(
+    small: Any,
+    small_clips: np.ndarray,
+    run_onnx: Any,
+    tmp_path: Path,
+    low: float,
+    high: float,
+    range_of_r: float,
+    left: int,
+) -> None:
+    fold_batch_norm(small)
+    clipped = relu6(small, low, high)
+    rounded = insert_qdq(clipped, {**RANGES, "r": range_of_r})
+    result = cpu_int8(rounded, {"c": 25.4})
+    onnx.checker.check_model(result, full_check=True)
+    assert [node.op_type for node in result.graph.node].count("Clip") == left
+    if not left:
+        assert optimised(result, tmp_path).count("QLinearConv") == 2
+    capped = run_onnx(relu6(small, low, min(high, range_of_r)), small_clips)["score"]
+    np.testing.assert_allclose(run_onnx(result, small_clips)["score"], capped, atol=0.05)
 
 
 def test_the_answer_stays_and_the_input_is_left_alone(
