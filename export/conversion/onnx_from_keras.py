@@ -61,6 +61,7 @@ def onnx_from_keras(
             MISSING,
         ) from error
     from export.graph.fold_batch_norm import fold_batch_norm
+    from export.graph.fold_bias import fold_bias
     from export.graph.kept_positions import rewrite_kept_positions
     from export.graph.marked_ranges import quantise_marked
     from keras_ddl.framework import need_keras_2, tf
@@ -84,6 +85,7 @@ def onnx_from_keras(
     quantise_marked(proto)
     rewrite_kept_positions(proto, [layer for layer in twin.layers if isinstance(layer, DFDC)])
     fold_batch_norm(proto)
+    fold_bias(proto)
     report(f"converted: {converted}; cleaned up: {GraphCounts.of(proto)}")
     foreign = Counter(
         node.op_type for node in proto.graph.node if node.domain not in ("", "ai.onnx")
