@@ -567,10 +567,12 @@ def test_the_ledger_knows_its_own(tmp_path: Path) -> None:
         "path": str(file),
         "size": 3,
         "mtime_ns": stat.st_mtime_ns,
-        "sha256": "",
+        "sha256": file_sha256(file),
         "verdict": None,
     }
     with Ledger(tmp_path, "one") as ledger:
+        ledger.add({**record, "status": "unreadable", "sha256": ""})
+        assert ledger.find(candidate) is None  # perhaps it can be read now
         ledger.add({**record, "status": "unreadable"})
         with pytest.raises(UserError, match="another one writes"):
             Ledger(tmp_path, "one").__enter__()

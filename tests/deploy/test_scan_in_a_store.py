@@ -113,6 +113,25 @@ def test_a_cluster_scans_from_a_store_into_a_store(
     assert comparable(other, bucket) == comparable(one, bucket)
 
 
+def test_an_object_in_an_archive_class_costs_itself_alone_and_is_tried_again(
+    archive: Path, bucket: Address, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    import boto3
+
+    client, name = boto3.client("s3"), bucket.removeprefix("s3://")
+    content = (archive / "deep/nobody").read_bytes()
+    client.put_object(Bucket=name, Key="archive/cold.mp4", Body=content, StorageClass="GLACIER")
+    assert call(bucket / "archive", "--out", bucket / "out") == 2
+    said = capsys.readouterr().err
+    assert f"{bucket}/archive/cold.mp4: access was refused (" in said
+    assert "4 files: 1 " in said and "2 unreadable" in said
+    client.delete_object(Bucket=name, Key="archive/cold.mp4")
+    client.put_object(Bucket=name, Key="archive/cold.mp4", Body=content)  # of the same ETag
+    assert call(bucket / "archive", "--out", bucket / "out") == 2
+    said = capsys.readouterr().err
+    assert "going on: 3 of 4 files are done" in said and "1 unreadable" in said
+
+
 def test_evidence_in_a_store_is_a_chain_for_each_file(
     archive: Path, bucket: Address, make_bundle: Callable[..., Path], tmp_path: Path
 ) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from deploy.judging.records import Record
+from deploy.scanning.file_record import UNREADABLE
 from deploy.scanning.files import Candidate, sha256_of
 from keras_ddl.edge.errors import USAGE, UserError, output_code
 from keras_ddl.edge.workers.pool import CRASHED, JOB_S
@@ -97,6 +98,8 @@ class Ledger:
             return None
         record = self.read(found[0])
         if record["status"] == CRASHED or record["size"] != candidate.size:
+            return None
+        if record["status"] == UNREADABLE and not record["sha256"]:  # it was not to be read at all
             return None
         if record.get("timeout_s", self._timeout_s) < self._timeout_s:
             return None

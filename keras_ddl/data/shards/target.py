@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import tempfile
+from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO
@@ -31,7 +32,7 @@ _OURS = re.compile(
 """Names of the files of a prepared set, whole or not."""
 
 
-class Target(AbstractContextManager["Target"]):
+class Target(AbstractContextManager["Target"], ABC):
     """A prepared folder that is being written; `with` holds a lock on it.
 
     Attributes:
@@ -59,6 +60,7 @@ class Target(AbstractContextManager["Target"]):
             self._lock_file.unlink(missing_ok=True)
             self._lock.close()
 
+    @abstractmethod
     def publish(self, wanted: set[str], summary: bytes) -> None:
         """Let the folder be whole from here on.
 
@@ -66,7 +68,6 @@ class Target(AbstractContextManager["Target"]):
             wanted: Names of the files that belong to it; others of its kind are deleted.
             summary: What `prepared.json` holds; it is written last of all.
         """
-        raise NotImplementedError
 
 
 class LocalTarget(Target):

@@ -5,13 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import IO
 
-from keras_ddl.edge.errors import UserError
 from keras_ddl.edge.files import atomic_write, sync_folder
 from keras_ddl.edge.storage.address import Address
 from keras_ddl.edge.storage.store import Store
@@ -35,6 +35,10 @@ class Folder(ABC):
     @abstractmethod
     def put(self, name: str, file: Path) -> None:
         """Write a file with what another one of this machine holds, as `write` does."""
+
+    @abstractmethod
+    def writing(self, name: str) -> AbstractContextManager[Path]:
+        """Return a context with a path of this machine to write a file to, which is then whole."""
 
     @abstractmethod
     def sizes(self, below: str = "") -> dict[str, int]:
@@ -79,6 +83,10 @@ class LocalFolder(Folder):
         """As of `Folder`; raises as `write`."""
         with file.open("rb") as source, self._written(name) as target:
             shutil.copyfileobj(source, target, 1 << 20)
+
+    def writing(self, name: str) -> AbstractContextManager[Path]:
+        """As of `Folder`; its folder is there."""
+        return atomic_write(self.where(name))
 
     @contextmanager
     def _written(self, name: str) -> Iterator[IO[bytes]]:
@@ -134,15 +142,21 @@ class StoredFolder(Folder):
         """As of `Folder`."""
         self._store.upload(file, self.where(name))
 
+    @contextmanager
+    def writing(self, name: str) -> Iterator[Path]:
+        """As of `Folder`."""
+        aside = Path(tempfile.mkdtemp(prefix="keras-ddl-result-"))
+        try:
+            yield aside / "file"
+            self.put(name, aside / "file")
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+
     def sizes(self, below: str = "") -> dict[str, int]:
         """As of `Folder`."""
         start = len(f"{self.where('').rstrip('/')}/")
-        try:
-            return {f.address[start:]: f.size for f in self._store.below(self.where(below))}
-        except UserError as error:
-            if isinstance(error.__cause__, FileNotFoundError):  # a store has no empty folders
-                return {}
-            raise
+        files = self._store.below(self.where(below), missing=True)  # a store has no empty folders
+        return {file.address[start:]: file.size for file in files}
 
     def remove(self, name: str) -> None:
         """As of `Folder`."""

@@ -8,7 +8,7 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -20,6 +20,7 @@ from keras_ddl.edge.storage.address import SCHEMES, Address
 
 BLOCK = 1 << 20
 CHATTY = ("aiobotocore", "botocore", "gcsfs", "s3fs")  # they log each credential that they find
+OF_ONE_OBJECT = ("AccessDenied", "InvalidObjectState")  # the latter: in an archive class
 _TAGS = ("ETag", "etag", "md5Hash", "crc32c")  # what a store calls the digest of an object
 _TIMES = ("LastModified", "updated", "mtime")
 
@@ -136,16 +137,14 @@ class Store:
     def remove_below(self, folder: Address) -> None:
         """Delete all objects below a folder; one that is not there is no error."""
         with told(folder):
-            try:
+            with suppress(FileNotFoundError):
                 self._files.rm(str(folder), recursive=True)
-            except FileNotFoundError:
-                pass
 
     def _stream(
         self, file: StoredFile, take: Callable[[bytes], Any], tell: Callable[[float], None]
     ) -> str:
         digest, received = hashlib.sha256(), 0
-        with told(file.address), self._files.open(str(file.address), "rb") as source:
+        with told(file.address, alone=True), self._files.open(str(file.address), "rb") as source:
             while block := source.read(BLOCK):
                 take(block)
                 digest.update(block)
@@ -181,10 +180,8 @@ class Store:
     def remove(self, address: Address) -> None:
         """Delete an object; one that is not there is no error."""
         with told(address):
-            try:
+            with suppress(FileNotFoundError):
                 self._files.rm_file(str(address))
-            except FileNotFoundError:
-                pass
 
     def check_writable(self, address: Address) -> None:
         """Refuse an address that can only be read.
@@ -217,10 +214,14 @@ def _check_room(file: StoredFile, to: Path) -> None:
 
 
 @contextmanager
-def told(address: Address) -> Iterator[None]:
+def told(address: Address, alone: bool = False) -> Iterator[None]:
     """Turn what a store's library raises into one line.
 
     Its errors are of many kinds: those of the system, of HTTP clients, of each cloud's package.
+
+    Args:
+        address: What was asked for.
+        alone: It is one file of many, which may be refused while the others are not.
 
     Raises:
         UserError: With 3 where there are no credentials or no connection, else 2.
@@ -234,12 +235,20 @@ def told(address: Address) -> Iterator[None]:
             raise UserError(_unreachable(address, error.__cause__ or error), MISSING) from error
         raise UserError(f"{address}: expected it to be there; check the address", USAGE) from error
     except PermissionError as error:
-        message = f"{address}: access was refused ({_first_line(error)}); check the credentials"
-        raise UserError(message, MISSING) from error
+        message = f"{address}: access was refused ({_first_line(error)})"
+        if alone and _code(error) in OF_ONE_OBJECT:
+            raise UserError(f"{message}; restore it, or allow it, and call again", USAGE) from error
+        raise UserError(f"{message}; check the credentials", MISSING) from error
     except Exception as error:
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             raise
         raise UserError(_unreachable(address, error), MISSING) from error
+
+
+def _code(error: PermissionError) -> str:
+    """S3's own word for why, "" of another store."""
+    response = getattr(error.__cause__, "response", None) or {}
+    return str(response.get("Error", {}).get("Code", ""))
 
 
 def _is_gone(error: FileNotFoundError) -> bool:
