@@ -76,6 +76,9 @@ def test_results_in_a_store_are_those_of_a_folder_and_are_gone_on_with(
     store = Store(bucket)
     summary = store.read(there / "scan.json")
     assert summary is not None
+    face = next(f for f in json.loads(summary)["files"] if f["path"].endswith("face.mp4"))
+    assert list(face["stage_s"]) == ["fetch", "decode", "detect", "crop", "infer"]
+    assert min(face["stage_s"].values()) > 0 and sum(face["stage_s"].values()) <= face["elapsed_s"]
     near = comparable((here / "scan.json").read_bytes(), archive)
     far = comparable(summary, bucket / "archive")
     assert far["files"] == near["files"] and far == near

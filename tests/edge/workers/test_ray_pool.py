@@ -71,6 +71,8 @@ def test_results_of_all_jobs_are_those_of_processes(options: ClusterOptions) -> 
         with open_pool(where, 2, start, square) as pool:
             found.append(sorted(pool.map(range(20), lost)))
             assert sorted(pool.map(range(3), lost)) == [(0, 0), (1, 1), (2, 4)]  # and again
+            counted = sum(pool.done_by.values())
+            assert counted == (23 if where is options else 0)  # this machine has no nodes
     assert found[0] == found[1] == [(number, number**2) for number in range(20)]
 
 
