@@ -96,6 +96,20 @@ def test_full_search_every(every: int, full_every: int, expected: list[int]) -> 
     assert [i for i, step in enumerate(steps) if step.detected] == list(range(0, 30, every))
 
 
+class Twice(RedSquares):
+    """Finds each square of a whole picture twice, as a detector now and then does."""
+
+    def detect(self, image_rgb: np.ndarray, least: float | None = None) -> list[Face]:
+        found = super().detect(image_rgb, least)
+        return found + [face.moved(4, 4) for face in found]
+
+
+def test_a_face_that_is_found_twice_is_one_and_nobody_new() -> None:
+    steps = run([picture([FACE])] * 60, detector=Twice())
+    assert full(steps)[:4] == [0, 3, 9, 21]
+    assert {len(step.tracks) for step in steps[6:]} == {1}
+
+
 def test_the_default_of_the_clipper_is_that_of_training() -> None:
     detector = RedSquares()
     clipper = FaceClipper(SPEC, detector)
