@@ -29,6 +29,7 @@ from deploy.scanning.results.ledger import LEDGER, Ledger
 from deploy.scanning.worklist import Worklist
 from keras_ddl.edge.errors import Parser, UserError, run_cli
 from keras_ddl.edge.files import write_json
+from keras_ddl.edge.memory import peak_mib
 from keras_ddl.edge.values import at_least, positive
 
 OUT = Path("runs/archive_growth.json")
@@ -113,6 +114,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--storage", type=positive, default=1250.0, metavar="MB/S")
     parser.add_argument("--losses-per-hour", type=positive, default=0.05, metavar="N")
     parser.add_argument("--price", type=positive, default=0.05, help="of a worker and hour")
+    parser.add_argument("--files", type=at_least(1), default=FILES, help="to list (%(default)s)")
     parser.add_argument("--out", type=Path, default=OUT, help="where the JSON goes")
     args = parser.parse_args(argv)
     return run_cli(lambda: _predict(args))
@@ -125,7 +127,7 @@ def _predict(args: argparse.Namespace) -> int:
     judged = [r for r in map(json.loads, lines) if r["status"] == JUDGED and not r["still"]]
     if not judged:
         raise UserError(f"{args.ledger}: expected the ledger of a scan with judged videos")
-    listing, results = _alone()
+    listing, results = _alone(args.files)
     stages = Stages(
         listing_s=listing,
         results_s=results,
@@ -138,7 +140,10 @@ def _predict(args: argparse.Namespace) -> int:
     mean = float(np.mean(stages.judge_s))
     print(f"{len(judged)} videos of {stages.bytes / 1e6:.2f} MB, {mean:.2f} s of a worker each")
     print(f"of a worker's time: {_shares(judged, mean)}")
-    print(f"the command: {1e6 * listing:.0f} µs to list a file, {1e6 * results:.0f} µs to note it")
+    print(
+        f"the command: {1e6 * listing:.0f} µs to list a file, {1e6 * results:.0f} µs to note it, "
+        f"{peak_mib():.0f} MiB at most with {args.files:,} files"
+    )
     heads = f"{'workers':>8}{'videos/h':>12}{'simulated':>12}  {'held up by':<22}"
     print(f"{heads}hours (cost) for …")
     for row in rows:
@@ -158,6 +163,8 @@ def _shares(judged: Sequence[dict[str, Any]], mean: float) -> str:
     total: Counter[str] = Counter()
     for record in judged:
         total.update(record.get("stage_s") or {})
+    if not total:
+        return "not in this ledger, which an older version wrote"
     parts = [(name, seconds / len(judged) / mean) for name, seconds in total.most_common()]
     rest = ("the rest", 1.0 - sum(share for _, share in parts))
     return ", ".join(f"{name} {share:.0%}" for name, share in (*parts, rest))
@@ -179,12 +186,12 @@ def _row(stages: Stages, workers: int, price: float) -> dict[str, object]:
     }
 
 
-def _alone() -> tuple[float, float]:
+def _alone(files: int) -> tuple[float, float]:
     """Measure what the command does by itself: seconds to list a file and to note its record."""
     with tempfile.TemporaryDirectory() as folder:
         archive, out = Path(folder) / "in", Path(folder) / "out"
         out.mkdir()
-        for number in range(FILES):
+        for number in range(files):
             path = archive / f"{number % 100:02}" / f"{number:06}.mp4"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
@@ -199,7 +206,7 @@ def _alone() -> tuple[float, float]:
             noted = perf_counter()
         if not (out / LEDGER).is_file():
             raise RuntimeError("expected a ledger")
-    return (listed - began) / FILES, (noted - listed) / FILES
+    return (listed - began) / files, (noted - listed) / files
 
 
 def _record(candidate: Candidate) -> dict[str, object]:
