@@ -53,23 +53,23 @@ edge-test: edge-env  ## run the tests of the edge half in it
 	$(EDGE_PY) -m pytest -r fE --write-passed=$(EDGE_PASSED) $(PARALLEL)
 
 bench: setup  ## speed of layers, int8, training step, preparation, input pipeline and two workers
-	$(PY) -m benchmarks.modules
-	$(PY) -m benchmarks.int8
-	$(PY) -m benchmarks.edge_network
-	$(PY) -m benchmarks.naive_step
-	$(PY) -m benchmarks.data
-	$(PY) -m benchmarks.workers
-	$(PY) -m benchmarks.untrained_bundle --size 64 --width 0.25 --out runs/untrained-64
-	$(PY) -m benchmarks.untrained_bundle --size 128 --out runs/untrained-128
-	$(PY) -m benchmarks.untrained_bundle --out runs/untrained-fp32
-	$(PY) -m benchmarks.untrained_bundle --out runs/untrained-int8 --precision int8
-	$(PY) -m benchmarks.cluster_overhead runs/untrained-64
-	$(PY) -m benchmarks.many_faces
-	$(PY) -m benchmarks.stream runs/untrained-64 runs/untrained-128 runs/untrained-int8 runs/untrained-fp32
+	$(PY) -m benchmarks.networks.modules
+	$(PY) -m benchmarks.networks.int8
+	$(PY) -m benchmarks.networks.edge_network
+	$(PY) -m benchmarks.networks.naive_step
+	$(PY) -m benchmarks.training.data
+	$(PY) -m benchmarks.training.workers
+	$(PY) -m benchmarks.networks.untrained_bundle --size 64 --width 0.25 --out runs/untrained-64
+	$(PY) -m benchmarks.networks.untrained_bundle --size 128 --out runs/untrained-128
+	$(PY) -m benchmarks.networks.untrained_bundle --out runs/untrained-fp32
+	$(PY) -m benchmarks.networks.untrained_bundle --out runs/untrained-int8 --precision int8
+	$(PY) -m benchmarks.archives.cluster_overhead runs/untrained-64
+	$(PY) -m benchmarks.streams.many_faces
+	$(PY) -m benchmarks.streams.stream runs/untrained-64 runs/untrained-128 runs/untrained-int8 runs/untrained-fp32
 
 soak: setup  ## four cameras of drawn faces for half an hour: what grows, what is lost?
-	$(PY) -m benchmarks.untrained_bundle --size 64 --width 0.25 --out runs/soak-bundle
-	$(PY) -m benchmarks.soak --bundle runs/soak-bundle
+	$(PY) -m benchmarks.networks.untrained_bundle --size 64 --width 0.25 --out runs/soak-bundle
+	$(PY) -m benchmarks.streams.soak --bundle runs/soak-bundle
 
 clean:  ## remove both environments and the tools' caches (runs/ and data/ stay)
 	rm -rf $(VENV) $(EDGE_VENV) build dist .pytest_cache .ruff_cache .mypy_cache

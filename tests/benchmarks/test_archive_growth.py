@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.archive_growth import Stages
+from benchmarks.archives.archive_growth import Stages
 
 PLAIN = {"listing_s": 0.0, "results_s": 0.0, "bytes": 1e6, "storage_bytes_s": 1e12}
 

@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("onnxruntime")
 
-from benchmarks.edge_network import CONVOLUTION, FP32, INT8, MATMUL, PLAIN, summary, table
+from benchmarks.networks.edge_network import CONVOLUTION, FP32, INT8, MATMUL, PLAIN, summary, table
 
 
 def test_shares_are_of_the_convolution_and_ratios_of_the_plain_network_in_the_same_form() -> None:

@@ -12,8 +12,8 @@ import pytest
 pytest.importorskip("cv2")
 pytest.importorskip("av")
 
-from benchmarks.detectors import main
-from benchmarks.face_search import Found, _hold, fitted, rules, table
+from benchmarks.faces.detectors import main
+from benchmarks.faces.face_search import Found, _hold, fitted, rules, table
 from keras_ddl.edge.clipper import FrameResult
 from keras_ddl.edge.faces import Track
 from keras_ddl.edge.faces.search import SearchRule

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.int8 import FORMS, main, summary, table
+from benchmarks.networks.int8 import FORMS, main, summary, table
 from benchmarks.settings import merge_json
 
 

@@ -8,8 +8,8 @@ import pytest
 
 pytest.importorskip("onnxruntime")
 
-from benchmarks.many_faces import numbers, sources_of, table
-from benchmarks.synthetic_run import SyntheticRun
+from benchmarks.streams.many_faces import numbers, sources_of, table
+from benchmarks.streams.synthetic_run import SyntheticRun
 
 
 @pytest.mark.parametrize(("faces", "shares"), [(1, [1]), (4, [1] * 4), (10, [3, 3, 2, 2])])

@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from benchmarks.modules import table
+from benchmarks.networks.modules import table
 from export import clips_per_second
 from export.clips_per_second import in_turn, ratio
 

@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("tensorflow")
 
-from benchmarks.naive_step import MODULES, NETWORK, main, table
+from benchmarks.networks.naive_step import MODULES, NETWORK, main, table
 
 
 def row(seconds: float, ratio: float) -> dict[str, float]:

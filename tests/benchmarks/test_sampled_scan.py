@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.sampled_scan import agreement, spearman
+from benchmarks.archives.sampled_scan import agreement, spearman
 
 
 def file(verdict: str, score: float | None, places: int = 0) -> dict[str, Any]:

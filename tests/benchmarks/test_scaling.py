@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.scaling import compute_seconds, main, predicted_step, ring_all_reduce
+from benchmarks.training.scaling import compute_seconds, main, predicted_step, ring_all_reduce
 
 
 @pytest.mark.parametrize(

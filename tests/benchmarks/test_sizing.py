@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.sizing import DEVICES, Device, MlperfResult, Work, estimate, main
+from benchmarks.networks.sizing import DEVICES, Device, MlperfResult, Work, estimate, main
 from keras_ddl.edge.errors import UserError
 
 # 1000 images of 3.86 GMAC a second are 7.72e12 operations of 15.44e12.

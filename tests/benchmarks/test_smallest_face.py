@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("cv2")
 pytest.importorskip("av")
 
-from benchmarks.smallest_face import main
+from benchmarks.faces.smallest_face import main
 from keras_ddl.edge.faces import yunet
 from keras_ddl.edge.portraits.render import open_renderer
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.stream import numbers, table
-from benchmarks.synthetic_run import SyntheticRun
+from benchmarks.streams.stream import numbers, table
+from benchmarks.streams.synthetic_run import SyntheticRun
 
 RUN = SyntheticRun(
     seconds=100.0,

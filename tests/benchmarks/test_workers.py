@@ -10,8 +10,8 @@ import pytest
 
 pytest.importorskip("tensorflow")
 
-from benchmarks import workers as efficiency
-from benchmarks.workers import INPUTS, SETTINGS, summary, table
+from benchmarks.training import workers as efficiency
+from benchmarks.training.workers import INPUTS, SETTINGS, summary, table
 
 
 def test_shares_against_hand_arithmetic() -> None:

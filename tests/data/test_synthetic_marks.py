@@ -11,7 +11,7 @@ import pytest
 cv2 = pytest.importorskip("cv2")
 pytest.importorskip("av")
 
-from benchmarks.synthetic_statistics import GROUPS, measure, table, video_statistics
+from benchmarks.training.synthetic_statistics import GROUPS, measure, table, video_statistics
 from keras_ddl.data.synthetic import generate
 from keras_ddl.edge.portraits.canvas import Grid
 from keras_ddl.edge.portraits.forgery import Flicker, Forgery, Marks, share_of

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.soak import growth, problems, summary
-from benchmarks.synthetic_run import Sample, SyntheticRun, watch_synthetic
+from benchmarks.streams.soak import growth, problems, summary
+from benchmarks.streams.synthetic_run import Sample, SyntheticRun, watch_synthetic
 
 MIB = 1 << 20
 

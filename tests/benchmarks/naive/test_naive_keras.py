@@ -10,7 +10,7 @@ import pytest
 
 tf = pytest.importorskip("tensorflow")
 
-from benchmarks.naive.naive_keras import NaiveDFDC, NaiveMSA, naive
+from benchmarks.networks.naive.naive_keras import NaiveDFDC, NaiveMSA, naive
 from keras_ddl.layers import DFDC, MSA
 from keras_ddl.networks.model import build_model
 

@@ -11,7 +11,7 @@ import pytest
 tf = pytest.importorskip("tensorflow")
 torch = pytest.importorskip("torch")
 
-from benchmarks.naive.naive_torch import torch_from_keras
+from benchmarks.networks.naive.naive_torch import torch_from_keras
 from keras_ddl.layers import DFDC, MSA
 
 SHAPE = (16, 6, 10, 16)

@@ -1,6 +1,6 @@
 """AUC of simple statistics on synthetic sets of some difficulties.
 
-`python -m benchmarks.synthetic_statistics OUT` draws one set per difficulty below OUT and prints
+`python -m benchmarks.training.synthetic_statistics OUT` draws a set per difficulty and prints
 the table of docs/synthetic.md. Three groups: statistics of single frames and of the file, which
 should tell nothing; the plain difference of frames, which sees motion above all; and oracles that
 know the true motion and look only at what remains once it is undone.
@@ -172,7 +172,7 @@ def table(columns: Mapping[str, Mapping[str, float]]) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     parser = Parser(
-        prog="python -m benchmarks.synthetic_statistics",
+        prog="python -m benchmarks.training.synthetic_statistics",
         description="AUC of simple statistics on synthetic sets, as a Markdown table.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )

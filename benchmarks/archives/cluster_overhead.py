@@ -1,4 +1,4 @@
-"""Overhead of a Ray cluster over the pool of one machine: `python -m benchmarks.cluster_overhead`.
+"""Overhead of a Ray cluster over processes: `python -m benchmarks.archives.cluster_overhead`.
 
 Part of `make bench`. The same videos of ten seconds are judged by processes of this machine and by
 as many workers of a cluster on loopback, in turn, so that neighbours slow both alike. Starting the
@@ -40,7 +40,7 @@ WORKERS = 2
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     description = (__doc__ or "").partition("\n")[0]
-    parser = Parser(prog="python -m benchmarks.cluster_overhead", description=description)
+    parser = Parser(prog="python -m benchmarks.archives.cluster_overhead", description=description)
     parser.add_argument("bundle", type=Path, nargs="?", default=DEFAULT_BUNDLE)
     parser.add_argument("--videos", type=at_least(2), default=8, help="(default: %(default)s)")
     parser.add_argument("--rounds", type=at_least(1), default=3, help="(default: %(default)s)")

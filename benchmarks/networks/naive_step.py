@@ -1,4 +1,4 @@
-"""Speed of a training step here and written naively: `python -m benchmarks.naive_step`.
+"""Speed of a training step here and written naively: `python -m benchmarks.networks.naive_step`.
 
 Part of `make bench`.
 Each subject is a process of its own, so that its memory is its own; they step in turn.
@@ -15,10 +15,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.modules import training_step
+from benchmarks.networks.modules import training_step
+from benchmarks.networks.untrained_bundle import untrained
 from benchmarks.settings import add_settings, settings, write_report
 from benchmarks.timed_process import timed_in_turn
-from benchmarks.untrained_bundle import untrained
 from export.clips_per_second import ratio
 from keras_ddl.edge.errors import Parser, run_cli
 
@@ -31,7 +31,7 @@ NAMES = ("size", "frames", "width", "batch", "threads", "steps")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     parser = Parser(
-        prog="python -m benchmarks.naive_step",
+        prog="python -m benchmarks.networks.naive_step",
         description="Time training steps of the modules, and of the whole network, as they are "
         "here and as written naively (T × T products, slices), in turn; write "
         "runs/bench-naive.json.",
@@ -129,7 +129,7 @@ def _keras_step(stages: Sequence[Sequence[Any]], args: argparse.Namespace) -> Ca
 def _torch_step(stages: Sequence[Sequence[Any]], args: argparse.Namespace) -> Callable[[], Any]:
     import torch
 
-    from benchmarks.naive.naive_torch import torch_from_keras
+    from benchmarks.networks.naive.naive_torch import torch_from_keras
 
     torch.set_num_threads(args.threads)
     modules = [
@@ -153,7 +153,7 @@ def _torch_step(stages: Sequence[Sequence[Any]], args: argparse.Namespace) -> Ca
 
 def _built(name: str, args: argparse.Namespace) -> Any:
     """The network of a subject."""
-    from benchmarks.naive.naive_keras import naive
+    from benchmarks.networks.naive.naive_keras import naive
     from keras_ddl.framework import tf
 
     tf.config.threading.set_intra_op_parallelism_threads(args.threads)

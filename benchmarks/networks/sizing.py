@@ -1,4 +1,4 @@
-"""Estimated speed of devices, from operations and bytes: `python -m benchmarks.sizing`.
+"""Estimated speed of devices, from operations and bytes: `python -m benchmarks.networks.sizing`.
 
 An estimate, not a measurement; docs/sizing.md says what it assumes. A clip takes as long as the
 slower of two: its operations at the share of the peak that ResNet-50 reached on the device in
@@ -141,7 +141,9 @@ def estimate(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    parser = Parser(prog="python -m benchmarks.sizing", description=(__doc__ or "").splitlines()[0])
+    parser = Parser(
+        prog="python -m benchmarks.networks.sizing", description=(__doc__ or "").splitlines()[0]
+    )
     add = parser.add_argument
     add("--gmac", type=float, default=27.2, help="of a clip (default 27.2)")
     add("--activations", type=float, default=ACTIVATIONS, help="numbers the layers write per clip")

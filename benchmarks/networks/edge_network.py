@@ -1,4 +1,4 @@
-"""Cost of the edge network, plain and with modules: `python -m benchmarks.edge_network`.
+"""Cost of the edge network, plain and with modules: `python -m benchmarks.networks.edge_network`.
 
 The network is the preset's (`edge`), untrained, with its map. Each subject is a process of its own;
 they run in turn, beside what this machine can do at best.
@@ -15,11 +15,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.int8 import inference
-from benchmarks.modules import PEAK_SIZE, matmul, training_step
+from benchmarks.networks.int8 import inference
+from benchmarks.networks.modules import PEAK_SIZE, matmul, training_step
+from benchmarks.networks.untrained_bundle import FORMS, RANGE
 from benchmarks.settings import BENCH, add_settings, merge_json, settings
 from benchmarks.timed_process import timed_in_turn
-from benchmarks.untrained_bundle import FORMS, RANGE
 from export.clips_per_second import in_turn, ratio
 from keras_ddl.edge.errors import Parser, run_cli
 
@@ -36,7 +36,7 @@ CHANNELS, SIDE, KERNEL = 128, 56, 3  # of the convolution that stands for the be
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     parser = Parser(
-        prog="python -m benchmarks.edge_network",
+        prog="python -m benchmarks.networks.edge_network",
         description="Time the preset edge without modules and with both at one stage or another, "
         "float32 and int8 for CPUs, in turn; print a table and add it to runs/bench.json.",
     )

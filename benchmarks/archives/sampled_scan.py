@@ -1,6 +1,6 @@
 """Agreement of a scan by sample with a full one, on one's own footage.
 
-`python -m benchmarks.sampled_scan FOLDER` scans what is in it at every frame and then with each
+`python -m benchmarks.archives.sampled_scan FOLDER` scans it at every frame and then with each
 `--clips`, and says how alike the scores are ranked (Spearman) and which verdicts differ. It goes
 on where it was stopped, as `deploy/scan.py` does; processor seconds are those of this call.
 """
@@ -28,7 +28,7 @@ from keras_ddl.edge.values import at_least
 
 OUT = Path("runs/sampled_scan")
 CLIPS = (4, 8, 16)
-REPO = Path(__file__).resolve().parent.parent
+REPO = Path(__file__).resolve().parents[2]
 Files = Mapping[str, Mapping[str, Any]]
 
 
@@ -59,7 +59,7 @@ class Agreement:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     description = (__doc__ or "").partition("\n")[0]
-    parser = Parser(prog="python -m benchmarks.sampled_scan", description=description)
+    parser = Parser(prog="python -m benchmarks.archives.sampled_scan", description=description)
     parser.add_argument("paths", type=Path, nargs="+", metavar="PATH", help="files and folders")
     parser.add_argument("--clips", type=at_least(1), nargs="+", default=CLIPS, metavar="N")
     parser.add_argument("--out", type=Path, default=OUT, help="results (default: %(default)s)")

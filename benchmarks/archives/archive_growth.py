@@ -1,4 +1,4 @@
-"""Growth of a scan over a cluster, on paper and simulated: `python -m benchmarks.archive_growth`.
+"""Growth of a scan over a cluster: `python -m benchmarks.archives.archive_growth`.
 
 Takes the seconds of each file from the ledger of a scan that was made, measures here what the
 command does alone (listing, ledger), and says how many videos an hour so many workers judge, which
@@ -107,7 +107,7 @@ class Stages:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     parser = Parser(
-        prog="python -m benchmarks.archive_growth", description=__doc__.partition("\n")[0]
+        prog="python -m benchmarks.archives.archive_growth", description=__doc__.partition("\n")[0]
     )
     parser.add_argument("ledger", type=Path, help="scan.jsonl of a scan, one process per core")
     parser.add_argument("--workers", type=at_least(1), nargs="+", default=[2, 16, 128, 1024, 8192])

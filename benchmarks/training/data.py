@@ -1,4 +1,4 @@
-"""Speed of preparation and of the input pipeline: `python -m benchmarks.data`.
+"""Speed of preparation and of the input pipeline: `python -m benchmarks.training.data`.
 
 Part of `make bench`. The faces are generated, 640 × 480; one file of ten minutes shows that memory
 does not grow with length.
@@ -33,7 +33,7 @@ CLIPS = 48
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     parser = Parser(
-        prog="python -m benchmarks.data",
+        prog="python -m benchmarks.training.data",
         description="Time preparation (× real time, peak memory) and the input pipeline (clips/s).",
     )
     parser.add_argument("--processes", type=int, default=2, help="worker processes (default 2)")

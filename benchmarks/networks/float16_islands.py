@@ -1,7 +1,7 @@
 """Float16: how much of the network must stay float32 for DFDC to keep the same places?
 
     python -m export.calibration_clips RUN --split val --out clips.npz
-    python -m benchmarks.float16_islands RUN/bundle clips.npz
+    python -m benchmarks.networks.float16_islands RUN/bundle clips.npz
 
 Prints, for clips of both classes, how far the answers of true float16 lie from those of float32
 with ever larger float32 islands, and beside them what one grey level of noise in the clips changes.
@@ -81,7 +81,7 @@ def row(name: str, nodes: str, found: Agreement) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    parser = Parser(prog="python -m benchmarks.float16_islands", description=__doc__)
+    parser = Parser(prog="python -m benchmarks.networks.float16_islands", description=__doc__)
     parser.add_argument("bundle", type=Path)
     parser.add_argument("clips", type=Path, help="of export.calibration_clips")
     arguments = parser.parse_args(argv)

@@ -1,6 +1,6 @@
 """Time of a scan by sample, of a short file and of a long one.
 
-`python -m benchmarks.sampled_length` makes 1080p files of a drawn portrait, H.264 with key frames
+`python -m benchmarks.archives.sampled_length` makes 1080p files of a portrait, with key frames
 where x264 sets them, the longer ones by repeating the packets of 20 seconds, and scans each alone.
 Processor seconds include the start of the command and of its worker, and the hash of the file.
 """
@@ -26,7 +26,7 @@ from keras_ddl.edge.errors import USAGE, Parser, UserError, run_cli
 from keras_ddl.edge.optional_import import need, need_pyav
 from keras_ddl.edge.values import at_least
 
-REPO = Path(__file__).resolve().parent.parent
+REPO = Path(__file__).resolve().parents[2]
 WIDTH, HEIGHT, FPS = 1920, 1080, 25
 PIECE_S = 20
 MINUTES = (1, 10)
@@ -37,7 +37,7 @@ GRAIN = 4  # grey levels that pixels differ by from frame to frame, as a camera'
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     description = (__doc__ or "").partition("\n")[0]
-    parser = Parser(prog="python -m benchmarks.sampled_length", description=description)
+    parser = Parser(prog="python -m benchmarks.archives.sampled_length", description=description)
     parser.add_argument("--minutes", type=at_least(1), nargs="+", default=MINUTES, metavar="M")
     parser.add_argument("--clips", type=at_least(1), default=16, metavar="N")
     parser.add_argument("--options", default="", help="of the scan, such as '--detector haar'")

@@ -1,4 +1,4 @@
-"""Predicted scaling of a step, from bytes and operations: `python -m benchmarks.scaling`.
+"""Predicted scaling of a step, from bytes and operations: `python -m benchmarks.training.scaling`.
 
 A prediction, not a measurement; docs/efficiency.md says what it assumes. A ring all-reduce over n
 devices sends and receives 2 (n − 1) / n of the gradients' bytes on every link; it runs beside the
@@ -96,7 +96,7 @@ def predicted_step(
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     parser = Parser(
-        prog="python -m benchmarks.scaling",
+        prog="python -m benchmarks.training.scaling",
         description="Predict training on 8 GPUs of a host and on 8 such hosts.",
     )
     add = parser.add_argument

@@ -1,7 +1,7 @@
 """Naive DFDC and MSA in PyTorch, written from the paper's figures, to measure against.
 
-As `benchmarks.naive.naive_keras`: every T × T product, a value at every position, slices. Written
-from the equations; only where PyTorch is installed.
+As `benchmarks.networks.naive.naive_keras`: every T × T product, a value at every position, slices.
+Written from the equations; only where PyTorch is installed.
 
 Input and output: ``(batch·frames, channels, height, width)``, frames of a clip consecutive.
 """

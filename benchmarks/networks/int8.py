@@ -1,4 +1,4 @@
-"""Speed of compact Xception with both modules, float and int8: `python -m benchmarks.int8`.
+"""Speed of compact Xception, float and int8: `python -m benchmarks.networks.int8`.
 
 Part of `make bench`; one clip at a time, and four.
 Each subject is a process of its own, so that its memory is its own; they run in turn.
@@ -15,10 +15,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.modules import PEAK_SIZE, matmul
+from benchmarks.networks.modules import PEAK_SIZE, matmul
+from benchmarks.networks.untrained_bundle import FORMS, untrained_graphs
 from benchmarks.settings import BENCH, add_settings, merge_json, settings
 from benchmarks.timed_process import timed_in_turn
-from benchmarks.untrained_bundle import FORMS, untrained_graphs
 from export.clips_per_second import ratio
 from keras_ddl.edge.errors import Parser, run_cli
 
@@ -30,7 +30,7 @@ NAMES = ("size", "frames", "width", "threads", "rounds")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     parser = Parser(
-        prog="python -m benchmarks.int8",
+        prog="python -m benchmarks.networks.int8",
         description="Time the float graph, TensorRT's int8 graph and the one for CPUs in ONNX "
         "Runtime, in turn; print a table and add it to runs/bench.json.",
     )

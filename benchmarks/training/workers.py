@@ -1,4 +1,4 @@
-"""Speed of two workers on two cores: `python -m benchmarks.workers`.
+"""Speed of two workers on two cores: `python -m benchmarks.training.workers`.
 
 Part of `make bench`. Every worker is a process with one core and one thread of its own: first
 alone; then two at once that know nothing of each other, which shows what the machine's second core
@@ -38,7 +38,7 @@ SETTINGS = ("alone", "apart", "together")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     parser = Parser(
-        prog="python -m benchmarks.workers",
+        prog="python -m benchmarks.training.workers",
         description="Time training steps of one worker on one core and of two on two, with the "
         "same batch for each worker; say what input and all-reduce take.",
     )

@@ -1,4 +1,4 @@
-"""Smallest face that each detector still finds: `python -m benchmarks.smallest_face FOLDER`.
+"""Smallest face that each detector still finds: `python -m benchmarks.faces.smallest_face FOLDER`.
 
 Pictures of one's own footage are shrunk until a face that YuNet finds with certainty has the wanted
 size; whether the detector then finds it where it was is counted. `--min-face` rests on this.
@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.detectors import DETECTORS, frames_of, videos_in
-from benchmarks.face_search import PROFILE, same
+from benchmarks.faces.detectors import DETECTORS, frames_of, videos_in
+from benchmarks.faces.face_search import PROFILE, same
 from benchmarks.settings import BENCH, merge_json
 from keras_ddl.edge.errors import Parser, run_cli
 from keras_ddl.edge.faces import Face, FaceDetector, open_detector
@@ -29,7 +29,7 @@ CERTAIN = 0.75  # YuNet's score of a face that counts
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     description = (__doc__ or "").partition("\n")[0]
-    parser = Parser(prog="python -m benchmarks.smallest_face", description=description)
+    parser = Parser(prog="python -m benchmarks.faces.smallest_face", description=description)
     parser.add_argument("folder", type=Path, help="videos, in folders or not")
     parser.add_argument("--frames", type=at_least(1), default=3, help="of each video; default 3")
     parser.add_argument("--out", type=Path, default=BENCH, help="JSON (default: %(default)s)")

@@ -1,4 +1,4 @@
-"""Speed of a device that watches and scans: `python -m benchmarks.stream`, a part of `make bench`.
+"""Speed of a device that watches and scans: `python -m benchmarks.streams.stream`.
 
 One source of 640 × 480 at 25 frames per second with one drawn face, live and as a file. OpenCV and,
 unless told otherwise, the model have one thread each, so that each stage's CPU time is that of its
@@ -25,7 +25,7 @@ from keras_ddl.edge.errors import Parser, UserError, run_cli
 from keras_ddl.edge.optional_import import need
 
 if TYPE_CHECKING:
-    from benchmarks.synthetic_run import SyntheticRun
+    from benchmarks.streams.synthetic_run import SyntheticRun
 
 ADDRESS = "synthetic://?faces=1&size=640x480&fps=25"
 FPS = 25.0
@@ -36,7 +36,7 @@ QUARTER = 0.25
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     parser = Parser(
-        prog="python -m benchmarks.stream", description=(__doc__ or "").partition("\n")[0]
+        prog="python -m benchmarks.streams.stream", description=(__doc__ or "").partition("\n")[0]
     )
     parser.add_argument(
         "bundles", type=Path, nargs="*", default=[DEFAULT_BUNDLE], help=f"{DEFAULT_BUNDLE}"
@@ -68,7 +68,7 @@ def _run(args: argparse.Namespace) -> int:
 
 def _measure(path: Path, seconds: float, threads: int) -> dict[str, Any]:
     """A live run and a scan with one bundle; prints what it found."""
-    from benchmarks.synthetic_run import watch_synthetic
+    from benchmarks.streams.synthetic_run import watch_synthetic
 
     bundle, backend = open_bundle(path, threads)
     with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""Cost of the two modules beside the plain network, in one run: `python -m benchmarks.modules`.
+"""Cost of the modules beside the plain network: `python -m benchmarks.networks.modules`.
 
 These ratios are what to quote: absolute times move with the machine and its neighbours.
 """
@@ -13,9 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.networks.untrained_bundle import untrained
 from benchmarks.settings import BENCH, add_settings, merge_json, settings
 from benchmarks.timed_process import peak_of
-from benchmarks.untrained_bundle import untrained
 from export.clips_per_second import in_turn, ratio
 from keras_ddl.edge.errors import Parser, run_cli
 from keras_ddl.networks.ablations import TITLES, VARIANTS
@@ -27,7 +27,7 @@ NAMES = ("size", "frames", "threads", "rounds", "steps")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     parser = Parser(
-        prog="python -m benchmarks.modules",
+        prog="python -m benchmarks.networks.modules",
         description="Time plain, + DFDC, + MSA and both in ONNX Runtime and TensorFlow, in turn, "
         "one clip at a time; print ratios and write runs/bench.json.",
     )

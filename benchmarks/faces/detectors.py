@@ -1,9 +1,9 @@
-"""Recall and speed of the face detectors on one's own footage: `python -m benchmarks.detectors`.
+"""Recall and speed of face detectors on own footage: `python -m benchmarks.faces.detectors`.
 
 Both detectors look at the same frames, spread evenly over each video. Nobody has marked the faces:
 what either finds, where it lies, counts as one, so that recall is of the union and false faces of
 one count against the other. With --search each is held against itself: what the device's search
-costs and finds beside the full search of training (`benchmarks.face_search`).
+costs and finds beside the full search of training (`benchmarks.faces.face_search`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from time import perf_counter
 
 import numpy as np
 
-from benchmarks.face_search import HEAD, Found, Size, compare, rules, same, table
+from benchmarks.faces.face_search import HEAD, Found, Size, compare, rules, same, table
 from benchmarks.settings import BENCH, merge_json
 from deploy.scanning.files import VIDEOS
 from keras_ddl.edge.errors import Parser, UserError, run_cli
@@ -52,7 +52,7 @@ class Counts:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     description = (__doc__ or "").partition("\n")[0]
-    parser = Parser(prog="python -m benchmarks.detectors", description=description)
+    parser = Parser(prog="python -m benchmarks.faces.detectors", description=description)
     parser.add_argument("folder", type=Path, help="videos, in folders or not")
     parser.add_argument("--frames", type=at_least(1), default=8, help="of each video; default 8")
     group = parser.add_argument_group("the device's search against the full one")

@@ -1,4 +1,4 @@
-"""A run on drawn faces, watched from inside, for `benchmarks.soak` and `benchmarks.stream`."""
+"""A run on drawn faces, watched from inside, for the other benchmarks of streams."""
 
 from __future__ import annotations
 

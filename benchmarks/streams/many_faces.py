@@ -1,4 +1,4 @@
-"""One to ten faces in four live sources on one machine: `python -m benchmarks.many_faces`.
+"""One to ten faces in four live sources on one machine: `python -m benchmarks.streams.many_faces`.
 
 Sources of 640 × 480 at 25 frames a second, drawn here, as decoding cameras would cost something
 elsewhere. A clip of each face every second.
@@ -23,7 +23,7 @@ from keras_ddl.edge.optional_import import need
 from keras_ddl.edge.values import at_least, positive
 
 if TYPE_CHECKING:
-    from benchmarks.synthetic_run import SyntheticRun
+    from benchmarks.streams.synthetic_run import SyntheticRun
 
 SOURCES = 4
 FACES = (1, 2, 4, 7, 10)
@@ -34,7 +34,7 @@ SUPERSEDED = "superseded"
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     description = (__doc__ or "").partition("\n")[0]
-    parser = Parser(prog="python -m benchmarks.many_faces", description=description)
+    parser = Parser(prog="python -m benchmarks.streams.many_faces", description=description)
     parser.add_argument("bundle", type=Path, nargs="?", default=default_bundle())
     parser.add_argument("--faces", type=at_least(1), nargs="+", default=FACES, metavar="N")
     parser.add_argument("--seconds", type=positive, default=30.0, help="each (%(default)g)")
@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _measure(args: argparse.Namespace) -> int:
-    from benchmarks.synthetic_run import watch_synthetic
+    from benchmarks.streams.synthetic_run import watch_synthetic
 
     need("cv2", "finding faces").setNumThreads(1)
     rows = []

@@ -1,4 +1,4 @@
-"""Long run on drawn faces, and what grows in it: `python -m benchmarks.soak --minutes 30`."""
+"""Long run on drawn faces, and what grows: `python -m benchmarks.streams.soak --minutes 30`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from keras_ddl.edge.errors import CHECK_FAILED, Parser, UserError, run_cli
 from keras_ddl.edge.files import write_json
 
 if TYPE_CHECKING:
-    from benchmarks.synthetic_run import Sample, SyntheticRun
+    from benchmarks.streams.synthetic_run import Sample, SyntheticRun
 
 OUT = Path("runs/soak.json")
 SIZE, FPS = "640x480", 25
@@ -75,7 +75,7 @@ def problems(run: SyntheticRun) -> list[str]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code: 4 when something grew or was lost."""
-    parser = Parser(prog="python -m benchmarks.soak", description=(__doc__ or "").strip())
+    parser = Parser(prog="python -m benchmarks.streams.soak", description=(__doc__ or "").strip())
     parser.add_argument("--minutes", type=positive, default=30.0, help="(default: %(default)g)")
     parser.add_argument("--sources", type=at_least(1), default=4, help="(default: %(default)s)")
     parser.add_argument("--bundle", type=Path, default=DEFAULT_BUNDLE, help="%(default)s")
@@ -87,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from benchmarks.synthetic_run import watch_synthetic
+    from benchmarks.streams.synthetic_run import watch_synthetic
 
     addresses = [
         f"synthetic://?size={SIZE}&fps={FPS}&seed={index}&fake={index % 2}"

@@ -1,4 +1,4 @@
-"""Untrained bundles to time things with: `python -m benchmarks.untrained_bundle`.
+"""Untrained bundles to time things with: `python -m benchmarks.networks.untrained_bundle`.
 
 Compact Xception with both modules, untrained. It costs what a trained one costs, and what it says
 means nothing: its contract says "synthetic", so that `deploy` gives no verdict on footage with it.
@@ -27,7 +27,7 @@ FRAMES = 8
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     parser = Parser(
-        prog="python -m benchmarks.untrained_bundle",
+        prog="python -m benchmarks.networks.untrained_bundle",
         description="Write a bundle of an untrained network, to measure speed with.",
     )
     parser.add_argument("--out", type=Path, default=OUT, help="folder (default %(default)s)")

@@ -1,0 +1,1 @@
+"""Scans of archives: by sample, over a cluster, growth."""

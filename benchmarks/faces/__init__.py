@@ -1,0 +1,1 @@
+"""Cost and recall of the face search."""

@@ -1,1 +1,0 @@
-"""The modules as the paper draws them, written naively: what `benchmarks.naive_step` times."""

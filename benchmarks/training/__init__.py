@@ -1,0 +1,1 @@
+"""Speed of preparation, input pipeline and training, and how several workers scale."""
