@@ -71,8 +71,7 @@ class HaarDetector:
 
     def size(self, width: int, height: int, least: float | None = None) -> tuple[int, int]:
         """Return width and height at which `detect` looks at such an image, in pixels."""
-        most = max(width, height) / HAAR_MAX_SIDE
-        return searched_size(width, height, most if least is None else least / self.smallest)
+        return searched_size(width, height, HAAR_MAX_SIDE, self.smallest, least)
 
     def detect(self, image_rgb: np.ndarray, least: float | None = None) -> list[Face]:
         """Return the faces of a uint8 (H, W, 3) RGB image; see `FaceDetector.detect`."""
@@ -127,8 +126,7 @@ class YuNetDetector:
 
     def size(self, width: int, height: int, least: float | None = None) -> tuple[int, int]:
         """Return width and height at which `detect` looks at such an image, in pixels."""
-        most = max(width, height) / YUNET_MAX_SIDE
-        return searched_size(width, height, most if least is None else least / self.smallest)
+        return searched_size(width, height, YUNET_MAX_SIDE, self.smallest, least)
 
     def detect(self, image_rgb: np.ndarray, least: float | None = None) -> list[Face]:
         """Return the faces of a uint8 (H, W, 3) RGB image; see `FaceDetector.detect`."""

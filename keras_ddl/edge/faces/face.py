@@ -77,8 +77,18 @@ def check_image(image: np.ndarray) -> None:
         )
 
 
-def searched_size(width: int, height: int, factor: float) -> tuple[int, int]:
-    """Return the size of an image whose pixels stand for `factor` ones; it is never enlarged."""
+def searched_size(
+    width: int, height: int, longest: float, smallest: float, least: float | None
+) -> tuple[int, int]:
+    """Return the size at which an image is searched; it is never enlarged.
+
+    Args:
+        width, height: Of the image in pixels.
+        longest: Longer side at most, where no smallest face is named.
+        smallest: Side of the smallest face that the detector finds reliably, in searched pixels.
+        least: Side of the smallest face of interest in the image's pixels; None is all.
+    """
+    factor = max(width, height) / longest if least is None else least / smallest
     if factor <= 1:
         return width, height
     return max(1, round(width / factor)), max(1, round(height / factor))
