@@ -39,6 +39,7 @@ from deploy.scanning.worklist import Worklist
 from deploy.sinks.evidence_stamps import EvidenceStamps
 from keras_ddl.edge.errors import USAGE, Parser, UserError, run_cli
 from keras_ddl.edge.storage.address import Address, place
+from keras_ddl.edge.storage.spool import Spool
 from keras_ddl.edge.storage.store import Store
 from keras_ddl.edge.values import at_least
 from keras_ddl.edge.video.decoder import choose_decoder
@@ -139,6 +140,8 @@ def _check(args: argparse.Namespace) -> None:
             message = "expected a folder of this machine for signed or stamped evidence"
             raise UserError(f"--evidence: {message}, received '{args.evidence}'", USAGE)
         Store(args.evidence).check_writable(args.evidence)
+    if any(isinstance(path, Address) for path in args.paths):
+        Spool(str(args.spool or ""))  # a mistake is one line, before any process
     if args.cluster is not None and args.jobs:
         raise UserError("--jobs is of this machine; with --cluster name --workers-per-node", USAGE)
 

@@ -116,6 +116,16 @@ def test_a_cluster_scans_from_a_store_into_a_store(
     assert comparable(other, bucket) == comparable(one, bucket)
 
 
+def test_a_spool_that_cannot_be_is_a_line_and_no_files_fault(
+    archive: Path, bucket: Address, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = [bucket / "archive", "--out", tmp_path / "out", "--spool", "/proc/none"]
+    assert scan.main([str(word) for word in line]) == 3
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("error: expected a folder to fetch files to, received '/proc/none'")
+    assert not (tmp_path / "out").exists()
+
+
 def test_an_object_in_an_archive_class_costs_itself_alone_and_is_tried_again(
     archive: Path, bucket: Address, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:

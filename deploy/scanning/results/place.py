@@ -9,6 +9,7 @@ from keras_ddl.edge.errors import UserError, output_code
 from keras_ddl.edge.files import PART
 from keras_ddl.edge.storage.address import Address, location
 from keras_ddl.edge.storage.folder import open_folder
+from keras_ddl.edge.storage.spool import sweep
 from keras_ddl.edge.storage.store import Store
 
 RECORDS, THUMBS = "records", "thumbs"
@@ -33,6 +34,7 @@ class Results:
         """
         if isinstance(self.place, Address):  # objects need no folders, and are never half written
             Store(self.place).check_writable(self.place)
+            sweep()  # what killed processes had written and not put
             return
         try:
             for name in (RECORDS, THUMBS):

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from deploy.evidence.line import CHAIN
 from keras_ddl.edge.storage.address import Address, location
+from keras_ddl.edge.storage.spool import owned_folder
 from keras_ddl.edge.storage.store import Store
 
 
@@ -31,13 +29,11 @@ def evidence_root(place: str, name: str) -> Iterator[str]:
     if not isinstance(where, Address):
         yield place
         return
-    root = Path(tempfile.mkdtemp(prefix="keras-ddl-evidence-"))
-    try:
+    with owned_folder() as folder:
+        root = folder / "evidence"
         yield str(root)
         files = [path for path in root.rglob("[!.]*") if path.is_file()]
         if any(path.parent != root for path in files):  # there was an event
             store = Store(where)
             for path in sorted(files, key=lambda path: path == root / CHAIN):
                 store.upload(path, where / name / path.relative_to(root).as_posix())
-    finally:
-        shutil.rmtree(root, ignore_errors=True)

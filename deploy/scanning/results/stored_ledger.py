@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import time
 import uuid
-from pathlib import Path
+from contextlib import ExitStack
 
 from deploy.judging.records import Record
 from deploy.scanning.results.ledger import LEDGER, Ledger
 from keras_ddl.edge.storage.address import Address
+from keras_ddl.edge.storage.spool import owned_folder
 from keras_ddl.edge.storage.store import Store
 from keras_ddl.edge.workers.pool import JOB_S
 
@@ -31,7 +30,8 @@ class StoredLedger(Ledger):
 
     def __init__(self, place: Address, key: str, timeout_s: float = JOB_S) -> None:
         self._store, self._place = Store(place), place
-        self._work = Path(tempfile.mkdtemp(prefix="keras-ddl-scan-"))
+        self._stack = ExitStack()
+        self._work = self._stack.enter_context(owned_folder())
         super().__init__(self._work, key, timeout_s)
         self._unsent: list[bytes] = []
         self._sent = time.monotonic()
@@ -49,7 +49,7 @@ class StoredLedger(Ledger):
                     whole.write(_lines(self._store.read(part)))
             super().__enter__()
         except BaseException:
-            shutil.rmtree(self._work, ignore_errors=True)
+            self._stack.close()
             raise
         return self
 
@@ -74,7 +74,7 @@ class StoredLedger(Ledger):
                 self._store.remove(part)
         finally:
             super().__exit__(*error)
-            shutil.rmtree(self._work, ignore_errors=True)
+            self._stack.close()
 
     def _parts(self) -> list[Address]:
         """The parts in the store, in the order in which they were begun."""

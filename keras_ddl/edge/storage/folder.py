@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -14,6 +13,7 @@ from typing import IO
 
 from keras_ddl.edge.files import atomic_write, sync_folder
 from keras_ddl.edge.storage.address import Address
+from keras_ddl.edge.storage.spool import owned_folder
 from keras_ddl.edge.storage.store import Store
 
 
@@ -145,12 +145,9 @@ class StoredFolder(Folder):
     @contextmanager
     def writing(self, name: str) -> Iterator[Path]:
         """As of `Folder`."""
-        aside = Path(tempfile.mkdtemp(prefix="keras-ddl-result-"))
-        try:
+        with owned_folder() as aside:
             yield aside / "file"
             self.put(name, aside / "file")
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
 
     def sizes(self, below: str = "") -> dict[str, int]:
         """As of `Folder`."""

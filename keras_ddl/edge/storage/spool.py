@@ -1,4 +1,4 @@
-"""Spool of a process: files that were fetched to be read, each gone when it has been."""
+"""Folders for files of one process, each gone with what it was for, or swept after a kill."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from keras_ddl.edge.errors import MISSING, UserError
 from keras_ddl.edge.storage.store import Store, StoredFile
 
 PREFIX = "keras-ddl-spool-"
@@ -22,13 +23,21 @@ class Spool:
     Args:
         root: Folder that it is in; "" is the system's for temporary files. What killed processes
             left there is deleted.
+
+    Raises:
+        UserError: It cannot be made.
     """
 
     def __init__(self, root: str = "") -> None:
         self._root = Path(root or tempfile.gettempdir())
-        self._root.mkdir(parents=True, exist_ok=True)
         self._stores: dict[str, Store] = {}
-        _clear(self._root)
+        try:
+            self._root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            message = f"expected a folder to fetch files to, received '{self._root}'"
+            told = f"{message}: {error.strerror}; name another --spool"
+            raise UserError(told, MISSING) from error  # it concerns all files
+        sweep(self._root)
 
     @contextmanager
     def fetched(
@@ -47,14 +56,19 @@ class Spool:
         scheme = file.address.scheme
         if scheme not in self._stores:
             self._stores[scheme] = Store(file.address)
-        with _owned_folder(self._root) as folder:
+        with owned_folder(self._root) as folder:
             to = folder / f"file{file.address.suffix[:16]}"
             digest = self._stores[scheme].download(file, to, tell)
             yield to, digest
 
 
 @contextmanager
-def _owned_folder(root: Path) -> Iterator[Path]:
+def owned_folder(root: Path | None = None) -> Iterator[Path]:
+    """Yield a new folder below one, by itself the system's for temporary files, then delete it.
+
+    For as long as it is this process', `sweep` leaves it alone.
+    """
+    root = root or Path(tempfile.gettempdir())
     folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=root))
     try:
         with (folder / _PENDING).open("w") as owner:
@@ -65,8 +79,9 @@ def _owned_folder(root: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _clear(root: Path) -> None:
-    """Delete the spools whose process is gone."""
+def sweep(root: Path | None = None) -> None:
+    """Delete the folders of processes that are gone."""
+    root = root or Path(tempfile.gettempdir())
     for folder in root.glob(f"{PREFIX}*"):
         with suppress(OSError):
             owner = os.open(folder / _OWNER, os.O_RDWR)
