@@ -8,9 +8,9 @@ from typing import Any
 
 from deploy.sinks.base import Output, Sink
 from deploy.sources.base import Source
+from keras_ddl.edge.workers.throughput import Throughput
 
 TELL_S = 0.25
-NODES = 4  # of a cluster that are named; a line has no room for more
 
 
 class ShareSink(Sink):
@@ -54,15 +54,13 @@ class Bar:
     Args:
         total: Bytes of the files that are to be judged.
         files: How many there are.
-        nodes: Files that each node of a cluster has done, as they are counted; empty without one.
+        done_by: As of `Throughput`.
     """
 
-    def __init__(self, total: int, files: int, nodes: Mapping[str, int]) -> None:
-        self._files, self._nodes = files, nodes
+    def __init__(self, total: int, files: int, done_by: Mapping[str, int]) -> None:
+        self._throughput = Throughput(files, done_by)
         self._sizes: dict[int, int] = {}  # of files that are being judged
         self._shares: dict[int, float] = {}
-        self._done = self._failed = 0
-        self._seconds = 0.0
         self._began = time.monotonic()
         self._bar: Any = None
         try:
@@ -94,22 +92,9 @@ class Bar:
         self.share(index, 1.0)
         self._sizes.pop(index, None)
         self._shares.pop(index, None)
-        self._done += 1
-        self._failed += failed
-        self._seconds += seconds
+        self._throughput.add(failed, seconds)
         if self._bar is not None:
-            self._bar.set_postfix_str(self.told(time.monotonic() - self._began))
-
-    def told(self, elapsed_s: float) -> str:
-        """What stands behind the bar after so many seconds."""
-        parts = [f"{self._done} of {self._files} files"]
-        if self._failed:
-            parts.append(f"{self._failed} failed")
-        hours = max(elapsed_s, 1e-9) / 3600.0
-        parts.append(f"{self._done / hours:,.0f} files and {self._seconds / 3600 / hours:,.1f} h")
-        parts[-1] += " of video an hour"
-        parts += [f"{name} {count}" for name, count in sorted(self._nodes.items())[:NODES]]
-        return ", ".join(parts)
+            self._bar.set_postfix_str(self._throughput.told(time.monotonic() - self._began))
 
     def close(self) -> None:
         """Remove the bar."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,12 +29,15 @@ from keras_ddl.edge.storage.address import Address, absolute, place
 from keras_ddl.edge.storage.folder import open_folder
 from keras_ddl.edge.workers.cluster import ClusterOptions, add_cluster_options, cluster_options
 from keras_ddl.edge.workers.pool import JOB_S, add_file_timeout
+from keras_ddl.edge.workers.throughput import Throughput
 
 CLIPS_PER_VIDEO = 8
 PROCESSES = 2
 DETECTORS = ("haar", "auto", "yunet")
 CACHE = Path("data")
 """Where commands keep generated and prepared sets; ignored by git."""
+
+_SEEN = ("ok", "no face", "too short")  # statuses of videos that could be looked at
 
 _log = logging.getLogger(__name__)
 
@@ -111,7 +115,7 @@ def prepare(
         with PreparedWriter(out, spec, fingerprint.rules) as writer:
             workers = Workers(processes, cluster, timeout_s, spool)
             cut = partial(cut_parts, spec=spec, rules=rules, workers=workers)
-            _add_missing(writer, parts, cut, progress)
+            _add_missing(writer, parts, cut, progress, workers.done_by)
             named = {"identity": identity} if identity else {}
             facts = {"root": absolute(root), "layout": layout, **named, **rules}
             writer.finish(parts, fingerprint.whole, facts)
@@ -161,6 +165,7 @@ def _add_missing(
     parts: Sequence[Part],
     cut: Callable[[Sequence[Part], Path | Address], Iterator[tuple[Part, dict[str, Any]]]],
     progress: bool,
+    done_by: Mapping[str, int],
 ) -> None:
     """Cut the videos that an earlier call has not finished."""
     from tqdm import tqdm
@@ -173,10 +178,14 @@ def _add_missing(
         _log.info("going on: %d of %d videos are done", found, total)
     if not left:
         return
-    shown = {"desc": "face clips", "unit": "video", "dynamic_ncols": True}
-    with tqdm(total=total, initial=found, disable=not progress, **shown) as bar:
+    began, throughput = time.monotonic(), Throughput(lacking, done_by, "videos")
+    form = "face clips: {percentage:3.0f}% {bar} {elapsed}, {remaining} left{postfix}"
+    with tqdm(total=total, initial=found, disable=not progress, bar_format=form) as bar:
         for part, written in cut(left, writer.folder.where("")):
             writer.note(part.name, written)
+            for video in (of_video["video"] for of_video in written["videos"]):
+                throughput.add(video["status"] not in _SEEN, video["duration_ms"] / 1000.0)
+            bar.set_postfix_str(throughput.told(time.monotonic() - began), refresh=False)
             bar.update(len(part.videos))
 
 

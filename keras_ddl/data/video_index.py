@@ -22,7 +22,7 @@ VIDEO_SUFFIXES = frozenset((".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".m
 """File names that a layout takes for videos; whether they are is found out on decoding."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Video:
     """A labelled video file.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -37,7 +38,11 @@ def root(draw_face: Any, write_mp4: Callable[..., Path], tmp_path: Path) -> Path
 
 
 def test_the_shards_are_those_of_one_machine_and_a_poisoned_video_is_crashed(
-    root: Path, tmp_path: Path, ray_cluster: Any, contents: Callable[[Path], dict[str, bytes]]
+    root: Path,
+    tmp_path: Path,
+    ray_cluster: Any,
+    contents: Callable[[Path], dict[str, bytes]],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     here, there = tmp_path / "here", tmp_path / "there"
     cluster = ["--cluster", ray_cluster.address]
@@ -48,6 +53,10 @@ def test_the_shards_are_those_of_one_machine_and_a_poisoned_video_is_crashed(
     shutil.copy(root / "test/fake/d.mp4", root / "test/fake" / POISON)
     assert command.main([str(root), "--out", str(there), *OPTIONS, *cluster]) == 0
     assert read_summary(there)["splits"]["test"]["crashed"] == 1
+    bar = capsys.readouterr().err
+    speed = r"[\d,]+ videos and [\d.]+ h of video an hour, node \S+ \d"
+    assert re.search(rf"4 of 4 videos, {speed}", bar)
+    assert re.search(rf"5 of 5 videos, 1 failed, {speed}", bar)
     videos = json.loads((there / "test" / "index.json").read_text())["videos"]
     assert {v["key"][-1]: v["status"] for v in videos} == {"d.mp4": "ok", POISON: "crashed"}
     assert command.main([str(root), "--out", str(there), *OPTIONS, *cluster]) == 0  # and once only

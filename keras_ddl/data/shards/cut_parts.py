@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,12 +36,14 @@ class Workers:
         cluster: In place of them.
         timeout_s: Longest time for a video.
         spool: As of `Spool`; for videos in a store.
+        done_by: As of `WorkerPool`, in parts; counted on while they cut.
     """
 
     processes: int
     cluster: ClusterOptions | None
     timeout_s: float
     spool: str = ""
+    done_by: Counter[str] = field(default_factory=Counter, compare=False)
 
 
 def cut_parts(
@@ -76,6 +79,7 @@ def cut_parts(
             partial(_lost, place),
             workers.timeout_s * max(len(part.videos) for part in left),
             workers.cluster,
+            workers.done_by,
         )
         again: list[Part] = []
         for number, written in pooled:

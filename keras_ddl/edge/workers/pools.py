@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -35,6 +36,7 @@ def unordered_map(
     lost: Callable[[Job, Loss], Result],
     seconds: float = JOB_S,
     cluster: ClusterOptions | None = None,
+    done_by: Counter[str] | None = None,
 ) -> Iterator[tuple[int, Result]]:
     """Yield (number of the job, its result) as they come.
 
@@ -46,6 +48,7 @@ def unordered_map(
         lost: As in `WorkerPool.map`.
         seconds: As in `ProcessPool`.
         cluster: Do them there, in place of `processes`.
+        done_by: As of `WorkerPool`; counted on where one is given.
     """
     if cluster is None and processes < 1:
         opened = start()
@@ -53,4 +56,6 @@ def unordered_map(
             yield number, work(opened, job)
         return
     with open_pool(cluster, processes, start, work, seconds) as pool:
+        if done_by is not None:
+            pool.done_by = done_by
         yield from pool.map(jobs, lost)
