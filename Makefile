@@ -54,6 +54,7 @@ edge-test: edge-env  ## run the tests of the edge half in it
 
 bench: setup  ## speed of layers, int8, training step, preparation, input pipeline and two workers
 	$(PY) -m benchmarks.networks.modules
+	$(PY) -m benchmarks.networks.roofline --threads 1
 	$(PY) -m benchmarks.networks.int8
 	$(PY) -m benchmarks.networks.edge_network
 	$(PY) -m benchmarks.networks.naive_step
