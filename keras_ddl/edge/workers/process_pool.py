@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import threading
 import time
@@ -28,7 +29,7 @@ from keras_ddl.edge.workers.pool import (
     WorkerPool,
     tell_through,
 )
-from keras_ddl.edge.workers.tasks import BROKEN, FAILED, Opened, Task, Tasks, outcome
+from keras_ddl.edge.workers.tasks import BROKEN, DONE, FAILED, Opened, Task, Tasks, outcome
 
 ENDING_S = 2.0  # how long a process that was killed, or whose pipe has closed, may take to end
 _READY, _SHARE, _DIED = "ready", "share", "died"
@@ -225,7 +226,12 @@ def _serve(
             job = pipe.recv()
         except (EOFError, ConnectionResetError):  # the parent is gone
             os._exit(1)
-        _send(pipe, *outcome(work, opened, job))
+        kind, value = outcome(work, opened, job)
+        try:
+            _send(pipe, kind, value)
+        except (TypeError, AttributeError, pickle.PicklingError) as error:
+            what = f"its {'result' if kind == DONE else 'error'} cannot be sent back"
+            _send(pipe, BROKEN, f"an internal error, {what}: {error}")
 
 
 def _end_with_parent(watched: Connection) -> None:

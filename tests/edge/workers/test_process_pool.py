@@ -65,6 +65,10 @@ def stumble(_: None, number: int) -> tuple[int, int]:
     return number, os.getpid()
 
 
+def give_what_cannot_be_sent(_: None, number: int) -> Any:
+    return threading.Lock() if number == 1 else (number, os.getpid())
+
+
 def find_no_room(_: None, number: int) -> int:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/full/shard")
 
@@ -109,6 +113,14 @@ def test_a_job_that_kills_its_worker_costs_itself_alone() -> None:
         12: (12, Loss(CRASHED, killed.replace("(SIGKILL)", left))),
     }
     assert found.items() == {n: s for n, s in SQUARES if n not in (0, 7, 12)}.items()
+
+
+def test_a_result_that_cannot_be_sent_is_told_and_no_process_dies() -> None:
+    found = dict(unordered_map(give_what_cannot_be_sent, range(4), 1, nothing, lost))
+    _, loss = found.pop(1)
+    assert loss.kind == CRASHED and "its result cannot be sent back: cannot pickle" in loss.reason
+    assert sorted(number for number, _ in found.values()) == [0, 2, 3]
+    assert len({process for _, process in found.values()}) == 1
 
 
 @pytest.mark.parametrize("processes", [1, 2])
