@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from deploy.judging.records import Record
 from deploy.scanning.results.ledger import LEDGER, Ledger
 from keras_ddl.edge.storage.address import Address
+from keras_ddl.edge.storage.claim import Claim
 from keras_ddl.edge.storage.spool import owned_folder
 from keras_ddl.edge.storage.store import Store
 from keras_ddl.edge.workers.pool import JOB_S
@@ -20,8 +21,8 @@ SEND_S, SEND_LINES = 2.0, 500  # what is newer or less may be lost when this pro
 class StoredLedger(Ledger):
     """A ledger on this machine whose lines go to the store in parts, and whole at the end.
 
-    Nobody locks it: of two scans with one place both write all their parts, and whoever reads them
-    takes the newest record of each file.
+    A `Claim` keeps two scans from one place. Should there be two all the same, as one stood still
+    for too long, both write all their parts, and the newest record of each file counts.
 
     Args:
         place: The folder of the results.
@@ -40,9 +41,11 @@ class StoredLedger(Ledger):
         """Fetch what is there and read it.
 
         Raises:
-            UserError: the store does not answer.
+            UserError: the store does not answer, or another scan writes there.
         """
         try:
+            self._store.check_writable(self._place)
+            self._stack.enter_context(Claim(self._place))
             with (self._work / LEDGER).open("wb") as whole:
                 whole.write(_lines(self._store.read(self._place / LEDGER)))
                 for part in self._parts():

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 import re
 import shutil
-import tempfile
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from keras_ddl.data.prepared import INDEX, REPORTS, SPEC, SUMMARY, read_summary
 from keras_ddl.data.video_index import SPLITS
 from keras_ddl.edge.errors import UserError
 from keras_ddl.edge.files import PART, read_json, write_json
 from keras_ddl.edge.storage.address import Address
+from keras_ddl.edge.storage.claim import CLAIM, Claim
 from keras_ddl.edge.storage.folder import Folder, LocalFolder, StoredFolder
 from keras_ddl.edge.storage.store import Store
 
@@ -27,7 +26,7 @@ KIND = 2  # of what lies in an unfinished folder
 _SHARD = re.compile(rf"({'|'.join(SPLITS)})/(clips-\w+\.tfrecord|\..*{re.escape(PART)})")
 _OURS = re.compile(
     rf"{_SHARD.pattern}|({'|'.join(SPLITS)})/{INDEX}|{PARTS}/\w+\.json|"
-    + "|".join(map(re.escape, (SPEC, SUMMARY, *REPORTS)))
+    + "|".join(map(re.escape, (SPEC, SUMMARY, CLAIM, *REPORTS)))
 )
 """Names of the files of a prepared set, whole or not."""
 
@@ -44,21 +43,15 @@ class Target(AbstractContextManager["Target"], ABC):
 
     folder: Folder
 
-    def __init__(self, out: Path | Address, lock: Path) -> None:
-        self._out, self._lock_file = out, lock
-        self._lock: IO[str] | None = None
+    def __init__(self, lock: AbstractContextManager[Any]) -> None:
+        self._lock = lock
 
     def __enter__(self) -> Target:
-        self._lock = self._lock_file.open("w")
-        if not _locked(self._lock):
-            self._lock.close()
-            raise UserError(f"another process is preparing {self._out}; wait for it")
+        self._lock.__enter__()
         return self
 
     def __exit__(self, *exception: object) -> None:
-        if self._lock is not None:
-            self._lock_file.unlink(missing_ok=True)
-            self._lock.close()
+        self._lock.__exit__(None, None, None)
 
     @abstractmethod
     def publish(self, wanted: set[str], summary: bytes) -> None:
@@ -74,7 +67,7 @@ class LocalTarget(Target):
     """A folder of this machine: written beside its place, and renamed."""
 
     def __init__(self, out: Path, rules: str) -> None:
-        super().__init__(out, out.with_name(f".{out.name}.lock"))
+        super().__init__(_FileLock(out))
         self._path, self._rules = out, [KIND, rules]
         self._partial = out.with_name(f".{out.name}.partial")
         self.folder = LocalFolder(self._partial)
@@ -105,14 +98,10 @@ class LocalTarget(Target):
 class StoredTarget(Target):
     """A folder of a store, which cannot be renamed: what `prepared.json` does not name is not in
     it, and that is deleted first and written last.
-
-    The lock is one of this machine alone.
     """
 
     def __init__(self, out: Address) -> None:
-        name = hashlib.sha256(out.rstrip("/").encode()).hexdigest()[:16]
-        lock = Path(tempfile.gettempdir()) / f"keras-ddl-{os.getuid()}-{name}.lock"
-        super().__init__(out, lock)
+        super().__init__(Claim(out))
         self._address = out
         self.folder = StoredFolder(out)
 
@@ -123,8 +112,8 @@ class StoredTarget(Target):
             others = [name for name in self.folder.sizes() if not _OURS.fullmatch(name)]
             if others:
                 raise UserError(
-                    f"{self._out}: expected nothing there, or a folder of prepared clips, received "
-                    f"{others[0]} in it; name another place"
+                    f"{self._address}: expected nothing there, or a folder of prepared clips, "
+                    f"received {others[0]} in it; name another place"
                 )
         return super().__enter__()
 
@@ -145,12 +134,33 @@ def target_at(out: Path | Address, rules: str) -> Target:
 
 
 def tidy(folder: Folder, wanted: set[str]) -> None:
-    """Delete what preparing has left in a finished folder: shards in no index, then the notes."""
+    """Delete what preparing has left in a finished folder: shards in no index, notes, a claim."""
     for split in SPLITS:
         for name in folder.sizes(split).keys() - wanted:
             if _SHARD.fullmatch(name):
                 folder.remove(name)
     folder.remove_below(PARTS)
+    folder.remove(CLAIM)  # of a command that was killed; nothing is written any more
+
+
+class _FileLock(AbstractContextManager["_FileLock"]):
+    """A lock on a folder of this machine, by a file beside it."""
+
+    def __init__(self, out: Path) -> None:
+        self._out, self._path = out, out.with_name(f".{out.name}.lock")
+        self._file: IO[str] | None = None
+
+    def __enter__(self) -> _FileLock:
+        self._file = self._path.open("w")
+        if not _locked(self._file):
+            self._file.close()
+            raise UserError(f"another process is preparing {self._out}; wait for it")
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._file is not None:
+            self._path.unlink(missing_ok=True)
+            self._file.close()
 
 
 def _locked(file: IO[str]) -> bool:
