@@ -67,9 +67,10 @@ bench: setup  ## speed of layers, int8, training step, preparation, input pipeli
 	$(PY) -m benchmarks.streams.many_faces
 	$(PY) -m benchmarks.streams.stream runs/untrained-64 runs/untrained-128 runs/untrained-int8 runs/untrained-fp32
 
-soak: setup  ## four cameras of drawn faces for half an hour: what grows, what is lost?
+soak: setup  ## four cameras of drawn faces for half an hour, then ten minutes beyond capacity: what grows?
 	$(PY) -m benchmarks.networks.untrained_bundle --size 64 --width 0.25 --out runs/soak-bundle
 	$(PY) -m benchmarks.streams.soak --bundle runs/soak-bundle
+	$(PY) -m benchmarks.streams.overload
 
 clean:  ## remove both environments and the tools' caches (runs/ and data/ stay)
 	rm -rf $(VENV) $(EDGE_VENV) build dist .pytest_cache .ruff_cache .mypy_cache
