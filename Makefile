@@ -52,11 +52,12 @@ docs: setup  ## the API reference, from the docstrings: build/docs/index.html
 edge-test: edge-env  ## run the tests of the edge half in it
 	$(EDGE_PY) -m pytest -r fE --write-passed=$(EDGE_PASSED) $(PARALLEL)
 
-bench: setup  ## speed of layers, int8, training step, preparation, input pipeline and two workers
+bench: setup  ## speed of layers, int8, training step, other detectors, preparation, input pipeline, two workers
 	$(PY) -m benchmarks.networks.modules
 	$(PY) -m benchmarks.networks.int8
 	$(PY) -m benchmarks.networks.edge_network
 	$(PY) -m benchmarks.networks.naive_step
+	$(PY) -m benchmarks.networks.against $(if $(TORCH_PYTHON),--torch-python $(TORCH_PYTHON))
 	$(PY) -m benchmarks.training.data
 	$(PY) -m benchmarks.training.workers
 	$(PY) -m benchmarks.networks.untrained_bundle --size 64 --width 0.25 --out runs/untrained-64

@@ -70,7 +70,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code: 4 when delays grew or nothing was dropped."""
     description = (__doc__ or "").partition("\n")[0]
     parser = Parser(prog="python -m benchmarks.streams.overload", description=description)
-    parser.add_argument("bundle", type=Path, nargs="?", default=default_bundle())
+    parser.add_argument(
+        "bundle", type=Path, nargs="?", default=default_bundle(), help="default: %(default)s"
+    )
     parser.add_argument("--minutes", type=positive, default=10.0, help="(default: %(default)g)")
     parser.add_argument(
         "--trial", type=positive, default=TRIAL_S, help="seconds of each load tried (%(default)g)"
