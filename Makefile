@@ -52,12 +52,13 @@ docs: setup  ## the API reference, from the docstrings: build/docs/index.html
 edge-test: edge-env  ## run the tests of the edge half in it
 	$(EDGE_PY) -m pytest -r fE --write-passed=$(EDGE_PASSED) $(PARALLEL)
 
-bench: setup  ## speed of layers, int8, training step, preparation, input pipeline and two workers
+bench: setup  ## speed of layers, int8, training step, other detectors, preparation, input pipeline, two workers
 	$(PY) -m benchmarks.networks.modules
 	$(PY) -m benchmarks.networks.roofline --threads 1
 	$(PY) -m benchmarks.networks.int8
 	$(PY) -m benchmarks.networks.edge_network
 	$(PY) -m benchmarks.networks.naive_step
+	$(PY) -m benchmarks.networks.against $(if $(TORCH_PYTHON),--torch-python $(TORCH_PYTHON))
 	$(PY) -m benchmarks.training.data
 	$(PY) -m benchmarks.training.workers
 	$(PY) -m benchmarks.networks.untrained_bundle --size 64 --width 0.25 --out runs/untrained-64
@@ -68,9 +69,10 @@ bench: setup  ## speed of layers, int8, training step, preparation, input pipeli
 	$(PY) -m benchmarks.streams.many_faces
 	$(PY) -m benchmarks.streams.stream runs/untrained-64 runs/untrained-128 runs/untrained-int8 runs/untrained-fp32
 
-soak: setup  ## four cameras of drawn faces for half an hour: what grows, what is lost?
+soak: setup  ## four cameras of drawn faces for half an hour, then ten minutes beyond capacity: what grows?
 	$(PY) -m benchmarks.networks.untrained_bundle --size 64 --width 0.25 --out runs/soak-bundle
 	$(PY) -m benchmarks.streams.soak --bundle runs/soak-bundle
+	$(PY) -m benchmarks.streams.overload
 
 clean:  ## remove both environments and the tools' caches (runs/ and data/ stay)
 	rm -rf $(VENV) $(EDGE_VENV) build dist .pytest_cache .ruff_cache .mypy_cache

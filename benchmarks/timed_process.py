@@ -5,7 +5,9 @@ What is to be timed lives in a process of its own, made once; while one works th
 
 from __future__ import annotations
 
+import json
 import multiprocessing
+import subprocess
 import time
 import traceback
 from collections.abc import Callable, Hashable, Mapping
@@ -13,6 +15,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, suppress
 from functools import partial
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any, TypeVar
 
 from keras_ddl.edge.errors import CHECK_FAILED, UserError
@@ -21,6 +24,7 @@ from keras_ddl.edge.memory import peak_mib
 Name = TypeVar("Name", bound=Hashable)
 Answers = Mapping[str, Callable[[], Any]]  # word → what makes the answer
 
+REPO = Path(__file__).resolve().parents[1]
 _SPAWN = multiprocessing.get_context("spawn")  # nothing of this process' memory is theirs
 
 
@@ -74,6 +78,53 @@ class TimedProcess:
         return self.answer()
 
 
+class OtherPython:
+    """A process of another interpreter that answers words with lines of JSON; a context manager.
+
+    Args:
+        python: The interpreter.
+        module: What it runs, in this clone: reads words from its standard input, a line each.
+        arguments: Of the module.
+
+    Raises:
+        UserError: it cannot be started (2).
+    """
+
+    def __init__(self, python: Path, module: str, *arguments: str) -> None:
+        line = [str(python), "-m", module, *arguments]
+        try:
+            self._process = subprocess.Popen(
+                line, cwd=REPO, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            )
+        except OSError as error:
+            raise UserError(f"expected a Python, received '{python}': {error.strerror}") from error
+
+    def __enter__(self) -> OtherPython:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def ask(self, word: str) -> Any:
+        """Tell a word and wait for the answer.
+
+        Raises:
+            UserError: If the process has ended (4); its own words are on standard error.
+        """
+        pipe = self._process
+        with suppress(OSError):  # it has ended: the empty answer says so
+            pipe.stdin.write(f"{word}\n")  # type: ignore[union-attr]
+            pipe.stdin.flush()  # type: ignore[union-attr]
+        line = pipe.stdout.readline()  # type: ignore[union-attr]
+        if not line:
+            code, command = pipe.wait(), " ".join(map(str, pipe.args))  # type: ignore[arg-type]
+            raise UserError(
+                f"expected an answer of `{command}`, it ended with {code}", CHECK_FAILED
+            )
+        return json.loads(line)
+
+
 class _Failed(Exception):
     """What ended a process: exit code, last line."""
 
@@ -92,22 +143,31 @@ def _serve(pipe: Connection, make: Callable[..., Answers], arguments: tuple[Any,
 
 
 def timed_in_turn(
-    subjects: Mapping[Name, Callable[[], Callable[[], Any]]], rounds: int
+    subjects: Mapping[Name, Callable[[], Callable[[], Any]] | OtherPython],
+    rounds: int,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> tuple[dict[Name, list[float]], dict[Name, dict[str, float]]]:
     """Time functions, each in a process of its own, in turn, after two untimed calls each.
 
     Args:
-        subjects: Name → what makes the function, as a `partial` of a module's function.
+        subjects: Name → what makes the function, as a `partial` of a module's function; or another
+            interpreter that answers "run" with seconds and "memory" with what is returned here.
         rounds: Timed rounds.
+        clock: Of the seconds; `time.process_time` counts the processor's, of all threads.
 
     Returns:
         Name → seconds of every round, and name → `peak_mib` of its process and `step_mib`, how much
         of that the calls took.
     """
     with ExitStack() as stack:
-        processes = {}
+        processes: dict[Name, TimedProcess | OtherPython] = {}
         for name, subject in subjects.items():
-            processes[name] = stack.enter_context(TimedProcess(_timed, subject))
+            process = (
+                subject
+                if isinstance(subject, OtherPython)
+                else TimedProcess(_timed, subject, clock)
+            )
+            processes[name] = stack.enter_context(process)
             for _ in range(2):
                 processes[name].ask("run")
         seconds: dict[Name, list[float]] = {name: [] for name in subjects}
@@ -117,14 +177,14 @@ def timed_in_turn(
         return seconds, {name: process.ask("memory") for name, process in processes.items()}
 
 
-def _timed(subject: Callable[[], Callable[[], Any]]) -> Answers:
+def _timed(subject: Callable[[], Callable[[], Any]], clock: Callable[[], float]) -> Answers:
     run = subject()
     before = peak_mib()
 
     def seconds() -> float:
-        started = time.perf_counter()
+        started = clock()
         run()
-        return time.perf_counter() - started
+        return clock() - started
 
     def memory() -> dict[str, float]:
         return {"peak_mib": peak_mib(), "step_mib": peak_mib() - before}

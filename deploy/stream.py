@@ -73,9 +73,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from deploy.bundle import known_errors, open_bundle
+    from deploy.bundle import known_errors
     from deploy.judging.session import RunDescription
     from deploy.machine.choose_model import choose_model
+    from deploy.machine.choose_threads import open_with_threads
     from deploy.sinks.mqtt.discovery import discovery_asked
     from deploy.streaming.open_sinks import open_sinks
     from deploy.streaming.runner import Runner
@@ -87,7 +88,7 @@ def _run(args: argparse.Namespace) -> int:
     discovery_asked(args, "")  # a mistake is told before a model is opened
     _check(args, configs)
     model = choose_model(args.bundle, args.backend)
-    bundle, backend = open_bundle(model, args.threads, args.device)
+    bundle, backend, threads = open_with_threads(model, args.threads, args.device)
     with backend, ExitStack() as stack:
         description = RunDescription(
             bundle=bundle,
@@ -106,7 +107,8 @@ def _run(args: argparse.Namespace) -> int:
             sinks.append(_dashboard(args, runner, telemetry, stack))
         stopper = Stopper(runner)
         for plan in runner.plans:
-            _say(f"{plan.name} | model {bundle.model_id} | {backend.name}")
+            runtime = f"{backend.name}, {threads}" if threads else backend.name
+            _say(f"{plan.name} | model {bundle.model_id} | {runtime}")
         if why := policy_for(bundle, args.domain).abstain:
             _say(f"no verdict on real footage: {why}; scores follow")
         else:

@@ -1,7 +1,8 @@
 """One to ten faces in four live sources on one machine: `python -m benchmarks.streams.many_faces`.
 
 Sources of 640 × 480 at 25 frames a second, drawn here, as decoding cameras would cost something
-elsewhere. A clip of each face every second.
+elsewhere. A clip of each face every second. Without a bundle the shipped preview is watched with,
+in fp32 and, in the same run and in turn, in int8.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.networks.preview_int8 import preview_int8
 from benchmarks.settings import BENCH, merge_json
 from deploy.bundle import open_bundle
 from deploy.log_lines import set_up_logging
-from keras_ddl.edge.bundle import default_bundle
+from keras_ddl.edge.bundle import PRETRAINED
 from keras_ddl.edge.errors import Parser, run_cli
 from keras_ddl.edge.faces.detect import NAMES
 from keras_ddl.edge.optional_import import need
@@ -29,13 +31,18 @@ SOURCES = 4
 FACES = (1, 2, 4, 7, 10)
 EVERY_S = 1.0
 SUPERSEDED = "superseded"
+NAME = 14
+HEAD = (
+    f"{'bundle':<{NAME}}{'faces':>5}{'sources':>9}{'clips':>7}{'superseded':>12}{'dropped':>9}"
+    f"{'p50 s':>7}{'p95 s':>7}{'CPU':>6}{'detect':>8}{'the rest, a face':>18}"
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     description = (__doc__ or "").partition("\n")[0]
     parser = Parser(prog="python -m benchmarks.streams.many_faces", description=description)
-    parser.add_argument("bundle", type=Path, nargs="?", default=default_bundle())
+    parser.add_argument("bundles", type=Path, nargs="*", help="the preview in fp32 and int8")
     parser.add_argument("--faces", type=at_least(1), nargs="+", default=FACES, metavar="N")
     parser.add_argument("--seconds", type=positive, default=30.0, help="each (%(default)g)")
     parser.add_argument("--detector", choices=NAMES, default="auto", help="(%(default)s)")
@@ -47,25 +54,29 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _measure(args: argparse.Namespace) -> int:
-    from benchmarks.streams.synthetic_run import watch_synthetic
-
     need("cv2", "finding faces").setNumThreads(1)
     rows = []
-    for faces in args.faces:
-        bundle, backend = open_bundle(args.bundle, args.threads)
-        with tempfile.TemporaryDirectory() as folder, backend:
-            lines = Path(folder) / "live.jsonl"
-            addresses = sources_of(faces)
-            run = watch_synthetic(
-                bundle, backend, args.seconds, lines, addresses, EVERY_S, args.detector
-            )
-        rows.append({"faces": faces, "sources": len(addresses), **numbers(run, faces)})
-        print(table(rows).splitlines()[-1] if len(rows) > 1 else table(rows), flush=True)
-    merge_json(
-        args.out,
-        {"many_faces": {"bundle": str(args.bundle), "threads": args.threads, "rows": rows}},
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        bundles = args.bundles or [PRETRAINED, preview_int8(Path(folder, "preview-int8"))]
+        print(HEAD)
+        for faces in args.faces:
+            for path in bundles:
+                run = _watch(path, Path(folder, "live.jsonl"), faces, args)
+                rows.append({"bundle": path.name, "faces": faces, **numbers(run, faces)})
+                print(line(rows[-1]), flush=True)
+    merge_json(args.out, {"many_faces": {"threads": args.threads, "rows": rows}})
     return 0
+
+
+def _watch(path: Path, lines: Path, faces: int, args: argparse.Namespace) -> SyntheticRun:
+    from benchmarks.streams.synthetic_run import watch_synthetic
+
+    lines.unlink(missing_ok=True)
+    bundle, backend = open_bundle(path, args.threads)
+    with backend:
+        return watch_synthetic(
+            bundle, backend, args.seconds, lines, sources_of(faces), EVERY_S, args.detector
+        )
 
 
 def sources_of(faces: int) -> list[str]:
@@ -83,6 +94,7 @@ def numbers(run: SyntheticRun, faces: int) -> dict[str, Any]:
     stages = {name: value / run.seconds for name, value in run.stages.items() if value}
     cpu = run.cpu / run.seconds
     return {
+        "sources": min(SOURCES, faces),
         "clips": run.clips,
         "superseded": run.dropped.get(SUPERSEDED, 0),
         "dropped_frames": sum(n for cause, n in run.dropped.items() if cause != SUPERSEDED),
@@ -94,20 +106,14 @@ def numbers(run: SyntheticRun, faces: int) -> dict[str, Any]:
     }
 
 
-def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The runs as text."""
-    lines = [
-        f"{'faces':>5}{'sources':>9}{'clips':>7}{'superseded':>12}{'dropped':>9}{'p50 s':>7}"
-        f"{'p95 s':>7}{'CPU':>6}{'detect':>8}{'the rest, a face':>18}"
-    ]
-    for row in rows:
-        stages = row["cpu_of_stage"]
-        lines.append(
-            f"{row['faces']:>5}{row['sources']:>9}{row['clips']:>7}{row['superseded']:>12}"
-            f"{row['dropped_frames']:>9}{row['delay_p50']:>7.2f}{row['delay_p95']:>7.2f}"
-            f"{row['cpu']:>6.0%}{stages.get('detect', 0.0):>8.0%}{row['rest_per_face']:>18.1%}"
-        )
-    return "\n".join(lines)
+def line(row: Mapping[str, Any]) -> str:
+    """A run as text, below `HEAD`."""
+    detect = row["cpu_of_stage"].get("detect", 0.0)
+    return (
+        f"{row['bundle']:<{NAME}}{row['faces']:>5}{row['sources']:>9}{row['clips']:>7}"
+        f"{row['superseded']:>12}{row['dropped_frames']:>9}{row['delay_p50']:>7.2f}"
+        f"{row['delay_p95']:>7.2f}{row['cpu']:>6.0%}{detect:>8.0%}{row['rest_per_face']:>18.1%}"
+    )
 
 
 if __name__ == "__main__":

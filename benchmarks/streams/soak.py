@@ -53,11 +53,16 @@ def growth(samples: Sequence[Sample], seconds: float) -> Growth:
     return Growth(float(slope) * 3600.0, float(slope * (times[-1] - times[0])), float(start))
 
 
-def problems(run: SyntheticRun) -> list[str]:
-    """What a run that could go on for days would not show, one line each."""
+def problems(run: SyntheticRun, most_mib: float = GROWTH_MIB) -> list[str]:
+    """What a run that could go on for days would not show, one line each.
+
+    Args:
+        run: The run.
+        most_mib: By how much memory may rise after the warm-up.
+    """
     found = []
     grown = growth(run.samples, run.seconds)
-    if grown.rise > GROWTH_MIB:
+    if grown.rise > most_mib:
         found.append(f"memory rose by {grown.rise:.0f} MiB ({grown.slope:+.0f} MiB per hour)")
     late = [sample for sample in run.samples if sample.seconds >= WARM * run.seconds]
     for what in ("threads", "files"):

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.drawn_video import write_drawn
 from benchmarks.settings import BENCH, merge_json
 from deploy.bundle import open_bundle
 from deploy.judging.options import at_least, positive
@@ -83,15 +84,10 @@ def _measure(path: Path, seconds: float, threads: int) -> dict[str, Any]:
 def _scan(bundle: Path, folder: Path) -> float:
     """Seconds of video per second of scanning, model's start included."""
     from deploy import scan
-    from deploy.sources import open_source
-    from keras_ddl.edge.video import VideoWriter
 
     seconds, copies = 20, 2  # as many files as cores: both are at work
     for index in range(copies):
-        address = f"{ADDRESS}&seconds={seconds}&live=0&seed={index}"
-        with VideoWriter(folder / f"{index}.mp4", FPS) as writer, open_source(address) as source:
-            for frame in source:
-                writer.write(frame.image, frame.time_ms)
+        write_drawn(folder / f"{index}.mp4", f"{ADDRESS}&seconds={seconds}&seed={index}", FPS)
     files = [str(folder / f"{index}.mp4") for index in range(copies)]
     options = ["--bundle", str(bundle), "--out", str(folder / "scan"), "--detector", "haar"]
     began = time.perf_counter()

@@ -8,7 +8,7 @@ import threading
 import time
 from array import array
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ import numpy as np
 
 from deploy.backends import Backend
 from deploy.bundle import SYNTHETIC, Bundle
+from deploy.control import SourceStatus
 from deploy.judging.options import EVERY_S
 from deploy.judging.output import Output
 from deploy.judging.records import Record
@@ -37,12 +38,20 @@ SAMPLE_S = 5.0  # between two looks at the process, less in a short run
 
 @dataclass(frozen=True)
 class Sample:
-    """The process at one moment: seconds since the start, bytes, threads, open files."""
+    """The process at one moment.
+
+    Attributes:
+        seconds: Since the start.
+        memory: Bytes.
+        threads, files: How many there are, how many are open.
+        dropped: By cause, frames and clips until then.
+    """
 
     seconds: float
     memory: int
     threads: int
     files: int
+    dropped: Mapping[str, int] = field(default_factory=Counter)
 
 
 @dataclass
@@ -143,8 +152,9 @@ def watch_synthetic(
     file.open()
     run = SyntheticRun(seconds=seconds)
     done = threading.Event()
+    look = partial(_look, runner, telemetry)
     sampler = threading.Thread(
-        target=_sample, args=(run.samples, done, min(SAMPLE_S, seconds / 8)), daemon=True
+        target=_sample, args=(run.samples, look, done, min(SAMPLE_S, seconds / 20)), daemon=True
     )
     timer = threading.Timer(seconds, runner.quit)
     cpu = time.process_time()
@@ -183,20 +193,38 @@ def _add_up(run: SyntheticRun, sources: Sequence[SourceWorker], telemetry: Telem
     for source in sources:
         run.frames += source.end["frames"] if source.end else 0
         run.clips += source.end["clips"] if source.end else 0
-        run.dropped.update(source.status().health.dropped)
-    totals = telemetry.totals()
-    for (cause, _), number in totals.dropped.items():
-        run.dropped[cause] += number
-    for (stage, _), counts in totals.stages.items():
+    run.dropped = _dropped([source.status() for source in sources], telemetry)
+    for (stage, _), counts in telemetry.totals().stages.items():
         run.stages[stage] = run.stages.get(stage, 0.0) + counts.cpu_seconds
 
 
-def _sample(samples: list[Sample], done: threading.Event, every_s: float) -> None:
-    began = time.monotonic()
+def _dropped(sources: Iterable[SourceStatus], telemetry: Telemetry) -> Counter[str]:
+    """What the sources and the run dropped, by cause."""
+    dropped: Counter[str] = Counter()
+    for source in sources:
+        dropped.update(source.health.dropped)
+    for (cause, _), number in telemetry.totals().dropped.items():
+        dropped[cause] += number
+    return dropped
+
+
+def _look(runner: Runner, telemetry: _Clock) -> Sample:
+    """The process now."""
+    files = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").is_dir() else 0
+    return Sample(
+        time.monotonic() - telemetry.began,
+        resident_bytes(),
+        threading.active_count(),
+        files,
+        _dropped(runner.status(), telemetry),
+    )
+
+
+def _sample(
+    samples: list[Sample], look: Callable[[], Sample], done: threading.Event, every_s: float
+) -> None:
     while not done.wait(every_s):
-        files = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").is_dir() else 0
-        now = time.monotonic() - began
-        samples.append(Sample(now, resident_bytes(), threading.active_count(), files))
+        samples.append(look())
 
 
 def _read_back(run: SyntheticRun, lines: Path) -> None:

@@ -79,7 +79,13 @@ def _sources(parser: argparse.ArgumentParser) -> None:
 
 def _model(parser: argparse.ArgumentParser) -> None:
     group = add_model_options(parser)
-    group.add_argument("--threads", type=at_least(1), metavar="N", help="compute threads")
+    group.add_argument(
+        "--threads",
+        type=at_least(1),
+        metavar="N",
+        help="compute threads (default: of a small network one, where trying shows that to be "
+        "about as fast; else all)",
+    )
     group.add_argument(
         "--max-batch",
         type=at_least(1),

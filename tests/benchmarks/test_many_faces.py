@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("onnxruntime")
 
-from benchmarks.streams.many_faces import numbers, sources_of, table
+from benchmarks.streams.many_faces import HEAD, line, numbers, sources_of
 from benchmarks.streams.synthetic_run import SyntheticRun
 
 
@@ -28,7 +28,8 @@ def test_a_run_is_told_per_face_without_what_looking_costs() -> None:
         stages={"decode": 4.0, "detect": 3.0, "infer": 6.0, "crop": 2.0},
         clips=40,
     )
-    row = {"faces": 4, "sources": 4, **numbers(run, 4)}
+    row = {"bundle": "edge", "faces": 4, **numbers(run, 4)}
     assert (row["superseded"], row["dropped_frames"], row["cpu"]) == (2, 3, 1.5)
     assert row["rest_per_face"] == pytest.approx((15.0 - 3.0) / 10.0 / 4)
-    assert table([row]).splitlines()[1].split()[-3:] == ["150%", "30%", "30.0%"]
+    assert line(row).split() == "edge 4 4 40 2 3 0.30 0.39 150% 30% 30.0%".split()
+    assert len(line(row)) == len(HEAD)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -11,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.timed_process import Answers, TimedProcess, peak_of, timed_in_turn
-from keras_ddl.edge.errors import MISSING, UserError
+from benchmarks.timed_process import Answers, OtherPython, TimedProcess, peak_of, timed_in_turn
+from keras_ddl.edge.errors import CHECK_FAILED, MISSING, UserError
 
 
 def counter(start: int) -> Answers:
@@ -81,3 +83,35 @@ def test_peak_memory_is_that_of_the_call_alone() -> None:
     little, much = peak_of(grown, 1), peak_of(grown, 200)
     assert little + 150 < much < little + 250
     assert little < here.nbytes / 2**20
+
+
+ECHO = (
+    "import json, sys\nfor line in sys.stdin: print(json.dumps({'said': line.strip()}), flush=True)"
+)
+
+
+def test_another_interpreter_answers_lines_of_json(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "echoing.py").write_text(ECHO)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with OtherPython(Path(sys.executable), "echoing") as other:
+        assert other.ask("run") == {"said": "run"}
+        assert other.ask("memory") == {"said": "memory"}
+    with (
+        OtherPython(Path(sys.executable), "echoing_not") as none,
+        pytest.raises(UserError, match="echoing_not`, it ended with 1") as caught,
+    ):
+        none.ask("run")
+    assert caught.value.exit_code == CHECK_FAILED
+    with pytest.raises(UserError, match="expected a Python, received '/no/python'"):
+        OtherPython(Path("/no/python"), "echoing")
+
+
+def test_processor_time_does_not_count_sleep() -> None:
+    seconds, _ = timed_in_turn({"sleep": partial(sleeper, 0.2)}, 1, time.process_time)
+    assert seconds["sleep"][0] < 0.1
+
+
+def sleeper(seconds: float) -> Callable[[], None]:
+    return partial(time.sleep, seconds)
