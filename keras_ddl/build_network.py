@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 RELEASED = (".npz", ".pth", ".pt")
 NETWORK_KEYS = (
-    *("network", "backbone", "modules", "stages", "localise", "by_map", "keep", "width"),
+    *("network", "backbone", "modules", "stages", "last", "localise", "by_map", "keep", "width"),
     *("frames", "size"),
 )
 """What of a configuration decides which network it is."""
@@ -67,6 +67,7 @@ def build(
             weights=weights,
             width=config.width,
             stages=config.stages or None,
+            last=config.last,
             localise=config.localise,
             by_map=config.by_map,
         )
@@ -78,9 +79,11 @@ def build(
 
 def _by_frames(config: TrainConfig, weights: str | None, frames: int) -> keras.Model:
     from keras_ddl.networks import backbones
+    from keras_ddl.networks.backbones.backbone import ended_at
     from keras_ddl.networks.zoo.parts.frame_network import frame_network
 
-    backbone = backbones.get(config.backbone)(config.size, weights, config.width)
+    whole = backbones.get(config.backbone)(config.size, weights, config.width)
+    backbone = ended_at(whole, config.last)
     name = f"{config.backbone}_frames"
     head = (config.localise, config.by_map)
     return frame_network(name, backbone, config.size, frames, *head)

@@ -75,6 +75,7 @@ class TrainConfig(Augment):
         backbone: Network that the modules go into.
         modules: Which of `dfdc` and `msa`; empty is the plain backbone.
         stages: The backbone's stages that get modules, by name; empty is all of them.
+        last: The backbone's stage behind which it ends; empty is its own end.
         gamma: γ that new modules start with; with 0, the paper's, they are the identity at first.
         localise: The backbone's stage on which a localisation head stands, which learns from the
             masks of pseudo-fakes where forgeries are; empty is none.
@@ -146,6 +147,7 @@ class TrainConfig(Augment):
     backbone: str = "compact_xception"
     modules: tuple[str, ...] = MODULES
     stages: tuple[str, ...] = ()
+    last: str = ""
     gamma: float = 0.0
     localise: str = ""
     by_map: bool = False

@@ -198,7 +198,7 @@ def _errors_known(part: SetResult) -> list[str]:
         found.append(
             f"{name[0].upper()}{name[1:]}, on {where.clips} pseudo-fakes of these reals: its "
             f"brightest cell is forged in {_share(where.pointing, where.low, where.high)} of the "
-            f"frames (a random one in {where.chance:.2f}), pixel AUC {where.pixel_auc:.2f}, "
+            f"frames ({where.compared()}), pixel AUC {where.pixel_auc:.2f}, "
             f"brighter than on the real twin in {where.contrast:.2f}."
         )
     return found

@@ -22,10 +22,26 @@ from keras_ddl.edge.files import file_sha256, read_json, write_json
 from keras_ddl.edge.runs import CONFIG, WEIGHTS, finish_run, start_run
 from keras_ddl.framework import keras
 from keras_ddl.import_released import load_released_weights
+from keras_ddl.networks import backbones
 from keras_ddl.training.optimiser import make_optimiser
 from keras_ddl.training.options import TrainingOptions
 
 SMALL = {"frames": 4, "size": 32, "width": 0.125, "batch": 8, "epochs": 1, "backbone": "resnet18"}
+
+
+@pytest.mark.parametrize("network", ["frames", "ddl"])
+def test_a_backbone_ends_at_the_stage_that_is_asked_for(network: str) -> None:
+    """What comes behind it is gone, the weights before it are those of the whole backbone."""
+    given = {**SMALL, "network": network, "modules": []}
+    stages = list(backbones.get("resnet18")(32, None, 0.125).stages)
+    whole, short = (build(TrainConfig.from_dict({**given, "last": n})) for n in ("", stages[1]))
+    assert short.count_params() < 0.5 * whole.count_params()
+    names = {layer.name for layer in whole.layers}
+    assert {layer.name for layer in short.layers} < names
+    with pytest.raises(UserError, match=f"last must be one of {stages[0]}, .*; got stage9"):
+        build(TrainConfig.from_dict({**given, "last": "stage9"}))
+    with pytest.raises(UserError, match=stages[1]):  # modules behind its end
+        build(TrainConfig.from_dict({**SMALL, "last": stages[1], "stages": [stages[-1]]}))
 
 
 @pytest.mark.slow

@@ -1,15 +1,17 @@
 """Localisation: whether a map points at the forged pixels, on fakes whose mask is known.
 
 Those are pseudo-fakes made of a split's reals, so that the clips must have been prepared with the
-surroundings of the faces. A map says something if it is brightest inside the forgery more often
-than a random point would lie there, and brighter on fakes than on their real twins.
+surroundings of the faces. Most of them cover the middle of the face, so that pointing there without
+a look at the picture hits most: a map says something if it does better than that, and is brighter
+on fakes than on their real twins.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -67,6 +69,9 @@ class LocalisationResult:
         pixel_auc: Mean over the clips of the AUC of forged against other cells.
         contrast: Chance that a fake's map is brighter, on average, than its real twin's.
         layer: Of whose features a Grad-CAM is; "" of a map of the network's own.
+        usual: `pointing` of a map that is brightest where most of the other fakes are forged,
+            whatever it sees; None of results that were written without.
+        usual_auc: `pixel_auc` of the share of the other fakes that is forged there; likewise.
     """
 
     clips: int
@@ -77,6 +82,21 @@ class LocalisationResult:
     pixel_auc: float
     contrast: float
     layer: str = ""
+    usual: float | None = None
+    usual_auc: float | None = None
+
+    @property
+    def informed(self) -> bool | None:
+        """Whether it points better than the usual place does, beyond chance; None: not known."""
+        return None if self.usual is None else self.low > self.usual
+
+    def compared(self) -> str:
+        """What `pointing` is to be held against, in words."""
+        random = f"a random one {self.chance:.2f}"
+        if self.usual is None:
+            return random
+        told = f"the usual place {self.usual:.2f}, {random}"
+        return told if self.informed else f"{told}: no better than without a look"
 
 
 def localisation(
@@ -99,7 +119,7 @@ def localisation(
     if not len(reals) or not wide.stored(int(reals[0])):
         return None
     donors = Donors(wide, data)
-    hits, shares, aucs, brighter = [], [], [], []
+    hits, places, aucs, brighter = [], [], [], []
     for number in reals[np.linspace(0, len(reals) - 1, min(CLIPS, len(reals))).round().astype(int)]:
         clip, at = wide[int(number)], (seed, int(number))
         donor = donors.draw(int(number), at)
@@ -113,15 +133,36 @@ def localisation(
         peaks = found == found.max((1, 2), keepdims=True)
         inside = (forged & peaks).sum((1, 2)) / peaks.sum((1, 2))  # of equals any may be it
         hits.append(inside[shown].mean())
-        shares.append(forged[shown].mean())
+        places.append(forged[shown].mean(0))
         if not forged[shown].all():
             aucs.append(auc(forged[shown].ravel().astype(int), found[shown].ravel()))
     if not aucs:
         return None
     low, high = wilson(float(np.sum(hits)), len(hits))
-    chance, cells, contrast = (float(np.mean(values)) for values in (shares, aucs, brighter))
-    pointing = float(np.mean(hits))
-    return LocalisationResult(len(hits), pointing, low, high, chance, cells, contrast, view.layer)
+    pointing, chance, cells, contrast = map(_mean, (hits, places, aucs, brighter))
+    return LocalisationResult(
+        len(hits), pointing, low, high, chance, cells, contrast, view.layer, *_usual(places)
+    )
+
+
+def _mean(values: Sequence[Any]) -> float:
+    return float(np.mean(values))
+
+
+def _usual(places: Sequence[np.ndarray]) -> tuple[float | None, float | None]:
+    """`usual` and `usual_auc`, of the shares of each fake's frames in which a cell is forged."""
+    if len(places) < 2:
+        return None, None
+    total = np.sum(places, axis=0)
+    hits, aucs = [], []
+    for place in places:
+        others = total - place
+        peaks = others == others.max()
+        hits.append(place[peaks].mean())
+        forged = (place > 0.5).ravel()
+        if 0 < forged.sum() < forged.size:
+            aucs.append(auc(forged.astype(int), others.ravel()))
+    return _mean(hits), _mean(aucs) if aucs else None
 
 
 def enlarged(heat: np.ndarray, grid: int) -> np.ndarray:

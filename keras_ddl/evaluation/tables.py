@@ -130,7 +130,7 @@ def _probes(rows: Sequence[ProbeResult]) -> list[str]:
 def _pointing(maps: Mapping[str, LocalisationResult]) -> list[str]:
     return [
         f"{name} on {found.clips} pseudo-fakes: brightest inside the forgery {found.pointing:.2f} "
-        f"({found.low:.2f} to {found.high:.2f}), a random point {found.chance:.2f}; pixel AUC "
+        f"({found.low:.2f} to {found.high:.2f}), {found.compared()}; pixel AUC "
         f"{found.pixel_auc:.2f}; brighter than on the real twin {found.contrast:.2f}"
         for name, found in maps.items()
     ]

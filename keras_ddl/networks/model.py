@@ -24,6 +24,7 @@ def build_model(
     weights: str | None = None,
     width: float = 1.0,
     stages: Sequence[str] | None = None,
+    last: str = "",
     localise: str = "",
     by_map: bool = False,
 ) -> Any:
@@ -43,6 +44,7 @@ def build_model(
         weights: What the backbone starts from; see its `build`.
         width: Multiplies the channel counts, for reduced networks.
         stages: Which of the backbone's stages get modules; None is all of them.
+        last: The stage behind which the backbone ends; empty is its own end.
         localise: The stage on whose features a localisation head stands (`networks.localise`);
             empty is none.
         by_map: Decide by that head's map alone, without the paper's head.
@@ -61,13 +63,14 @@ def build_model(
     from keras_ddl.layers import ClipToFrames
     from keras_ddl.layers.checks import check_frames
     from keras_ddl.networks import backbones
+    from keras_ddl.networks.backbones.backbone import ended_at
     from keras_ddl.networks.extend import stage_modules
     from keras_ddl.networks.localise import apply_localising
 
     check_frames("build_model", frames)
     build = backbones.get(backbone)
     size = backbones.DEFAULT_SIZES.get(backbone, backbones.OTHER_SIZE) if size is None else size
-    network = build(size=size, weights=weights, width=width)
+    network = ended_at(build(size=size, weights=weights, width=width), last)
     chosen = dict(network.stages) if stages is None else _chosen(network.stages, stages)
 
     clip = keras.Input((frames, size, size, 3), dtype="uint8", name="clip")
@@ -78,7 +81,7 @@ def build_model(
     model = keras.Model(clip, head, name=name)
     placed = modules if chosen else ()
     given = {"backbone": backbone, "modules": list(placed), "stages": list(stages or ())}
-    given |= {"localise": localise, "by_map": by_map, "keep": keep, "width": width}
+    given |= {"last": last, "localise": localise, "by_map": by_map, "keep": keep, "width": width}
     # As text, because Keras would keep track of a dictionary; see `hub.preset`.
     model.built_from = json.dumps({**given, "frames": frames, "size": size})
     return model

@@ -82,8 +82,11 @@ def _caption(view: View, heat: np.ndarray, part: SetResult) -> str:
     if known is not None:
         notes.append(
             f"on pseudo-fakes its brightest cell is forged in {known.pointing:.0%} of the frames, "
-            f"a random cell in {known.chance:.0%}"
+            + (f"the usual one in {known.usual:.0%}, " if known.usual is not None else "")
+            + f"a random cell in {known.chance:.0%}"
         )
+        if known.informed is False:
+            notes.append("it points no better than one would without a look at the picture")
     return "; ".join(notes)
 
 

@@ -150,8 +150,10 @@ def pointing_table(parts: Sequence[SetResult]) -> Table | None:
             [
                 Cell(name, [Small(f"features of {found.layer}")] if found.layer else []),
                 number(found.pointing, (found.low, found.high)),
+                number(found.usual),
                 number(found.chance),
                 number(found.pixel_auc),
+                number(found.usual_auc),
                 number(found.contrast),
                 str(found.clips),
             ]
@@ -160,8 +162,8 @@ def pointing_table(parts: Sequence[SetResult]) -> Table | None:
         for part in parts
         if part.pointing()
     }
-    heads = ("map", "brightest cell forged", "a random cell", "AUC of cells")
-    more = ("brighter than on the real twin", "pseudo-fakes")
+    heads = ("map", "brightest cell forged", "the usual cell", "a random cell", "AUC of cells")
+    more = ("AUC of the usual place", "brighter than on the real twin", "pseudo-fakes")
     return Table("pointing", (*heads, *more), groups) if groups else None
 
 

@@ -19,6 +19,7 @@ SHARED = (
     *CUTTING,
     "backbone",
     "width",
+    "last",
     "localise",
     "by_map",
     "detector",

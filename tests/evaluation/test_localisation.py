@@ -50,6 +50,27 @@ def test_a_map_that_does_not_know_points_by_chance(wide_set: Path) -> None:
     assert abs(found.pointing - found.chance) < 0.25 and 0.35 < found.pixel_auc < 0.65
 
 
+def test_pointing_at_the_usual_place_is_no_knowledge(
+    wide_set: Path, twins: list[module.Blend]
+) -> None:
+    data = read_split(wide_set, "train")
+    view = View(FORGERY, lambda clip: np.ones((len(clip), 8, 8), np.float32))
+    found = localisation(view, data, wide_set)
+    assert found is not None and found.usual is not None and found.usual_auc is not None
+    masks = [module._forged(twin, 8).mean(0) for twin in twins[1::2]]
+    hits = []
+    for number, mask in enumerate(masks):  # as if each fake were judged by the others' masks
+        others = np.mean([m for k, m in enumerate(masks) if k != number], axis=0)
+        hits.append(mask[others == others.max()].mean())
+    assert found.usual == pytest.approx(np.mean(hits), abs=1e-9)
+    assert found.chance < found.usual < 1 and found.usual_auc > 0.6
+    assert found.informed is False and "no better than without a look" in found.compared()
+    knowing = module.LocalisationResult(64, 0.99, 0.95, 1.0, 0.2, 0.9, 0.9, "", 0.8, 0.9)
+    assert knowing.informed and knowing.compared() == "the usual place 0.80, a random one 0.20"
+    old = module.LocalisationResult(64, 0.99, 0.95, 1.0, 0.2, 0.9, 0.9)
+    assert old.informed is None and old.compared() == "a random one 0.20"
+
+
 def test_a_coarse_map_is_held_against_the_masks_of_a_finer_one(
     wide_set: Path, twins: list[module.Blend]
 ) -> None:

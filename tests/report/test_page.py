@@ -369,17 +369,23 @@ def test_every_map_stands_under_a_line_that_says_what_it_is(
 
 
 def test_the_maps_are_compared_by_number(make: Callable[..., Content], tmp_path: Path) -> None:
-    own = LocalisationResult(12, 0.25, 0.1, 0.4, 0.2, 0.55, 0.5)
-    cam = LocalisationResult(12, 0.75, 0.6, 0.9, 0.2, 0.8, 0.9, "block3")
+    own = LocalisationResult(12, 0.25, 0.1, 0.4, 0.2, 0.55, 0.5, "", 0.3, 0.7)
+    cam = LocalisationResult(12, 0.75, 0.6, 0.9, 0.2, 0.8, 0.9, "block3", 0.3, 0.7)
     content = make("set")
     (part,) = content.sets
     told = replace(part, result=replace(part.result, localisation=own, grad_cam=cam))
     view = View(GRAD_CAM, lambda clip: np.ones((len(clip), 2, 2)), "block3")
     _, page = read(replace(content, sets=(told,), views=(view,)), tmp_path)
-    assert "its brightest cell is forged in 75% of the frames, a random cell in 20%" in page.text
+    told_of_it = "its brightest cell is forged in 75% of the frames, the usual one in 30%, a random"
+    assert told_of_it in page.text
+    blind = "it points no better than one would without a look at the picture"
+    assert blind not in page.text
     (rows,) = page.tables["pointing"]
-    assert rows[2] == ["the network's own map", "0.2500", "0.2000", "0.5500", "0.5000", "12"]
-    assert rows[3] == ["Grad-CAM", "0.7500", "0.2000", "0.8000", "0.9000", "12"]
+    whose, more = "the network's own map", ["0.3000", "0.2000"]
+    assert rows[2] == [whose, "0.2500", *more, "0.5500", "0.7000", "0.5000", "12"]
+    assert rows[3] == ["Grad-CAM", "0.7500", *more, "0.8000", "0.7000", "0.9000", "12"]
+    unsure = replace(told, result=replace(told.result, grad_cam=replace(cam, low=0.3)))
+    assert blind in read(replace(content, sets=(unsure,), views=(view,)), tmp_path)[1].text
     assert "pointing" not in read(content, tmp_path)[1].tables
 
 

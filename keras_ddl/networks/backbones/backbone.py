@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 
@@ -21,6 +21,25 @@ class Backbone:
     stages: Mapping[str, str]
     scale: float = 1 / 255
     offset: float = 0.0
+
+
+def ended_at(backbone: Backbone, last: str) -> Backbone:
+    """The backbone up to a stage, of the same layers; empty is all of it.
+
+    Raises:
+        ValueError: It has no such stage.
+    """
+    if not last:
+        return backbone
+    if last not in backbone.stages:
+        raise ValueError(f"last must be one of {', '.join(backbone.stages)}, or empty; got {last}")
+    names = list(backbone.stages)
+    stages = {name: backbone.stages[name] for name in names[: names.index(last) + 1]}
+    from keras_ddl.framework import keras
+
+    cnn = backbone.cnn
+    shorter = keras.Model(cnn.input, cnn.get_layer(stages[last]).output, name=cnn.name)
+    return replace(backbone, cnn=shorter, stages=stages)
 
 
 def require_size(network: str, size: int, least: int = 32) -> None:
