@@ -12,7 +12,6 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -155,12 +154,8 @@ def serving(args: argparse.Namespace) -> Iterator[PageServer | None]:
         UserError: bad options (2), no model, or something else that is missing (3), see
             docs/exit-codes.md.
     """
-    from deploy.scanning.about import rule_key
-    from deploy.serving.app import PUBLIC, App, Offer
-    from deploy.serving.desk import Desk
-    from deploy.serving.fetch import Fetcher
-    from deploy.serving.slot import Slots
-    from deploy.serving.store import Store
+    from deploy.serving.app import PUBLIC, Offer
+    from deploy.serving.files_page import FilesPage
     from deploy.web.access import Access
     from deploy.web.server import PageServer, listen
 
@@ -173,20 +168,16 @@ def serving(args: argparse.Namespace) -> Iterator[PageServer | None]:
         _say(f"could serve at {settings.host}:{settings.port} with model {about['model']['id']}")
         yield None
         return
-    options = replace(options, key=rule_key(about))
-    with Store(args.keep) as store:
-        desk = Desk(store, limits)
-        fetcher = Fetcher(limits, args.allow_private_links)
-        slots = Slots(desk, options, about, fetcher, args.keep_videos)
-        links = args.allow_links or args.allow_private_links
-        offer = Offer(about, links, not args.no_history, args.keep_videos)
+    links = args.allow_links or args.allow_private_links
+    offer = Offer(about, links, not args.no_history, args.keep_videos)
+    page = FilesPage(options, offer, limits, args.keep, args.allow_private_links)
 
-        def make_app(port: int) -> Any:
-            return App(desk, offer, Access(settings, port, PUBLIC), slots).asgi()
+    def make_app(port: int) -> Any:
+        return page.guarded(Access(settings, port, PUBLIC))
 
-        with slots, PageServer(settings, make_app, PURPOSE) as server:
-            _say(_introduction(about))
-            yield server
+    with page, PageServer(settings, make_app, PURPOSE) as server:
+        _say(_introduction(about))
+        yield server
 
 
 def _check(args: argparse.Namespace) -> None:

@@ -17,7 +17,7 @@ from deploy.serving.openapi import openapi
 from deploy.serving.receive import CutOff, UploadError, announced, receive
 from deploy.serving.slot import INTERNAL, Slots
 from deploy.web.access import Access
-from deploy.web.answers import json_answer, short_body, static_answer
+from deploy.web.answers import json_answer, path_in, place_of, short_body, static_answer
 from deploy.web.guard import Guard
 from deploy.web.sign_in import LOGIN, SESSION, SignIn
 
@@ -57,12 +57,14 @@ class Offer:
         links: Whether links are taken.
         history: Whether there is a list of all files.
         keep_videos: Whether the videos stay too.
+        dashboard: Whether the page is part of a dashboard, which is one level up.
     """
 
     about: Mapping[str, Any]
     links: bool = False
     history: bool = True
     keep_videos: bool = False
+    dashboard: bool = False
 
 
 class App:
@@ -82,8 +84,12 @@ class App:
         self._slots = slots
         self._sign_in = SignIn(access)
 
-    def asgi(self) -> ASGIApp:
+    def guarded(self) -> ASGIApp:
         """The application that a server runs."""
+        return Guard(self.asgi(), self._access)
+
+    def asgi(self) -> ASGIApp:
+        """The application without its guard, for a server that has one."""
         from starlette.applications import Starlette
         from starlette.routing import Route
 
@@ -104,13 +110,13 @@ class App:
             Route("/readyz", self.healthz),
         ]
         handlers = {404: _no_such, 405: _no_such, 500: _broken}
-        return Guard(Starlette(routes=routes, exception_handlers=handlers), self._access)
+        return Starlette(routes=routes, exception_handlers=handlers)
 
     async def page(self, request: Request) -> Response:
         """The page without its contents; `/?token=…` signs in first."""
         if "token" in request.query_params:
-            return await self._sign_in.by_link(request.query_params["token"])
-        return static_answer(*PAGE[request.url.path])
+            return await self._sign_in.by_link(request)
+        return static_answer(*PAGE[path_in(request)])
 
     async def about(self, request: Request) -> Response:
         """Who judges, and what may be sent."""
@@ -125,7 +131,8 @@ class App:
         kept = {"results": keeps, "videos": offer.keep_videos}
         kept_s = None if keeps else limits.kept_s
         facts = {"limits": told, "links": offer.links, "history": offer.history}
-        return json_answer({**offer.about, **facts, "kept": kept, "kept_s": kept_s})
+        facts |= {"kept": kept, "kept_s": kept_s, "dashboard": offer.dashboard}
+        return json_answer({**offer.about, **facts})
 
     async def upload(self, request: Request) -> Response | CutOff:
         """Take a file: the body is the file, `?name=` what it is called."""
@@ -137,7 +144,7 @@ class App:
             job = self._desk.admit(shown_name(request.query_params.get("name", "")), UPLOAD)
             await receive(request, job, self._desk.limits, size)
             self._desk.hand_in(job)
-            return _accepted(job)
+            return _accepted(request, job)
         except UploadError as error:
             return CutOff(_refusal(str(error)), error.status)
         except FullError as error:
@@ -175,7 +182,7 @@ class App:
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return json_answer(_refusal('expected {"url": "https://…"}'), 400)
         self._slots.fetch(job)
-        return _accepted(job)
+        return _accepted(request, job)
 
     def history(self, request: Request) -> Response:
         """All files, the newest first; none where there is no common list."""
@@ -223,7 +230,7 @@ class App:
 
     def description(self, request: Request) -> Response:
         """This API as OpenAPI 3.1."""
-        return json_answer(openapi())
+        return json_answer(openapi(place_of(request, "")))
 
     def healthz(self, request: Request) -> Response:
         """Whether the process and its threads live, and how many files there are."""
@@ -233,8 +240,8 @@ class App:
         return json_answer(facts, 200 if alive else 503)
 
 
-def _accepted(job: Job) -> Response:
-    place = f"{API}/videos/{job.id}"
+def _accepted(request: Request, job: Job) -> Response:
+    place = place_of(request, f"{API}/videos/{job.id}")
     told = {"id": job.id, "name": job.name, "state": job.state.value, "href": place}
     return json_answer(told, 202, {"location": place})
 
@@ -242,7 +249,8 @@ def _accepted(job: Job) -> Response:
 async def _no_such(request: Request, error: Exception) -> Response:
     """What Starlette refuses, in the form of all other errors."""
     status, headers = getattr(error, "status_code", 404), getattr(error, "headers", None)
-    why = f"there is nothing here for {request.method}; /openapi.json has what there is"
+    described = place_of(request, "/openapi.json")
+    why = f"there is nothing here for {request.method}; {described} has what there is"
     return json_answer(_refusal(why), status, headers)
 
 

@@ -47,8 +47,12 @@ REFUSALS = {
 }
 
 
-def openapi() -> dict[str, Any]:
-    """Return the description."""
+def openapi(place: str = "") -> dict[str, Any]:
+    """Return the description.
+
+    Args:
+        place: Path under which the API stands, as "/judge"; "" for one with a server of its own.
+    """
     names = [name.removeprefix(PREFIX) for name in NAMES if name.startswith(PREFIX)]
     return {
         "openapi": "3.1.0",
@@ -58,6 +62,7 @@ def openapi() -> dict[str, Any]:
             "description": "Send a video, ask where it is until it is done, read the verdicts.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
+        "servers": [{"url": place or "/"}],
         "paths": _paths(),
         "components": {
             "schemas": {name: _embedded(f"{PREFIX}{name}") for name in names},

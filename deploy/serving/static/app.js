@@ -249,6 +249,7 @@ function introduce() {
   part("limits").textContent =
     `At most ${size(limits.max_bytes)} and ${Math.round(limits.max_seconds / 6) / 10} minutes. ${stays}`;
   part("link-form").hidden = !about.links;
+  part("live").hidden = !about.dashboard;
   part("list-title").textContent = about.history ? "Videos" : "Your videos in this tab";
 }
 

@@ -180,6 +180,11 @@ class Client:
 
 
 @pytest.fixture(scope="session")
+def client() -> type[Client]:
+    return Client
+
+
+@pytest.fixture(scope="session")
 def call(bundle: Path) -> Callable[..., list[str]]:
     """Words of a command line that serves on a free port."""
 
