@@ -26,7 +26,7 @@ from deploy.judging.options import (
 )
 from deploy.log_lines import set_up_logging
 from deploy.serving.limits import MIB, Limits
-from deploy.web.settings import SERVE, Settings
+from deploy.web.settings import SERVE, Settings, add_proxy
 from keras_ddl.edge.errors import USAGE, Parser, UserError, run_cli
 from keras_ddl.edge.values import at_least, positive
 from keras_ddl.edge.workers.pool import add_file_timeout
@@ -74,6 +74,7 @@ def _page(group: Any) -> None:
         metavar="NAME",
         help="a further name under which browsers reach this machine",
     )
+    add_proxy(group, SERVE.proxy_option)
     group.add_argument(
         "--allow-links", action="store_true", help="fetch files from http:// and https:// links"
     )
@@ -156,15 +157,19 @@ def serving(args: argparse.Namespace) -> Iterator[PageServer | None]:
     """
     from deploy.serving.app import PUBLIC, Offer
     from deploy.serving.files_page import FilesPage
+    from deploy.serving.store import check_keep
     from deploy.web.access import Access
     from deploy.web.server import PageServer, listen
 
     _check(args)
-    settings = Settings.from_options(args.address, args.token_file, args.name, service=SERVE)
+    settings = Settings.from_options(
+        args.address, args.token_file, args.name, service=SERVE, proxies=args.proxy
+    )
     limits = _limits(args)
     options, about = _look_at(args, limits)
     if args.check:
         listen(settings).close()
+        check_keep(args.keep)
         _say(f"could serve at {settings.host}:{settings.port} with model {about['model']['id']}")
         yield None
         return

@@ -124,7 +124,8 @@ def _dashboard(
     from deploy.dashboard.uploads import PATH, uploads_page
 
     token_file, names = args.dashboard_token_file, args.dashboard_name
-    settings = Settings.from_options(args.dashboard, token_file, names)
+    proxies = args.dashboard_proxy
+    settings = Settings.from_options(args.dashboard, token_file, names, proxies=proxies)
     sink, pages = DashboardSink(telemetry), []
     if args.dashboard_uploads:
         detector = runner.plans[0].clipper.detector.name

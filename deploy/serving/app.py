@@ -16,6 +16,7 @@ from deploy.serving.names import name_from_link, shown_name
 from deploy.serving.openapi import openapi
 from deploy.serving.receive import CutOff, UploadError, announced, receive
 from deploy.serving.slot import INTERNAL, Slots
+from deploy.serving.visitors import visitor_of
 from deploy.web.access import Access
 from deploy.web.answers import json_answer, path_in, place_of, short_body, static_answer
 from deploy.web.guard import Guard
@@ -125,6 +126,7 @@ class App:
             "max_bytes": limits.most_bytes,
             "max_seconds": limits.longest_s,
             "max_waiting": limits.waiting,
+            "max_waiting_each": limits.waiting_each,
             "at_a_time": limits.jobs,
         }
         keeps = self._desk.store.keeps
@@ -141,14 +143,16 @@ class App:
         job: Job | None = None
         try:
             size = announced(request, self._desk.limits)
-            job = self._desk.admit(shown_name(request.query_params.get("name", "")), UPLOAD)
+            name = shown_name(request.query_params.get("name", ""))
+            job = self._desk.admit(name, UPLOAD, visitor_of(request))
             await receive(request, job, self._desk.limits, size)
             self._desk.hand_in(job)
             return _accepted(request, job)
         except UploadError as error:
             return CutOff(_refusal(str(error)), error.status)
         except FullError as error:
-            return CutOff(_refusal(str(error)), 503, {"retry-after": str(error.retry_after_s)})
+            headers = {"retry-after": str(error.retry_after_s)}
+            return CutOff(_refusal(str(error)), error.status, headers)
         except ClientDisconnect:
             return CutOff(_refusal("the connection broke off"), 400)
         except OSError as error:
@@ -170,12 +174,12 @@ class App:
         try:
             url = json.loads(body or b"null")["url"].strip()
             read_target(url)
-            job = self._desk.admit(name_from_link(url), LINK, url)
+            job = self._desk.admit(name_from_link(url), LINK, visitor_of(request), url)
         except RefusedError as error:
             return json_answer(_refusal(str(error)), 400)
         except FullError as error:
             headers = {"retry-after": str(error.retry_after_s)}
-            return json_answer(_refusal(str(error)), 503, headers)
+            return json_answer(_refusal(str(error)), error.status, headers)
         except OSError as error:
             log.warning("there is no room for what is behind a link: %s", error)
             return json_answer(_refusal(NO_ROOM), 507)

@@ -37,6 +37,11 @@ class Limits:
     transfer_s: float = 900.0
     nice: int = 0
 
+    @property
+    def waiting_each(self) -> int:
+        """How many files of one visitor may wait: half of the places, so that others find some."""
+        return (self.waiting + 1) // 2
+
     def too_large(self, received: int | None = None) -> str:
         """The sentence that refuses a file for its size."""
         most = _mb(self.most_bytes)

@@ -17,7 +17,7 @@ from deploy.log_lines import FORMATS
 from deploy.sinks import STDOUT
 from deploy.sinks.mqtt.discovery import PREFIX, discovery_prefix
 from deploy.sources.base import ANY_LINES
-from deploy.web.settings import DASHBOARD
+from deploy.web.settings import DASHBOARD, add_proxy
 from keras_ddl.edge.errors import USAGE, Parser, UserError
 from keras_ddl.edge.values import at_least, positive
 
@@ -192,6 +192,7 @@ def _network(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="a further name under which browsers reach this machine",
     )
+    add_proxy(group, DASHBOARD.proxy_option)
     group.add_argument(
         "--dashboard-uploads",
         action="store_true",
