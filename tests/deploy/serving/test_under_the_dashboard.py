@@ -51,13 +51,13 @@ class Dashboard:
 
 @pytest.fixture(scope="module")
 def watch(
-    bundle: Path, client: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory
+    bundle: Path, client: Callable[..., Any], haar: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[..., Any]:
     """Runs the command on a drawn camera, with a dashboard and its token; until the block ends."""
     folder = tmp_path_factory.mktemp("watched")
     (folder / "token").write_text(TOKEN)
     words = [sys.executable, ROOT / "deploy" / "stream.py", "--source", "synthetic://"]
-    words += ["--bundle", bundle, "--detector", "haar", "--jsonl", folder / "lines"]
+    words += ["--bundle", bundle, "--detector", haar, "--jsonl", folder / "lines"]
     words += ["--dashboard", "127.0.0.1:0", "--dashboard-token-file", folder / "token"]
 
     @contextmanager
