@@ -61,9 +61,10 @@ def watch(
     words += ["--dashboard", "127.0.0.1:0", "--dashboard-token-file", folder / "token"]
 
     @contextmanager
-    def run(*more: str) -> Iterator[Dashboard]:
+    def run(*more: str, **variables: str) -> Iterator[Dashboard]:
         line = [str(word) for word in (*words, *more)]
-        with subprocess.Popen(line, stderr=subprocess.PIPE, text=True) as process:
+        environment = {**os.environ, **variables}
+        with subprocess.Popen(line, stderr=subprocess.PIPE, text=True, env=environment) as process:
             try:
                 assert process.stderr is not None
                 found = (re.match(r"dashboard: .*:(\d+)/$", said) for said in process.stderr)
@@ -147,6 +148,21 @@ def test_a_file_is_judged_behind_the_sources(
     frames(dashboard, before + 1)  # they go on
     assert dashboard.ask(place, "DELETE", **bearer)[0] == 204
     assert dashboard.json("/healthz") == {"alive": True, "dead_threads": []}
+
+
+def test_a_run_that_ends_takes_a_file_under_way_with_it(
+    watch: Callable[..., Any], long_video: Path, processes: Any, tmp_path: Path
+) -> None:
+    with watch("--dashboard-uploads", TMPDIR=str(tmp_path)) as dashboard:
+        place = dashboard.json(f"{API}/videos", 202, "POST", long_video.read_bytes())["href"]
+        while not dashboard.json(place)["share"]:  # of judging it
+            time.sleep(0.02)
+        workers = processes.children(dashboard.process.pid)
+        assert workers and list(tmp_path.iterdir())
+        dashboard.process.terminate()
+        assert dashboard.process.wait(60) == 130
+    assert processes.end(workers)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_links_are_held_to_the_public_internet(dashboard: Any) -> None:
