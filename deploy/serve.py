@@ -12,7 +12,6 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +26,7 @@ from deploy.judging.options import (
 )
 from deploy.log_lines import set_up_logging
 from deploy.serving.limits import MIB, Limits
-from deploy.web.settings import SERVE, Settings
+from deploy.web.settings import SERVE, Settings, add_proxy
 from keras_ddl.edge.errors import USAGE, Parser, UserError, run_cli
 from keras_ddl.edge.values import at_least, positive
 from keras_ddl.edge.workers.pool import add_file_timeout
@@ -75,6 +74,7 @@ def _page(group: Any) -> None:
         metavar="NAME",
         help="a further name under which browsers reach this machine",
     )
+    add_proxy(group, SERVE.proxy_option)
     group.add_argument(
         "--allow-links", action="store_true", help="fetch files from http:// and https:// links"
     )
@@ -155,38 +155,34 @@ def serving(args: argparse.Namespace) -> Iterator[PageServer | None]:
         UserError: bad options (2), no model, or something else that is missing (3), see
             docs/exit-codes.md.
     """
-    from deploy.scanning.about import rule_key
-    from deploy.serving.app import PUBLIC, App, Offer
-    from deploy.serving.desk import Desk
-    from deploy.serving.fetch import Fetcher
-    from deploy.serving.slot import Slots
-    from deploy.serving.store import Store
+    from deploy.serving.app import PUBLIC, Offer
+    from deploy.serving.files_page import FilesPage
+    from deploy.serving.store import check_keep
     from deploy.web.access import Access
     from deploy.web.server import PageServer, listen
 
     _check(args)
-    settings = Settings.from_options(args.address, args.token_file, args.name, service=SERVE)
+    settings = Settings.from_options(
+        args.address, args.token_file, args.name, service=SERVE, proxies=args.proxy
+    )
     limits = _limits(args)
     options, about = _look_at(args, limits)
     if args.check:
         listen(settings).close()
+        check_keep(args.keep)
         _say(f"could serve at {settings.host}:{settings.port} with model {about['model']['id']}")
         yield None
         return
-    options = replace(options, key=rule_key(about))
-    with Store(args.keep) as store:
-        desk = Desk(store, limits)
-        fetcher = Fetcher(limits, args.allow_private_links)
-        slots = Slots(desk, options, about, fetcher, args.keep_videos)
-        links = args.allow_links or args.allow_private_links
-        offer = Offer(about, links, not args.no_history, args.keep_videos)
+    links = args.allow_links or args.allow_private_links
+    offer = Offer(about, links, not args.no_history, args.keep_videos)
+    page = FilesPage(options, offer, limits, args.keep, args.allow_private_links)
 
-        def make_app(port: int) -> Any:
-            return App(desk, offer, Access(settings, port, PUBLIC), slots).asgi()
+    def make_app(port: int) -> Any:
+        return page.guarded(Access(settings, port, PUBLIC))
 
-        with slots, PageServer(settings, make_app, PURPOSE) as server:
-            _say(_introduction(about))
-            yield server
+    with page, PageServer(settings, make_app, PURPOSE) as server:
+        _say(_introduction(about))
+        yield server
 
 
 def _check(args: argparse.Namespace) -> None:

@@ -24,7 +24,7 @@ if not __package__:  # run as a script: import from the clone, and keep this fol
 from deploy.judging.options import check_evidence_proofs, search_rule
 from deploy.judging.verdict import policy_for
 from deploy.log_lines import set_up_logging
-from deploy.streaming.options import stream_parser
+from deploy.streaming.options import check_uploads, stream_parser
 from keras_ddl.edge.errors import INTERRUPTED, MISSING, UserError, run_cli
 
 if TYPE_CHECKING:
@@ -85,6 +85,7 @@ def _run(args: argparse.Namespace) -> int:
     telemetry = Telemetry()
     configs = _configs(args)
     check_evidence_proofs(args)
+    check_uploads(args)
     discovery_asked(args, "")  # a mistake is told before a model is opened
     _check(args, configs)
     model = choose_model(args.bundle, args.backend)
@@ -104,7 +105,7 @@ def _run(args: argparse.Namespace) -> int:
         runner = Runner(description, _plans(args, configs, bundle, telemetry))
         sinks = open_sinks(args, runner, bundle, telemetry)
         if args.dashboard:
-            sinks.append(_dashboard(args, runner, telemetry, stack))
+            sinks.append(_dashboard(args, runner, telemetry, model, stack))
         stopper = Stopper(runner)
         for plan in runner.plans:
             runtime = f"{backend.name}, {threads}" if threads else backend.name
@@ -119,14 +120,20 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _dashboard(
-    args: argparse.Namespace, runner: Runner, telemetry: Telemetry, stack: ExitStack
+    args: argparse.Namespace, runner: Runner, telemetry: Telemetry, model: Path, stack: ExitStack
 ) -> Sink:
     from deploy.dashboard import DashboardServer, DashboardSink, Settings
+    from deploy.dashboard.uploads import PATH, uploads_page
 
     token_file, names = args.dashboard_token_file, args.dashboard_name
-    settings = Settings.from_options(args.dashboard, token_file, names)
-    sink = DashboardSink(telemetry)
-    stack.enter_context(DashboardServer(settings, runner, sink, telemetry, args.evidence))
+    proxies = args.dashboard_proxy
+    settings = Settings.from_options(args.dashboard, token_file, names, proxies=proxies)
+    sink, pages = DashboardSink(telemetry), []
+    if args.dashboard_uploads:
+        detector = runner.plans[0].clipper.detector.name
+        page = uploads_page(args, model, runner.description, detector)
+        pages.append(stack.enter_context(page).under(PATH))
+    stack.enter_context(DashboardServer(settings, runner, sink, telemetry, args.evidence, pages))
     return sink
 
 

@@ -247,6 +247,15 @@ def processes() -> Processes:
     return Processes()
 
 
+@pytest.fixture(scope="session")
+def haar() -> str:
+    """The name of the detector that works without a download; skips where OpenCV has none."""
+    cv2 = pytest.importorskip("cv2")
+    if not hasattr(cv2, "CascadeClassifier"):
+        pytest.skip(f"needs OpenCV 4: {cv2.__version__} has no Haar cascades")
+    return "haar"
+
+
 @pytest.fixture
 def nobodys_folder() -> Iterator[Path]:
     """An empty folder of a user who may not do everything, as whom the test then runs."""
@@ -492,7 +501,7 @@ def _trained(prepared: Path, out: Path, *options: str) -> Path:
 
 
 @pytest.fixture(scope="session")
-def wide_set(made_once: Callable[..., Path], draw_face: Any, write_mp4: Any) -> Path:
+def wide_set(made_once: Callable[..., Path], draw_face: Any, write_mp4: Any, haar: str) -> Path:
     """A folder of prepared clips (4 frames, 32 px) with the surroundings of the faces.
 
     Two real videos and a fake to learn from, a real to validate with, one to test; of one drawn
@@ -512,7 +521,7 @@ def wide_set(made_once: Callable[..., Path], draw_face: Any, write_mp4: Any) -> 
             wall = np.full((120, 160, 3), 90 + 20 * number, np.uint8)
             write_mp4(path, (draw_face(wall, 72 + 0.5 * i, 60, 60) for i in range(14)))
         spec = ClipSpec(frames=4, size=32)
-        prepare(root, out, spec, "haar", 1, 2, surroundings=True, progress=False)
+        prepare(root, out, spec, haar, 1, 2, surroundings=True, progress=False)
 
     return made_once("wide-clips", made)
 

@@ -43,6 +43,7 @@ def run(
     tmp_path_factory: pytest.TempPathFactory,
     draw_face: Callable[..., np.ndarray],
     write_mp4: Callable[..., Path],
+    haar: str,
 ) -> Path:
     """A briefly trained network and its set: two videos a class and split, fakes flicker."""
     root = tmp_path_factory.mktemp("robust") / "set"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING
 
 from deploy.dashboard.exposition import CONTENT_TYPE, exposition
@@ -15,6 +15,7 @@ from deploy.sources.base import State
 from deploy.web.access import METRICS, Access
 from deploy.web.answers import json_answer, static_answer, to_json
 from deploy.web.guard import Guard
+from deploy.web.mounted import Mounted
 from deploy.web.sign_in import LOGIN, SESSION, SignIn
 
 if TYPE_CHECKING:
@@ -46,10 +47,18 @@ class App:
         report: The run.
         access: Who may come in.
         closing: Whether the server is on its way out.
+        mounted: Further pages of the server.
     """
 
-    def __init__(self, report: Report, access: Access, closing: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        report: Report,
+        access: Access,
+        closing: Callable[[], bool],
+        mounted: Sequence[Mounted] = (),
+    ) -> None:
         self._report = report
+        self._mounted = tuple(mounted)
         self._access = access
         self._sign_in = SignIn(access)
         self._closing = closing
@@ -57,10 +66,10 @@ class App:
     def asgi(self) -> ASGIApp:
         """The application that a server runs."""
         from starlette.applications import Starlette
-        from starlette.routing import Route
+        from starlette.routing import BaseRoute, Mount, Route
 
         source = "/api/sources/{identity}"
-        routes = [Route(path, self.page) for path in PAGE]
+        routes: list[BaseRoute] = [Route(path, self.page) for path in PAGE]
         routes += [
             *self._sign_in.routes(),
             Route("/api/status", self.status),
@@ -75,13 +84,22 @@ class App:
             Route("/readyz", self.readyz),
             Route(METRICS, self.metrics),
         ]
+        for page in self._mounted:
+            routes.append(Route(page.path, self.enter))
+            routes.append(Mount(page.path, page.make_app(self._access)))
         return Guard(Starlette(routes=routes), self._access)
 
     async def page(self, request: Request) -> Response:
         """The page without its contents; `/?token=…` signs in first."""
         if "token" in request.query_params:
-            return await self._sign_in.by_link(request.query_params["token"])
+            return await self._sign_in.by_link(request)
         return static_answer(*PAGE[request.url.path])
+
+    async def enter(self, request: Request) -> Response:
+        """The way to a further page for who left its last slash out."""
+        from starlette.responses import Response
+
+        return Response(status_code=308, headers={"location": f"{request.url.path}/"})
 
     def status(self, request: Request) -> Response:
         """Sources, thresholds, timing, CPU."""
@@ -162,7 +180,9 @@ class App:
 
     def healthz(self, request: Request) -> Response:
         """Whether the process and its threads live."""
-        dead = self._report.control.dead_threads
+        dead = [*self._report.control.dead_threads]
+        for page in self._mounted:
+            dead += page.dead_threads()
         return json_answer({"alive": not dead, "dead_threads": dead}, 503 if dead else 200)
 
     def readyz(self, request: Request) -> Response:

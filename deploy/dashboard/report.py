@@ -37,12 +37,14 @@ class Report:
         sink: What it gave.
         telemetry: What it counted.
         evidence: Its evidence folders.
+        pages: Paths of the further pages of its server.
     """
 
     control: Control
     sink: DashboardSink
     telemetry: Telemetry
     evidence: EvidenceFiles
+    pages: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self._lock = Lock()
@@ -64,6 +66,7 @@ class Report:
         """Everything at this moment but scores and events."""
         return {
             "version": __version__,
+            "pages": self.pages,
             "rules": self.sink.history.rules(),
             **self._now(),
         }
@@ -76,7 +79,7 @@ class Report:
         kept = self.sink.history.event_ids() if evidence else set()
         message["evidence"] = {event: names for event, names in evidence.items() if event in kept}
         if seen == Seen():
-            message["version"] = __version__
+            message |= {"version": __version__, "pages": self.pages}
         return message, Seen(news["revision"], revision)
 
     def _now(self) -> dict[str, Any]:

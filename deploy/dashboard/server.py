@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from deploy.dashboard.report import Report
 from deploy.dashboard.sink import DashboardSink
 from deploy.telemetry import Telemetry
 from deploy.web.access import Access
+from deploy.web.mounted import Mounted
 from deploy.web.server import PageServer
 from deploy.web.settings import Settings
 from keras_ddl.edge.optional_import import need
@@ -31,6 +33,7 @@ class DashboardServer(PageServer):
         sink: One of its sinks.
         telemetry: What it counts with.
         evidence: Root of the evidence folders; None has no evidence.
+        mounted: Further pages, open already.
     """
 
     def __init__(
@@ -40,11 +43,15 @@ class DashboardServer(PageServer):
         sink: DashboardSink,
         telemetry: Telemetry,
         evidence: Path | None = None,
+        mounted: Sequence[Mounted] = (),
     ) -> None:
-        report = Report(control, sink, telemetry, EvidenceFiles(evidence))
+        pages = tuple(page.path for page in mounted)
+        report = Report(control, sink, telemetry, EvidenceFiles(evidence), pages)
+        public = PUBLIC.union(*(page.addresses() for page in mounted))
 
         def make_app(port: int) -> ASGIApp:
-            return App(report, Access(settings, port, PUBLIC), self.closing.is_set).asgi()
+            access = Access(settings, port, public)
+            return App(report, access, self.closing.is_set, mounted).asgi()
 
         super().__init__(settings, make_app, PURPOSE)
 

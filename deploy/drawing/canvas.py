@@ -9,6 +9,7 @@ Everything else draws in place and clips at the edges of the picture.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -33,7 +34,31 @@ PAPER: Color = (245, 245, 245)
 MUTED: Color = (165, 170, 178)
 OVERSAMPLING = 4
 CONDENSED = 0.86  # OpenCV's letters are wide; this much of their width reads better
-CAP_HEIGHT = 21  # pixels of a capital of OpenCV's simplex font at scale 1
+
+
+@dataclass(frozen=True)
+class Letters:
+    """What OpenCV makes of its simplex font.
+
+    Attributes:
+        cap_height: Of a capital at scale 1, in pixels, without the stroke.
+        stroked: Whether they are lines, half of whose stroke stands out above and below; else they
+            are filled outlines, thin with a stroke of 1 and bold with any other.
+    """
+
+    cap_height: float
+    stroked: bool
+
+    def pen(self, height: int, bold: bool) -> tuple[float, int]:
+        """Scale and stroke with which a capital is so many pixels high."""
+        if not self.stroked:
+            return height / self.cap_height, 1 + bold
+        stroke = max(1, round(height * (0.15 if bold else 0.11)))
+        return (height - stroke) / self.cap_height, stroke
+
+
+LETTERS_4 = Letters(21.0, True)
+LETTERS_5 = Letters(20.2, False)  # of OpenCV 5
 
 
 @lru_cache(maxsize=256)
@@ -41,12 +66,12 @@ def _glyphs(text: str, height: int, bold: bool) -> np.ndarray:
     """Coverage of a line of text, float32 (h, w) in [0, 1]; h is 1.6 × the capital height."""
     cv2 = need("cv2", "drawing on pictures")
     big = height * OVERSAMPLING
-    stroke = max(1, round(big * (0.15 if bold else 0.11)))
-    scale = (big - stroke) / CAP_HEIGHT  # the stroke adds half its width above and below
+    letters = LETTERS_4 if cv2.__version__ < "5" else LETTERS_5
+    scale, stroke = letters.pen(big, bold)
     (width, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, stroke)
     line = round(height * 1.6)
     canvas = np.zeros((line * OVERSAMPLING, width + big), np.uint8)
-    origin = (big // 4, round(1.25 * big - stroke / 2))
+    origin = (big // 4, round(1.25 * big - (stroke / 2 if letters.stroked else 0)))
     cv2.putText(canvas, text, origin, cv2.FONT_HERSHEY_SIMPLEX, scale, 255, stroke, cv2.LINE_AA)
     size = (max(1, round(canvas.shape[1] * CONDENSED / OVERSAMPLING)), line)
     shrunk: np.ndarray = cv2.resize(canvas, size, interpolation=cv2.INTER_AREA)

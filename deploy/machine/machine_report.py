@@ -95,6 +95,7 @@ def decoders() -> Line:
 
 def faces() -> Line:
     """YuNet's model file, by which faces are found."""
+    from keras_ddl.edge.faces.detect import HaarDetector
     from keras_ddl.edge.faces.yunet import look_for_yunet
 
     try:
@@ -103,8 +104,12 @@ def faces() -> Line:
         return Line("faces", "warning", str(error))
     if path is not None:
         return Line("faces", "yes", f"YuNet, {path}")
-    text = f"Haar, which misses many faces; YuNet is fetched by {typed('doctor')} --fetch"
-    return Line("faces", "warning", text)
+    fetched = f"YuNet is fetched by {typed('doctor')} --fetch"
+    try:
+        HaarDetector()
+    except UserError as error:
+        return Line("faces", "no", f"{error}; {fetched}")
+    return Line("faces", "warning", f"Haar, which misses many faces; {fetched}")
 
 
 def devices(dev: Path = DEV, board: Path = BOARD) -> list[Line]:

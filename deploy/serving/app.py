@@ -16,8 +16,9 @@ from deploy.serving.names import name_from_link, shown_name
 from deploy.serving.openapi import openapi
 from deploy.serving.receive import CutOff, UploadError, announced, receive
 from deploy.serving.slot import INTERNAL, Slots
+from deploy.serving.visitors import visitor_of
 from deploy.web.access import Access
-from deploy.web.answers import json_answer, short_body, static_answer
+from deploy.web.answers import json_answer, path_in, place_of, short_body, static_answer
 from deploy.web.guard import Guard
 from deploy.web.sign_in import LOGIN, SESSION, SignIn
 
@@ -57,12 +58,14 @@ class Offer:
         links: Whether links are taken.
         history: Whether there is a list of all files.
         keep_videos: Whether the videos stay too.
+        dashboard: Whether the page is part of a dashboard, which is one level up.
     """
 
     about: Mapping[str, Any]
     links: bool = False
     history: bool = True
     keep_videos: bool = False
+    dashboard: bool = False
 
 
 class App:
@@ -82,8 +85,12 @@ class App:
         self._slots = slots
         self._sign_in = SignIn(access)
 
-    def asgi(self) -> ASGIApp:
+    def guarded(self) -> ASGIApp:
         """The application that a server runs."""
+        return Guard(self.asgi(), self._access)
+
+    def asgi(self) -> ASGIApp:
+        """The application without its guard, for a server that has one."""
         from starlette.applications import Starlette
         from starlette.routing import Route
 
@@ -104,13 +111,13 @@ class App:
             Route("/readyz", self.healthz),
         ]
         handlers = {404: _no_such, 405: _no_such, 500: _broken}
-        return Guard(Starlette(routes=routes, exception_handlers=handlers), self._access)
+        return Starlette(routes=routes, exception_handlers=handlers)
 
     async def page(self, request: Request) -> Response:
         """The page without its contents; `/?token=…` signs in first."""
         if "token" in request.query_params:
-            return await self._sign_in.by_link(request.query_params["token"])
-        return static_answer(*PAGE[request.url.path])
+            return await self._sign_in.by_link(request)
+        return static_answer(*PAGE[path_in(request)])
 
     async def about(self, request: Request) -> Response:
         """Who judges, and what may be sent."""
@@ -119,13 +126,15 @@ class App:
             "max_bytes": limits.most_bytes,
             "max_seconds": limits.longest_s,
             "max_waiting": limits.waiting,
+            "max_waiting_each": limits.waiting_each,
             "at_a_time": limits.jobs,
         }
         keeps = self._desk.store.keeps
         kept = {"results": keeps, "videos": offer.keep_videos}
         kept_s = None if keeps else limits.kept_s
         facts = {"limits": told, "links": offer.links, "history": offer.history}
-        return json_answer({**offer.about, **facts, "kept": kept, "kept_s": kept_s})
+        facts |= {"kept": kept, "kept_s": kept_s, "dashboard": offer.dashboard}
+        return json_answer({**offer.about, **facts})
 
     async def upload(self, request: Request) -> Response | CutOff:
         """Take a file: the body is the file, `?name=` what it is called."""
@@ -134,14 +143,16 @@ class App:
         job: Job | None = None
         try:
             size = announced(request, self._desk.limits)
-            job = self._desk.admit(shown_name(request.query_params.get("name", "")), UPLOAD)
+            name = shown_name(request.query_params.get("name", ""))
+            job = self._desk.admit(name, UPLOAD, visitor_of(request))
             await receive(request, job, self._desk.limits, size)
             self._desk.hand_in(job)
-            return _accepted(job)
+            return _accepted(request, job)
         except UploadError as error:
             return CutOff(_refusal(str(error)), error.status)
         except FullError as error:
-            return CutOff(_refusal(str(error)), 503, {"retry-after": str(error.retry_after_s)})
+            headers = {"retry-after": str(error.retry_after_s)}
+            return CutOff(_refusal(str(error)), error.status, headers)
         except ClientDisconnect:
             return CutOff(_refusal("the connection broke off"), 400)
         except OSError as error:
@@ -163,19 +174,19 @@ class App:
         try:
             url = json.loads(body or b"null")["url"].strip()
             read_target(url)
-            job = self._desk.admit(name_from_link(url), LINK, url)
+            job = self._desk.admit(name_from_link(url), LINK, visitor_of(request), url)
         except RefusedError as error:
             return json_answer(_refusal(str(error)), 400)
         except FullError as error:
             headers = {"retry-after": str(error.retry_after_s)}
-            return json_answer(_refusal(str(error)), 503, headers)
+            return json_answer(_refusal(str(error)), error.status, headers)
         except OSError as error:
             log.warning("there is no room for what is behind a link: %s", error)
             return json_answer(_refusal(NO_ROOM), 507)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return json_answer(_refusal('expected {"url": "https://…"}'), 400)
         self._slots.fetch(job)
-        return _accepted(job)
+        return _accepted(request, job)
 
     def history(self, request: Request) -> Response:
         """All files, the newest first; none where there is no common list."""
@@ -223,7 +234,7 @@ class App:
 
     def description(self, request: Request) -> Response:
         """This API as OpenAPI 3.1."""
-        return json_answer(openapi())
+        return json_answer(openapi(place_of(request, "")))
 
     def healthz(self, request: Request) -> Response:
         """Whether the process and its threads live, and how many files there are."""
@@ -233,8 +244,8 @@ class App:
         return json_answer(facts, 200 if alive else 503)
 
 
-def _accepted(job: Job) -> Response:
-    place = f"{API}/videos/{job.id}"
+def _accepted(request: Request, job: Job) -> Response:
+    place = place_of(request, f"{API}/videos/{job.id}")
     told = {"id": job.id, "name": job.name, "state": job.state.value, "href": place}
     return json_answer(told, 202, {"location": place})
 
@@ -242,7 +253,8 @@ def _accepted(job: Job) -> Response:
 async def _no_such(request: Request, error: Exception) -> Response:
     """What Starlette refuses, in the form of all other errors."""
     status, headers = getattr(error, "status_code", 404), getattr(error, "headers", None)
-    why = f"there is nothing here for {request.method}; /openapi.json has what there is"
+    described = place_of(request, "/openapi.json")
+    why = f"there is nothing here for {request.method}; {described} has what there is"
     return json_answer(_refusal(why), status, headers)
 
 

@@ -25,14 +25,17 @@ log = logging.getLogger(__name__)
 
 
 class FullError(Exception):
-    """As many files wait as may.
+    """As many files wait as may, of all visitors or of one.
 
     Args:
+        why: For the visitor.
+        status: HTTP status.
         retry_after_s: When to try again.
     """
 
-    def __init__(self, retry_after_s: int) -> None:
-        super().__init__(f"too many files wait already; try again in {retry_after_s} s")
+    def __init__(self, why: str, status: int, retry_after_s: int) -> None:
+        super().__init__(f"{why}; try again in {retry_after_s} s")
+        self.status = status
         self.retry_after_s = retry_after_s
 
 
@@ -53,23 +56,27 @@ class Desk:
         self._closed = False
         self._took_s = FIRST_GUESS_S
 
-    def admit(self, name: str, origin: str, link: str = "") -> Job:
+    def admit(self, name: str, origin: str, visitor: str, link: str = "") -> Job:
         """Take a place for a file, before its first byte.
 
+        Args:
+            name: Of the file.
+            origin: `UPLOAD` or `LINK`.
+            visitor: Who sends it.
+            link: Where it is.
+
         Raises:
-            FullError: there is none.
+            FullError: there is none, or none for this visitor.
             OSError: no room on the disk.
         """
         with self._changed:
             self._forget_old()
-            early = sum(job.state in EARLY for job in self._jobs.values())
-            if early >= self.limits.waiting or self._closed:
-                raise FullError(self._retry_after(early))
+            self._check_room(visitor)
             identity = new_id()
             received = datetime.now(timezone.utc).isoformat(timespec="seconds")
             folder = self.store.open_folder(identity)
             state = State.FETCHING if link else State.RECEIVING
-            job = Job(identity, name, origin, received, folder, link, state=state)
+            job = Job(identity, name, origin, received, folder, link, visitor, state=state)
             self._jobs[identity] = job
             return job
 
@@ -176,6 +183,15 @@ class Desk:
             "ahead": ahead,
             **{name: job.told.get(name) for name in summary_of({})},
         }
+
+    def _check_room(self, visitor: str) -> None:
+        early = [job for job in self._jobs.values() if job.state in EARLY]
+        if len(early) >= self.limits.waiting or self._closed:
+            raise FullError("too many files wait already", 503, self._retry_after(len(early)))
+        most = self.limits.waiting_each
+        if sum(job.visitor == visitor for job in early) >= most:
+            why = f"expected at most {most} files of one visitor that wait, received one more"
+            raise FullError(why, 429, self._retry_after(1))
 
     def _retry_after(self, early: int) -> int:
         low, high = RETRY_S

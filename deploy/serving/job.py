@@ -36,6 +36,7 @@ class Job:
         received: When it came, UTC, ISO 8601.
         folder: Of the file and, later, of its result.
         link: Where it is fetched from; never shown.
+        visitor: Who sent it; never shown, and on no disk.
         size: Bytes, as far as they are here.
         state: Where it is.
         share: How much of what its state means is done, in [0, 1].
@@ -50,6 +51,7 @@ class Job:
     received: str
     folder: Path
     link: str = field(default="", repr=False)
+    visitor: str = field(default="", repr=False)
     size: int = 0
     state: State = State.RECEIVING
     share: float = 0.0

@@ -22,6 +22,7 @@ class Limits:
         kept: And when there are so many newer ones.
         silent_s: An upload or a download that brings nothing for so long is given up.
         transfer_s: Longest time for one to arrive.
+        nice: How far a process that judges gives way to others, as `nice` counts.
     """
 
     most_bytes: int = 512 * MIB
@@ -34,6 +35,12 @@ class Limits:
     kept: int = 100
     silent_s: float = 20.0
     transfer_s: float = 900.0
+    nice: int = 0
+
+    @property
+    def waiting_each(self) -> int:
+        """How many files of one visitor may wait: half of the places, so that others find some."""
+        return (self.waiting + 1) // 2
 
     def too_large(self, received: int | None = None) -> str:
         """The sentence that refuses a file for its size."""

@@ -42,13 +42,19 @@ REFUSALS = {
     408: "it came too slowly",
     409: "it is not judged yet",
     413: "it is too large",
+    429: "too many files of this visitor wait already; Retry-After says when to try again",
     503: "too many wait already; Retry-After says when to try again",
     507: "there is no room on the disk",
 }
+TAKING = (400, 408, 429, 503, 507)
 
 
-def openapi() -> dict[str, Any]:
-    """Return the description."""
+def openapi(place: str = "") -> dict[str, Any]:
+    """Return the description.
+
+    Args:
+        place: Path under which the API stands, as "/judge"; "" for one with a server of its own.
+    """
     names = [name.removeprefix(PREFIX) for name in NAMES if name.startswith(PREFIX)]
     return {
         "openapi": "3.1.0",
@@ -58,6 +64,7 @@ def openapi() -> dict[str, Any]:
             "description": "Send a video, ask where it is until it is done, read the verdicts.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
+        "servers": [{"url": place or "/"}],
         "paths": _paths(),
         "components": {
             "schemas": {name: _embedded(f"{PREFIX}{name}") for name in names},
@@ -77,16 +84,14 @@ def _paths() -> dict[str, Any]:
         f"{api}/videos": {
             "get": _ask("All videos, the newest first", "videos"),
             "post": {
-                **_ask(
-                    "Send a file: the body is the file", "accepted", 202, 400, 408, 413, 503, 507
-                ),
+                **_ask("Send a file: the body is the file", "accepted", 202, *TAKING, 413),
                 "parameters": [FILE_NAME],
                 "requestBody": {"required": True, "content": file},
             },
         },
         f"{api}/links": {
             "post": {
-                **_ask("Have a file fetched", "accepted", 202, 400, 408, 503),
+                **_ask("Have a file fetched", "accepted", 202, *TAKING),
                 "requestBody": {"required": True, "content": link},
             }
         },

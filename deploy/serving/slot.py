@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Mapping
@@ -88,8 +89,9 @@ class Slots:
                     return
 
     def _pool(self) -> ProcessPool[Kit, Upload, Record]:
-        start = partial(open_kit, self._options)
-        return ProcessPool(1, start, judge_upload, self._desk.limits.file_timeout_s)
+        limits = self._desk.limits
+        start = partial(_begin, self._options, limits.nice)
+        return ProcessPool(1, start, judge_upload, limits.file_timeout_s)
 
     def _fetch(self, job: Job) -> None:
         began = time.monotonic()
@@ -157,6 +159,12 @@ class Slots:
         except Exception:  # or the thread would end, and with it all judging
             log.exception("a result could not be kept")
             self._desk.drop(job)
+
+
+def _begin(options: Options, nice: int) -> Kit:
+    """Make a new process ready to judge."""
+    os.nice(nice)  # before it has threads: each has the priority of the one that began it
+    return open_kit(options)
 
 
 def _identity(job: Job) -> Record:

@@ -10,7 +10,7 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -54,17 +54,11 @@ class Store:
         """
         if self._root is None:
             self._root = _temporary()
-        try:
+        with _told_of(self._root):
             self._root.mkdir(parents=True, exist_ok=True)
             self._lock = _locked(self._root)
             shutil.rmtree(self._root / WORK, ignore_errors=True)
             (self._root / WORK).mkdir(mode=0o700)
-        except BlockingIOError as error:
-            message = f"expected a folder of one server, another one keeps results in '{self.root}'"
-            raise UserError(f"{message}; name another --keep", USAGE) from error
-        except OSError as error:
-            message = f"expected a folder for results, received '{self._root}': {error.strerror}"
-            raise UserError(f"{message}; name another --keep", output_code(error)) from error
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -152,6 +146,55 @@ class Store:
         return [result for result in short.values() if result is not None]
 
 
+def check_keep(keep: Path | None) -> None:
+    """Look whether a store could be made there; nothing is left.
+
+    Args:
+        keep: As of `Store`.
+
+    Raises:
+        UserError: as `Store.__enter__`.
+    """
+    if keep is None:
+        with _told_of_temporary():
+            tempfile.TemporaryDirectory(prefix=PREFIX).cleanup()
+        return
+    with _told_of(keep):
+        if (keep / LOCK).exists():
+            _locked(keep).close()
+        there = next(folder for folder in (keep, *keep.absolute().parents) if _is_there(folder))
+        with tempfile.TemporaryFile(dir=there) as file:
+            file.write(bytes(4096))
+
+
+def _is_there(path: Path) -> bool:
+    """Whether something has this name, be it a link to nothing, in which no folder can be made."""
+    return path.exists() or path.is_symlink()
+
+
+@contextmanager
+def _told_of(root: Path) -> Iterator[None]:
+    """Turn what is wrong with a folder for results into one line."""
+    try:
+        yield
+    except BlockingIOError as error:
+        message = f"expected a folder of one server, another one keeps results in '{root}'"
+        raise UserError(f"{message}; name another --keep", USAGE) from error
+    except OSError as error:
+        message = f"expected a folder for results, received '{root}': {error.strerror}"
+        raise UserError(f"{message}; name another --keep", output_code(error)) from error
+
+
+@contextmanager
+def _told_of_temporary() -> Iterator[None]:
+    """Turn what is wrong with the place for temporary files into one line."""
+    try:
+        yield
+    except OSError as error:
+        message = f"expected a place for temporary files, received: {error.strerror}"
+        raise UserError(f"{message}; name one with TMPDIR", output_code(error)) from error
+
+
 def _version(path: Path) -> tuple[int, ...]:
     try:
         facts = path.lstat()
@@ -166,12 +209,9 @@ def _temporary() -> Path:
     Raises:
         UserError: nothing can be written where temporary files go.
     """
-    try:
+    with _told_of_temporary():
         _sweep(Path(tempfile.gettempdir()))
         return Path(tempfile.mkdtemp(prefix=PREFIX))
-    except OSError as error:
-        message = f"expected a place for temporary files, received: {error.strerror}"
-        raise UserError(f"{message}; name one with TMPDIR", output_code(error)) from error
 
 
 def _is_result(value: Any) -> bool:

@@ -17,8 +17,8 @@ from deploy.log_lines import FORMATS
 from deploy.sinks import STDOUT
 from deploy.sinks.mqtt.discovery import PREFIX, discovery_prefix
 from deploy.sources.base import ANY_LINES
-from deploy.web.settings import DASHBOARD
-from keras_ddl.edge.errors import Parser
+from deploy.web.settings import DASHBOARD, add_proxy
+from keras_ddl.edge.errors import USAGE, Parser, UserError
 from keras_ddl.edge.values import at_least, positive
 
 SPOOL = Path("runs/spool")
@@ -30,6 +30,22 @@ def stream_parser(description: str) -> argparse.ArgumentParser:
     for add in (_sources, _model, add_face_options, _results, _network, _operation):
         add(parser)
     return parser
+
+
+def check_uploads(args: argparse.Namespace) -> None:
+    """Refuse what contradicts itself.
+
+    Raises:
+        UserError: an option without the one that it needs (2).
+    """
+    uploads, links = "--dashboard-uploads", "--dashboard-links"
+    for given, option, there, needed in (
+        (args.dashboard_links, links, args.dashboard_uploads, uploads),
+        (args.dashboard_uploads, uploads, args.dashboard, "--dashboard"),
+    ):
+        if given and not there:
+            message = f"expected {needed} beside {option}, received none"
+            raise UserError(f"{message}: add it, or leave {option} out", USAGE)
 
 
 def _sources(parser: argparse.ArgumentParser) -> None:
@@ -181,6 +197,17 @@ def _network(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="NAME",
         help="a further name under which browsers reach this machine",
+    )
+    add_proxy(group, DASHBOARD.proxy_option)
+    group.add_argument(
+        "--dashboard-uploads",
+        action="store_true",
+        help="its page takes files too, as serve.py does: one at a time, after the sources",
+    )
+    group.add_argument(
+        "--dashboard-links",
+        action="store_true",
+        help="and fetches files from http:// and https:// links",
     )
 
 

@@ -45,6 +45,16 @@ def json_answer(
     return Response(to_json(data), status, headers, media_type="application/json")
 
 
+def place_of(request: Request, path: str) -> str:
+    """The address of a path of this application, which may stand under a path of another one."""
+    return f"{request.scope.get('root_path', '')}{path}"
+
+
+def path_in(request: Request) -> str:
+    """The path that was asked for, as this application names it."""
+    return request.url.path.removeprefix(place_of(request, ""))
+
+
 def static_answer(package: str, name: str, kind: str) -> Response:
     """An answer that holds a file of a package's folder `static`."""
     from starlette.responses import Response

@@ -92,7 +92,8 @@ class PageServer:
             lifespan="off",
             log_config=None,
             access_log=False,
-            proxy_headers=False,
+            proxy_headers=bool(self._settings.proxies),
+            forwarded_allow_ips=[*self._settings.proxies],
             server_header=False,
             timeout_graceful_shutdown=1,
         )

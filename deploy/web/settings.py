@@ -9,6 +9,7 @@ import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from keras_ddl.edge.errors import USAGE, UserError
 
@@ -25,12 +26,14 @@ class Service:
         option: Which option of its command takes the address.
         port: Where it listens unless told otherwise.
         name_option: Which option takes a further name of this machine.
+        proxy_option: And which the address of a proxy before it.
     """
 
     name: str
     option: str
     port: int
     name_option: str
+    proxy_option: str
 
     @property
     def address(self) -> str:
@@ -43,8 +46,8 @@ class Service:
         return f"KERAS_DDL_{self.name.upper()}_TOKEN"
 
 
-DASHBOARD = Service("dashboard", "--dashboard", 8321, "--dashboard-name")
-SERVE = Service("serve", "--address", 8322, "--name")
+DASHBOARD = Service("dashboard", "--dashboard", 8321, "--dashboard-name", "--dashboard-proxy")
+SERVE = Service("serve", "--address", 8322, "--name", "--proxy")
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,7 @@ class Settings:
         generated: The token was made up here, so somebody has to be told.
         names: Further names under which browsers may reach this machine (a proxy's, say).
         service: Whose they are.
+        proxies: Addresses and networks of proxies that are believed when they say who asks.
     """
 
     host: str = "127.0.0.1"
@@ -66,6 +70,7 @@ class Settings:
     generated: bool = False
     names: tuple[str, ...] = ()
     service: Service = DASHBOARD
+    proxies: tuple[str, ...] = ()
 
     @property
     def loopback(self) -> bool:
@@ -80,6 +85,7 @@ class Settings:
         names: Sequence[str] = (),
         environ: Mapping[str, str] = os.environ,
         service: Service = DASHBOARD,
+        proxies: Sequence[str] = (),
     ) -> Settings:
         """Read an address and find the token: in a file, in the environment, or a new one.
 
@@ -89,6 +95,7 @@ class Settings:
             names: Further names of this machine.
             environ: Where the service's `token_variable` may stand.
             service: Whose address and token they are.
+            proxies: Addresses and networks of proxies that are believed.
 
         Raises:
             UserError: not an address; a token file that cannot be read; a token too short; a name
@@ -107,7 +114,8 @@ class Settings:
         if generated:
             token = secrets.token_urlsafe(24)
         known = tuple(_as_browsers_say(name) for name in names)
-        return cls(host, port, token or None, generated, known, service)
+        believed = tuple(_network(proxy, service) for proxy in proxies)
+        return cls(host, port, token or None, generated, known, service, believed)
 
     def link(self, port: int) -> str:
         """The address to open, with a generated token in it."""
@@ -116,6 +124,18 @@ class Settings:
             host = socket.gethostname()
         shown = f"[{host}]" if ":" in host else host
         return f"http://{shown}:{port}/" + (f"?token={self.token}" if self.generated else "")
+
+
+def add_proxy(group: Any, option: str) -> None:
+    """Add which proxies are believed."""
+    group.add_argument(
+        option,
+        action="append",
+        default=[],
+        metavar="ADDRESS",
+        help="a proxy, or its network, that tells in X-Forwarded-For who asks; only to give each "
+        "visitor a fair share",
+    )
 
 
 def parse_address(text: str, service: Service = DASHBOARD) -> tuple[str, int]:
@@ -153,6 +173,18 @@ def _is_ip(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _network(text: str, service: Service) -> str:
+    """An address, or a network in the form of uvicorn, which takes anything else in silence."""
+    try:
+        if "/" in text:
+            return str(ipaddress.ip_network(text, strict=False))
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        expected = f"expected an IP address or network for {service.proxy_option}"
+        examples = "127.0.0.1 or 172.18.0.0/16"
+        raise UserError(f"{expected}, as {examples}, received '{text}'", USAGE) from None
 
 
 def _as_browsers_say(name: str) -> str:

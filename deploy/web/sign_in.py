@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING
 
 from deploy.web.access import Access
-from deploy.web.answers import json_answer, short_body
+from deploy.web.answers import json_answer, place_of, short_body
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -50,23 +50,23 @@ class SignIn:
             token = None
         if not isinstance(token, str):
             return json_answer({"error": 'expected {"token": "…"}'}, 400)
-        return await self._signed_in(token, 200)
+        return await self._signed_in(token)
 
     async def session(self, request: Request) -> Response:
         """Whether this visitor may see the rest, so that a page can ask for the token."""
         return json_answer({"signed_in": self._access.admits(request.headers, request.cookies)})
 
-    async def by_link(self, token: str) -> Response:
+    async def by_link(self, request: Request) -> Response:
         """Sign in by a page's address that ends with `?token=…`, and go on without it."""
-        return await self._signed_in(token, 303)
+        return await self._signed_in(request.query_params["token"], place_of(request, "/"))
 
-    async def _signed_in(self, token: str, status: int) -> Response:
+    async def _signed_in(self, token: str, then: str = "") -> Response:
         if not self._access.opens(token):
             await asyncio.sleep(WRONG_TOKEN_S)
             return json_answer({"error": "this is not the token"}, 401)
-        response = json_answer({"signed_in": True}, status)
-        if status == 303:
-            response.headers["location"] = "/"
+        response = json_answer({"signed_in": True}, 303 if then else 200)
+        if then:
+            response.headers["location"] = then
         response.set_cookie(
             self._access.cookie_name, self._access.cookie, httponly=True, samesite="strict"
         )

@@ -71,6 +71,7 @@ def test_the_command_on_a_drawn_video(
     tmp_path: Path,
     write_mp4: Callable[..., Path],
     draw_face: Callable[..., np.ndarray],
+    haar: str,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     wall = np.full((240, 320, 3), 125, np.uint8)

@@ -15,6 +15,8 @@ from keras_ddl.data.cut_video import cut_video
 from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.faces import open_detector
 
+pytestmark = pytest.mark.usefixtures("haar")  # the detector of most of them
+
 SPEC = ClipSpec(frames=8, size=32)
 
 

@@ -40,6 +40,8 @@ from keras_ddl.edge.faces import open_detector
 from keras_ddl.edge.files import write_json
 from keras_ddl.edge.video import read_video
 
+pytestmark = pytest.mark.usefixtures("haar")  # the detector of most of them
+
 SPEC = ClipSpec(frames=8, size=32)
 Contents = Callable[[Path], dict[str, bytes]]
 

@@ -21,6 +21,8 @@ from keras_ddl.data.prepared import Cut, read_summary
 from keras_ddl.data.shards import cut_parts
 from keras_ddl.edge.clipspec import ClipSpec
 
+pytestmark = pytest.mark.usefixtures("haar")  # the detector of most of them
+
 SPEC = ClipSpec(frames=8, size=32)
 
 

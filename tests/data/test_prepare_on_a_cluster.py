@@ -20,6 +20,8 @@ from keras_ddl.data.prepared import read_summary
 from keras_ddl.edge.storage.address import Address
 from keras_ddl.edge.storage.store import Store
 
+pytestmark = pytest.mark.usefixtures("haar")  # the detector of most of them
+
 POISON = "poison.mp4"
 
 

@@ -163,7 +163,7 @@ def test_measure_reports_every_statistic(pairs: dict[float, Path]):
 # --- what the detector sees ----------------------------------------------------------------------
 
 
-def test_haar_finds_the_faces():
+def test_haar_finds_the_faces(haar: str):
     path = Path(cv2.data.haarcascades) / "haarcascade_frontalface_default.xml"
     cascade = cv2.CascadeClassifier(str(path))
     found = []

@@ -17,6 +17,8 @@ from deploy.judging.verdict import Label, Policy
 from keras_ddl.edge.faces import HaarDetector
 from keras_ddl.edge.faces.map_kind import INCONSISTENCY
 
+pytestmark = pytest.mark.usefixtures("haar")  # the detector of most of them
+
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
 

@@ -41,6 +41,8 @@ from keras_ddl.edge.files import file_sha256
 from keras_ddl.edge.video import read_video
 from keras_ddl.edge.workers.process_pool import ProcessPool
 
+pytestmark = pytest.mark.usefixtures("haar")  # the detector of most of them
+
 ROOT = Path(__file__).resolve().parents[2]
 VOLATILE = ("latency_ms", "event", "at", "source")
 

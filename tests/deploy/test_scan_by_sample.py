@@ -23,6 +23,8 @@ from deploy.scanning.judge import judge_file
 from deploy.scanning.kit import Options, open_kit
 from keras_ddl.edge.video import read_video
 
+pytestmark = pytest.mark.usefixtures("haar")  # the detector of most of them
+
 VOLATILE = ("latency_ms", "event", "at")
 PLACES = 4
 FRAMES, GOP = 150, 12

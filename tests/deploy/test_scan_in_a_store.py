@@ -21,6 +21,8 @@ from deploy.evidence.verify import Demands, verify
 from keras_ddl.edge.storage.address import Address
 from keras_ddl.edge.storage.store import Store
 
+pytestmark = pytest.mark.usefixtures("haar")  # the detector of most of them
+
 OF_ITS_TIME = ("elapsed_s", "stage_s", "judged_at", "finished")
 
 

@@ -25,6 +25,8 @@ from deploy import scan
 from deploy.scanning.kit import Options, open_kit
 from keras_ddl.edge.errors import UserError
 
+pytestmark = pytest.mark.usefixtures("haar")  # the detector of most of them
+
 ROOT = Path(__file__).resolve().parents[2]
 SCAN = (sys.executable, str(ROOT / "deploy" / "scan.py"))
 POISON = "poison.mp4"

@@ -10,6 +10,8 @@ import pytest
 from deploy.bundle import PREVIEW
 from deploy.score import main
 
+pytestmark = pytest.mark.usefixtures("haar")  # the detector of most of them
+
 
 @pytest.fixture
 def run(tmp_path: Path, synthetic_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -21,6 +21,8 @@ import pytest
 from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.video import VideoWriter, probe, read_video
 
+pytestmark = pytest.mark.usefixtures("haar")  # the detector of most of them
+
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "deploy" / "stream.py"
 Command = Callable[..., "subprocess.CompletedProcess[str]"]

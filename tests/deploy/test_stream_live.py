@@ -27,6 +27,8 @@ pytest.importorskip("av")
 
 from deploy.sources.synthetic import Scene, draw_loop
 
+pytestmark = pytest.mark.usefixtures("haar")  # the detector of most of them
+
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "deploy" / "stream.py"
 PLAYER = ROOT / "tests" / "deploy" / "sources" / "services" / "screen_player.py"

@@ -227,7 +227,7 @@ def test_wrong_arguments() -> None:
 
 
 def test_a_drawn_video_from_file_to_clips(
-    tmp_path: Path, write_mp4: Callable[..., Path], draw_face: Callable[..., np.ndarray]
+    tmp_path: Path, write_mp4: Callable[..., Path], draw_face: Callable[..., np.ndarray], haar: str
 ) -> None:
     pytest.importorskip("av")
     from keras_ddl.edge.video import read_video
@@ -249,8 +249,12 @@ def overlap(a: tuple[float, ...], b: tuple[float, ...]) -> float:
 
 @pytest.mark.real
 @pytest.mark.parametrize("name", ["haar", "yunet"])
-def test_the_real_pair_is_one_stable_track(shared_real: Path, name: str) -> None:
+def test_the_real_pair_is_one_stable_track(
+    shared_real: Path, name: str, request: pytest.FixtureRequest
+) -> None:
     """A real video and its fake, frame by frame: same track, nearly the same boxes."""
+    if name == "haar":
+        request.getfixturevalue("haar")
     pytest.importorskip("av")
     from keras_ddl.edge.video import read_video
 

@@ -87,6 +87,7 @@ function receive(message) {
   if (message.version) { // the first message of a connection holds everything
     clearEvents();
     for (const camera of cameras.values()) camera.tracks.clear();
+    part("judge").hidden = !message.pages.includes("/judge");
   }
   showSources(message.sources, message.scores);
   showSummary(message.sources);

@@ -8,11 +8,11 @@ const API = "api/v1";
 const BUSY_MS = 500, IDLE_MS = 5000, RETRY_MS = 2000;
 const part = (id) => document.getElementById(id);
 const videos = new Map(); // id → what is told of it, the newest last; with `file`: not sent yet, the id is ours
+const ours = new Set(); // ids of those that were sent from here
 const shown = { id: "", done: false };
 let about = null;
 let timer = 0;
 let offered = 0;
-let accepted = 0;
 
 const percent = (share) => `${Math.round(100 * share)} %`;
 const WORDS = {
@@ -65,9 +65,11 @@ function offer(file) {
 function sendNext() {
   render();
   const all = [...videos.values()];
-  const early = all.filter((video) => ["receiving", "waiting"].includes(video.state)).length;
+  const early = all.filter((video) => ["receiving", "fetching", "waiting"].includes(video.state));
+  const { max_waiting: most, max_waiting_each: each } = about.limits;
+  const full = early.length >= most || early.filter((video) => ours.has(video.id)).length >= each;
   const next = all.find((video) => video.state === "held"); // none overtakes it
-  if (!next || next.after > Date.now() || early >= about.limits.max_waiting || all.some((video) => video.state === "sending")) return;
+  if (!next || next.after > Date.now() || full || all.some((video) => video.state === "sending")) return;
   send(next);
 }
 
@@ -86,7 +88,7 @@ function send(video) {
   };
   request.onload = () => {
     const answer = read(request.responseText);
-    if (request.status === 503) { // others were faster
+    if ([429, 503].includes(request.status)) { // others, or another page of ours, were faster
       const seconds = Number(request.getResponseHeader("Retry-After")) || 5;
       Object.assign(video, { state: "held", share: 0, request: null, after: Date.now() + 1000 * seconds });
       return render();
@@ -94,7 +96,7 @@ function send(video) {
     if (request.status !== 202) return end("", answer.error ?? answered(request.status));
     const told = { id: answer.id, name: answer.name, state: "waiting", share: 0, ahead: 0 };
     videos.set(answer.id, { ...told, received: video.received });
-    accepted += 1;
+    ours.add(answer.id);
     end(answer.id);
     return poll();
   };
@@ -114,7 +116,7 @@ async function sendLink(url) {
   if (answer?.status !== 202) return refuse(told.error ?? (answer ? answered(answer.status) : "No connection."));
   part("link").value = "";
   videos.set(told.id, { ...told, share: 0, ahead: 0, received: new Date().toISOString() });
-  accepted += 1;
+  ours.add(told.id);
   location.hash = told.id;
   return poll();
 }
@@ -157,11 +159,11 @@ async function poll() {
 }
 
 async function askAll() {
-  const asked = accepted;
+  const asked = ours.size;
   const answer = await ask("videos");
   if (!answer?.ok) return;
   const told = (await readAll(answer)).videos;
-  if (!told || asked !== accepted) return; // it may not know yet what has been taken meanwhile
+  if (!told || asked !== ours.size) return; // it may not know yet what has been taken meanwhile
   const known = new Set(told.map((video) => video.id));
   for (const [id, video] of videos) if (!video.file && !known.has(id)) videos.delete(id);
   for (const video of told.reverse()) videos.set(video.id, video);
@@ -249,6 +251,7 @@ function introduce() {
   part("limits").textContent =
     `At most ${size(limits.max_bytes)} and ${Math.round(limits.max_seconds / 6) / 10} minutes. ${stays}`;
   part("link-form").hidden = !about.links;
+  part("live").hidden = !about.dashboard;
   part("list-title").textContent = about.history ? "Videos" : "Your videos in this tab";
 }
 

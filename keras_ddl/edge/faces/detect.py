@@ -173,15 +173,17 @@ def open_detector(name: str = "auto", model: Path | str | None = None) -> FaceDe
 
     Raises:
         ValueError: Unknown name, or a model for Haar.
-        UserError: "yunet" and its model cannot be had; no cascade in this OpenCV.
+        UserError: "yunet" and its model cannot be had; "haar" and this OpenCV has no cascade;
+            "auto" and neither is there.
     """
     if name not in NAMES:
         raise ValueError(f"detector: expected one of {NAMES}, received {name!r}")
     if name == "haar":
         if model is not None:
             raise ValueError(f"detector haar takes no model, received {model}")
+        haar = HaarDetector()
         log.info("face detector: haar (as asked)")
-        return HaarDetector()
+        return haar
     named = model is not None or bool(os.environ.get(MODEL_VARIABLE))
     try:
         path = find_yunet(model)
@@ -193,14 +195,29 @@ def open_detector(name: str = "auto", model: Path | str | None = None) -> FaceDe
             remedy = f"once there is a network: {typed('doctor')} --fetch; or name its file with"
             other = f"${MODEL_VARIABLE}, or take --detector haar, which misses faces"
             raise UserError(f"{error}; {remedy} {other}", error.exit_code) from error
+        haar = _instead_of_yunet(error)
         log.warning(
             "face detector: Haar, which misses turned, small and dark faces that YuNet finds. %s. "
             "Once there is a network: %s --fetch; or name the file with $%s",
             *(error, typed("doctor"), MODEL_VARIABLE),
         )
-        return HaarDetector()
+        return haar
     log.info("face detector: yunet (%s)", path)
     return detector
+
+
+def _instead_of_yunet(error: UserError) -> HaarDetector:
+    """Return Haar's detector where YuNet's model cannot be had.
+
+    Raises:
+        UserError: there is none either.
+    """
+    try:
+        return HaarDetector()
+    except UserError as lacking:
+        why = f"expected YuNet's model or Haar cascades, received neither: {error}; {lacking}"
+        remedy = f"{typed('doctor')} --fetch once there is a network, or its file by"
+        raise UserError(f"{why}: {remedy} ${MODEL_VARIABLE}", MISSING) from error
 
 
 def _haar_cascade() -> Any:
@@ -208,7 +225,8 @@ def _haar_cascade() -> Any:
     cv2 = _opencv()
     if not hasattr(cv2, "CascadeClassifier"):
         raise UserError(
-            f"OpenCV {cv2.__version__} has no Haar cascades; install one below 5, or use YuNet",
+            f"OpenCV {cv2.__version__} has no Haar cascades (4 has); install opencv-python below "
+            "5, or take YuNet",
             MISSING,
         )
     file = "haarcascade_frontalface_alt2.xml"
@@ -228,6 +246,10 @@ def _yunet_network(model: Path, size: tuple[int, int], min_score: float) -> Any:
         raise UserError(
             f"OpenCV {cv2.__version__} has no FaceDetectorYN; install 4.8 or later", MISSING
         )
+    logging_of = cv2.utils.logging
+    level = logging_of.getLogLevel()
+    # OpenCV 5 warns of each network that its engine has no choice of targets; nobody chose one.
+    logging_of.setLogLevel(min(level, logging_of.LOG_LEVEL_ERROR))
     try:
         return cv2.FaceDetectorYN.create(str(model), "", size, min_score, 0.3, 5000)
     except cv2.error as error:
@@ -235,6 +257,8 @@ def _yunet_network(model: Path, size: tuple[int, int], min_score: float) -> Any:
         raise UserError(
             f"{model}: expected YuNet's ONNX model, OpenCV cannot load it ({line})", MISSING
         ) from error
+    finally:
+        logging_of.setLogLevel(level)
 
 
 def _opencv() -> ModuleType:

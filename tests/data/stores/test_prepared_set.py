@@ -22,6 +22,8 @@ from keras_ddl.edge.storage.address import Address
 from keras_ddl.edge.storage.file_cache import GIB
 from keras_ddl.edge.storage.store import Store
 
+pytestmark = pytest.mark.usefixtures("haar")  # the detector of most of them
+
 Objects = Callable[[Address], dict[str, bytes]]
 Prepared = Callable[..., Any]
 

@@ -19,6 +19,8 @@ from keras_ddl.data.video_index import Video
 from keras_ddl.edge.storage.address import Address
 from keras_ddl.edge.storage.store import Store
 
+pytestmark = pytest.mark.usefixtures("haar")  # the detector of most of them
+
 OPTIONS = ["--size", "32", "--frames", "8", "--clips-per-video", "3"]
 Contents = Callable[[Path], dict[str, bytes]]
 Objects = Callable[[Address], dict[str, bytes]]

@@ -20,6 +20,7 @@ from deploy.dashboard import DashboardServer, Settings
 from deploy.dashboard.report import identify
 from deploy.sources.base import State
 from deploy.web import guard, server, sign_in
+from deploy.web.mounted import Mounted
 from keras_ddl.edge.errors import UserError
 
 DOOR, GATE, HALL = "camera 0", "rtsp://***@gate.example/stream", "hall.mp4"
@@ -317,3 +318,35 @@ def test_a_run_that_breaks_costs_an_answer_and_not_the_server(
     served.run.sources = sources
     assert served.get("/api/status")[0] == 200
     assert served.run.sources[DOOR].health.state is State.RUNNING
+
+
+def test_a_further_page_stands_behind_the_same_guard(serve: Callable[..., Any]) -> None:
+    from starlette.applications import Starlette
+    from starlette.responses import PlainTextResponse
+    from starlette.routing import Route
+
+    def make_app(access: Any) -> Any:
+        def say(request: Any) -> Any:
+            return PlainTextResponse(request.url.path)
+
+        return Starlette(routes=[Route("/", say), Route("/secret", say)])
+
+    dead: list[str] = []
+    page = Mounted("/more", make_app, frozenset({"/"}), lambda: dead)
+    served = serve(settings=Settings(port=0, token="a-token-of-twenty-ch"), mounted=[page])
+    assert served.get("/more/")[::2] == (200, b"/more/")
+    assert served.get("/more")[1]["location"] == "/more/"
+    assert served.get("/more/secret")[0] == 401
+    served.get.headers["Authorization"] = "Bearer a-token-of-twenty-ch"
+    assert served.get("/more/secret")[::2] == (200, b"/more/secret")
+    assert served.get.json("/api/status")["pages"] == ["/more"]
+    assert served.get("/healthz")[0] == 200
+    dead.append("more")
+    status, _, body = served.get("/healthz")
+    assert (status, json.loads(body)["dead_threads"]) == (503, ["more"])
+
+
+def test_without_one_there_is_none(serve: Callable[..., Any]) -> None:
+    get = serve().get
+    assert get.json("/api/status")["pages"] == []
+    assert get("/judge/")[0] == 404

@@ -24,7 +24,7 @@ cv2 = pytest.importorskip("cv2")
 
 
 @pytest.fixture(scope="module")
-def face(face_video: Path) -> np.ndarray:
+def face(face_video: Path, haar: str) -> np.ndarray:
     """A face crop as the corridor cuts it."""
     frame = next(read_video(face_video))
     return square_crop(frame.image, HaarDetector().detect(frame.image)[0].box, 1.3, 128)

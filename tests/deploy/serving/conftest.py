@@ -180,11 +180,16 @@ class Client:
 
 
 @pytest.fixture(scope="session")
-def call(bundle: Path) -> Callable[..., list[str]]:
+def client() -> type[Client]:
+    return Client
+
+
+@pytest.fixture(scope="session")
+def call(bundle: Path, haar: str) -> Callable[..., list[str]]:
     """Words of a command line that serves on a free port."""
 
     def words(*more: object) -> list[str]:
-        fixed = ["--bundle", bundle, "--detector", "haar", "--address", "127.0.0.1:0"]
+        fixed = ["--bundle", bundle, "--detector", haar, "--address", "127.0.0.1:0"]
         return [str(word) for word in (*fixed, *more)]
 
     return words

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from deploy.serving import desk
 
 pytestmark = pytest.mark.service
 
@@ -141,10 +144,11 @@ def test_what_is_under_way_is_shown_and_can_be_cancelled(
     assert client.json("/api/v1/videos") == {"videos": []}
 
 
+@pytest.mark.parametrize("waiting", [1, 2])
 def test_of_many_files_those_wait_here_that_find_no_room(
-    look: Callable[..., Any], browser: Any, empty_video: Path, tmp_path: Path
+    look: Callable[..., Any], browser: Any, empty_video: Path, tmp_path: Path, waiting: int
 ) -> None:
-    client = look("--max-waiting", 1)
+    client = look("--max-waiting", waiting)
     browser.wait(READY)
     files = [tmp_path / f"{number}.mp4" for number in range(4)]
     for file in files:
@@ -154,6 +158,29 @@ def test_of_many_files_those_wait_here_that_find_no_room(
     assert browser.run("document.querySelector('#refused').hidden")
     names = [video["name"] for video in client.json("/api/v1/videos")["videos"]]
     assert names == [file.name for file in reversed(files)]
+
+
+def test_a_file_that_another_page_of_ours_leaves_no_place_is_sent_later(
+    look: Callable[..., Any],
+    browser: Any,
+    empty_video: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(desk, "FIRST_GUESS_S", 3.0)
+    client = look("--max-waiting", 2)
+    browser.wait(READY)
+    with socket.create_connection(("127.0.0.1", client.server.port), timeout=10) as link:
+        head = "POST /api/v1/videos?name=slow HTTP/1.1\r\nHost: localhost\r\n"
+        link.sendall(f"{head}Content-Length: 99\r\n\r\nhalf".encode())
+        browser.wait("document.querySelector('#list').textContent.includes('slow')")
+        choose(browser, empty_video)
+        browser.wait("document.querySelector('#list').textContent.includes('Waits to be sent')")
+        browser.wait("document.querySelector('#progress-words').textContent === 'Waits to be sent'")
+    browser.wait(DONE, 30)
+    assert browser.run("document.querySelector('#refused').hidden")
+    browser.run("1")
+    assert browser.errors and all("429" in error for error in browser.errors)  # Chromium's notes
+    browser.errors.clear()
 
 
 @pytest.mark.parametrize("path", ["/", "/?token=a-token-of-twenty-ch"])

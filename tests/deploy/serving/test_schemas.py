@@ -57,12 +57,12 @@ def test_each_is_a_schema(name: str) -> None:
 
 @pytest.fixture(scope="module")
 def streamed(
-    bundle: Path, empty_video: Path, tmp_path_factory: pytest.TempPathFactory
+    bundle: Path, empty_video: Path, haar: str, tmp_path_factory: pytest.TempPathFactory
 ) -> list[Any]:
     """Lines of two sources, one without faces."""
     path = tmp_path_factory.mktemp("streamed") / "a.jsonl"
     words = ["--source", "synthetic://?live=0&seconds=3", "--source", str(empty_video)]
-    words += ["--bundle", str(bundle), "--detector", "haar", "--jsonl", str(path)]
+    words += ["--bundle", str(bundle), "--detector", haar, "--jsonl", str(path)]
     assert stream.main(words) == 0
     return lines(path)
 
@@ -123,14 +123,18 @@ def test_the_gap_after_a_full_disk(
 
 @pytest.fixture(scope="module")
 def scanned(
-    bundle: Path, face_video: Path, empty_video: Path, tmp_path_factory: pytest.TempPathFactory
+    bundle: Path,
+    face_video: Path,
+    empty_video: Path,
+    haar: str,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     """Results of a scan: a face, nobody, and files that are none."""
     folder = tmp_path_factory.mktemp("scanned")
     (folder / "text.mp4").write_text("a text\n" * 40)
     (folder / "notes.txt").write_text("a text\n" * 40)
     words = [str(face_video), str(empty_video), str(folder), "--bundle", str(bundle)]
-    scan.main([*words, "--detector", "haar", "--out", str(folder / "out"), "--jobs", "1"])
+    scan.main([*words, "--detector", haar, "--out", str(folder / "out"), "--jobs", "1"])
     return folder / "out"
 
 

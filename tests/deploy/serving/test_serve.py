@@ -123,3 +123,23 @@ def test_mistakes_are_one_line(
             assert (code, "name another with --address HOST:PORT" in line) == (3, True)
     code, line = said(call("--check"), capsys)
     assert (code, line.startswith("could serve at 127.0.0.1:0 with model ")) == (0, True)
+
+
+def test_a_check_looks_at_the_folder_and_leaves_nothing(
+    call: Callable[..., list[str]], start: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, held, free = (tmp_path / name for name in ("file", "held", "free"))
+    file.touch()
+    free.mkdir()
+    start("--keep", held)
+    before = sorted(tmp_path.rglob("*"))
+    for keep, expected, words in (
+        (free, 0, "could serve at"),
+        (tmp_path / "new" / "one", 0, "could serve at"),
+        (file, 2, "expected a folder for results, received"),
+        (file / "below", 2, "name another --keep"),
+        (held, 2, "another one keeps results in"),
+    ):
+        code, line = said(call("--check", "--keep", keep), capsys)
+        assert (code, words in line) == (expected, True), line
+    assert sorted(tmp_path.rglob("*")) == before

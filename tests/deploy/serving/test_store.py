@@ -13,7 +13,7 @@ import pytest
 
 from deploy import serve
 from deploy.serving.names import new_id
-from deploy.serving.store import Store
+from deploy.serving.store import Store, check_keep
 
 GOOD: dict[str, Any] = {
     "name": "a.mp4",
@@ -132,3 +132,23 @@ def test_a_host_that_is_no_name_is_one_line(
 ) -> None:
     assert serve.main(call("--address", f"{host}:0")) == 3
     assert "no name of a machine" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_it_is_used(nobodys_folder: Path) -> None:
+    check_keep(nobodys_folder / "new" / "one")
+    nobodys_folder.chmod(0o500)
+    for keep in (nobodys_folder, nobodys_folder / "new"):
+        with pytest.raises(serve.UserError, match="Permission denied; name another --keep") as one:
+            check_keep(keep)
+        assert one.value.exit_code == 2
+    assert not list(nobodys_folder.iterdir())
+
+
+def test_a_full_disk_is_something_that_is_missing(small_disk: Callable[[int], Path]) -> None:
+    disk = small_disk(16)
+    with (disk / "all").open("wb", buffering=0) as file, pytest.raises(OSError, match="space"):
+        for _ in range(64):
+            file.write(bytes(1024))
+    with pytest.raises(serve.UserError, match="No space left") as caught:
+        check_keep(disk / "new")
+    assert caught.value.exit_code == 3

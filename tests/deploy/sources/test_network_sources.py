@@ -424,11 +424,12 @@ def test_a_connection_that_hangs_is_an_error_in_the_end(
 
 
 def test_a_command_that_finds_nobody_ends_with_one_line(
-    command: Callable[..., subprocess.CompletedProcess[str]], synthetic_bundle: Path
+    command: Callable[..., subprocess.CompletedProcess[str]], synthetic_bundle: Path, haar: str
 ) -> None:
     pytest.importorskip("onnxruntime")
     address = "rtsp://u:s3cret@127.0.0.1:9/x"
-    done = command("stream.py", "--source", address, "--bundle", synthetic_bundle)
+    words = ("--source", address, "--bundle", synthetic_bundle, "--detector", haar)
+    done = command("stream.py", *words)
     assert done.returncode == 3
     last = done.stderr.splitlines()[-1]
     assert last == "error: cannot open rtsp://***@127.0.0.1:9/x: Connection refused"

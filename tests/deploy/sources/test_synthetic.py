@@ -33,7 +33,7 @@ pytest.importorskip("cv2")
         ("faces=0", 0),
     ],
 )
-def test_a_real_detector_finds_every_face(query: str, faces: int) -> None:
+def test_a_real_detector_finds_every_face(query: str, faces: int, haar: str) -> None:
     from keras_ddl.edge.faces.detect import HaarDetector
 
     frames = list(open_source(f"synthetic://?live=0&seconds=2&{query}"))

@@ -97,3 +97,16 @@ def test_what_is_no_name_of_a_machine_is_one_line(name: str) -> None:
     with pytest.raises(UserError, match="expected a name under which browsers") as caught:
         Settings.from_options(names=(name,), environ={})
     assert caught.value.exit_code == 2
+
+
+def test_proxies_are_addresses_or_networks() -> None:
+    proxies = ("127.0.0.1", "172.18.5.0/16", "::1")
+    found = Settings.from_options(proxies=proxies, environ={}).proxies
+    assert found == ("127.0.0.1", "172.18.0.0/16", "::1")
+
+
+@pytest.mark.parametrize("proxy", ["*", "proxy.example", "10.0.0.0/33", "", "127.0.0.1:80"])
+def test_what_is_no_proxy_is_one_line(proxy: str) -> None:
+    with pytest.raises(UserError, match="IP address or network for --proxy") as caught:
+        Settings.from_options(proxies=(proxy,), environ={}, service=SERVE)
+    assert caught.value.exit_code == 2

@@ -25,6 +25,7 @@ Draw = Callable[..., np.ndarray]
 @pytest.fixture(params=["haar", "yunet"])
 def detector(request: pytest.FixtureRequest) -> FaceDetector:
     if request.param == "haar":
+        request.getfixturevalue("haar")
         return HaarDetector()
     folder = request.getfixturevalue("shared_real")
     return YuNetDetector(folder / yunet.FILE_NAME)
@@ -113,13 +114,30 @@ def no_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_auto_without_a_model_is_haar_and_says_why_in_one_line(
-    no_model: Path, caplog: pytest.LogCaptureFixture
+    no_model: Path, haar: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO, "keras_ddl"):
         assert open_detector("auto").name == "haar"
     (record,) = caplog.records
     message = record.getMessage()
     assert "Haar" in message and yunet.OFFLINE_VARIABLE in message and "\n" not in message
+
+
+def test_an_opencv_without_cascades_is_told_in_one_line_with_the_way_out(
+    no_model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.delattr(cv2, "CascadeClassifier", raising=False)
+    with caplog.at_level(logging.INFO, "keras_ddl"):
+        for name in ("haar", "auto"):
+            with pytest.raises(UserError, match="has no Haar cascades") as caught:
+                open_detector(name)
+            told = str(caught.value)
+            assert caught.value.exit_code == 3 and "\n" not in told
+            assert cv2.__version__ in told and "install opencv-python below 5, or take" in told
+    assert yunet.OFFLINE_VARIABLE in told and "doctor --fetch" in told  # of auto
+    assert caplog.records == []  # nothing was chosen
 
 
 def test_yunet_without_a_model_is_an_error(no_model: Path) -> None:
@@ -165,21 +183,30 @@ def test_a_named_model_that_does_not_work_is_an_error_even_for_auto(
         open_detector("auto")
 
 
+def test_opening_yunet_says_nothing_and_leaves_opencvs_log_as_it_was(
+    shared_real: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    level = cv2.utils.logging.getLogLevel()
+    YuNetDetector(shared_real / yunet.FILE_NAME)
+    assert capfd.readouterr() == ("", "")
+    assert cv2.utils.logging.getLogLevel() == level
+
+
 @pytest.mark.real
-def test_the_two_agree_on_a_real_face(shared_real: Path) -> None:
+def test_the_two_agree_on_a_real_face(shared_real: Path, haar: str) -> None:
     pytest.importorskip("av")
     from keras_ddl.edge.video import read_video
 
     model = shared_real / yunet.FILE_NAME
     assert hashlib.sha256(model.read_bytes()).hexdigest() == yunet.SHA256
-    haar, net = HaarDetector(), YuNetDetector(model)
+    cascade, net = HaarDetector(), YuNetDetector(model)
     offsets = []
     for frame in read_video(shared_real / "ffpp_youtube_519.mp4"):
         if frame.index >= 120:
             break
         if frame.index % 10:
             continue
-        a, b = haar.detect(frame.image)[0], net.detect(frame.image)[0]
+        a, b = cascade.detect(frame.image)[0], net.detect(frame.image)[0]
         (ax, ay), (bx, by), side = centre(a), centre(b), b.box[2]
         offsets.append([(ax - bx) / side, (ay - by) / side, a.box[2] / side])
     assert len(offsets) == 12
@@ -221,5 +248,12 @@ def test_yunet_sees_that_a_newsreader_looks_ahead_and_a_spectator_does_not(
     crowd = islice(read_video(shared_real / "hamilton_crowd.mp4"), 0, None, 10)
     turns = [face.turn for frame in crowd for face in detector.detect(frame.image)]
     assert sum(turn > 1.5 for turn in turns) >= 3
+
+
+@pytest.mark.real
+def test_haar_says_nothing_of_turned_heads(shared_real: Path, haar: str) -> None:
+    pytest.importorskip("av")
+    from keras_ddl.edge.video import read_video
+
     first = next(read_video(shared_real / "ffpp_youtube_519.mp4"))
     assert HaarDetector().detect(first.image)[0].turn is None

@@ -229,6 +229,7 @@ def test_wrong_rules(arguments: tuple[int, float]) -> None:
 @pytest.fixture(params=["haar", "yunet"])
 def detector(request: pytest.FixtureRequest) -> FaceDetector:
     if request.param == "haar":
+        request.getfixturevalue("haar")
         return HaarDetector()
     return YuNetDetector(request.getfixturevalue("shared_real") / yunet.FILE_NAME)
 
