@@ -39,6 +39,7 @@ def extend(
 
     Returns:
         A functional model from ``(batch·frames, height, width, channels)`` to the output of `cnn`.
+        Its attribute `extended_frames` is T.
 
     Raises:
         ValueError: unknown stage or module, a network that is not functional with one input, or one
@@ -48,7 +49,9 @@ def extend(
     image = keras.Input(cnn.input_shape[1:], name="frames")
     named = stages if isinstance(stages, Mapping) else {name: name for name in stages}
     output = apply_extended(cnn, image, named, stage_modules(modules, frames, keep))
-    return keras.Model(image, output, name=f"{cnn.name}_{'_'.join(modules) or 'plain'}")
+    model = keras.Model(image, output, name=f"{cnn.name}_{'_'.join(modules) or 'plain'}")
+    model.extended_frames = frames
+    return model
 
 
 def stage_modules(modules: Sequence[str], frames: int, keep: str | int) -> Stage:
