@@ -60,6 +60,8 @@ _FUNCTIONS = (  # TensorFlow's, which Keras 2 looks up by name among all, those 
     *("clip_by_value", "concat", "reshape", "transpose"),
 )
 _OF_TRAINING = "compile_config"
+_SHAPES = ("batch_input_shape", "batch_shape")  # of inputs, in Keras 2 and 3
+LARGEST_SIDE = 4096
 
 
 def known(description: Any, layer: str = "") -> Any:
@@ -83,6 +85,8 @@ def known(description: Any, layer: str = "") -> Any:
     for key, value in description.items():
         if key.endswith("activation") and isinstance(value, str):
             _require_activation(value, layer)
+        if key in _SHAPES and isinstance(value, list) and any(map(_is_large, value)):
+            raise ValueError(f"layer {layer} takes more than {LARGEST_SIDE} along one axis")
     return {key: known(part, layer) for key, part in description.items() if key != _OF_TRAINING}
 
 
@@ -114,6 +118,10 @@ def _require_activation(name: str, layer: str) -> None:
         raise _unknown(name, layer) from None
     if name in keras.utils.get_custom_objects():  # the user's own, which another has not
         raise _unknown(name, layer)
+
+
+def _is_large(side: Any) -> bool:
+    return isinstance(side, (int, float)) and side > LARGEST_SIDE
 
 
 def _unknown(kind: Any, layer: str) -> ValueError:
