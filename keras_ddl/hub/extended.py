@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 MADE_BY = {"module": "keras_ddl.networks.extend", "class_name": "extend"}
 KEYS = {"frames", "keras", "network"}
+KERASES = ["tf_keras", "keras"]
 NOT_FUNCTIONAL = "it is not functional, as keras.Model(input, output) is"
 MOST_LAYERS = 4096
 MOST_FRAMES = 256
@@ -108,10 +109,12 @@ def rebuilt(values: Any, where: str, most_bytes: int) -> keras.Model:
     frames, made_with = values["frames"], values["keras"]
     if type(frames) is not int or not 0 < frames <= MOST_FRAMES:
         raise UserError(f"{where}: frames: expected 1 to {MOST_FRAMES}, received {frames!r:.100}")
+    if made_with not in KERASES:
+        raise UserError(f"{where}: keras: expected {' or '.join(KERASES)}")
     if made_with != keras.__name__:
         raise UserError(
-            f"{where} is of a network of {made_with!s:.20}; this process has {keras.__name__}; set "
-            f"KERAS_DDL_KERAS={made_with!s:.20} before keras_ddl is first imported"
+            f"{where} is of a network of {made_with}; this process has {keras.__name__}; set "
+            f"KERAS_DDL_KERAS={made_with} before keras_ddl is first imported"
         )
     try:
         model = _made(known(values["network"]), frames, most_bytes)
@@ -125,10 +128,13 @@ def _made(network: Any, frames: int, most_bytes: int) -> keras.Model:
     from keras_ddl.framework import keras
 
     _check_graphs(network)
-    with _weights_within(most_bytes):
-        model: keras.Model = keras.Model.from_config(copy.deepcopy(network))
-    if len(model.inputs) != 1:
-        raise ValueError("it has more than one input")
+    try:
+        with _weights_within(most_bytes):
+            model: keras.Model = keras.Model.from_config(copy.deepcopy(network))
+    except Exception as error:  # of a strange description Keras raises anything
+        raise ValueError(f"Keras does not build it: {_in_a_line(error)}") from error
+    if len(model.inputs) != 1 or len(model.input_shape) not in (4, 5):
+        raise ValueError("it has another input than frames, or clips")
     if frames_of(model) not in (None, frames):
         raise ValueError(f"its layers are for clips of {frames_of(model)} frames, not {frames}")
     return model

@@ -160,6 +160,7 @@ def test_a_size_that_clips_do_not_have_is_refused(tmp_path: Path) -> None:
     refused((None, None, 3), "flat_plain takes frames of any size; expected spec=")
     refused((8, 8, 3), "flat_plain has no clips: ClipSpec size")
     refused((32, 32, 3), "spec is for 8 frames", ClipSpec(frames=8, size=32))
+    refused((32,), "flat_plain cannot be described: it has another input than frames, or clips")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -222,6 +223,7 @@ OPERATION = {"module": "tf_keras.src.layers.core.tf_op_layer", "class_name": "TF
         (saying(frames=4000), "frames: expected 1 to 256, received 4000"),
         (saying(frames=True), "frames: expected 1 to 256, received True"),
         (saying(more=1), "expected the keys frames, keras, network"),
+        (saying(keras="keras\nor so"), "keras: expected tf_keras or keras"),
         (
             saying(keras=OTHER),
             f"is of a network of {OTHER}; this process has {keras.__name__}; set KERAS_DDL_KERAS=",
