@@ -6,9 +6,9 @@ much; `--precision int8` writes RUN/bundle-int8/ from the network that `keras_dd
 
 The graph takes raw uint8 clips and returns `fake_probability` and a map under the name of its kind:
 `forgery_map` of a localisation head, else `inconsistency_map` of DFDC, else `grad_cam` where means
-and a dense layer are all that follows the last features. It becomes final only after ONNX Runtime,
-with float16 that rounds where there is any, has given Keras' answer on the same clips. Some of them
-stay in the bundle as proof clips. Exit codes are in docs/exit-codes.md.
+and dense layers, with ReLU or not, are all that follows the last features. It becomes final only
+after ONNX Runtime, with float16 that rounds where there is any, has given Keras' answer on the same
+clips. Some of them stay in the bundle as proof clips. Exit codes are in docs/exit-codes.md.
 """
 
 from __future__ import annotations

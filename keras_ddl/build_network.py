@@ -96,14 +96,16 @@ def stage_layer(config: TrainConfig) -> str:
         UserError: The backbone has no such stage.
     """
     from keras_ddl.networks import backbones
+    from keras_ddl.networks.stage_names import found_name
 
     stages = backbones.get(config.backbone)(config.size, None, config.width).stages
-    if config.rest_before not in stages:
+    stage = found_name(config.rest_before, stages)
+    if stage is None:
         raise UserError(
             f"rest_before: expected a stage of {config.backbone}: {', '.join(stages)}, received "
             f"{config.rest_before}"
         )
-    return stages[config.rest_before]
+    return stages[stage]
 
 
 def load_run(path: Path | None = None) -> tuple[keras.Model, TrainConfig, ClipSpec]:

@@ -35,8 +35,8 @@ def onnx_from_keras(
 
     Args:
         model: A model of `build_model`: uint8 ``clip`` ``(B, T, S, S, 3)`` → ``logits`` ``(B, 2)``.
-        with_map: Add the second output where the network has a map of its own, or a linear head,
-            of which Grad-CAM needs no gradient (`networks.class_activation`).
+        with_map: Add the second output where the network has a map of its own, or a head of which
+            Grad-CAM needs no gradient (`networks.class_activation`).
         opset: ONNX operator set.
         temperature: Divides the logits inside the graph: a probability that has left a float32
             sigmoid has lost what a later division would need.
@@ -101,15 +101,15 @@ def _with_map(twin: Any, model: Any, kind: MapKind) -> Any:
 
     Args:
         twin: The form.
-        model: The network, in which a linear head is found.
+        model: The network, in which a head is found.
         kind: What its map is.
     """
-    from keras_ddl.networks.class_activation import linear_head, with_class_activation
+    from keras_ddl.networks.class_activation import known_head, with_class_activation
     from keras_ddl.networks.model import with_inconsistency_map
 
     if kind is not GRAD_CAM:
         return with_inconsistency_map(twin)
-    return with_class_activation(twin, linear_head(model))
+    return with_class_activation(twin, known_head(model))
 
 
 def _served(model: Any, temperature: float) -> Any:

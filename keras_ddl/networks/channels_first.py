@@ -57,6 +57,8 @@ def _turn(kind: str, config: dict[str, Any], rank: int) -> str | None:
                 config[name] = np.reshape(config[name], (-1, 1, 1)).tolist()
     elif "data_format" in config and kind not in ALONG_TIME:
         config["data_format"] = "channels_first"
+    elif kind in ("BatchNormalization", "Concatenate", "Normalization") and rank != 4:
+        return None  # of features: nothing is turned
     elif kind in ("BatchNormalization", "Concatenate", "Normalization"):
         axes = config["axis"] if isinstance(config["axis"], (list, tuple)) else [config["axis"]]
         if any(axis not in (-1, 3) for axis in axes):

@@ -10,6 +10,7 @@ from keras_ddl.framework import keras
 from keras_ddl.layers import DFDC, MSA
 from keras_ddl.networks.ablations import MODULES
 from keras_ddl.networks.keras_graph import KerasGraph, steps_by_name
+from keras_ddl.networks.stage_names import found_name, stage_name
 
 Stage = Callable[[Any, str], Any]
 
@@ -31,7 +32,9 @@ def extend(
         cnn: Functional model with one input ``(batch, height, width, channels)`` and one output, of
             the Keras that this process has, see `keras_ddl.framework`.
         stages: Names of layers whose output the modules follow, or a mapping from a short stage
-            name (the prefix of the modules' names) to a layer name.
+            name (the prefix of the modules' names) to a layer name. What one Keras calls
+            ``expanded_conv_2/Add`` and the other ``expanded_conv_2_add`` is found by either name,
+            see `stage_names`.
         modules: Any of ``"dfdc"`` and ``"msa"``; applied in that order.
         frames: Frames per clip T, consecutive in the batch axis.
         keep: Positions DFDC keeps: ``"paper"`` = H, ``"released"`` = H − 1 (at least 1), or a
@@ -39,6 +42,7 @@ def extend(
 
     Returns:
         A functional model from ``(batch·frames, height, width, channels)`` to the output of `cnn`.
+        Its attribute `extended_frames` is T.
 
     Raises:
         ValueError: unknown stage or module, a network that is not functional with one input, or one
@@ -46,9 +50,11 @@ def extend(
     """
     _require_functional(cnn)
     image = keras.Input(cnn.input_shape[1:], name="frames")
-    named = stages if isinstance(stages, Mapping) else {name: name for name in stages}
+    named = stages if isinstance(stages, Mapping) else {stage_name(name): name for name in stages}
     output = apply_extended(cnn, image, named, stage_modules(modules, frames, keep))
-    return keras.Model(image, output, name=f"{cnn.name}_{'_'.join(modules) or 'plain'}")
+    model = keras.Model(image, output, name=f"{cnn.name}_{'_'.join(modules) or 'plain'}")
+    model.extended_frames = frames
+    return model
 
 
 def stage_modules(modules: Sequence[str], frames: int, keep: str | int) -> Stage:
@@ -83,8 +89,8 @@ def kept_positions(keep: str | int, height: int | None) -> int | None:
 def apply_extended(cnn: Any, image: Any, stages: Mapping[str, str], addition: Stage) -> Any:
     """Lay copies of the layers over `image`, with ``addition(output, prefix)`` after each stage."""
     graph = _graph(cnn)
-    prefixes = {layer: prefix for prefix, layer in stages.items()}
-    missing = [layer for layer in prefixes if layer not in graph.nodes]
+    prefixes = {found_name(layer, graph.nodes): prefix for prefix, layer in stages.items()}
+    missing = [layer for layer in stages.values() if found_name(layer, graph.nodes) is None]
     if missing:
         near = get_close_matches(missing[0], graph.nodes, n=3) or list(graph.nodes)[:5]
         raise ValueError(

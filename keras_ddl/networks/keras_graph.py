@@ -156,7 +156,17 @@ class KerasGraph:
     """
 
     def __init__(self, model: Any) -> None:
-        self._config = copy.deepcopy(model.get_config())
+        self._read(model.get_config())
+
+    @classmethod
+    def of_config(cls, config: dict[str, Any]) -> KerasGraph:
+        """The graph of a network that is not built, from its configuration."""
+        graph = cls.__new__(cls)
+        graph._read(config)
+        return graph
+
+    def _read(self, config: dict[str, Any]) -> None:
+        self._config = copy.deepcopy(config)
         self.nodes = {entry["name"]: Node(entry) for entry in self._config["layers"]}
 
     @property

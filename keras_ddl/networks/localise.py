@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from keras_ddl.networks.backbones.backbone import Backbone
+from keras_ddl.networks.stage_names import found_name
 
 LAYER = "localise"
 """Name of the convolution whose output is the map's logits, ``(B·T, h, w, 1)``."""
@@ -42,20 +43,21 @@ def apply_localising(
 
     if not localise:
         return apply_extended(backbone.cnn, image, stages, addition), None
-    if localise not in backbone.stages:
+    stage = found_name(localise, backbone.stages)
+    if stage is None:
         known = ", ".join(backbone.stages)
         raise ValueError(f"localise must be one of {known}, or empty; got {localise}")
     found: dict[str, Any] = {}
 
     def noted(x: Any, prefix: str) -> Any:
         x = addition(x, prefix) if prefix in stages else x
-        if prefix == localise:
+        if prefix == stage:
             found[prefix] = map_logits(x)
         return x
 
-    everything = {**stages, localise: backbone.stages[localise]}
+    everything = {**stages, stage: backbone.stages[stage]}
     features = apply_extended(backbone.cnn, image, everything, noted)
-    return features, found[localise]
+    return features, found[stage]
 
 
 def map_logits(x: Any) -> Any:

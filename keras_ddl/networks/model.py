@@ -88,10 +88,13 @@ def build_model(
 
 
 def _chosen(available: Any, stages: Sequence[str]) -> dict[str, str]:
-    unknown = [stage for stage in stages if stage not in available]
+    from keras_ddl.networks.stage_names import found_name
+
+    unknown = [stage for stage in stages if found_name(stage, available) is None]
     if unknown:
         raise ValueError(f"stages must be among {', '.join(available)}; got {', '.join(unknown)}")
-    return {stage: layer for stage, layer in available.items() if stage in stages}
+    chosen = {found_name(stage, available) for stage in stages}
+    return {stage: layer for stage, layer in available.items() if stage in chosen}
 
 
 def _head(x: Any, frames: int, width: float, cells: Any = None) -> Any:

@@ -26,18 +26,25 @@ def placed(points: list[tuple[float, float]], widths: list[float]) -> list[Box]:
     return boxes
 
 
+def distances(points: list[tuple[float, float]], boxes: list[Box]) -> list[float]:
+    return [math.dist(box.nearest(point), point) for point, box in zip(points, boxes, strict=True)]
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_fourteen_names_anywhere(seed: int) -> None:
     rng = np.random.default_rng(seed)
     points = [(rng.uniform(60, 740), rng.uniform(30, 410)) for _ in range(14)]
-    placed(points, rng.uniform(25, 120, 14).tolist())
+    boxes = placed(points, rng.uniform(25, 120, 14).tolist())
+    assert max(distances(points, boxes)) < 20, "with so much room each stands at its point"
 
 
 @pytest.mark.parametrize("seed", range(10))
 def test_fourteen_names_along_the_upper_edge(seed: int) -> None:
     """All methods perfect: the usual picture of an easy set."""
     rng = np.random.default_rng(seed)
-    placed([(rng.uniform(60, 740), 45.0) for _ in range(14)], rng.uniform(25, 120, 14).tolist())
+    points = [(rng.uniform(60, 740), 45.0) for _ in range(14)]
+    boxes = placed(points, rng.uniform(25, 120, 14).tolist())
+    assert np.median(distances(points, boxes)) < 20 and max(distances(points, boxes)) < 100
 
 
 def test_a_lone_name_stands_to_the_right_and_on_the_left_where_there_is_no_room() -> None:

@@ -138,7 +138,9 @@ def test_its_twin_for_export_gives_the_same_numbers(last: bool, randomise, noise
     model = keras.Model(clip, keras.layers.GlobalAveragePooling2D()(layer(ClipToFrames()(clip))))
     randomise(model)
     given = np.random.RandomState(0).randint(0, 256, (3, *clip.shape[1:])).astype(np.uint8)
-    near(exported(channels_first(model), given), model(given), 1e-5)
+    want = model(given)
+    assert np.abs(np.diff(want, axis=0)).max() > 1e-3, "it depends on the clip"
+    near(exported(channels_first(model), given), want, 1e-5)
 
 
 def exported(twin: Any, clips: np.ndarray) -> np.ndarray:

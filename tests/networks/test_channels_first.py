@@ -239,6 +239,20 @@ def test_a_mean_over_frames_stays_one(near) -> None:
     near(run(graph_of(channels_first(model)), given)[0], model(given), 1e-5)
 
 
+def test_features_keep_their_axes(randomise, near) -> None:
+    """What works along the last axis of features, with time or without, still does."""
+    clip = keras.Input((T, 6, 6, 3), dtype="uint8")
+    x = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3)(ClipToFrames()(clip)))
+    x = layers.BatchNormalization()(layers.Concatenate()([x, layers.Dense(3)(x)]))
+    parts = [FramesToClip(T)(x), FramesToClip(T)(layers.Dense(4)(x))]
+    x = layers.Concatenate(name="joined")(parts)
+    model = keras.Model(clip, layers.GlobalAveragePooling1D()(x))
+    randomise(model)
+    twin = channels_first(model)
+    assert twin is not None and twin.get_layer("joined").output.shape[1:] == (T, 11)
+    near(run(graph_of(twin), clips(6, 6))[0], model(clips(6, 6)), 1e-5)
+
+
 def test_weights_are_the_same_and_independent(randomise) -> None:
     model = small_net(16, DFDC(T), MSA(T), layers.BatchNormalization())
     randomise(model)

@@ -14,7 +14,7 @@ from keras_ddl import build_model, extend
 from keras_ddl.framework import keras
 from keras_ddl.layers import ClipToFrames, FramesMean, FramesToClip
 from keras_ddl.networks import zoo
-from keras_ddl.networks.class_activation import linear_head, with_class_activation
+from keras_ddl.networks.class_activation import known_head, with_class_activation
 from keras_ddl.networks.grad_cam import GradCam, scaled
 from keras_ddl.networks.last_features import last_features
 
@@ -82,7 +82,7 @@ def test_frames_count_as_much_as_the_clip_follows_them() -> None:
     expected = np.zeros((T, 2, 2))
     expected[0, 1, 0], expected[1, 0, 0] = 4 * 80 / (3 * 160), 1.0
     np.testing.assert_allclose(GradCam(model)(pixels)[0], expected, atol=1e-5)
-    head = linear_head(model)
+    head = known_head(model)
     assert head is not None and head.averages
     np.testing.assert_allclose(
         with_class_activation(model, head)(pixels)[1][0], expected, atol=1e-5
@@ -137,7 +137,7 @@ def test_features_without_time_give_all_frames_one_map() -> None:
     model = keras.Model(clip, logits)
     found = GradCam(model)(CLIP[None])
     np.testing.assert_allclose(found, np.stack([BY_HAND.reshape(1, 4, 2)] * T, 1), atol=1e-6)
-    head = linear_head(model)
+    head = known_head(model)
     assert head is not None and not head.of_frames
     np.testing.assert_allclose(with_class_activation(model, head)(CLIP[None])[1], found, atol=1e-6)
 
@@ -150,7 +150,7 @@ def test_a_feature_map_with_time_keeps_it() -> None:
     model = keras.Model(clip, judged(layers.GlobalAveragePooling3D(name="features")(x)))
     found = GradCam(model)(np.repeat(CLIP, 2, 0)[None])
     np.testing.assert_allclose(found[0], np.repeat(BY_HAND, 2, 0), atol=1e-6)
-    assert linear_head(model) is None
+    assert known_head(model) is None
 
 
 def nested(pooled: bool, sequential: bool) -> Any:
@@ -178,7 +178,7 @@ def test_models_among_the_layers_are_looked_into(pooled: bool, sequential: bool)
     cam = GradCam(model)
     assert cam.features.layer == "cnn/conv"
     np.testing.assert_allclose(cam(CLIP[None])[0], BY_HAND, atol=1e-6)
-    assert linear_head(model) is None  # an exported graph has none then
+    assert known_head(model) is None  # an exported graph has none then
     assert len(model.get_layer("cnn").inbound_nodes) <= 2, "nothing was added to the network"
 
 
@@ -244,7 +244,7 @@ def test_a_network_of_the_zoo_has_a_map(name: str, randomise: Any) -> None:
     sides = last_shape(model, cam.features.path[-1])
     assert found.shape == (2, frames, *sides) and np.isfinite(found).all()
     assert found.min() >= 0 and found.max() <= 1
-    head = linear_head(model)
+    head = known_head(model)
     assert (head is not None) is linear
     if head is not None:
         logits, exact = with_class_activation(model, head)(clips)
@@ -265,7 +265,7 @@ def test_the_projects_own_networks_have_one(modules: tuple[str, ...], randomise:
     found = GradCam(model)(clips)
     assert found.shape == (2, 4, 2, 2) and np.isfinite(found).all() and found.any()
     assert (found == found[:, :1]).all()  # the fusion has laid the frames side by side
-    head = linear_head(model)
+    head = known_head(model)
     assert head is not None and not head.of_frames
     np.testing.assert_allclose(with_class_activation(model, head)(clips)[1], found, atol=1e-4)
 

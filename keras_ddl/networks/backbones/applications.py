@@ -10,6 +10,7 @@ from keras_ddl.edge.errors import MISSING, UserError
 from keras_ddl.framework import keras
 from keras_ddl.networks.backbones.backbone import Backbone, require_size, scaled
 from keras_ddl.networks.extend import apply_extended
+from keras_ddl.networks.stage_names import stage_name
 
 # Smallest size in pixels.
 SIZES = {
@@ -53,7 +54,8 @@ COUNTS = ("filters", "units")
 def application(name: str, size: int, weights: str | None = None, width: float = 1.0) -> Backbone:
     """Return the CNN without its top; it takes raw values and scales them itself.
 
-    Its stages are the last residual sum of each resolution, by the layer's name.
+    Its stages are the last residual sum of each resolution, by the layer's name, which is the same
+    in both Kerases (`stage_names`).
 
     Args:
         name: A key of `SIZES`.
@@ -93,7 +95,8 @@ def _stages(cnn: Any) -> dict[str, str]:
     """The last residual sum of each resolution below a quarter of the input's."""
     sums = [layer for layer in cnn.layers if isinstance(layer, keras.layers.Add)]
     last = {layer.output.shape[1]: layer.name for layer in sums}
-    return {name: name for rows, name in last.items() if 4 * rows <= cnn.input_shape[1]}
+    small = [name for rows, name in last.items() if 4 * rows <= cnn.input_shape[1]]
+    return {stage_name(name): name for name in small}
 
 
 def _scaling(cnn: Any, name: str) -> Any:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from keras_ddl.networks.stage_names import found_name
+
 
 @dataclass(frozen=True)
 class Backbone:
@@ -31,14 +33,14 @@ def ended_at(backbone: Backbone, last: str) -> Backbone:
     """
     if not last:
         return backbone
-    if last not in backbone.stages:
-        raise ValueError(f"last must be one of {', '.join(backbone.stages)}, or empty; got {last}")
-    names = list(backbone.stages)
-    stages = {name: backbone.stages[name] for name in names[: names.index(last) + 1]}
     from keras_ddl.framework import keras
 
-    cnn = backbone.cnn
-    shorter = keras.Model(cnn.input, cnn.get_layer(stages[last]).output, name=cnn.name)
+    names, cnn = list(backbone.stages), backbone.cnn
+    stage = found_name(last, names)
+    if stage is None:
+        raise ValueError(f"last must be one of {', '.join(names)}, or empty; got {last}")
+    stages = {name: backbone.stages[name] for name in names[: names.index(stage) + 1]}
+    shorter = keras.Model(cnn.input, cnn.get_layer(stages[stage]).output, name=cnn.name)
     return replace(backbone, cnn=shorter, stages=stages)
 
 

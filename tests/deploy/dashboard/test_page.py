@@ -293,9 +293,12 @@ def test_silence_is_a_lost_connection_too(
     browser.run("window.now = Date.now; Date.now = () => window.now() + 5000")  # 5 s without a word
     try:
         browser.wait("!document.querySelector('#lost').hidden", 4)
+        assert "Connection lost. What you see is " in browser.text("#lost")
+        assert browser.run("document.body.classList.contains('stale')")
     finally:
         talks.set()
     browser.wait(f"{LIVE} && document.querySelector('#lost').hidden")
+    assert not browser.run("document.body.classList.contains('stale')")
 
 
 def test_a_busy_run_does_not_drown_the_page(look: Callable[..., Any], browser: Any) -> None:
@@ -313,11 +316,14 @@ def test_a_busy_run_does_not_drown_the_page(look: Callable[..., Any], browser: A
     playing = threading.Thread(target=play)
     playing.start()
     try:
-        browser.wait("document.querySelectorAll('#list li').length > 60")
+        browser.wait("document.querySelectorAll('#list li').length === 500", 60)  # and no more
         browser.wait(f"{CARDS}[0].querySelectorAll('.face').length === 4")
     finally:
         stop.set()
         playing.join()
+    served.run.verdict(HALL, 5, "FAKE")
+    browser.wait("document.querySelector('#list li').innerText.includes('#5 hall.mp4')")
+    assert browser.run("document.querySelectorAll('#list li').length") == 500
 
 
 # Text whose contrast with what lies behind it is below WCAG's 4.5 (AA), as "class: ratio".

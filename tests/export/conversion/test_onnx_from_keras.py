@@ -30,10 +30,14 @@ from keras_ddl.build_network import build
 from keras_ddl.config import TrainConfig
 from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.faces.map_kind import GRAD_CAM
+from keras_ddl.framework import keras
+from keras_ddl.layers import FramesMean, FramesToClip
 from keras_ddl.networks import zoo
+from keras_ddl.networks.backbones import resnet18
 from keras_ddl.networks.grad_cam import GradCam
 from keras_ddl.networks.model import with_inconsistency_map
 from keras_ddl.networks.zoo import clrnet
+from keras_ddl.networks.zoo.parts.frame_network import backbone_maps
 
 SIZE = 64
 
@@ -156,7 +160,44 @@ def test_grad_cam_leaves_with_a_linear_head(
     np.testing.assert_array_equal(asked_keras.map, found)
 
 
-def test_a_head_that_is_not_linear_leaves_no_map() -> None:
+def rectified(joined: bool) -> Any:
+    """ResNet-18 under dense layers with ReLU6, batch norm and ReLU, of clips or of frames."""
+    layers = keras.layers
+    clip, x = backbone_maps(resnet18.build(SIZE, width=0.125), SIZE, 4)
+    x = layers.GlobalAveragePooling2D(name="features")(x)
+    if joined:
+        x = layers.GlobalAveragePooling1D(name="mean")(FramesToClip(4, name="to_clip")(x))
+    x = layers.ReLU(6.0, name="relu6")(layers.Dense(24, name="first")(x))
+    x = layers.Dropout(0.5)(layers.BatchNormalization(name="bn")(x))
+    x = layers.Dense(2, name="judge")(layers.Dense(12, "relu", name="second")(x))
+    return keras.Model(clip, x if joined else FramesMean(4, name="logits")(x), name="rectified")
+
+
+@pytest.mark.parametrize("joined", [False, True], ids=["of frames", "of clips"])
+def test_grad_cam_leaves_with_a_head_of_dense_layers_and_relu(
+    joined: bool, tmp_path: Path, randomise: Callable[..., None]
+) -> None:
+    model = rectified(joined)
+    randomise(model)
+    first = model.get_layer("first")
+    first.set_weights([40 * value for value in first.get_weights()])  # some above 6, some below 0
+    passed = keras.Model(model.input, model.get_layer("relu6").output)(clips(3)[:, :4]).numpy()
+    assert (passed == 0).any() and (passed == 6).any() and ((passed > 0) & (passed < 6)).any()
+    proto = onnx_from_keras(model)
+    kinds = {node.op_type for node in proto.graph.node}
+    assert {"Greater", "Less", "MatMul"} <= kinds
+    spec = ClipSpec(frames=4, size=SIZE)
+    folder = write_bundle(tmp_path / "bundle", proto, spec, lambda candidate: None)
+    bundle, backend = open_bundle(folder)
+    with backend:
+        answer = backend.infer({"clip": clips(3)[:, :4]})
+    assert bundle.map_kind is GRAD_CAM
+    found = GradCam(model)(clips(3)[:, :4])
+    assert found.any() and answer["grad_cam"].shape == found.shape
+    np.testing.assert_allclose(answer["grad_cam"], found, atol=1e-3)
+
+
+def test_a_head_whose_derivative_is_not_known_leaves_no_map() -> None:
     model = zoo.get("meso4").build(32, 4, width=0.5)
     assert [value.name for value in onnx_from_keras(model).graph.output] == ["fake_probability"]
 

@@ -69,7 +69,7 @@ def test_efficientnet_is_the_same_network_from_imagenet_and_from_a_file(
     ("name", "stages"),
     [
         ("MobileNetV2", ["block_2_add", "block_5_add", "block_12_add", "block_15_add"]),
-        ("MobileNetV3Small", [f"expanded_conv_{n}/Add" for n in (2, 7, 10)]),
+        ("MobileNetV3Small", [f"expanded_conv_{n}_add" for n in (2, 7, 10)]),
         ("EfficientNetB0", ["block2b_add", "block3b_add", "block5c_add", "block6d_add"]),
     ],
 )
