@@ -42,6 +42,10 @@ def test_it_holds_the_packages_their_files_and_the_command(wheel: Path) -> None:
         names = set(archive.namelist())
         (entry,) = [name for name in names if name.endswith("entry_points.txt")]
         assert "keras-ddl = keras_ddl.__main__:main" in archive.read(entry).decode()
+        (facts,) = [name for name in names if name.endswith("dist-info/METADATA")]
+        assert "Project-URL: Paper, https://doi.org/10.1109/TIFS.2023.3290752" in (
+            archive.read(facts).decode()
+        )
     tops = {name.split("/")[0] for name in names if not name.startswith("keras_ddl-")}
     assert tops == {"keras_ddl", "export", "deploy"}
     assert "keras_ddl/py.typed" in names
