@@ -51,6 +51,7 @@ _NOT_NEGATIVE = (
     "zoom",
 )
 _WORDS = {
+    "selection": ("best", "last"),
     "pseudo_fakes": ("", *MODES),
     "scale_lr": ("", *SCALINGS),
     "balance": ("", *BALANCES),
@@ -99,6 +100,8 @@ class TrainConfig(Augment):
         batch: Clips per step, over all devices.
         epochs: Passes over the training clips.
         patience: Stop after so many epochs without a better validation AUC; 0 = never.
+        selection: Whose weights are kept: the `best` epoch's, by validation, or the `last` one's,
+            where validation is too small, or of too other a kind, to choose by.
         learning_rate: Adam's, at the start.
         halve_every: Epochs after which the learning rate is halved; 0 = never.
         warmup_steps: Steps over which the learning rate grows from nothing, evenly.
@@ -167,6 +170,7 @@ class TrainConfig(Augment):
     batch: int = 12
     epochs: int = 20
     patience: int = 0
+    selection: str = "best"
     learning_rate: float = 1e-3
     halve_every: int = 8
     warmup_steps: int = 0
@@ -209,6 +213,7 @@ class TrainConfig(Augment):
         self._check("mining", not (self.mining and self.balance == "sampling"), "0 with balance")
         self._check("by_map", bool(self.localise) or not self.by_map, "false without localise")
         self._check("false_alarms", 0 <= self.false_alarms < 0.5, "0 to below 0.5")
+        self._check("patience", not self.patience or self.selection == "best", "0 with last")
         self._check("xla", not (self.xla and self.deterministic), "false with deterministic")
         self._check("shift", self.shift < 0.5, "less than 0.5")
         networks = (DDL, FRAMES, *zoo.NAMES)

@@ -41,7 +41,7 @@ class Fitted:
     Args:
         model: With the best epoch's weights.
         history: Per quantity its value at each epoch.
-        best_epoch: From 1, chosen on validation.
+        best_epoch: From 1, chosen by `TrainConfig.selection`.
         seconds: Wall time of the training, validation included.
         joules: Energy of the GPUs meanwhile; None where it is not reported.
     """
@@ -118,7 +118,8 @@ def fit(
         every = options.checkpoint_every
         last.append(WriteCheckpoints(checkpoints, progress, loop.steps, every, meter))
     averages = AveragedWeights(loop.batches)
-    judging = [validation or VideoAUC(config, prepared, devices), BestWeights(weights, progress)]
+    chosen_by = BestWeights(weights, progress, config.selection)
+    judging = [validation or VideoAUC(config, prepared, devices), chosen_by]
     of_weights = [*judging, *loop.observers(), *callbacks]
     try:
         loop.run([*loop.guards(), averages, *of_weights, averages.back, *last, bar], restored)

@@ -140,14 +140,14 @@ def _logging(
 
 
 def _metrics(config: TrainConfig, prepared: Path, fitted: Fitted) -> dict[str, Any]:
-    from keras_ddl.training.callbacks.best_weights import SELECTION
+    from keras_ddl.training.callbacks.best_weights import SELECTIONS
     from keras_ddl.training.callbacks.gammas import gammas
 
     spec = ClipSpec.read(prepared / "clipspec.json")
     _, validation = score_split(fitted.model, spec, prepared, "val", config.pseudo_fakes)
     return {
         "validation": validation,
-        "selection": SELECTION,
+        "selection": SELECTIONS[config.selection],
         "best_epoch": fitted.best_epoch,
         "gamma": gammas(fitted.model),
         "parameters": fitted.model.count_params(),

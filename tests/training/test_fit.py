@@ -126,6 +126,20 @@ def test_phases() -> None:
     assert [(p.first, p.last, p.rests) for p in both] == [(0, 2, True), (2, 5, False)]
 
 
+@pytest.mark.parametrize(("selection", "chosen"), [("best", 1), ("last", 3)])
+def test_weights_are_those_of_the_best_epoch_or_of_the_last(
+    selection: str, chosen: int, flicker_set: Path, tmp_path: Path
+) -> None:
+    """At a rate of nearly nothing the first epoch is as good as any, and none is better."""
+    settings = config(epochs=3, selection=selection, learning_rate=1e-30)
+    written = []
+    note = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, _: written.append((tmp_path / "w.h5").stat().st_mtime_ns)
+    )
+    fitted = fit(settings, flicker_set, tmp_path / "w.h5", QUIET, model=linear(), callbacks=[note])
+    assert fitted.best_epoch == chosen and len(set(written)) == chosen
+
+
 def test_patience_ends_a_training_that_gets_no_better(flicker_set: Path, tmp_path: Path) -> None:
     """At a rate of nearly nothing neither the validation AUC nor its loss moves."""
     settings = config(epochs=9, patience=2, learning_rate=1e-30)

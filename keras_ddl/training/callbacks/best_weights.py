@@ -1,4 +1,4 @@
-"""The weights of the best epoch."""
+"""The weights of the best epoch, or of the last one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ from keras_ddl.framework import keras
 from keras_ddl.training.callbacks.progress import Progress
 from keras_ddl.training.callbacks.validation import AUC, LOSS
 
-SELECTION = "highest video-level validation AUC; ties: lower validation loss, then earlier epoch"
+SELECTIONS = {
+    "best": "highest video-level validation AUC; ties: lower validation loss, then earlier epoch",
+    "last": "the last epoch; validation was not asked",
+}
+"""By which rule an epoch is chosen, and what a run says of it."""
 
 
 class BestWeights(keras.callbacks.Callback):
@@ -22,17 +26,17 @@ class BestWeights(keras.callbacks.Callback):
     history it compares with.
 
     Args:
-        path: The weights file (`.h5`); holds the best so far at any time.
-        progress: Is told the best epoch.
+        path: The weights file (`.h5`); holds those chosen so far at any time.
+        progress: Is told the chosen epoch.
+        selection: One of `SELECTIONS`.
     """
 
-    def __init__(self, path: Path, progress: Progress) -> None:
+    def __init__(self, path: Path, progress: Progress, selection: str = "best") -> None:
         super().__init__()
-        self._path, self._progress = path, progress
+        self._path, self._progress, self._last = path, progress, selection == "last"
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        best, history = self._progress.best_epoch, self._progress.history
-        if best and (logs[AUC], -logs[LOSS]) <= (history[AUC][best - 1], -history[LOSS][best - 1]):
+        if not (self._last or self._is_best(logs or {})):
             return
         try:
             with atomic_write(self._path) as partial:
@@ -46,6 +50,13 @@ class BestWeights(keras.callbacks.Callback):
                 MISSING,
             ) from error
         self._progress.best_epoch = epoch + 1
+
+    def _is_best(self, logs: dict[str, Any]) -> bool:
+        best, history = self._progress.best_epoch, self._progress.history
+        if not best:
+            return True
+        before = (history[AUC][best - 1], -history[LOSS][best - 1])
+        return (logs[AUC], -logs[LOSS]) > before
 
 
 def _reserve(path: Path, size: int) -> None:
