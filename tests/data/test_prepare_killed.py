@@ -130,6 +130,7 @@ def test_a_video_that_kills_its_worker_costs_itself_alone(
     assert done.stderr.count(said) == 1 and said in (out / "report.md").read_text()
 
 
+@pytest.mark.slow
 def test_a_video_that_hangs_costs_itself_alone(
     face_videos: Path, tmp_path: Path, run_with_a_death: Any
 ) -> None:

@@ -314,6 +314,7 @@ def test_a_process_that_dies_is_followed_by_another_and_costs_its_file_alone(
         assert found[0]["reason"] == "2 worker processes died over it (SIGKILL)"
 
 
+@pytest.mark.slow
 def test_a_file_that_hangs_is_given_up_at_the_bound_and_tried_again_with_a_larger_one(
     copies: Path, filmed_bundle: Path, tmp_path: Path, run_with_a_death: Any
 ) -> None:

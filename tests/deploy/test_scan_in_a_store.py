@@ -105,6 +105,7 @@ def test_results_in_a_store_are_those_of_a_folder_and_are_gone_on_with(
     assert {path.name for path in Path(tempfile.gettempdir()).glob("keras-ddl-*")} <= before
 
 
+@pytest.mark.slow
 def test_a_cluster_scans_from_a_store_into_a_store(
     archive: Path, bucket: Address, filmed_bundle: Path, ray_cluster: Any
 ) -> None:

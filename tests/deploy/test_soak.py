@@ -61,6 +61,7 @@ def test_how_much_memory_may_rise_is_an_argument() -> None:
     assert problems(good(samples=samples(60.0)), 64.0) == []
 
 
+@pytest.mark.slow
 def test_two_cameras_for_some_seconds_lose_nothing(filmed_bundle: Path, tmp_path: Path) -> None:
     pytest.importorskip("cv2")
     pytest.importorskip("onnxruntime")

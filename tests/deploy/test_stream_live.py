@@ -158,6 +158,7 @@ def test_it_ends_at_once_while_the_first_connection_hangs(
     assert process.returncode == 130
 
 
+@pytest.mark.slow
 def test_a_reader_that_never_reads_holds_up_nothing_but_its_lines(
     watching: Callable[..., subprocess.Popen[str]], tmp_path: Path
 ) -> None:

@@ -53,7 +53,7 @@ def run_in(choice: str, script: str, folder: Path) -> subprocess.CompletedProces
     return subprocess.run(line, capture_output=True, text=True, env=environment)
 
 
-@pytest.mark.parametrize("choice", ["tf_keras", "keras"])
+@pytest.mark.parametrize("choice", ["tf_keras", pytest.param("keras", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("cnn", [SMALL, pytest.param(MOBILE, marks=pytest.mark.slow)])
 def test_it_comes_back_where_keras_ddl_alone_is_imported(
     cnn: str, choice: str, tmp_path: Path

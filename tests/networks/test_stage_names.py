@@ -50,7 +50,7 @@ def found_in(choice: str, names: tuple[str, ...]) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "names",
     [
-        QUICK,
+        pytest.param(QUICK, marks=pytest.mark.slow),
         pytest.param(tuple(name for name in SIZES if name not in QUICK), marks=pytest.mark.slow),
     ],
     ids=["quick", "others"],

@@ -34,6 +34,7 @@ def stored(
     return place
 
 
+@pytest.mark.slow
 def test_it_learns_and_scores_as_from_a_folder(
     stored: Address, plain_run: Path, plain_options: list[str], tmp_path: Path
 ) -> None:

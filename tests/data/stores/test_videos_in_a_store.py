@@ -39,7 +39,7 @@ def _no_facts(found: dict[str, bytes]) -> dict[str, bytes]:
     return {name: content for name, content in found.items() if name != "prepared.json"}
 
 
-@pytest.mark.parametrize("layout", ["folder", "csv"])
+@pytest.mark.parametrize("layout", [pytest.param("folder", marks=pytest.mark.slow), "csv"])
 def test_videos_in_a_store_give_the_clips_of_those_here(
     layout: str,
     face_videos: Path,

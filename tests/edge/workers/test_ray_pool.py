@@ -230,6 +230,7 @@ def note_and_sleep(folder: Path, number: int) -> tuple[int, str]:
     return number, ray.get_runtime_context().get_node_id()
 
 
+@pytest.mark.slow
 def test_a_lost_node_costs_no_job(
     ray_cluster: Any,
     options: ClusterOptions,
