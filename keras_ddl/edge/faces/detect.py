@@ -193,8 +193,11 @@ def open_detector(name: str = "auto", model: Path | str | None = None) -> FaceDe
             raise
         if name == "yunet":
             remedy = f"once there is a network: {typed('doctor')} --fetch; or name its file with"
-            other = f"${MODEL_VARIABLE}, or take --detector haar, which misses faces"
-            raise UserError(f"{error}; {remedy} {other}", error.exit_code) from error
+            there = hasattr(_opencv(), "CascadeClassifier")  # not in OpenCV 5
+            other = ", or take --detector haar, which misses faces" if there else ""
+            raise UserError(
+                f"{error}; {remedy} ${MODEL_VARIABLE}{other}", error.exit_code
+            ) from error
         haar = _instead_of_yunet(error)
         log.warning(
             "face detector: Haar, which misses turned, small and dark faces that YuNet finds. %s. "
