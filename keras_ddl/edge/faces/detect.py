@@ -223,10 +223,14 @@ def _instead_of_yunet(error: UserError) -> HaarDetector:
         raise UserError(f"{why}: {remedy} ${MODEL_VARIABLE}", MISSING) from error
 
 
+def _has_cascades() -> bool:
+    return hasattr(_opencv(), "CascadeClassifier")  # OpenCV 5 has none
+
+
 def _haar_cascade() -> Any:
     """Load the cascade from OpenCV's wheel or a system's OpenCV."""
     cv2 = _opencv()
-    if not hasattr(cv2, "CascadeClassifier"):
+    if not _has_cascades():
         raise UserError(
             f"OpenCV {cv2.__version__} has no Haar cascades (4 has); install opencv-python below "
             "5, or take YuNet",

@@ -84,13 +84,16 @@ class Claim(AbstractContextManager["Claim"]):
         number = other.get("process")
         if number == self._mine["process"]:  # with this machine's name: its container was restarted
             return True
+        if not isinstance(number, int) or number < 1:  # not of ours: it is waited for
+            return False
         try:
-            os.kill(int(number or 0), 0)
+            os.kill(number, 0)
         except ProcessLookupError:
             return True
-        except (OSError, OverflowError):
-            pass
-        return False
+        except (PermissionError, OverflowError):  # another user's, or no number of a process
+            return False
+        else:
+            return False
 
     def _renew(self) -> None:
         while not self._ended.wait(RENEWED_S):

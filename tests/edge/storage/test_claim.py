@@ -69,7 +69,18 @@ def test_that_of_a_killed_process_of_this_machine_is_taken_over_at_once(
     assert Store(bucket).read(bucket / CLAIM) is None
 
 
-@pytest.mark.parametrize("content", [{"id": "a", "host": "elsewhere", "process": 7}, "no claim"])
+HERE = socket.gethostname()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"id": "a", "host": "elsewhere", "process": 7},
+        {"id": "a", "host": HERE, "process": "seven"},
+        {"id": "a", "host": HERE, "process": 10**30},
+        "no claim",
+    ],
+)
 def test_that_of_another_machine_is_free_once_nobody_renews_it(
     content: object, bucket: Address, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -80,7 +91,7 @@ def test_that_of_another_machine_is_free_once_nobody_renews_it(
     with Claim(bucket):
         waited = time.monotonic() - began
         assert (waited > 1.5) is isinstance(content, dict)
-        assert json.loads(store.read(bucket / CLAIM) or b"")["host"] == socket.gethostname()
+        assert json.loads(store.read(bucket / CLAIM) or b"")["host"] == HERE
 
 
 def test_whoever_stood_still_for_too_long_leaves_the_others_alone(
