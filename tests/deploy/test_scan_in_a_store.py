@@ -18,7 +18,9 @@ pytest.importorskip("s3fs")
 
 from deploy import scan
 from deploy.evidence.verify import Demands, verify
+from deploy.scanning.results.stored_ledger import StoredLedger
 from keras_ddl.edge.storage.address import Address
+from keras_ddl.edge.storage.claim import CLAIM
 from keras_ddl.edge.storage.store import Store
 
 pytestmark = pytest.mark.usefixtures("haar")  # the detector of most of them
@@ -222,3 +224,10 @@ def test_mistakes_are_one_line(
     assert code == 2
     said = capsys.readouterr().err.splitlines()
     assert told in said[-1] and not any("Traceback" in line for line in said)
+
+
+def test_a_scan_holds_a_claim_on_its_place(bucket: Address) -> None:
+    place, store = bucket / "scan", Store(bucket)
+    with StoredLedger(place, "key"):
+        assert store.read(place / CLAIM) is not None
+    assert store.read(place / CLAIM) is None

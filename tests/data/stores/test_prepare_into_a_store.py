@@ -16,10 +16,13 @@ pytest.importorskip("av")
 pytest.importorskip("tensorflow")
 
 from keras_ddl.data.prepare import main
+from keras_ddl.data.shard_writer import PreparedWriter
 from keras_ddl.data.shards import cut_parts
 from keras_ddl.data.shards.stored_set import prepared_here
+from keras_ddl.edge.clipspec import ClipSpec
 from keras_ddl.edge.errors import MISSING, UserError
 from keras_ddl.edge.storage.address import Address
+from keras_ddl.edge.storage.claim import CLAIM
 from keras_ddl.edge.storage.store import Store
 
 pytestmark = pytest.mark.usefixtures("haar")  # the detector of most of them
@@ -242,3 +245,10 @@ def test_a_store_that_does_not_answer_is_a_line(
     errors = capsys.readouterr().err.splitlines()
     assert [line for line in errors if line.startswith("error: ")] == errors[-1:]
     assert out in errors[-1] and "check the" in errors[-1]
+
+
+def test_a_preparation_holds_a_claim_on_its_folder(out: Address) -> None:
+    store = Store(out)
+    with PreparedWriter(out, ClipSpec(frames=8, size=32), "rules"):
+        assert store.read(out / CLAIM) is not None
+    assert store.read(out / CLAIM) is None
