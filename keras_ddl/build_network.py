@@ -15,6 +15,7 @@ from keras_ddl.edge.runs import CONFIG, WEIGHTS, find_run
 
 if TYPE_CHECKING:
     from keras_ddl.framework import keras
+    from keras_ddl.networks.backbones.backbone import Backbone
 
 RELEASED = (".npz", ".pth", ".pt")
 NETWORK_KEYS = (
@@ -78,15 +79,20 @@ def build(
 
 
 def _by_frames(config: TrainConfig, weights: str | None, frames: int) -> keras.Model:
-    from keras_ddl.networks import backbones
-    from keras_ddl.networks.backbones.backbone import ended_at
     from keras_ddl.networks.zoo.parts.frame_network import frame_network
 
-    whole = backbones.get(config.backbone)(config.size, weights, config.width)
-    backbone = ended_at(whole, config.last)
+    backbone = _backbone(config, weights)
     name = f"{config.backbone}_frames"
     head = (config.localise, config.by_map)
     return frame_network(name, backbone, config.size, frames, *head)
+
+
+def _backbone(config: TrainConfig, weights: str | None) -> Backbone:
+    from keras_ddl.networks import backbones
+    from keras_ddl.networks.backbones.backbone import ended_at
+
+    whole = backbones.get(config.backbone)(config.size, weights, config.width)
+    return ended_at(whole, config.last)
 
 
 def stage_layer(config: TrainConfig) -> str:
@@ -95,10 +101,9 @@ def stage_layer(config: TrainConfig) -> str:
     Raises:
         UserError: The backbone has no such stage.
     """
-    from keras_ddl.networks import backbones
     from keras_ddl.networks.stage_names import found_name
 
-    stages = backbones.get(config.backbone)(config.size, None, config.width).stages
+    stages = _backbone(config, None).stages
     stage = found_name(config.rest_before, stages)
     if stage is None:
         raise UserError(

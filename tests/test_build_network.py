@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent / "golden"))
 from naive_network import draw, network_shapes
 
 from keras_ddl import train as training
-from keras_ddl.build_network import build, build_started, load_run
+from keras_ddl.build_network import build, build_started, load_run, stage_layer
 from keras_ddl.config import TrainConfig
 from keras_ddl.edge.errors import UserError
 from keras_ddl.edge.files import file_sha256, read_json, write_json
@@ -42,6 +42,8 @@ def test_a_backbone_ends_at_the_stage_that_is_asked_for(network: str) -> None:
         build(TrainConfig.from_dict({**given, "last": "stage9"}))
     with pytest.raises(UserError, match=stages[1]):  # modules behind its end
         build(TrainConfig.from_dict({**SMALL, "last": stages[1], "stages": [stages[-1]]}))
+    with pytest.raises(UserError, match=f"rest_before: expected a stage .*{stages[-1]}"):
+        stage_layer(TrainConfig.from_dict({**given, "last": stages[1], "rest_before": stages[-1]}))
 
 
 @pytest.mark.slow
